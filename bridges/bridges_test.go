@@ -1,0 +1,236 @@
+package bridges
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/id"
+
+	"causeway/bridges/bridgetest"
+)
+
+func TestOptions(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		opts Options
+		want string // part of the error
+	}{
+		{"no id", Options{}, "ID"},
+		{"id with underscore", Options{ID: "i_rc"}, "ID"},
+		{"no server", Options{ID: "irc"}, "ServerName"},
+		{"no network", Options{ID: "irc", ServerName: "hs.test"}, "Network"},
+		{"no place", Options{ID: "irc", ServerName: "hs.test", Network: newLoopNetwork()}, "DataDir"},
+		{"bad database", Options{ID: "irc", ServerName: "hs.test", Network: newLoopNetwork(), Database: "mysql://x"}, "Database"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := New(test.opts)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got error %v, want one that names %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestRegistrationIsStable(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	dir := t.TempDir()
+	var tokens [2]string
+	for i := range tokens {
+		b, err := New(Options{ID: "loop", ServerName: hs.ServerName, Network: newLoopNetwork(), DataDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens[i] = b.Registration().AppToken + " " + b.Registration().ServerToken
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tokens[0] != tokens[1] || len(tokens[0]) < 80 {
+		t.Errorf("got tokens of %d characters, equal: %v; want the same after a restart", len(tokens[0]), tokens[0] == tokens[1])
+	}
+	info, err := os.Stat(filepath.Join(dir, "bridge-loop.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != 0o600 {
+		t.Errorf("got file mode %o, want 600", got)
+	}
+}
+
+func TestRemoteMessages(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	w := startWorld(t, hs, t.TempDir(), nil)
+	room := w.portal(t, "chat")
+	for _, m := range []struct{ id, text string }{{"1", "one"}, {"2", "two"}, {"1", "one"}} {
+		if res := w.remote("chat", "bob", networkid.MessageID(m.id), m.text); res.Error != nil {
+			t.Fatal(res.Error)
+		}
+	}
+	messages := hs.Messages(room)
+	var got []string
+	for _, m := range messages {
+		got = append(got, string(m.Sender)+" "+m.Text())
+		if !strings.HasPrefix(m.TxnID, "loop-") {
+			t.Errorf("got transaction ID %q, want one that is made of the message", m.TxnID)
+		}
+	}
+	if want := []string{"@loop_bob:hs.test one", "@loop_bob:hs.test two"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAcknowledgedWhenHandled(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	w := startWorld(t, hs, t.TempDir(), func(w *world) { w.net.hold, w.ackWait = true, time.Hour })
+	room := w.portal(t, "chat")
+	hs.AwaitAcknowledged()
+	hs.Say(w.alice, room, "hello")
+	w.net.await(t, 1)
+	evt := hs.Messages(room)[0]
+	answered := make(chan int, 1)
+	go func() { answered <- hs.Put("again", evt) }()
+	select {
+	case status := <-answered:
+		t.Fatalf("got status %d before the network had the message", status)
+	case <-time.After(50 * time.Millisecond):
+	}
+	w.net.finish("hello")
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("got status %d, want 200", status)
+	}
+	hs.AwaitAcknowledged()
+	if got := w.net.await(t, 1); len(got) != 1 {
+		t.Errorf("the network got %q, want the message once", got)
+	}
+}
+
+func TestRepeatedTransactions(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	dir := t.TempDir()
+	w := startWorld(t, hs, dir, nil)
+	room := w.portal(t, "chat")
+	first, second := hs.Say(w.alice, room, "first"), hs.Say(w.alice, room, "second")
+	hs.AwaitAcknowledged()
+	for i, e := range []*bridgetest.Event{first, second, first} {
+		if status := hs.Put(fmt.Sprint("t", i), e); status != http.StatusOK {
+			t.Errorf("repeat %d: got status %d, want 200", i, status)
+		}
+	}
+	if got, want := w.net.await(t, 2), []string{"first", "second"}; !slices.Equal(got, want) {
+		t.Errorf("the network got %q, want %q", got, want)
+	}
+	w.stop()
+
+	w = startWorld(t, hs, dir, nil)
+	if status := hs.Put("after-restart", first, second); status != http.StatusOK {
+		t.Errorf("after a restart: got status %d, want 200", status)
+	}
+	hs.Say(w.alice, room, "third")
+	hs.AwaitAcknowledged()
+	if got, want := w.net.await(t, 1), []string{"third"}; !slices.Equal(got, want) {
+		t.Errorf("after a restart the network got %q, want %q", got, want)
+	}
+}
+
+// An event that was stored but not handled when the process ended is handled after the next start, although
+// the homeserver does not send it again.
+func TestPendingSurvives(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	dir := t.TempDir()
+	w := startWorld(t, hs, dir, func(w *world) { w.net.hold, w.ackWait = true, time.Millisecond })
+	room := w.portal(t, "chat")
+	hs.Say(w.alice, room, "one")
+	hs.Say(w.alice, room, "two")
+	w.net.await(t, 2)
+	w.net.finish("one")
+	hs.AwaitAcknowledged()
+	w.stop()
+
+	w = startWorld(t, hs, dir, nil)
+	if got, want := w.net.await(t, 1), []string{"two"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLanes(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	w := startWorld(t, hs, t.TempDir(), func(w *world) { w.net.hold, w.ackWait = true, time.Millisecond })
+	slow, quick := w.portal(t, "slow"), w.portal(t, "quick")
+	hs.AwaitAcknowledged()
+
+	hs.Say(w.alice, slow, "a1")
+	hs.Say(w.alice, slow, "a2")
+	if got, want := w.net.await(t, 2), []string{"a1", "a2"}; !slices.Equal(got, want) {
+		t.Fatalf("got %q, want %q: one person's messages need not wait for each other", got, want)
+	}
+	// Another person's message waits for both.
+	hs.Say(hs.User("bob"), slow, "b1")
+	hs.Say(w.alice, quick, "q1")
+	if got, want := w.net.await(t, 3), []string{"a1", "a2", "q1"}; !slices.Equal(got, want) {
+		t.Fatalf("got %q, want %q: another room need not wait", got, want)
+	}
+	w.net.finish("a2")
+	w.net.finish("a1")
+	// bob has no login, so his message is answered with a notice.
+	hs.AwaitEvent("notice for bob", func(e *bridgetest.Event) bool {
+		return e.Room == slow && e.MsgType() == "m.notice" && strings.Contains(e.Text(), "not logged in")
+	})
+	w.net.finish("q1")
+	hs.AwaitAcknowledged()
+}
+
+func TestMemberWatcher(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	w := startWorld(t, hs, t.TempDir(), nil)
+	room := w.portal(t, "chat")
+	w.remote("chat", "ghost", "m1", "hi")
+	hs.SetMember(hs.User("carol"), room, hs.User("carol"), "join", "")
+	hs.AwaitAcknowledged()
+	w.net.mu.Lock()
+	defer w.net.mu.Unlock()
+	got := slices.Compact(slices.Clone(w.net.joins))
+	if want := []id.UserID{w.alice, hs.User("carol")}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v: people only", got, want)
+	}
+}
+
+func TestHandlerRefuses(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	w := startWorld(t, hs, t.TempDir(), nil)
+	good := "Bearer " + w.Registration().ServerToken
+	const txn, alias = "/_matrix/app/v1/transactions/1", "/_matrix/app/v1/rooms/%23loop_x:hs.test"
+	for _, test := range []struct {
+		name, method, path, token, body string
+		status                          int
+		want                            string
+	}{
+		{"no token", "PUT", txn, "", `{"events":[]}`, 401, "M_MISSING_TOKEN"},
+		{"wrong token", "PUT", txn, "Bearer x", `{"events":[]}`, 401, "M_UNKNOWN_TOKEN"},
+		{"not JSON", "PUT", txn, good, `{`, 400, "M_BAD_JSON"},
+		{"no events", "PUT", txn, good, `{}`, 200, "{}"},
+		{"malformed event", "PUT", txn, good, `{"events":[{"type":1},{}]}`, 200, "{}"},
+		{"unknown alias", "GET", alias, good, "", 404, "#loop_x:hs.test is not on this network"},
+		{"alias without token", "GET", alias, "", "", 401, "M_MISSING_TOKEN"},
+		{"unknown user", "GET", "/_matrix/app/v1/users/@loop_x:hs.test", good, "", 404, "M_NOT_FOUND"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest(test.method, test.path, strings.NewReader(test.body))
+			if test.token != "" {
+				r.Header.Set("Authorization", test.token)
+			}
+			rec := httptest.NewRecorder()
+			w.Handler().ServeHTTP(rec, r)
+			if rec.Code != test.status || !strings.Contains(rec.Body.String(), test.want) {
+				t.Errorf("got %d %s, want %d and %s", rec.Code, rec.Body, test.status, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,112 @@
+package bridgetest
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"path"
+	"testing"
+	"time"
+)
+
+// IRCServer is an IRC server whose every line the test writes: for the faults that a real one cannot be asked to
+// make.
+type IRCServer struct {
+	Address string
+
+	t        testing.TB
+	listener net.Listener
+}
+
+// NewIRCServer listens on a loopback port until the end of the test.
+func NewIRCServer(t testing.TB) *IRCServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return &IRCServer{Address: l.Addr().String(), t: t, listener: l}
+}
+
+// IRCConn is one connection to an IRCServer.
+type IRCConn struct {
+	t     testing.TB
+	conn  net.Conn
+	lines *bufio.Scanner
+}
+
+// Accept waits for the next connection.
+func (s *IRCServer) Accept() *IRCConn {
+	s.t.Helper()
+	_ = s.listener.(*net.TCPListener).SetDeadline(time.Now().Add(Patience))
+	conn, err := s.listener.Accept()
+	if err != nil {
+		s.t.Fatal("no connection: ", err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	return &IRCConn{t: s.t, conn: conn, lines: bufio.NewScanner(conn)}
+}
+
+// Read returns the next line.
+func (c *IRCConn) Read() string {
+	c.t.Helper()
+	_ = c.conn.SetReadDeadline(time.Now().Add(Patience))
+	if !c.lines.Scan() {
+		c.t.Fatal("no line came: ", c.lines.Err())
+	}
+	return c.lines.Text()
+}
+
+// Expect reads a line that must match a pattern of path.Match, where * stands for anything but a slash.
+func (c *IRCConn) Expect(pattern string) string {
+	c.t.Helper()
+	line := c.Read()
+	if ok, err := path.Match(pattern, line); err != nil || !ok {
+		c.t.Fatalf("got line %q, want %q", line, pattern)
+	}
+	return line
+}
+
+// Send sends a line.
+func (c *IRCConn) Send(format string, args ...any) {
+	c.t.Helper()
+	if _, err := fmt.Fprintf(c.conn, format+"\r\n", args...); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// Welcome expects the registration under a nick and grants it.
+func (c *IRCConn) Welcome(nick string) {
+	c.t.Helper()
+	c.Expect("NICK " + nick)
+	c.Expect("USER *")
+	c.Greet(nick)
+}
+
+// Greet grants a nick.
+func (c *IRCConn) Greet(nick string) {
+	c.t.Helper()
+	c.Send(":irc.test 001 %s :Welcome", nick)
+	c.Send(":irc.test 005 %s CASEMAPPING=rfc1459 NICKLEN=16 :are supported", nick)
+	c.Send(":irc.test 376 %s :End of MOTD", nick)
+}
+
+// Joined expects JOIN and grants it, with these others in the channel.
+func (c *IRCConn) Joined(nick, channel, others string) {
+	c.t.Helper()
+	c.Expect("JOIN " + channel)
+	c.Send(":%s!%s@host.test JOIN %s", nick, nick, channel)
+	c.Send(":irc.test 353 %s = %s :%s %s", nick, channel, nick, others)
+	c.Send(":irc.test 366 %s %s :End of NAMES", nick, channel)
+}
+
+// Pong expects a PING and answers it.
+func (c *IRCConn) Pong() {
+	c.t.Helper()
+	token := c.Expect("PING :*")[len("PING :"):]
+	c.Send(":irc.test PONG irc.test :%s", token)
+}
+
+// Close ends the connection.
+func (c *IRCConn) Close() { _ = c.conn.Close() }

@@ -1,0 +1,133 @@
+package bridges
+
+import (
+	"context"
+	"fmt"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/format"
+	"maunium.net/go/mautrix/id"
+)
+
+// Hosted is implemented by a network that wants more than bridgev2 offers. SetHost is called once, before
+// Init.
+type Hosted interface {
+	SetHost(h *Host)
+}
+
+// AliasQuerier is implemented by a network whose rooms are entered by alias.
+type AliasQuerier interface {
+	// QueryAlias makes the room of an alias of our namespace and lets the alias point to it. The error is
+	// an *UnknownAlias when there is no such thing, which the homeserver then hears as 404; any other error
+	// is a failure of ours.
+	QueryAlias(ctx context.Context, alias id.RoomAlias) error
+}
+
+// UnknownAlias says in a sentence for people why an alias leads nowhere.
+type UnknownAlias struct{ Reason string }
+
+func (e *UnknownAlias) Error() string { return e.Reason }
+
+// MemberWatcher is implemented by a network that logs people in by their presence in a room.
+type MemberWatcher interface {
+	// HandleMember is called for each m.room.member event about a person (no ghost, not the bot) in a
+	// room of this bridge, whoever sent it, in the room's order: before bridgev2 sees the event, which then
+	// finds the login of who came, but after it for a leave or ban, while who left has one still.
+	HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event)
+}
+
+// GhostNamer is implemented by a network that chooses the localparts of its ghosts itself. By default a
+// localpart is the bridge's ID, an underscore and the remote ID encoded as mautrix does.
+type GhostNamer interface {
+	// GhostLocalpart maps a remote user to a localpart that begins with the bridge's ID and an underscore.
+	GhostLocalpart(user networkid.UserID) string
+	// ParseGhostLocalpart is its inverse, and false for what GhostLocalpart never returns.
+	ParseGhostLocalpart(localpart string) (networkid.UserID, bool)
+}
+
+// Drainer is implemented by a network that has to say goodbye and hand in what it still holds before
+// bridgev2 stops. It returns when done or when ctx ends.
+type Drainer interface {
+	Drain(ctx context.Context)
+}
+
+// Host is what this package does for a network beyond bridgev2.
+type Host struct{ b *Bridge }
+
+// Defer keeps a Matrix event unfinished until the returned function is called (once; more calls do nothing).
+// It is called from within the handler of that event. A network that answers at once and sends later uses it,
+// so that the homeserver hears of success only when the network has the message. While it stops, a network
+// does not call the function for what it has not sent: the event is handled again after the next start.
+func (h *Host) Defer(eventID id.EventID) (done func()) { return h.b.lanes.hold(eventID) }
+
+// AddAlias lets alias point to the room. An alias that already does is no error.
+func (h *Host) AddAlias(ctx context.Context, alias id.RoomAlias, room id.RoomID) error {
+	if resp, err := h.b.conn.Bot.ResolveAlias(ctx, alias); err == nil && resp.RoomID == room {
+		return nil
+	}
+	if _, err := h.b.conn.Bot.CreateAlias(ctx, alias, room); err != nil {
+		return fmt.Errorf("create alias %s: %w", alias, err)
+	}
+	return nil
+}
+
+// SetCanonicalAlias publishes the main alias of a room, as the bot.
+func (h *Host) SetCanonicalAlias(ctx context.Context, alias id.RoomAlias, room id.RoomID) error {
+	_, err := h.b.conn.Bot.SendStateEvent(ctx, room, event.StateCanonicalAlias, "",
+		&event.CanonicalAliasEventContent{Alias: alias})
+	return err
+}
+
+// Notify posts a notice of the bot, and mentions the users it concerns.
+func (h *Host) Notify(ctx context.Context, room id.RoomID, text string, mention ...id.UserID) error {
+	content := format.TextToContent(text)
+	content.MsgType = event.MsgNotice
+	content.Mentions = &event.Mentions{UserIDs: mention}
+	_, err := h.b.v2.Bot.SendMessage(ctx, room, event.EventMessage, &event.Content{Parsed: &content}, nil)
+	return err
+}
+
+// Kick removes a user from a room, as the bot.
+func (h *Host) Kick(ctx context.Context, room id.RoomID, user id.UserID, reason string) error {
+	_, err := h.b.conn.Bot.KickUser(ctx, room, &mautrix.ReqKickUser{UserID: user, Reason: reason})
+	return err
+}
+
+// ServerName is the homeserver's name.
+func (h *Host) ServerName() string { return h.b.opts.ServerName }
+
+// Prefix is what ghosts' localparts and our aliases begin with: the bridge's ID and an underscore.
+func (h *Host) Prefix() string { return h.b.opts.ID + "_" }
+
+// watchMembers puts the network's MemberWatcher around bridgev2's own handler.
+func (b *Bridge) watchMembers() {
+	watcher, ok := b.opts.Network.(MemberWatcher)
+	if !ok {
+		return
+	}
+	watch := func(ctx context.Context, evt *event.Event, gone bool) {
+		user := id.UserID(evt.GetStateKey())
+		membership := evt.Content.AsMember().Membership
+		isGone := membership == event.MembershipLeave || membership == event.MembershipBan
+		if isGone != gone || user == b.conn.Bot.UserID || b.v2.IsGhostMXID(user) {
+			return
+		}
+		portal, err := b.v2.GetPortalByMXID(ctx, evt.RoomID)
+		if err != nil {
+			b.log.Err(err).Stringer("room_id", evt.RoomID).Msg("find the portal of a room")
+			return
+		}
+		if portal != nil {
+			watcher.HandleMember(ctx, portal, evt)
+		}
+	}
+	b.conn.EventProcessor.PrependHandler(event.StateMember, func(ctx context.Context, evt *event.Event) {
+		watch(ctx, evt, false)
+	})
+	b.conn.EventProcessor.On(event.StateMember, func(ctx context.Context, evt *event.Event) {
+		watch(ctx, evt, true)
+	})
+}

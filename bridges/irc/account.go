@@ -1,0 +1,246 @@
+package irc
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
+)
+
+// account is bridgev2's view of a login: a user's on a network, or the network's own, which has no client. net
+// is nil when the network is configured no longer.
+type account struct {
+	connector *Connector
+	net       *network
+	login     *bridgev2.UserLogin
+	client    *client
+}
+
+var (
+	_ bridgev2.NetworkAPI                   = (*account)(nil)
+	_ bridgev2.EditHandlingNetworkAPI       = (*account)(nil)
+	_ bridgev2.RoomTopicHandlingNetworkAPI  = (*account)(nil)
+	_ bridgev2.MembershipHandlingNetworkAPI = (*account)(nil)
+)
+
+// Connect implements bridgev2.NetworkAPI: after a start it joins the channels of before.
+func (a *account) Connect(ctx context.Context) {
+	if a.client == nil {
+		return
+	}
+	rows, err := a.connector.br.DB.UserPortal.GetAllForLogin(ctx, a.login.UserLogin)
+	if err != nil {
+		a.login.Log.Err(err).Msg("load the channels of a login")
+		return
+	}
+	a.client.start(a.connector.ctx)
+	for _, row := range rows {
+		portal, err := a.connector.br.GetExistingPortalByKey(ctx, row.Portal)
+		if err != nil || portal == nil || portal.MXID == "" {
+			continue
+		}
+		a.client.box.add(joinRequest{channel: portal.Name})
+	}
+}
+
+// Disconnect implements bridgev2.NetworkAPI.
+func (a *account) Disconnect() {
+	if a.client != nil {
+		a.client.stop()
+		<-a.client.ended
+	}
+}
+
+// IsLoggedIn implements bridgev2.NetworkAPI. A connection that is away comes back, and messages wait for it, so
+// it does not count.
+func (a *account) IsLoggedIn() bool { return a.client != nil }
+
+// LogoutRemote implements bridgev2.NetworkAPI.
+func (a *account) LogoutRemote(context.Context) { a.Disconnect() }
+
+// IsThisUser implements bridgev2.NetworkAPI. Our own nicks are recognised by their connections, never by name.
+func (a *account) IsThisUser(context.Context, networkid.UserID) bool { return false }
+
+// GetChatInfo implements bridgev2.NetworkAPI.
+func (a *account) GetChatInfo(_ context.Context, portal *bridgev2.Portal) (*bridgev2.ChatInfo, error) {
+	name := portal.Name
+	if name == "" {
+		_, name, _ = splitID(string(portal.ID))
+	}
+	return channelInfo(name), nil
+}
+
+// GetUserInfo implements bridgev2.NetworkAPI. The lanes set names, as written; this is for who has none yet.
+func (a *account) GetUserInfo(_ context.Context, ghost *bridgev2.Ghost) (*bridgev2.UserInfo, error) {
+	if ghost.Name != "" {
+		return nil, nil
+	}
+	_, nick, _ := splitID(string(ghost.ID))
+	return &bridgev2.UserInfo{Name: &nick}, nil
+}
+
+// capabilities are the same in all channels.
+var capabilities = func() *event.RoomFeatures {
+	file := &event.FileFeatures{
+		MimeTypes: map[string]event.CapabilitySupportLevel{"*/*": event.CapLevelPartialSupport},
+		Caption:   event.CapLevelPartialSupport,
+	}
+	return &event.RoomFeatures{
+		ID: "causeway.irc.1",
+		File: event.FileFeatureMap{
+			event.MsgImage: file, event.MsgVideo: file, event.MsgAudio: file, event.MsgFile: file,
+			event.CapMsgVoice: file, event.CapMsgGIF: file, event.CapMsgSticker: file,
+		},
+		LocationMessage: event.CapLevelPartialSupport,
+		Reply:           event.CapLevelPartialSupport,
+		Edit:            event.CapLevelPartialSupport,
+		Reaction:        event.CapLevelRejected,
+		Delete:          event.CapLevelRejected,
+	}
+}()
+
+// GetCapabilities implements bridgev2.NetworkAPI.
+func (a *account) GetCapabilities(context.Context, *bridgev2.Portal) *event.RoomFeatures {
+	return capabilities
+}
+
+// HandleMatrixMessage implements bridgev2.NetworkAPI. It only queues the message, because bridgev2 keeps the room
+// locked meanwhile, and lines from IRC need that lock too.
+func (a *account) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMessage) (*bridgev2.MatrixMessageResponse, error) {
+	err := a.submit(ctx, msg.Portal, msg.Event, a.compose(ctx, msg.Content, msg.ReplyTo), func(ctx context.Context, err error) {
+		if err == nil {
+			a.record(ctx, msg)
+		}
+	})
+	return &bridgev2.MatrixMessageResponse{Pending: true}, err
+}
+
+// HandleMatrixEdit implements bridgev2.EditHandlingNetworkAPI. IRC has no edits; the new text goes out with an
+// asterisk before it, as people there do.
+func (a *account) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit) error {
+	s := a.compose(ctx, msg.Content, nil)
+	if len(s.lines) > 0 {
+		s.lines[0] = "* " + s.lines[0]
+	}
+	return a.submit(ctx, msg.Portal, msg.Event, s, nil)
+}
+
+// HandleMatrixRoomTopic implements bridgev2.RoomTopicHandlingNetworkAPI. If the channel refuses the topic, the
+// room shows again the one it had.
+func (a *account) HandleMatrixRoomTopic(ctx context.Context, msg *bridgev2.MatrixRoomTopic) (bool, error) {
+	before := msg.Portal.Topic
+	s := &send{verb: "TOPIC", lines: []string{oneLine(msg.Content.Topic)}}
+	err := a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
+		if err != nil {
+			lane := a.net.channel(s.channel).lane
+			lane.put(topicItem{topic: before})
+			lane.put(noticeItem{text: "The topic was not set: " + err.Error(), to: a.client.user})
+		}
+	})
+	if err != nil {
+		return false, err
+	}
+	msg.Portal.Topic, msg.Portal.TopicSet = msg.Content.Topic, true
+	return true, nil
+}
+
+// HandleMatrixMembership implements bridgev2.MembershipHandlingNetworkAPI: a person kicks somebody on IRC. What
+// people do themselves is in Connector.HandleMember.
+func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.MatrixMembershipChange) (*bridgev2.MatrixMembershipResult, error) {
+	ghost, ok := msg.Target.(*bridgev2.Ghost)
+	gone := msg.Type.To == event.MembershipLeave || msg.Type.To == event.MembershipBan
+	if !ok || !gone || msg.Type.IsSelf {
+		return nil, nil
+	}
+	_, nick, _ := splitID(string(ghost.ID))
+	s := &send{verb: "KICK", nick: nick, lines: []string{oneLine(msg.Content.Reason)}}
+	return nil, a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
+		if err != nil {
+			a.net.channel(s.channel).lane.put(noticeItem{text: nick + " was not kicked: " + err.Error(), to: a.client.user})
+		}
+	})
+}
+
+// submit gives a message to the client, or returns why not. The event stays unfinished until the server has
+// processed the message or it has failed; then after, if there is one, and bridgev2 are told, which shows
+// failures in the room.
+func (a *account) submit(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, s *send,
+	after func(ctx context.Context, err error)) error {
+	if network, _, _ := splitID(string(portal.ID)); a.net == nil || network != a.net.name {
+		return shown(failure("you are not connected to %s; leave this room and join it again", network))
+	}
+	ctx = context.WithoutCancel(ctx)
+	release := a.connector.host.Defer(evt.ID)
+	s.channel = portal.Name
+	s.done = func(err error) {
+		defer release()
+		if after != nil {
+			after(ctx, err)
+		}
+		result := bridgev2.MessageStatus{Status: event.MessageStatusSuccess}
+		if err != nil {
+			a.login.Log.Warn().Err(err).Stringer("event_id", evt.ID).Msg("message not sent")
+			result = shown(err).WithSendNotice(evt.StateKey == nil)
+		}
+		a.connector.br.Matrix.SendMessageStatus(ctx, &result, bridgev2.StatusEventInfoFromEvent(evt))
+	}
+	if !a.client.box.add(s) {
+		release()
+		return shown(failure("too many messages are waiting"))
+	}
+	return nil
+}
+
+// shown makes an error one that its sender reads in the room.
+func shown(err error) bridgev2.MessageStatus {
+	return bridgev2.WrapErrorInStatus(err).WithStatus(event.MessageStatusFail).WithErrorAsMessage().
+		WithIsCertain(true).WithSendNotice(true)
+}
+
+// compose makes the lines of a message's content.
+func (a *account) compose(ctx context.Context, content *event.MessageEventContent, replyTo *database.Message) *send {
+	s := &send{verb: "PRIVMSG", action: content.MsgType == event.MsgEmote}
+	if content.MsgType == event.MsgNotice {
+		s.verb = "NOTICE"
+	}
+	s.lines = bodyLines(content)
+	if nick := a.repliedNick(ctx, replyTo); nick != "" && len(s.lines) > 0 && !s.action &&
+		!strings.HasPrefix(s.lines[0], nick) {
+		s.lines[0] = nick + ": " + s.lines[0]
+	}
+	return s
+}
+
+// repliedNick is the nick of who said a message, or empty.
+func (a *account) repliedNick(ctx context.Context, message *database.Message) string {
+	switch {
+	case message == nil:
+		return ""
+	case message.SenderID == "":
+		return a.net.nickOf(message.SenderMXID)
+	}
+	ghost, err := a.connector.br.GetExistingGhostByID(ctx, message.SenderID)
+	if err != nil || ghost == nil {
+		return ""
+	}
+	return ghost.Name
+}
+
+// record enters a message that is on IRC now into bridgev2's table, where replies and edits look for it. The
+// empty sender stands for ourselves; the table wants a ghost for it.
+func (a *account) record(ctx context.Context, msg *bridgev2.MatrixMessage) {
+	_, err := a.connector.br.GetGhostByID(ctx, "")
+	if err == nil {
+		err = a.connector.br.DB.Message.Insert(ctx, &database.Message{
+			ID: networkid.MessageID("matrix:" + msg.Event.ID), MXID: msg.Event.ID, Room: msg.Portal.PortalKey,
+			SenderMXID: msg.Event.Sender, Timestamp: time.UnixMilli(msg.Event.Timestamp),
+		})
+	}
+	if err != nil {
+		a.login.Log.Err(err).Stringer("event_id", msg.Event.ID).Msg("record a message")
+	}
+}

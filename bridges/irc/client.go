@@ -1,0 +1,343 @@
+package irc
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2/status"
+	"maunium.net/go/mautrix/id"
+)
+
+const (
+	// registerTimeout is how long a server may take to welcome a connection.
+	registerTimeout = 60 * time.Second
+	// idleBeforePing is the silence after which the server is asked whether it is there.
+	idleBeforePing = 90 * time.Second
+	// pingTimeout is how long it may take to answer.
+	pingTimeout = 60 * time.Second
+	// stableAfter is how long a connection must have lasted for the next one to be made without delay.
+	stableAfter = 60 * time.Second
+	// throttledRetry is the least pause after a server said that we connect too fast.
+	throttledRetry = time.Minute
+	// bannedRetry is the pause after a ban.
+	bannedRetry = time.Hour
+	// goodbyeWait bounds how long what was begun may take when the bridge stops.
+	goodbyeWait = 3 * time.Second
+	// regainEvery is the pause between attempts to get the wanted nick back.
+	regainEvery = time.Minute
+	// quitMessage is what others read when we go.
+	quitMessage = "the bridge stops"
+)
+
+// phase is where a client is in the life of a connection.
+type phase int
+
+const (
+	offline     phase = iota // no channel is wanted
+	pausing                  // until nextDial
+	dialling                 // a goroutine is connecting
+	registering              // NICK and USER are sent
+	up                       // MOTD has ended
+)
+
+// client is one user's presence on one network. Its goroutine (run) owns everything below the line; others
+// speak to it through the mailbox.
+type client struct {
+	net  *network
+	user id.UserID
+	log  zerolog.Logger
+	box  mailbox
+
+	startOnce sync.Once
+	cancel    context.CancelFunc
+	ended     chan struct{}
+	shownNick atomic.Value // string, for currentNick
+
+	// ------
+	ctx      context.Context // of the goroutine
+	phase    phase
+	sess     *session
+	dialled  chan dialResult
+	channels map[string]*membership // by folded name
+
+	nick, userHost string
+	nickTries      int
+	nickLen        int
+
+	bucket  bucket
+	urgent  []string
+	queue   []entry
+	unacked []*send
+	barrier uint64 // number of the last PING
+	since   int    // lines since then
+
+	downSince          time.Time // when it was last up, or began to try; zero while up
+	upSince            time.Time
+	deadline           time.Time // of registration
+	pinged             time.Time // keepalive sent, zero when answered
+	nextDial, nextNick time.Time
+	failures           int
+	lastErr            string
+	banned, goodbye    bool
+	quitSent           bool
+	leaving            bool // QUIT is queued because no channel was left
+	goodbyeEnd         time.Time
+}
+
+type dialResult struct {
+	sess *session
+	err  error
+}
+
+func newClient(n *network, user id.UserID) *client {
+	c := &client{
+		net: n, user: user, box: newMailbox(), ended: make(chan struct{}),
+		log:     n.log.With().Stringer("user_id", user).Logger(),
+		dialled: make(chan dialResult, 1), channels: map[string]*membership{}, nickLen: n.cfg.NickLen,
+	}
+	c.shownNick.Store("")
+	return c
+}
+
+// start begins the goroutine, once.
+func (c *client) start(ctx context.Context) {
+	c.startOnce.Do(func() {
+		ctx, c.cancel = context.WithCancel(ctx)
+		go c.run(ctx)
+	})
+}
+
+// stop asks the client to say goodbye; wait waits until it has. A client that was never started has nothing to
+// say.
+func (c *client) stop() {
+	c.startOnce.Do(func() {
+		c.cancel = func() {}
+		close(c.ended)
+	})
+	c.cancel()
+}
+
+func (c *client) wait(ctx context.Context) {
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+	}
+}
+
+// currentNick is the nick while connected, from any goroutine.
+func (c *client) currentNick() string { return c.shownNick.Load().(string) }
+
+// run is the goroutine. ctx ends when the bridge stops.
+func (c *client) run(ctx context.Context) {
+	defer close(c.ended)
+	dialCtx, stopDial := context.WithCancel(ctx)
+	defer stopDial()
+	c.ctx = dialCtx
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	stopping := ctx.Done()
+	for !c.finished() {
+		now := time.Now()
+		timer.Reset(time.Until(c.due(now)))
+		in, out, line := c.wires(now)
+		select {
+		case <-stopping:
+			stopping = nil
+			c.beginGoodbye(time.Now())
+		case <-c.box.bell:
+			for _, r := range c.box.take() {
+				r.apply(c)
+			}
+		case result := <-c.dialled:
+			c.connected(result)
+		case m, ok := <-in:
+			if ok {
+				c.handle(m)
+			} else {
+				c.lost(c.sess.err)
+			}
+		case out <- line:
+			c.wrote(time.Now())
+		case <-timer.C:
+			c.tick(time.Now())
+		}
+	}
+	c.dropSession()
+	if c.phase == dialling {
+		stopDial()
+		if result := <-c.dialled; result.sess != nil {
+			result.sess.close()
+		}
+	}
+}
+
+// finished reports whether the goroutine may end.
+func (c *client) finished() bool {
+	return c.goodbye && (c.sess == nil || time.Now().After(c.goodbyeEnd))
+}
+
+// due is when tick has something to do next.
+func (c *client) due(now time.Time) time.Time {
+	at := now.Add(time.Hour)
+	sooner := func(t time.Time) {
+		if t.Before(at) {
+			at = t
+		}
+	}
+	switch c.phase {
+	case pausing:
+		sooner(c.nextDial)
+	case registering:
+		sooner(c.deadline)
+	case up:
+		if c.pinged.IsZero() {
+			sooner(c.lastIn().Add(idleBeforePing))
+		} else {
+			sooner(c.pinged.Add(pingTimeout))
+		}
+		if !c.nextNick.IsZero() {
+			sooner(c.nextNick)
+		}
+	}
+	if c.sess != nil && len(c.queue) > 0 {
+		sooner(c.bucket.next(now))
+	}
+	for _, m := range c.channels {
+		for _, s := range m.waiting {
+			sooner(s.deadline)
+		}
+	}
+	if c.goodbye {
+		sooner(c.goodbyeEnd)
+	}
+	return at
+}
+
+func (c *client) lastIn() time.Time { return time.UnixMilli(c.sess.lastInTS.Load()) }
+
+// tick does what is due. It may come early or twice.
+func (c *client) tick(now time.Time) {
+	switch {
+	case c.phase == pausing && !now.Before(c.nextDial):
+		c.dial()
+	case c.phase == registering && !now.Before(c.deadline):
+		c.lost(errRegistration)
+	case c.phase == up:
+		c.keepAlive(now)
+	}
+	c.expire(now)
+}
+
+// keepAlive notices a connection that died without a word, and wants the right nick back.
+func (c *client) keepAlive(now time.Time) {
+	if !c.pinged.IsZero() && c.lastIn().After(c.pinged) {
+		c.pinged = time.Time{}
+	}
+	switch {
+	case c.pinged.IsZero() && now.Sub(c.lastIn()) >= idleBeforePing:
+		c.pinged = now
+		c.urgent = append(c.urgent, "PING :"+alivePing)
+	case !c.pinged.IsZero() && now.Sub(c.pinged) >= pingTimeout:
+		c.lost(errSilent)
+		return
+	}
+	if !c.nextNick.IsZero() && !now.Before(c.nextNick) {
+		c.nextNick = now.Add(regainEvery)
+		c.command("NICK", c.wantedNick())
+	}
+}
+
+// wantedNick is the nick of the configuration, as long as this network takes it.
+func (c *client) wantedNick() string {
+	return nickVariant(makeNick(c.net.cfg.Nick, c.user), 0, c.nickLen)
+}
+
+// connect makes sure that a connection is made, now or when the pause after a failure has ended.
+func (c *client) connect(now time.Time) {
+	if c.phase != offline || c.goodbye {
+		return
+	}
+	c.downSince = now
+	c.pause(now)
+}
+
+// pause waits before the next attempt: exponential backoff with full jitter, and the network's turn.
+func (c *client) pause(now time.Time) {
+	var wait time.Duration
+	if c.failures > 0 {
+		limit := min(c.net.cfg.Connect.RetryMin<<min(c.failures-1, 20), c.net.cfg.Connect.RetryMax)
+		wait = rand.N(max(limit, 1))
+	}
+	switch {
+	case c.banned:
+		wait = bannedRetry + wait
+	case isThrottled(c.lastErr):
+		wait = max(wait, throttledRetry+rand.N(throttledRetry))
+	}
+	turn := c.net.limiter.ReserveN(now, 1).DelayFrom(now)
+	c.phase = pausing
+	c.nextDial = now.Add(max(wait, turn))
+}
+
+// dial connects in a goroutine of its own, whose result comes back through dialled.
+func (c *client) dial() {
+	c.phase = dialling
+	if c.failures == 0 {
+		// Waiting for one's turn does not count as being away.
+		c.downSince = time.Now()
+	}
+	ctx, cfg := c.ctx, c.net.cfg
+	go func() {
+		sess, err := dial(ctx, cfg)
+		c.dialled <- dialResult{sess, err}
+	}()
+}
+
+// connected goes on with the result of dial.
+func (c *client) connected(r dialResult) {
+	now := time.Now()
+	if c.goodbye || len(c.channels) == 0 {
+		c.phase = offline
+		if r.sess != nil {
+			r.sess.close()
+		}
+		return
+	}
+	if r.err != nil {
+		c.phase = offline
+		c.lastErr = r.err.Error()
+		c.failed(now)
+		return
+	}
+	c.sess = r.sess
+	c.phase = registering
+	c.deadline = now.Add(registerTimeout)
+	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
+	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
+	c.userHost, c.leaving = "", false
+	if c.net.cfg.Password != "" {
+		c.command("PASS", c.net.cfg.Password)
+	}
+	c.nick = c.wantedNick()
+	c.command("NICK", c.nick)
+	realName := strings.ReplaceAll(c.net.cfg.RealName, "{mxid}", c.user.String())
+	c.command("USER", username(c.user), "0", "*", oneLine(realName))
+}
+
+// failed takes note of an attempt that failed and plans the next one.
+func (c *client) failed(now time.Time) {
+	c.failures++
+	c.log.Warn().Str("reason", c.lastErr).Int("failures", c.failures).Msg("not connected")
+	c.net.reportState(c.user, status.BridgeState{
+		StateEvent: status.StateTransientDisconnect, Error: "irc-disconnected", Message: c.lastErr,
+	})
+	for _, m := range c.channels {
+		m.ch.tellOutage(now, c.net.name+" cannot be reached at the moment ("+c.lastErr+"). The bridge keeps trying.", c.user)
+	}
+	c.pause(now)
+}

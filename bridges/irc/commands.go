@@ -1,0 +1,281 @@
+package irc
+
+import (
+	"strings"
+	"time"
+
+	"github.com/ergochat/irc-go/ircfmt"
+	"github.com/ergochat/irc-go/ircmsg"
+	"maunium.net/go/mautrix/bridgev2/status"
+	"maunium.net/go/mautrix/event"
+)
+
+type message = ircmsg.Message
+
+// incoming is what a server may say. Handlers run in the client's goroutine; a line with fewer parameters than
+// the row says is dropped before.
+var incoming = map[string]struct {
+	params int
+	handle func(c *client, m message)
+}{
+	"PING":    {1, (*client).onPing},
+	"PONG":    {1, (*client).onPong},
+	"ERROR":   {1, (*client).onError},
+	"JOIN":    {1, (*client).onJoin},
+	"PART":    {1, (*client).onPart},
+	"QUIT":    {0, (*client).onQuit},
+	"NICK":    {1, (*client).onNick},
+	"KICK":    {2, (*client).onKick},
+	"TOPIC":   {2, (*client).onTopic},
+	"PRIVMSG": {2, (*client).onMessage},
+	"NOTICE":  {2, (*client).onMessage},
+
+	"001": {1, (*client).onWelcome},      // RPL_WELCOME
+	"005": {2, (*client).onISupport},     // RPL_ISUPPORT
+	"332": {3, (*client).onCurrentTopic}, // RPL_TOPIC
+	"353": {4, (*client).onNames},        // RPL_NAMREPLY
+	"366": {2, (*client).onEndOfNames},   // RPL_ENDOFNAMES
+	"376": {0, (*client).onReady},        // RPL_ENDOFMOTD
+	"396": {2, (*client).onHost},         // RPL_HOSTHIDDEN
+	"422": {0, (*client).onReady},        // ERR_NOMOTD
+
+	"431": {0, (*client).onBadNick},     // ERR_NONICKNAMEGIVEN
+	"432": {0, (*client).onBadNick},     // ERR_ERRONEUSNICKNAME
+	"433": {0, (*client).onBadNick},     // ERR_NICKNAMEINUSE
+	"436": {0, (*client).onBadNick},     // ERR_NICKCOLLISION
+	"437": {2, (*client).onUnavailable}, // ERR_UNAVAILRESOURCE, a nick or a channel
+
+	"463": {0, (*client).onBanned},  // ERR_NOPERMFORHOST
+	"464": {0, (*client).onRefused}, // ERR_PASSWDMISMATCH
+	"465": {0, (*client).onBanned},  // ERR_YOUREBANNEDCREEP
+
+	"401": {3, (*client).onSendError}, // ERR_NOSUCHNICK
+	"404": {3, (*client).onSendError}, // ERR_CANNOTSENDTOCHAN
+	"408": {3, (*client).onSendError}, // no colours on this channel, and others
+	"441": {4, (*client).onSendError}, // ERR_USERNOTINCHANNEL
+	"442": {3, (*client).onSendError}, // ERR_NOTONCHANNEL
+	"482": {3, (*client).onSendError}, // ERR_CHANOPRIVSNEEDED
+
+	"403": {3, (*client).onJoinError}, // ERR_NOSUCHCHANNEL
+	"405": {3, (*client).onJoinError}, // ERR_TOOMANYCHANNELS
+	"470": {3, (*client).onJoinError}, // forwarded to another channel
+	"471": {3, (*client).onJoinError}, // ERR_CHANNELISFULL
+	"473": {3, (*client).onJoinError}, // ERR_INVITEONLYCHAN
+	"474": {3, (*client).onJoinError}, // ERR_BANNEDFROMCHAN
+	"475": {3, (*client).onJoinError}, // ERR_BADCHANNELKEY
+	"476": {2, (*client).onJoinError}, // ERR_BADCHANMASK
+	"477": {3, (*client).onJoinError}, // a registered nick is needed
+	"480": {3, (*client).onJoinError}, // joins are throttled, or TLS only
+	"489": {3, (*client).onJoinError}, // TLS only
+}
+
+func (c *client) handle(m message) {
+	if row, ok := incoming[m.Command]; ok && len(m.Params) >= row.params {
+		row.handle(c, m)
+	}
+}
+
+func last(m message) string {
+	if len(m.Params) == 0 {
+		return ""
+	}
+	return m.Params[len(m.Params)-1]
+}
+
+func (c *client) onPing(m message) { c.urgent = append(c.urgent, "PONG :"+withoutLineEnds(last(m))) }
+
+func (c *client) onPong(m message) { c.confirmed(last(m)) }
+
+func (c *client) onError(m message) { c.refuse(last(m)) }
+
+func (c *client) onBanned(m message) {
+	c.refuse(last(m))
+	c.banned = true
+}
+
+func (c *client) onRefused(m message) { c.refuse(last(m)) }
+
+// onWelcome tells the nick that the server gave us, which need not be the one we asked for.
+func (c *client) onWelcome(m message) {
+	c.nick = m.Params[0]
+	c.showNick(c.nick)
+}
+
+// onISupport only looks for what contradicts the configuration: IDs are made before a server can be asked.
+func (c *client) onISupport(m message) {
+	for _, token := range m.Params[1:] {
+		value, ok := strings.CutPrefix(token, "CASEMAPPING=")
+		if ok && value != string(c.net.cfg.Casemapping) {
+			c.net.warnCasemapping.Do(func() {
+				c.log.Warn().Str("server", value).Str("config", string(c.net.cfg.Casemapping)).
+					Msg("the network's casemapping differs from its configuration")
+			})
+		}
+	}
+}
+
+// onReady ends the registration. 376 also answers a MOTD that an operator sends later.
+func (c *client) onReady(message) {
+	if c.phase != registering {
+		return
+	}
+	now := time.Now()
+	c.phase, c.upSince, c.downSince, c.banned, c.lastErr = up, now, time.Time{}, false, ""
+	if c.nick != c.wantedNick() {
+		c.nextNick = now.Add(regainEvery)
+	}
+	c.log.Info().Str("nick", c.nick).Msg("connected")
+	c.net.reportState(c.user, status.BridgeState{StateEvent: status.StateConnected})
+	for _, m := range c.channels {
+		c.join(m)
+	}
+	if len(c.channels) == 0 {
+		c.quitEmpty()
+	}
+}
+
+// onHost is the host that others see from now on, sometimes with the user name.
+func (c *client) onHost(m message) {
+	host := m.Params[1]
+	if user, _, ok := strings.Cut(c.userHost, "@"); ok && !strings.Contains(host, "@") {
+		c.userHost = user + "@" + host
+	} else if strings.Contains(host, "@") {
+		c.userHost = host
+	}
+}
+
+// onBadNick tries another nick while registering; later it is the answer to regaining, which tries again anyway.
+func (c *client) onBadNick(m message) {
+	if c.phase != registering {
+		return
+	}
+	wanted := makeNick(c.net.cfg.Nick, c.user)
+	if m.Command == "432" && c.nickLen > shortNick && len(wanted) > shortNick {
+		c.nickLen = shortNick
+	} else {
+		c.nickTries++
+	}
+	if c.nickTries > maxNickTries {
+		c.lost(failure("%s takes none of the nicks for %s (%s)", c.net.name, wanted, last(m)))
+		return
+	}
+	c.nick = nickVariant(wanted, c.nickTries, c.nickLen)
+	c.command("NICK", c.nick)
+}
+
+func (c *client) onUnavailable(m message) {
+	if isChannel(m.Params[1]) {
+		c.onJoinError(m)
+	} else {
+		c.onBadNick(m)
+	}
+}
+
+func (c *client) onJoinError(m message) {
+	key := c.net.ids.fold.Fold(m.Params[1])
+	ms, ok := c.channels[key]
+	switch {
+	case ok && (ms.state == joining || ms.state == parting):
+		c.refusedChannel(ms, last(m))
+	case ok:
+		c.rejected(key, last(m))
+	}
+}
+
+// onSendError is about a channel, which is the first or, with a nick before it, the second parameter.
+func (c *client) onSendError(m message) {
+	for _, p := range m.Params[1 : len(m.Params)-1] {
+		if !isChannel(p) {
+			continue
+		}
+		key := c.net.ids.fold.Fold(p)
+		if ms := c.channels[key]; m.Command == "442" && ms != nil && ms.state == parting {
+			c.leftChannel(ms)
+			return
+		}
+		c.rejected(key, last(m))
+		return
+	}
+	// 401 names only the nick: of the message that is the first to be answered.
+	if len(c.unacked) > 0 {
+		c.rejected(c.unacked[0].key, last(m))
+	}
+}
+
+// observe gives a line to the feed of a channel, if we are in it.
+func (c *client) observe(ms *membership, s sighting[*client, item]) {
+	if ms.state == joined || ms.state == parting {
+		ms.ch.observe(c, s)
+	}
+}
+
+func (c *client) onMessage(m message) {
+	nick := m.Nick()
+	target := strings.TrimLeft(m.Params[0], "~&@%+")
+	if !isChannel(m.Params[0]) && !isChannel(target) || nick == "" || c.isMe(nick) {
+		return
+	}
+	if isChannel(m.Params[0]) {
+		target = m.Params[0]
+	}
+	ms, ok := c.channels[c.net.ids.fold.Fold(target)]
+	if !ok || c.occupantOf(ms, nick, m.Source).puppet != nil || len(nick) > maxNickBytes {
+		return
+	}
+	msgType, text, ok := readMessage(m.Command, m.Params[1])
+	if ok {
+		c.observe(ms, sight(m, messageItem{
+			id: c.net.messageID(), nick: nick, msgType: msgType, text: text, at: time.Now(),
+		}))
+	}
+}
+
+// readMessage returns the type and plain text of a line, and false for what people do not see: CTCP requests but
+// ACTION, and lines of nothing but formatting.
+func readMessage(command, text string) (event.MessageType, string, bool) {
+	msgType := event.MsgText
+	if command == "NOTICE" {
+		msgType = event.MsgNotice
+	}
+	if ctcp, ok := strings.CutPrefix(text, "\x01"); ok {
+		ctcp = strings.TrimSuffix(ctcp, "\x01")
+		action, ok := strings.CutPrefix(ctcp, "ACTION ")
+		if !ok || command != "PRIVMSG" {
+			return "", "", false
+		}
+		msgType, text = event.MsgEmote, action
+	}
+	text = plainText(text)
+	return msgType, text, strings.TrimSpace(text) != ""
+}
+
+// plainText takes formatting and other control characters out.
+func plainText(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, ircfmt.Strip(text))
+}
+
+func (c *client) onTopic(m message) {
+	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[0])]
+	if !ok {
+		return
+	}
+	t := topicItem{topic: plainText(m.Params[1])}
+	if nick := m.Nick(); nick != "" && strings.Contains(m.Source, "!") && !c.isMe(nick) &&
+		c.occupantOf(ms, nick, m.Source).puppet == nil {
+		t.nick = nick
+	}
+	c.observe(ms, sight(m, t))
+}
+
+// onCurrentTopic comes after JOIN; the leader's counts.
+func (c *client) onCurrentTopic(m message) {
+	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
+	if ok && ms.state == joined && ms.ch.leads(c) {
+		ms.ch.lane.put(topicItem{topic: plainText(m.Params[2])})
+	}
+}

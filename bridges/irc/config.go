@@ -1,0 +1,148 @@
+package irc
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is the irc part of the configuration file.
+type Config struct {
+	// Networks by name. The name appears in every alias and ghost (#irc_NAME_#channel, @irc_NAME_nick):
+	// lower-case letters, digits, "." and "-". It should never change.
+	Networks map[string]NetworkConfig `yaml:"networks"`
+}
+
+// NetworkConfig is one IRC network.
+type NetworkConfig struct {
+	// Address is host:port of a server.
+	Address string `yaml:"address"`
+	// TLS encrypts the connection, and checks the server's certificate.
+	TLS bool `yaml:"tls"`
+	// TLSInsecure accepts any certificate.
+	TLSInsecure bool `yaml:"tls_insecure,omitempty"`
+	// Password is the server password (PASS), if it has one.
+	Password string `yaml:"password,omitempty"`
+	// Nick is the template of nicks; {localpart} is that of the Matrix user. Default "{localpart}".
+	Nick string `yaml:"nick,omitempty"`
+	// NickLen is the longest nick to try, in bytes. Default 16; a server that refuses is offered 9.
+	NickLen int `yaml:"nick_len,omitempty"`
+	// RealName is the template of the real name, which everybody on IRC sees; {mxid} is the Matrix user.
+	// Default "{mxid}".
+	RealName string `yaml:"realname,omitempty"`
+	// Casemapping is which letters are the same in nicks and channels: rfc1459 (the default), rfc1459-strict
+	// or ascii. The server announces its own (CASEMAPPING in numeric 005); the log warns when they differ.
+	Casemapping Casemapping `yaml:"casemapping,omitempty"`
+	// Flood limits what one connection sends.
+	Flood FloodConfig `yaml:"flood,omitempty"`
+	// Connect limits how fast connections are opened, all users together.
+	Connect ConnectConfig `yaml:"connect,omitempty"`
+}
+
+// FloodConfig is a token bucket for lines.
+type FloodConfig struct {
+	// Unlimited sends as fast as the socket takes it; for one's own server.
+	Unlimited bool `yaml:"unlimited,omitempty"`
+	// Burst is the number of lines that go out at once. Default 5.
+	Burst int `yaml:"burst,omitempty"`
+	// Interval is the time per line after that. Default 2s.
+	Interval time.Duration `yaml:"interval,omitempty"`
+}
+
+// ConnectConfig paces new connections.
+type ConnectConfig struct {
+	// Burst is the number of connections opened at once. Default 3.
+	Burst int `yaml:"burst,omitempty"`
+	// Interval is the time per connection after that. Default 1s.
+	Interval time.Duration `yaml:"interval,omitempty"`
+	// RetryMin and RetryMax bound the pause between attempts, which doubles with each failure. Default 2s
+	// and 5m.
+	RetryMin time.Duration `yaml:"retry_min,omitempty"`
+	RetryMax time.Duration `yaml:"retry_max,omitempty"`
+}
+
+// Validate checks the configuration; errors name the field.
+func (c Config) Validate() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
+		field := "networks." + name
+		if !networkName.MatchString(name) || len(name) > maxNetworkName {
+			errs = append(errs, fmt.Errorf("%s: the name must match %s and have at most %d characters",
+				field, networkName, maxNetworkName))
+			continue
+		}
+		errs = append(errs, c.Networks[name].validate(field))
+	}
+	return errors.Join(errs...)
+}
+
+func (n NetworkConfig) validate(field string) error {
+	host, port, err := net.SplitHostPort(n.Address)
+	switch {
+	case n.Address == "":
+		return fmt.Errorf("%s.address: missing; it is host:port", field)
+	case err != nil || host == "" || port == "":
+		return fmt.Errorf("%s.address: %q is not host:port", field, n.Address)
+	case n.TLSInsecure && !n.TLS:
+		return fmt.Errorf("%s.tls_insecure: has no meaning without tls", field)
+	case strings.ContainsAny(n.Password, "\r\n\x00"):
+		return fmt.Errorf("%s.password: must be one line", field)
+	case n.Nick != "" && !strings.Contains(n.Nick, "{localpart}"):
+		return fmt.Errorf("%s.nick: %q must contain {localpart}", field, n.Nick)
+	case n.NickLen != 0 && (n.NickLen < shortNick || n.NickLen > maxNickBytes):
+		return fmt.Errorf("%s.nick_len: must be from %d to %d", field, shortNick, maxNickBytes)
+	case strings.ContainsAny(n.RealName, "\r\n\x00"):
+		return fmt.Errorf("%s.realname: must be one line", field)
+	case !slices.Contains([]Casemapping{"", ASCII, RFC1459, RFC1459Strict}, n.Casemapping):
+		return fmt.Errorf("%s.casemapping: %q is none of rfc1459, rfc1459-strict, ascii", field, n.Casemapping)
+	case n.Flood.Burst < 0:
+		return fmt.Errorf("%s.flood.burst: must not be negative", field)
+	case n.Flood.Interval < 0:
+		return fmt.Errorf("%s.flood.interval: must not be negative", field)
+	case n.Connect.Burst < 0:
+		return fmt.Errorf("%s.connect.burst: must not be negative", field)
+	case n.Connect.Interval < 0:
+		return fmt.Errorf("%s.connect.interval: must not be negative", field)
+	case n.Connect.RetryMin < 0 || n.Connect.RetryMax < 0:
+		return fmt.Errorf("%s.connect.retry_min and retry_max: must not be negative", field)
+	}
+	return nil
+}
+
+// withDefaults fills what is left out.
+func (n NetworkConfig) withDefaults() NetworkConfig {
+	orString := func(s *string, d string) {
+		if *s == "" {
+			*s = d
+		}
+	}
+	orInt := func(i *int, d int) {
+		if *i == 0 {
+			*i = d
+		}
+	}
+	orTime := func(t *time.Duration, d time.Duration) {
+		if *t == 0 {
+			*t = d
+		}
+	}
+	orString(&n.Nick, "{localpart}")
+	orString(&n.RealName, "{mxid}")
+	orString((*string)(&n.Casemapping), string(RFC1459))
+	orInt(&n.NickLen, 16)
+	orInt(&n.Flood.Burst, 5)
+	orTime(&n.Flood.Interval, 2*time.Second)
+	if n.Flood.Unlimited {
+		n.Flood.Interval = 0
+	}
+	orInt(&n.Connect.Burst, 3)
+	orTime(&n.Connect.Interval, time.Second)
+	orTime(&n.Connect.RetryMin, 2*time.Second)
+	orTime(&n.Connect.RetryMax, 5*time.Minute)
+	n.Connect.RetryMax = max(n.Connect.RetryMax, n.Connect.RetryMin)
+	return n
+}

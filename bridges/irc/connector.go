@@ -1,0 +1,294 @@
+package irc
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mau.fi/util/configupgrade"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/bridgev2/status"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"causeway/bridges"
+)
+
+// Connector is the bridgev2 network for all IRC networks of a configuration. Make it with New, and give it to
+// bridges.New.
+type Connector struct {
+	cfg      Config
+	br       *bridgev2.Bridge
+	host     *bridges.Host
+	networks map[string]*network
+	boot     string
+
+	ctx    context.Context // of the clients and lanes; set by Start
+	cancel context.CancelFunc
+}
+
+var (
+	_ bridgev2.NetworkConnector = (*Connector)(nil)
+	_ bridges.Hosted            = (*Connector)(nil)
+	_ bridges.AliasQuerier      = (*Connector)(nil)
+	_ bridges.MemberWatcher     = (*Connector)(nil)
+	_ bridges.GhostNamer        = (*Connector)(nil)
+	_ bridges.Drainer           = (*Connector)(nil)
+)
+
+// New returns a connector for a configuration, or the errors of Config.Validate.
+func New(cfg Config) (*Connector, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Connector{cfg: cfg, networks: map[string]*network{}, boot: strings.ToLower(rand.Text()[:12])}, nil
+}
+
+// SetHost implements bridges.Hosted.
+func (c *Connector) SetHost(h *bridges.Host) { c.host = h }
+
+// Init implements bridgev2.NetworkConnector.
+func (c *Connector) Init(br *bridgev2.Bridge) {
+	c.br = br
+	for name, cfg := range c.cfg.Networks {
+		n := newNetwork(c, name, cfg)
+		n.log = br.Log.With().Str("network", name).Logger()
+		c.networks[name] = n
+	}
+}
+
+// Start implements bridgev2.NetworkConnector. It makes the account that each network itself has.
+func (c *Connector) Start(ctx context.Context) error {
+	c.ctx, c.cancel = context.WithCancel(c.br.BackgroundCtx)
+	for _, name := range slices.Sorted(maps.Keys(c.networks)) {
+		login, err := c.login(ctx, c.networks[name], c.br.Bot.GetMXID())
+		if err != nil {
+			return fmt.Errorf("account of network %s: %w", name, err)
+		}
+		c.networks[name].login = login
+	}
+	return nil
+}
+
+// Drain implements bridges.Drainer.
+func (c *Connector) Drain(ctx context.Context) {
+	if c.cancel == nil {
+		return // never started
+	}
+	for _, n := range c.networks {
+		n.drain(ctx)
+	}
+	c.cancel()
+}
+
+// loginID is NETWORK/@user:server; that of the bot is the network's own account.
+func loginID(network string, user id.UserID) networkid.UserLoginID {
+	return networkid.UserLoginID(network + "/" + string(user))
+}
+
+// login returns the login of a user on a network, and makes it the first time.
+func (c *Connector) login(ctx context.Context, n *network, user id.UserID) (*bridgev2.UserLogin, error) {
+	key := loginID(n.name, user)
+	login, err := c.br.GetExistingUserLoginByID(ctx, key)
+	if err != nil || login != nil {
+		return login, err
+	}
+	if _, err := c.br.GetUserByMXID(ctx, user); err != nil {
+		return nil, err
+	}
+	// By the table, and not by User.NewLogin, which leaves a login without its cache of portals, so that each
+	// line would cost a write.
+	err = c.br.DB.UserLogin.Insert(ctx, &database.UserLogin{
+		ID: key, UserMXID: user, RemoteName: makeNick(n.cfg.withDefaults().Nick, user) + " on " + n.name,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.br.GetExistingUserLoginByID(ctx, key)
+}
+
+// LoadUserLogin implements bridgev2.NetworkConnector.
+func (c *Connector) LoadUserLogin(_ context.Context, login *bridgev2.UserLogin) error {
+	name, _, _ := splitID(string(login.ID))
+	a := &account{connector: c, net: c.networks[name], login: login}
+	login.Client = a
+	if a.net != nil && login.UserMXID != c.br.Bot.GetMXID() {
+		a.client = a.net.client(login)
+	}
+	return nil
+}
+
+// reportState tells bridgev2 how a user's connection fares.
+func (n *network) reportState(user id.UserID, state status.BridgeState) {
+	if login := n.conn.br.GetCachedUserLoginByID(loginID(n.name, user)); login != nil {
+		login.BridgeState.Send(state)
+	}
+}
+
+// QueryAlias implements bridges.AliasQuerier: it makes the room of a channel. Whether the channel exists on IRC
+// is not asked, because joining it is what makes it exist.
+func (c *Connector) QueryAlias(ctx context.Context, alias id.RoomAlias) error {
+	n, channel, err := c.parseAlias(alias)
+	if err != nil {
+		return err
+	}
+	portal, err := c.br.GetPortalByKey(ctx, n.ids.portal(channel))
+	if err != nil {
+		return fmt.Errorf("portal of %s: %w", alias, err)
+	}
+	isNew := portal.MXID == ""
+	if isNew {
+		if err := portal.CreateMatrixRoom(ctx, n.login, channelInfo(channel)); err != nil {
+			return fmt.Errorf("room of %s: %w", alias, err)
+		}
+	}
+	if err := c.host.AddAlias(ctx, alias, portal.MXID); err != nil {
+		return err
+	}
+	if isNew {
+		return c.host.SetCanonicalAlias(ctx, alias, portal.MXID)
+	}
+	return nil
+}
+
+// parseAlias finds the channel of #irc_NETWORK_CHANNEL:server.
+func (c *Connector) parseAlias(alias id.RoomAlias) (*network, string, error) {
+	unknown := func(format string, args ...any) error {
+		return &bridges.UnknownAlias{Reason: fmt.Sprintf(format, args...)}
+	}
+	localpart, server, _ := strings.Cut(strings.TrimPrefix(string(alias), "#"), ":")
+	rest, ours := strings.CutPrefix(localpart, c.host.Prefix())
+	if !ours || server != c.host.ServerName() {
+		return nil, "", unknown("%s is not an alias of the IRC bridge", alias)
+	}
+	name, channel, ok := splitAlias(rest)
+	if !ok {
+		return nil, "", unknown("%s is not of the form #%sNETWORK_#channel:%s", alias, c.host.Prefix(), server)
+	}
+	n, ok := c.networks[name]
+	if !ok {
+		return nil, "", unknown("There is no IRC network %q here; there is %s", name, c.known())
+	}
+	if !validChannel(channel) {
+		return nil, "", unknown("%q is not the name of an IRC channel: it begins with one of %s and has no space, comma or colon",
+			channel, channelPrefixes)
+	}
+	return n, channel, nil
+}
+
+// known lists the networks for people.
+func (c *Connector) known() string {
+	if len(c.networks) == 0 {
+		return "none"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(c.networks)), ", ")
+}
+
+// channelInfo is what a new room is made of: public, and anybody may try to set the topic, because whether they
+// may is the channel's to say.
+func channelInfo(channel string) *bridgev2.ChatInfo {
+	return &bridgev2.ChatInfo{
+		Name:     &channel,
+		JoinRule: &event.JoinRulesEventContent{JoinRule: event.JoinRulePublic},
+		Members: &bridgev2.ChatMemberList{PowerLevels: &bridgev2.PowerLevelOverrides{
+			Events: map[event.Type]int{event.StateTopic: 0},
+		}},
+	}
+}
+
+// GetName implements bridgev2.NetworkConnector.
+func (c *Connector) GetName() bridgev2.BridgeName {
+	return bridgev2.BridgeName{
+		DisplayName: "IRC", NetworkURL: "https://www.rfc-editor.org/rfc/rfc1459", NetworkID: "irc",
+		BeeperBridgeType: "causeway/bridges/irc", DefaultCommandPrefix: "!irc",
+	}
+}
+
+// GetDBMetaTypes implements bridgev2.NetworkConnector.
+func (c *Connector) GetDBMetaTypes() database.MetaTypes { return database.MetaTypes{} }
+
+// GetCapabilities implements bridgev2.NetworkConnector.
+func (c *Connector) GetCapabilities() *bridgev2.NetworkGeneralCapabilities {
+	return &bridgev2.NetworkGeneralCapabilities{}
+}
+
+// GetBridgeInfoVersion implements bridgev2.NetworkConnector.
+func (c *Connector) GetBridgeInfoVersion() (info, capabilities int) { return 1, 1 }
+
+// GetConfig implements bridgev2.NetworkConnector. The configuration comes to New instead.
+func (c *Connector) GetConfig() (string, any, configupgrade.Upgrader) {
+	return "", nil, configupgrade.NoopUpgrader
+}
+
+// GetLoginFlows implements bridgev2.NetworkConnector: people are logged in by joining a room.
+func (c *Connector) GetLoginFlows() []bridgev2.LoginFlow { return nil }
+
+// CreateLogin implements bridgev2.NetworkConnector.
+func (c *Connector) CreateLogin(context.Context, *bridgev2.User, string) (bridgev2.LoginProcess, error) {
+	return nil, bridgev2.ErrInvalidLoginFlowID
+}
+
+// memberTimeout bounds the database work for one member event.
+const memberTimeout = 30 * time.Second
+
+// HandleMember implements bridges.MemberWatcher: who enters a room gets a connection and joins the channel, who
+// leaves it parts.
+func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) {
+	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
+	defer cancel()
+	name, _, _ := splitID(string(portal.ID))
+	n, ok := c.networks[name]
+	if !ok {
+		return
+	}
+	user := id.UserID(evt.GetStateKey())
+	content := evt.Content.AsMember()
+	var err error
+	switch content.Membership {
+	case event.MembershipJoin:
+		err = c.userJoined(ctx, n, portal, user)
+	case event.MembershipLeave, event.MembershipBan:
+		err = c.userLeft(ctx, n, portal, user, content.Reason)
+	}
+	if err == nil {
+		return
+	}
+	n.log.Err(err).Stringer("user_id", user).Stringer("room_id", portal.MXID).Msg("follow a membership")
+	_ = c.host.Notify(ctx, portal.MXID, "The bridge could not follow your membership: "+err.Error(), user)
+}
+
+func (c *Connector) userJoined(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID) error {
+	if !c.br.Config.Permissions.Get(user).Login {
+		return c.host.Notify(ctx, portal.MXID, "You are not allowed to use this bridge; nobody on IRC sees you.", user)
+	}
+	login, err := c.login(ctx, n, user)
+	if err != nil {
+		return err
+	}
+	// This row is what a restart joins again, and how bridgev2 finds whose login speaks in the room.
+	if _, err := c.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, portal.PortalKey); err != nil {
+		return err
+	}
+	client := n.client(login)
+	client.start(c.ctx)
+	client.box.add(joinRequest{channel: portal.Name})
+	return nil
+}
+
+func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID, reason string) error {
+	login, err := c.br.GetExistingUserLoginByID(ctx, loginID(n.name, user))
+	if err != nil || login == nil {
+		return err
+	}
+	if err := c.br.DB.UserPortal.Delete(ctx, database.UserPortalFor(login.UserLogin, portal.PortalKey)); err != nil {
+		return err
+	}
+	n.client(login).box.add(partRequest{channel: portal.Name, reason: reason})
+	return nil
+}

@@ -1,0 +1,208 @@
+package irc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+)
+
+const (
+	// laneBuffer is the number of lines of a channel that wait for Matrix in memory. When it is full, the
+	// sockets of the channel's members are not read until there is room.
+	laneBuffer = 512
+	// laneParallel is the number of ghosts that enter or leave a room at once after NAMES.
+	laneParallel = 8
+	// deliverTries and deliverPause bound how often an item is offered to a homeserver that fails; the pause
+	// doubles. It is five minutes in all.
+	deliverTries = 9
+	deliverPause = time.Second
+	// maxDeliverPause is where the doubling ends.
+	maxDeliverPause = time.Minute
+)
+
+// lane carries what happens in one channel to Matrix, one thing after the other.
+type lane struct {
+	net   *network
+	name  string // of the channel
+	items chan item
+	done  chan struct{} // closed when the goroutine ends
+	log   zerolog.Logger
+}
+
+// item is something to do in a room. It is done again when it returns an error that may pass.
+type item interface {
+	deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error
+}
+
+// newLane starts the goroutine, which ends with a stopItem or with ctx.
+func newLane(ctx context.Context, net *network, name string) *lane {
+	l := &lane{
+		net: net, name: name, items: make(chan item, laneBuffer), done: make(chan struct{}),
+		log: net.log.With().Str("channel", name).Logger(),
+	}
+	go l.run(l.log.WithContext(ctx))
+	return l
+}
+
+// put queues an item, and waits while the queue is full. After the lane has ended it does nothing.
+func (l *lane) put(it item) {
+	select {
+	case l.items <- it:
+	case <-l.done:
+	}
+}
+
+// stopItem ends a lane after all that is before it.
+type stopItem struct{}
+
+func (stopItem) deliver(context.Context, *lane, *bridgev2.Portal) error { return nil }
+
+func (l *lane) run(ctx context.Context) {
+	defer close(l.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case it := <-l.items:
+			if _, stop := it.(stopItem); stop {
+				return
+			}
+			l.deliver(ctx, it)
+		}
+	}
+}
+
+// deliver does an item, again if need be. What cannot be done is dropped with an error in the log, so that the
+// rest can follow.
+func (l *lane) deliver(ctx context.Context, it item) {
+	pause := deliverPause
+	for try := 1; ; try++ {
+		err := l.deliverOnce(ctx, it)
+		switch {
+		case err == nil:
+			return
+		case ctx.Err() != nil:
+			return
+		case isFinal(err) || try == deliverTries:
+			l.log.Err(err).Msgf("drop %T", it)
+			return
+		}
+		l.log.Warn().Err(err).Msgf("deliver %T, will try again", it)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		pause = min(2*pause, maxDeliverPause)
+	}
+}
+
+func (l *lane) deliverOnce(ctx context.Context, it item) error {
+	portal, err := l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.name))
+	if err != nil {
+		return err
+	}
+	if portal == nil || portal.MXID == "" {
+		return nil
+	}
+	return it.deliver(ctx, l, portal)
+}
+
+// isFinal reports whether the homeserver has said no, rather than failed.
+func isFinal(err error) bool {
+	var httpErr mautrix.HTTPError
+	if !errors.As(err, &httpErr) || httpErr.Response == nil {
+		return false
+	}
+	status := httpErr.Response.StatusCode
+	return status >= 400 && status < 500 && status != http.StatusTooManyRequests
+}
+
+// ghost returns the ghost of a nick, with the nick as it is written now for its name.
+func (l *lane) ghost(ctx context.Context, nick string) (*bridgev2.Ghost, error) {
+	ghost, err := l.net.conn.br.GetGhostByID(ctx, l.net.ids.ghost(nick))
+	if err != nil {
+		return nil, err
+	}
+	if ghost.Name != nick || !ghost.NameSet {
+		ghost.UpdateInfo(ctx, &bridgev2.UserInfo{Name: &nick})
+	}
+	return ghost, nil
+}
+
+// enter lets the ghost of a nick join. Who has become one of us meanwhile is no ghost.
+func (l *lane) enter(ctx context.Context, portal *bridgev2.Portal, nick string) error {
+	if l.net.isPuppet(nick) {
+		return nil
+	}
+	ghost, err := l.ghost(ctx, nick)
+	if err != nil {
+		return err
+	}
+	return ghost.Intent.EnsureJoined(ctx, portal.MXID)
+}
+
+// leave lets the ghost of a nick leave, if it is there.
+func (l *lane) leave(ctx context.Context, portal *bridgev2.Portal, nick, reason string) error {
+	ghost, err := l.net.conn.br.GetExistingGhostByID(ctx, l.net.ids.ghost(nick))
+	if err != nil || ghost == nil {
+		return err
+	}
+	user := ghost.Intent.GetMXID()
+	member, err := l.net.conn.br.Matrix.GetMemberInfo(ctx, portal.MXID, user)
+	if err != nil || member == nil || member.Membership != event.MembershipJoin {
+		return err
+	}
+	_, err = ghost.Intent.SendState(ctx, portal.MXID, event.StateMember, user.String(), &event.Content{
+		Parsed: &event.MemberEventContent{Membership: event.MembershipLeave, Displayname: nick, Reason: reason},
+	}, time.Time{})
+	return err
+}
+
+// namesItem makes the ghosts in the room those of a list of nicks.
+type namesItem struct{ nicks []string }
+
+func (n namesItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	members, err := l.net.conn.br.Matrix.GetMembers(ctx, portal.MXID)
+	if err != nil {
+		return err
+	}
+	gone := l.ghostsIn(members)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(laneParallel)
+	for _, nick := range n.nicks {
+		user := l.net.conn.br.Matrix.FormatGhostMXID(l.net.ids.ghost(nick))
+		if _, there := gone[user]; there {
+			delete(gone, user)
+			continue
+		}
+		group.Go(func() error { return l.enter(ctx, portal, nick) })
+	}
+	for _, nick := range gone {
+		group.Go(func() error { return l.leave(ctx, portal, nick, "is not on the channel any more") })
+	}
+	return group.Wait()
+}
+
+// ghostsIn returns the joined ghosts of this network with their nicks.
+func (l *lane) ghostsIn(members map[id.UserID]*event.MemberEventContent) map[id.UserID]string {
+	ghosts := map[id.UserID]string{}
+	for user, member := range members {
+		if member.Membership != event.MembershipJoin {
+			continue
+		}
+		ghost, ok := l.net.conn.br.Matrix.ParseGhostMXID(user)
+		if network, nick, _ := splitID(string(ghost)); ok && network == l.net.name {
+			ghosts[user] = nick
+		}
+	}
+	return ghosts
+}

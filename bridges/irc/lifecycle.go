@@ -1,0 +1,161 @@
+package irc
+
+import (
+	"errors"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	errRegistration = errors.New("the server did not finish the registration")
+	errSilent       = errors.New("the server is silent")
+)
+
+// bannedText and throttledText recognise what servers write in ERROR and in numerics; there is no code for it.
+var (
+	bannedText    = regexp.MustCompile(`(?i)\b(banned|[kgdz]-?lined?|akill(ed)?)\b`)
+	throttledText = regexp.MustCompile(`(?i)(throttl|too fast|too many connections|reconnecting)`)
+)
+
+func isThrottled(text string) bool { return throttledText.MatchString(text) }
+
+// refuse notes what the server said before it closes the connection.
+func (c *client) refuse(text string) {
+	c.lastErr = text
+	c.banned = c.banned || bannedText.MatchString(text)
+}
+
+// lost cleans up after a connection, and plans the next one if there is something to be there for.
+func (c *client) lost(err error) {
+	now := time.Now()
+	if c.lastErr == "" { // what the server said tells more than how the socket ended
+		c.lastErr = describe(err)
+	}
+	wasUp := c.phase == up
+	c.dropSession()
+	c.phase = offline
+	if wasUp && now.Sub(c.upSince) >= stableAfter {
+		c.failures = 0
+	}
+	if wasUp || c.downSince.IsZero() {
+		c.downSince = now
+	}
+	if c.goodbye {
+		return
+	}
+	c.restoreMemberships(now)
+	switch {
+	case len(c.channels) == 0:
+	case c.leaving:
+		c.connect(now)
+	default:
+		c.failed(now)
+	}
+}
+
+func describe(err error) string {
+	if err == nil || errors.Is(err, io.EOF) {
+		return "the server closed the connection"
+	}
+	return err.Error()
+}
+
+// dropSession closes the connection and gives up what hangs on it: the place in the channels, the nick.
+func (c *client) dropSession() {
+	if c.sess == nil {
+		return
+	}
+	c.sess.close()
+	c.sess = nil
+	for _, m := range c.channels {
+		if m.state == joined || m.state == parting {
+			m.ch.part(c)
+		}
+	}
+	c.showNick("")
+	c.urgent, c.queue, c.since = nil, nil, 0
+}
+
+// restoreMemberships makes every channel wanted again, and puts back what was sent but not confirmed, in its
+// order, to be sent again.
+func (c *client) restoreMemberships(now time.Time) {
+	for key, m := range c.channels {
+		if m.state == parting && !m.again {
+			delete(c.channels, key)
+			continue
+		}
+		m.state, m.again, m.names = wanted, false, nil
+	}
+	again := c.unacked
+	c.unacked = nil
+	for _, s := range slices.Backward(again) {
+		m := c.channels[s.key]
+		switch {
+		case m == nil:
+			s.done(failure("you have left the channel"))
+		case s.err != nil:
+			s.done(s.err)
+		case s.tries >= maxSendTries:
+			s.done(failure("the connection to %s broke each time it was sent (%s)", c.net.name, c.lastErr))
+		default:
+			s.written, s.barrier, s.failed = 0, 0, 0
+			s.deadline = now.Add(sendWait)
+			m.waiting = slices.Insert(m.waiting, 0, s)
+		}
+	}
+}
+
+// beginGoodbye takes no new work, lets the server confirm what it has, and quits. What was not sent stays
+// unfinished, and so is handled again after the next start.
+func (c *client) beginGoodbye(now time.Time) {
+	c.goodbye = true
+	c.goodbyeEnd = now.Add(goodbyeWait)
+	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 })
+	c.unacked = slices.DeleteFunc(c.unacked, func(s *send) bool { return s.written == 0 })
+	if c.phase == pausing {
+		c.phase = offline
+	}
+	if c.phase == registering {
+		c.dropSession()
+		c.phase = offline
+	}
+}
+
+// showNick makes a change of the nick known: to the registry, before anything can be done under it, and to
+// currentNick.
+func (c *client) showNick(nick string) {
+	c.net.mu.Lock()
+	c.net.puppets.rename(c, c.currentNick(), nick, c.mask(), time.Now())
+	c.net.mu.Unlock()
+	c.shownNick.Store(nick)
+}
+
+// mask is nick!user@host as others see it, or empty while unknown.
+func (c *client) mask() string {
+	if c.userHost == "" || c.nick == "" {
+		return ""
+	}
+	return c.nick + "!" + c.userHost
+}
+
+// isMe reports whether a nick is our own.
+func (c *client) isMe(nick string) bool {
+	return c.nick != "" && c.net.ids.fold.Fold(nick) == c.net.ids.fold.Fold(c.nick)
+}
+
+// whyNot says in a few words why a message cannot go out now.
+func (c *client) whyNot() string {
+	var b strings.Builder
+	b.WriteString("there is no connection to " + c.net.name)
+	if c.banned {
+		b.Reset()
+		b.WriteString(c.net.name + " has banned you")
+	}
+	if c.lastErr != "" {
+		b.WriteString(" (" + c.lastErr + ")")
+	}
+	return b.String()
+}

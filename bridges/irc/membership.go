@@ -1,0 +1,209 @@
+package irc
+
+import (
+	"time"
+
+	"github.com/ergochat/irc-go/ircmsg"
+)
+
+// memberState is how far a client has got with a channel.
+type memberState int
+
+const (
+	wanted  memberState = iota // to be joined when the connection is up
+	joining                    // JOIN is sent
+	joined
+	refused // the server said no; a message tries again
+	parting // PART is sent
+)
+
+// rejoinAfter is how long a refusal stands before a message tries to join again.
+const rejoinAfter = 10 * time.Second
+
+// membership is a client's place in one channel.
+type membership struct {
+	name  string // as written
+	key   string // folded
+	ch    *channel
+	state memberState
+	again bool // join again after parting
+
+	refusal   string
+	refusedAt time.Time
+	waiting   []*send // until it is joined
+
+	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
+	names map[string]occupant
+}
+
+// occupant is somebody in a channel. Whether it is one of our own connections is decided when it comes and stays
+// so through changes of nick, because that is the order in which this client sees things.
+type occupant struct {
+	nick   string
+	puppet *client
+}
+
+// joinRequest wants a channel.
+type joinRequest struct{ channel string }
+
+func (r joinRequest) apply(c *client) {
+	key := c.net.ids.fold.Fold(r.channel)
+	m, ok := c.channels[key]
+	switch {
+	case c.goodbye:
+		return
+	case !ok:
+		m = &membership{name: r.channel, key: key, ch: c.net.channel(r.channel)}
+		c.channels[key] = m
+	case m.state == parting:
+		m.again = true
+		return
+	case m.state == refused:
+		m.state = wanted
+	}
+	if c.phase == up {
+		c.join(m)
+	}
+	c.connect(time.Now())
+}
+
+// join sends JOIN if that is to be done.
+func (c *client) join(m *membership) {
+	if m.state == wanted {
+		m.state = joining
+		c.command("JOIN", m.name)
+	}
+}
+
+// partRequest wants a channel no more.
+type partRequest struct{ channel, reason string }
+
+func (r partRequest) apply(c *client) {
+	m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]
+	if !ok || c.goodbye {
+		return
+	}
+	for _, s := range m.waiting {
+		s.done(failure("you have left the channel"))
+	}
+	m.waiting, m.again = nil, false
+	switch m.state {
+	case joined, joining:
+		m.state = parting
+		c.command("PART", m.name, oneLine(r.reason))
+	case wanted, refused:
+		c.forget(m)
+	}
+}
+
+// forget drops a channel, and the connection with the last one.
+func (c *client) forget(m *membership) {
+	delete(c.channels, m.key)
+	if len(c.channels) > 0 {
+		return
+	}
+	switch c.phase {
+	case pausing:
+		c.phase = offline
+	case registering, up:
+		c.quitEmpty()
+	}
+}
+
+// quitEmpty ends a connection that no channel needs, without counting that as a failure.
+func (c *client) quitEmpty() {
+	c.leaving = true
+	c.command("QUIT", "left all rooms")
+}
+
+// resyncRequest asks a client that has begun to lead for its view of who is in a channel.
+type resyncRequest struct{ channel string }
+
+func (r resyncRequest) apply(c *client) {
+	if m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]; ok && m.state == joined && m.ch.leads(c) {
+		m.ch.lane.put(m.list())
+	}
+}
+
+// list is everybody in the channel who is not one of us.
+func (m *membership) list() namesItem {
+	var list namesItem
+	for _, o := range m.names {
+		if o.puppet == nil {
+			list.nicks = append(list.nicks, o.nick)
+		}
+	}
+	return list
+}
+
+// enteredChannel is our own JOIN.
+func (c *client) enteredChannel(m *membership) {
+	m.state = joined
+	m.names = map[string]occupant{}
+	m.ch.join(c)
+	waiting := m.waiting
+	m.waiting = nil
+	for _, s := range waiting {
+		c.enqueue(s)
+	}
+}
+
+// leftChannel is our own PART, or the end of what was joined by somebody else's hand.
+func (c *client) leftChannel(m *membership) {
+	m.ch.part(c)
+	m.names = nil
+	if m.again {
+		m.again, m.state = false, wanted
+		c.join(m)
+		return
+	}
+	c.forget(m)
+}
+
+// refusedChannel is the server's no to JOIN.
+func (c *client) refusedChannel(m *membership, text string) {
+	if m.state == parting {
+		c.leftChannel(m)
+		return
+	}
+	now := time.Now()
+	m.state, m.refusal, m.refusedAt = refused, text, now
+	err := failure("you could not join %s on %s: %s", m.name, c.net.name, text)
+	if len(m.waiting) == 0 {
+		m.ch.lane.put(noticeItem{text: "You could not join " + m.name + " on " + c.net.name + ": " + text, to: c.user})
+	}
+	for _, s := range m.waiting {
+		s.done(err)
+	}
+	m.waiting = nil
+}
+
+// occupantOf looks up who a nick in a channel is.
+func (c *client) occupantOf(m *membership, nick string, source string) occupant {
+	if o, ok := m.names[c.net.ids.fold.Fold(nick)]; ok {
+		return o
+	}
+	return occupant{nick: nick, puppet: c.net.puppet(nick, source)}
+}
+
+// sight is what a line looks like to the feed: its full content is its key.
+func sight(m ircmsg.Message, it item) sighting[*client, item] {
+	key := m.Command + "\x00" + m.Source
+	for _, p := range m.Params {
+		key += "\x00" + p
+	}
+	return sighting[*client, item]{key: key, item: it}
+}
+
+// cameOrWent makes a sighting of somebody's coming (or going), which for one of us is a mark and no item.
+func cameOrWent(m ircmsg.Message, o occupant, came bool, it item) sighting[*client, item] {
+	s := sight(m, it)
+	if o.puppet != nil {
+		if came {
+			s.anchors = &o.puppet
+		} else {
+			s.loosens = &o.puppet
+		}
+	}
+	return s
+}

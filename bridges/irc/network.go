@@ -1,0 +1,190 @@
+package irc
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/id"
+)
+
+// network is one IRC network and all our connections to it.
+type network struct {
+	conn    *Connector
+	name    string
+	cfg     NetworkConfig
+	ids     ids
+	log     zerolog.Logger
+	limiter *rate.Limiter // paces new connections
+	// login is bridgev2's account of the network itself: the source of rooms and of lines. It belongs to the
+	// bot and has no connection.
+	login *bridgev2.UserLogin
+
+	warnCasemapping sync.Once
+
+	boot    string // unique to this run, part of message IDs
+	counter atomic.Int64
+
+	mu       sync.Mutex // guards what follows
+	clients  map[id.UserID]*client
+	channels map[string]*channel // by folded name
+	puppets  puppets
+}
+
+func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
+	cfg = cfg.withDefaults()
+	return &network{
+		conn: conn, name: name, cfg: cfg, ids: ids{network: name, fold: cfg.Casemapping},
+		limiter:  rate.NewLimiter(rate.Every(cfg.Connect.Interval), cfg.Connect.Burst),
+		boot:     conn.boot,
+		clients:  map[id.UserID]*client{},
+		channels: map[string]*channel{},
+		puppets:  newPuppets(cfg.Casemapping),
+	}
+}
+
+// messageID returns a new ID. Plain IRC gives none to its lines, and what was said, by whom and when, is not one:
+// people do say the same thing twice.
+func (n *network) messageID() networkid.MessageID {
+	return networkid.MessageID(n.boot + "-" + strconv.FormatInt(n.counter.Add(1), 36))
+}
+
+// channel returns the channel of a name, and makes it the first time.
+func (n *network) channel(name string) *channel {
+	key := n.ids.fold.Fold(name)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ch, ok := n.channels[key]
+	if !ok {
+		ch = &channel{lane: newLane(n.conn.ctx, n, name)}
+		n.channels[key] = ch
+	}
+	return ch
+}
+
+// client returns the client of a user, and makes it the first time.
+func (n *network) client(login *bridgev2.UserLogin) *client {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c, ok := n.clients[login.UserMXID]
+	if !ok {
+		c = newClient(n, login.UserMXID)
+		n.clients[login.UserMXID] = c
+	}
+	return c
+}
+
+// nickOf returns the nick of one of our users while they are connected.
+func (n *network) nickOf(user id.UserID) string {
+	n.mu.Lock()
+	c := n.clients[user]
+	n.mu.Unlock()
+	if c == nil {
+		return ""
+	}
+	return c.currentNick()
+}
+
+// isPuppet reports whether a nick is at this moment that of one of our connections.
+func (n *network) isPuppet(nick string) bool { return n.puppet(nick, "") != nil }
+
+// puppet returns whose connection has a nick, or had it a moment ago with this mask, or nil.
+func (n *network) puppet(nick, mask string) *client {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.puppets.lookup(nick, mask, time.Now())
+}
+
+// drain stops all clients, and then all lanes when they have delivered what they hold.
+func (n *network) drain(ctx context.Context) {
+	n.mu.Lock()
+	clients := slices.Collect(maps.Values(n.clients))
+	n.mu.Unlock()
+	for _, c := range clients {
+		c.stop()
+	}
+	for _, c := range clients {
+		c.wait(ctx)
+	}
+	n.mu.Lock()
+	channels := slices.Collect(maps.Values(n.channels))
+	n.mu.Unlock()
+	for _, ch := range channels {
+		// In a goroutine, because a lane that is stuck would not take even this; it ends with the lane.
+		go ch.lane.put(stopItem{})
+	}
+	for _, ch := range channels {
+		select {
+		case <-ch.lane.done:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// channel is one channel with the members of it that are ours.
+type channel struct {
+	lane *lane
+
+	mu     sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
+	feed   feed[*client, item]
+	outage time.Time // when people were last told that the network is away
+}
+
+// join lets a client take part, and reports whether it leads.
+func (ch *channel) join(c *client) bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.feed.add(c)
+}
+
+// leads reports whether a client's view is the one that counts.
+func (ch *channel) leads(c *client) bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.feed.leads(c)
+}
+
+// part takes a client out. If it led, its successor takes over and is asked for its list of members.
+func (ch *channel) part(c *client) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	deliver, handover := ch.feed.remove(c)
+	for _, it := range deliver {
+		ch.lane.put(it)
+	}
+	if handover {
+		ch.feed.members[0].member.box.add(resyncRequest{channel: ch.lane.name})
+	}
+}
+
+// observe takes a line that a client saw in the channel.
+func (ch *channel) observe(c *client, s sighting[*client, item]) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	for _, it := range ch.feed.observe(c, s) {
+		ch.lane.put(it)
+	}
+}
+
+// outagePause is the least time between two notices in one room that its network is away.
+const outagePause = 10 * time.Minute
+
+// tellOutage says once per outage, not once per user, that the network cannot be reached.
+func (ch *channel) tellOutage(now time.Time, text string, to id.UserID) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if !ch.outage.IsZero() && now.Sub(ch.outage) < outagePause {
+		return
+	}
+	ch.outage = now
+	ch.lane.put(noticeItem{text: text, to: to})
+}

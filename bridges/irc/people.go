@@ -1,0 +1,152 @@
+package irc
+
+import (
+	"strings"
+	"time"
+)
+
+func (c *client) onJoin(m message) {
+	nick, channel := m.Nick(), m.Params[0]
+	ms, ok := c.channels[c.net.ids.fold.Fold(channel)]
+	if c.isMe(nick) {
+		if _, userHost, found := strings.Cut(m.Source, "!"); found {
+			c.userHost = userHost
+		}
+		switch {
+		case !ok && validChannel(channel):
+			// Somebody put us there (a forward, a forced join); no room is for it.
+			c.command("PART", channel, "not wanted")
+		case ok && ms.state == parting:
+			// JOIN was under way when the user left; PART follows it.
+			ms.ch.join(c)
+			ms.names = map[string]occupant{}
+		case ok:
+			c.enteredChannel(ms)
+		}
+		return
+	}
+	if !ok || nick == "" || len(nick) > maxNickBytes {
+		return
+	}
+	o := occupant{nick: nick, puppet: c.net.puppet(nick, m.Source)}
+	if ms.names != nil {
+		ms.names[c.net.ids.fold.Fold(nick)] = o
+	}
+	c.observe(ms, cameOrWent(m, o, true, joinItem{nick: nick}))
+}
+
+func (c *client) onPart(m message) {
+	reason := ""
+	if len(m.Params) > 1 {
+		reason = plainText(m.Params[1])
+	}
+	c.gone(m, m.Nick(), m.Params[0], reason)
+}
+
+// gone takes somebody out of one channel.
+func (c *client) gone(m message, nick, channel, reason string) {
+	ms, ok := c.channels[c.net.ids.fold.Fold(channel)]
+	if !ok {
+		return
+	}
+	if c.isMe(nick) {
+		c.leftChannel(ms)
+		return
+	}
+	o := c.occupantOf(ms, nick, m.Source)
+	delete(ms.names, c.net.ids.fold.Fold(nick))
+	c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: reason}))
+}
+
+func (c *client) onQuit(m message) {
+	nick := m.Nick()
+	key := c.net.ids.fold.Fold(nick)
+	for _, ms := range c.channels {
+		o, there := ms.names[key]
+		if !there {
+			continue
+		}
+		delete(ms.names, key)
+		c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: "Quit: " + plainText(last(m))}))
+	}
+	if !c.nextNick.IsZero() && key == c.net.ids.fold.Fold(c.wantedNick()) {
+		c.nextNick = time.Now()
+	}
+}
+
+func (c *client) onNick(m message) {
+	from, to := m.Nick(), m.Params[0]
+	if c.isMe(from) {
+		c.nick = to
+		c.showNick(to)
+		if to == c.wantedNick() {
+			c.nextNick = time.Time{}
+		}
+		return
+	}
+	if from == "" || len(to) > maxNickBytes {
+		return
+	}
+	for _, ms := range c.channels {
+		o, there := ms.names[c.net.ids.fold.Fold(from)]
+		if !there {
+			continue
+		}
+		delete(ms.names, c.net.ids.fold.Fold(from))
+		o.nick = to
+		ms.names[c.net.ids.fold.Fold(to)] = o
+		if o.puppet == nil {
+			c.observe(ms, sight(m, nickItem{from: from, to: to}))
+		}
+	}
+}
+
+func (c *client) onKick(m message) {
+	channel, nick := m.Params[0], m.Params[1]
+	ms, ok := c.channels[c.net.ids.fold.Fold(channel)]
+	if !ok {
+		return
+	}
+	reason := "kicked by " + m.Nick()
+	if len(m.Params) > 2 && m.Params[2] != "" && m.Params[2] != nick {
+		reason += ": " + plainText(m.Params[2])
+	}
+	if !c.isMe(nick) {
+		c.gone(m, nick, channel, reason)
+		return
+	}
+	for _, s := range ms.waiting {
+		s.done(failure("you were %s", reason))
+	}
+	ms.waiting, ms.again = nil, false
+	// To the lane past the feed: nobody else's view of it matters.
+	ms.ch.lane.put(kickItem{user: c.user, reason: reason})
+	c.leftChannel(ms)
+}
+
+// onNames takes part of the list of who is in a channel. Each nick may have signs of rank before it.
+func (c *client) onNames(m message) {
+	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[2])]
+	if !ok || ms.names == nil {
+		return
+	}
+	for nick := range strings.FieldsSeq(m.Params[3]) {
+		nick = strings.TrimLeft(nick, "~&@%+!*")
+		nick, _, _ = strings.Cut(nick, "!")
+		if nick == "" || c.isMe(nick) || len(nick) > maxNickBytes {
+			continue
+		}
+		key := c.net.ids.fold.Fold(nick)
+		if _, known := ms.names[key]; !known {
+			ms.names[key] = occupant{nick: nick, puppet: c.net.puppet(nick, "")}
+		}
+	}
+}
+
+// onEndOfNames gives the list to Matrix, if it is ours that counts.
+func (c *client) onEndOfNames(m message) {
+	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
+	if ok && ms.state == joined && ms.ch.leads(c) {
+		ms.ch.lane.put(ms.list())
+	}
+}

@@ -1,0 +1,282 @@
+package irc
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// sendWait is how long a message waits for a connection that is away, counted from when it went, before
+	// its sender is told.
+	sendWait = 30 * time.Second
+	// maxSendTries bounds how often a message is sent again when the connection breaks before the server has
+	// confirmed it.
+	maxSendTries = 3
+	// maxQueue is the number of lines that a client may have to send, beyond which it takes no more.
+	maxQueue = 4000
+	// barrierEvery is the number of lines after which the server is asked for a PONG also when there are more
+	// to send.
+	barrierEvery = 16
+	// barrierPing and alivePing begin the tokens of our PINGs.
+	barrierPing = "cw-"
+	alivePing   = "alive"
+)
+
+// sendError is why a message was not sent, in words for its sender.
+type sendError struct{ text string }
+
+func (e *sendError) Error() string { return e.text }
+
+func failure(format string, args ...any) error { return &sendError{fmt.Sprintf(format, args...)} }
+
+// send is one Matrix event on its way: some lines of one command to one channel.
+type send struct {
+	channel string
+	verb    string // PRIVMSG, NOTICE, TOPIC, KICK
+	nick    string // KICK: whom
+	action  bool   // PRIVMSG: as /me
+	lines   []string
+	// done is called once, in the client's goroutine, when the server has processed the lines (nil), or when
+	// it is certain that they were not all sent. It is not called for what is left when the bridge stops.
+	done func(err error)
+
+	key      string // of the channel, folded
+	total    int    // lines after splitting
+	written  int
+	failed   int // lines refused by the server
+	err      error
+	barrier  uint64 // PING that confirms it; 0 before all lines are written
+	tries    int
+	deadline time.Time
+}
+
+// entry is one line to be sent.
+type entry struct {
+	line string
+	send *send // nil for commands that nobody waits for
+}
+
+// apply queues a message, or lets it wait, or refuses it at once.
+func (s *send) apply(c *client) {
+	if c.goodbye {
+		return
+	}
+	now := time.Now()
+	s.key = c.net.ids.fold.Fold(s.channel)
+	m := c.channels[s.key]
+	switch {
+	case m == nil || m.state == parting:
+		s.done(failure("you are not in %s on %s; leave this room and join it again", s.channel, c.net.name))
+		return
+	case m.state == joined:
+		c.enqueue(s)
+		return
+	case m.state == refused && now.Sub(m.refusedAt) < rejoinAfter:
+		s.done(failure("you could not join %s on %s: %s", m.name, c.net.name, m.refusal))
+		return
+	case m.state == refused:
+		m.state = wanted
+	}
+	if c.phase == up {
+		c.join(m)
+		s.deadline = now.Add(sendWait)
+	} else {
+		s.deadline = c.downSince.Add(sendWait)
+		if c.phase == pausing && c.failures == 0 {
+			s.deadline = c.nextDial.Add(sendWait) // it only waits for its turn
+		}
+		if c.banned || !now.Before(s.deadline) {
+			s.done(failure("%s", c.whyNot()))
+			return
+		}
+	}
+	m.waiting = append(m.waiting, s)
+}
+
+// expire tells the senders of messages that have waited long enough.
+func (c *client) expire(now time.Time) {
+	for _, m := range c.channels {
+		kept := m.waiting[:0]
+		for _, s := range m.waiting {
+			if now.Before(s.deadline) {
+				kept = append(kept, s)
+				continue
+			}
+			if c.phase == up {
+				s.done(failure("%s did not answer when you joined %s", c.net.name, m.name))
+			} else {
+				s.done(failure("%s", c.whyNot()))
+			}
+		}
+		clear(m.waiting[len(kept):])
+		m.waiting = kept
+	}
+}
+
+// enqueue splits a message into lines that arrive whole, and queues them.
+func (c *client) enqueue(s *send) {
+	m := c.channels[s.key]
+	var lines []string
+	for _, text := range s.lines {
+		lines = append(lines, c.compose(s, m.name, text)...)
+	}
+	if len(c.queue)+len(lines) > maxQueue {
+		s.done(failure("too much is waiting to be sent to %s", c.net.name))
+		return
+	}
+	if len(lines) == 0 {
+		s.done(nil)
+		return
+	}
+	s.tries++
+	s.total = len(lines)
+	c.unacked = append(c.unacked, s)
+	for _, line := range lines {
+		c.queue = append(c.queue, entry{line: line, send: s})
+	}
+}
+
+// actionBytes is what /me adds to a line: "\x01ACTION " and "\x01".
+const actionBytes = 9
+
+// compose makes the lines of one line of text.
+func (c *client) compose(s *send, target, text string) []string {
+	switch s.verb {
+	case "TOPIC":
+		return []string{"TOPIC " + target + " :" + cut(text, room(c.nick, c.userHost, s.verb, target))}
+	case "KICK":
+		return []string{"KICK " + target + " " + s.nick + " :" + cut(text, room(c.nick, c.userHost, s.verb, target+" "+s.nick))}
+	}
+	limit := room(c.nick, c.userHost, s.verb, target)
+	before, after := s.verb+" "+target+" :", ""
+	if s.action {
+		limit -= actionBytes
+		before, after = before+"\x01ACTION ", "\x01"
+	}
+	pieces := splitText(text, limit)
+	for i := range pieces {
+		pieces[i] = before + pieces[i] + after
+	}
+	return pieces
+}
+
+// cut is the first piece of a text.
+func cut(text string, limit int) string {
+	if pieces := splitText(text, limit); len(pieces) > 0 {
+		return pieces[0]
+	}
+	return ""
+}
+
+// command queues a line whose parameters are ours. The last parameter may contain spaces; line ends are taken
+// out of all, so that nobody can add a command of their own.
+func (c *client) command(name string, params ...string) {
+	var b strings.Builder
+	b.WriteString(name)
+	for i, p := range params {
+		b.WriteByte(' ')
+		if i == len(params)-1 && (p == "" || p[0] == ':' || strings.Contains(p, " ")) {
+			b.WriteByte(':')
+		}
+		b.WriteString(withoutLineEnds(p))
+	}
+	c.queue = append(c.queue, entry{line: cutBytes(b.String())})
+}
+
+func withoutLineEnds(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\r' || r == '\n' || r == 0 {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// cutBytes keeps a command within what a server takes.
+func cutBytes(line string) string { return cut(line, maxLineBytes-2) }
+
+// wires returns what the goroutine can do with its connection now: read, and write a line if there is one that
+// may go. PONG, keepalive and QUIT go first and are not counted.
+func (c *client) wires(now time.Time) (in <-chan message, out chan<- string, line string) {
+	if c.sess == nil {
+		return nil, nil, ""
+	}
+	c.raiseBarrier()
+	if c.goodbye && !c.quitSent && len(c.queue) == 0 && len(c.unacked) == 0 {
+		c.quitSent = true
+		c.urgent = append(c.urgent, "QUIT :"+quitMessage)
+	}
+	switch {
+	case len(c.urgent) > 0:
+		return c.sess.in, c.sess.out, c.urgent[0]
+	case len(c.queue) > 0 && !c.bucket.next(now).After(now):
+		return c.sess.in, c.sess.out, c.queue[0].line
+	}
+	return c.sess.in, nil, ""
+}
+
+// raiseBarrier queues a PING when messages are written that none follows yet: one for all of them when nothing
+// else is to be sent, or after some lines of a longer queue.
+func (c *client) raiseBarrier() {
+	if c.phase != up || len(c.queue) > 0 && c.since < barrierEvery {
+		return
+	}
+	open := false
+	for _, s := range c.unacked {
+		if s.barrier == 0 && s.written == s.total {
+			s.barrier = c.barrier + 1
+			open = true
+		}
+	}
+	if !open {
+		return
+	}
+	c.barrier++
+	c.since = 0
+	ping := entry{line: "PING :" + barrierPing + strconv.FormatUint(c.barrier, 10)}
+	c.queue = append([]entry{ping}, c.queue...)
+}
+
+// wrote takes the line that wires offered off its queue.
+func (c *client) wrote(now time.Time) {
+	if len(c.urgent) > 0 {
+		c.urgent = c.urgent[1:]
+		return
+	}
+	c.bucket.take(now)
+	e := c.queue[0]
+	c.queue = c.queue[1:]
+	if e.send != nil {
+		e.send.written++
+		c.since++
+	}
+}
+
+// confirmed finishes the messages that a PONG covers.
+func (c *client) confirmed(token string) {
+	number, ok := strings.CutPrefix(token, barrierPing)
+	n, err := strconv.ParseUint(number, 10, 64)
+	if !ok || err != nil {
+		return
+	}
+	for len(c.unacked) > 0 && c.unacked[0].barrier != 0 && c.unacked[0].barrier <= n {
+		s := c.unacked[0]
+		c.unacked = c.unacked[1:]
+		s.done(s.err)
+	}
+}
+
+// rejected puts an error of the server down to the first message to that channel that it can be about.
+// It reports false when there is none.
+func (c *client) rejected(key, text string) bool {
+	for _, s := range c.unacked {
+		if s.key == key && s.failed < s.written {
+			s.failed++
+			s.err = failure("%s says: %s", c.net.name, text)
+			return true
+		}
+	}
+	return false
+}

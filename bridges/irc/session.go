@@ -1,0 +1,136 @@
+package irc
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/ergochat/irc-go/ircmsg"
+	"github.com/ergochat/irc-go/ircreader"
+)
+
+const (
+	// dialTimeout bounds the making of a connection with its TLS handshake.
+	dialTimeout = 30 * time.Second
+	// writeTimeout is how long one line may take to enter the socket.
+	writeTimeout = 30 * time.Second
+	// inBuffer is the number of lines read ahead of the client's goroutine.
+	inBuffer = 64
+	// maxInputBytes bounds a line from the server: 8191 bytes of tags and 512 of the rest, and some room.
+	maxInputBytes = 8192 + 1024
+	// initialInputBytes is what the buffer begins with.
+	initialInputBytes = 512
+)
+
+// session is one TCP connection with its two goroutines, a reader and a writer. It parses lines and knows nothing
+// of IRC beyond that.
+type session struct {
+	in  chan ircmsg.Message // closed when the connection has ended; then err says why
+	out chan string         // unbuffered: a line accepted is about to be written
+	err error
+
+	lastInTS  atomic.Int64 // when the last line came, ms
+	conn      net.Conn
+	done      chan struct{}
+	closeOnce sync.Once
+	wg        sync.WaitGroup
+}
+
+// dial connects as the configuration says.
+func dial(ctx context.Context, cfg NetworkConfig) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", cfg.Address)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.TLS {
+		host, _, _ := net.SplitHostPort(cfg.Address)
+		secure := tls.Client(conn, &tls.Config{ServerName: host, InsecureSkipVerify: cfg.TLSInsecure})
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("TLS with %s: %w", cfg.Address, err)
+		}
+		conn = secure
+	}
+	return newSession(conn), nil
+}
+
+func newSession(conn net.Conn) *session {
+	s := &session{
+		in: make(chan ircmsg.Message, inBuffer), out: make(chan string), conn: conn, done: make(chan struct{}),
+	}
+	s.lastInTS.Store(time.Now().UnixMilli())
+	s.wg.Add(2)
+	go s.read()
+	go s.write()
+	return s
+}
+
+// close ends the connection and waits for both goroutines.
+func (s *session) close() {
+	s.closeOnce.Do(func() {
+		close(s.done)
+		_ = s.conn.Close()
+	})
+	s.wg.Wait()
+}
+
+func (s *session) read() {
+	defer s.wg.Done()
+	defer close(s.in)
+	var reader ircreader.Reader
+	reader.Initialize(s.conn, initialInputBytes, maxInputBytes)
+	for {
+		raw, err := reader.ReadLine()
+		if err != nil {
+			s.err = err
+			return
+		}
+		s.lastInTS.Store(time.Now().UnixMilli())
+		m, err := ircmsg.ParseLine(toUTF8(raw))
+		if err != nil {
+			continue
+		}
+		select {
+		case s.in <- m:
+		case <-s.done:
+			return
+		}
+	}
+}
+
+func (s *session) write() {
+	defer s.wg.Done()
+	for {
+		select {
+		case <-s.done:
+			return
+		case line := <-s.out:
+			_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if _, err := s.conn.Write([]byte(line + "\r\n")); err != nil {
+				// The reader notices and reports it.
+				_ = s.conn.Close()
+				return
+			}
+		}
+	}
+}
+
+// toUTF8 reads a line that is not UTF-8 as ISO 8859-1, which is what is left of the time before it.
+func toUTF8(raw []byte) string {
+	if utf8.Valid(raw) {
+		return string(raw)
+	}
+	var b strings.Builder
+	for _, c := range raw {
+		b.WriteRune(rune(c))
+	}
+	return b.String()
+}

@@ -1,0 +1,78 @@
+package irc
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	// maxLineBytes is the length of a line with its CR LF, as other clients receive it. RFC 1459, 2.3.
+	maxLineBytes = 512
+	// maxUserHost is the longest "user@host" that servers form: a tilde, 10 bytes, and 63 of the host.
+	maxUserHost = 1 + 10 + 1 + 63
+	// minPiece is what is sent of a text in one line even when prefix and target leave less room.
+	minPiece = 64
+	// maxLinesPerMessage bounds what one Matrix message becomes; the last line says how much was left out.
+	maxLinesPerMessage = 60
+)
+
+// room is the number of bytes a text may have in a line to a target, such that the server need not cut it when it
+// prepends the sender: ":nick!user@host VERB target :text". userHost is empty while unknown, which counts as
+// the longest there is.
+func room(nick, userHost, verb, target string) int {
+	long := len(userHost)
+	if userHost == "" {
+		long = maxUserHost
+	}
+	used := 1 + len(nick) + 1 + long + 1 + len(verb) + 1 + len(target) + 2 + 2 // ":" "!" " " " " " :" CR LF
+	return max(maxLineBytes-used, minPiece)
+}
+
+// textLines takes a text apart at its line ends, and leaves out what would end or falsify a line: NUL, CR, LF,
+// and the CTCP delimiter. Empty lines have no form in IRC and are left out.
+func textLines(text string) []string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	var lines []string
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		line = strings.Map(func(r rune) rune {
+			if r == 0 || r == 1 {
+				return -1
+			}
+			return r
+		}, line)
+		if strings.TrimSpace(line) != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// oneLine is a text as a single line, for topics and reasons.
+func oneLine(text string) string { return strings.Join(textLines(text), " ") }
+
+// splitText cuts a line into pieces of at most limit bytes: after a space if there is one in the second half of
+// the piece, otherwise between two characters. A space at a cut is dropped, everything else is kept.
+func splitText(line string, limit int) []string {
+	var pieces []string
+	for len(line) > limit {
+		cut := limit
+		for cut > 0 && !utf8.RuneStart(line[cut]) {
+			cut--
+		}
+		if cut == 0 { // no character ends here: the text is not UTF-8
+			cut = limit
+		}
+		next := cut
+		if line[cut] == ' ' {
+			next = cut + 1
+		} else if space := strings.LastIndexByte(line[:cut], ' '); space >= limit/2 {
+			cut, next = space, space+1
+		}
+		pieces = append(pieces, line[:cut])
+		line = line[next:]
+	}
+	if line != "" {
+		pieces = append(pieces, line)
+	}
+	return pieces
+}

@@ -1,0 +1,95 @@
+package irc
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/id"
+
+	"causeway/bridges"
+	"causeway/bridges/bridgetest"
+)
+
+// world is a bridge between a recording homeserver and one network, called net.
+type world struct {
+	t      *testing.T
+	hs     *bridgetest.Homeserver
+	bridge *bridges.Bridge
+	conn   *Connector
+	stop   func()
+}
+
+// testNetwork is the configuration of a network without delays.
+func testNetwork(address string) NetworkConfig {
+	return NetworkConfig{
+		Address: address, Flood: FloodConfig{Unlimited: true},
+		Connect: ConnectConfig{Burst: 100, Interval: time.Millisecond, RetryMin: 10 * time.Millisecond, RetryMax: 50 * time.Millisecond},
+	}
+}
+
+// start runs a bridge. dir and hs may be those of an earlier one, for a restart.
+func start(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg NetworkConfig) *world {
+	t.Helper()
+	w := &world{t: t, hs: hs}
+	var err error
+	if w.conn, err = New(Config{Networks: map[string]NetworkConfig{"net": cfg}}); err != nil {
+		t.Fatal(err)
+	}
+	w.bridge, err = bridges.New(bridges.Options{
+		ID: "irc", ServerName: hs.ServerName, Transport: hs, Network: w.conn, DataDir: dir,
+		Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hs.SetBridge(w.bridge.Handler(), w.bridge.Bot(), w.bridge.Registration().ServerToken)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.bridge.Run(ctx) }()
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(w.stop)
+	return w
+}
+
+// startNew is start with a new homeserver.
+func startNew(t *testing.T, cfg NetworkConfig) *world {
+	t.Helper()
+	return start(t, bridgetest.NewHomeserver(t, "hs.test"), t.TempDir(), cfg)
+}
+
+// join lets a user enter the room of a channel.
+func (w *world) join(user id.UserID, channel string) id.RoomID {
+	w.t.Helper()
+	return w.hs.JoinAlias(user, id.RoomAlias("#irc_net_"+channel+":"+w.hs.ServerName))
+}
+
+// ghost is the user ID of a nick.
+func (w *world) ghost(nick string) id.UserID { return w.hs.User("irc_net_" + nick) }
+
+// fromIRC are the texts of ghosts in a room, with their nicks.
+func (w *world) fromIRC(room id.RoomID) []string {
+	var texts []string
+	for _, e := range w.hs.Messages(room) {
+		if nick, ok := strings.CutPrefix(string(e.Sender), "@irc_net_"); ok {
+			texts = append(texts, strings.TrimSuffix(nick, ":"+w.hs.ServerName)+": "+e.Text())
+		}
+	}
+	return texts
+}
+
+// awaitNotice waits for a notice of the bot that contains a text.
+func (w *world) awaitNotice(room id.RoomID, text string) *bridgetest.Event {
+	w.t.Helper()
+	return w.hs.AwaitEvent("notice with "+text, func(e *bridgetest.Event) bool {
+		return e.Room == room && e.Sender == w.bridge.Bot() && e.MsgType() == "m.notice" && strings.Contains(e.Text(), text)
+	})
+}

@@ -1,0 +1,228 @@
+package bridges
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+)
+
+const (
+	// maxUnfinished is the number of events of one room that the network may hold at once (Host.Defer).
+	maxUnfinished = 64
+	// maxWaiting is the number of events in memory, of all rooms, above which the homeserver has to wait.
+	maxWaiting = 10000
+)
+
+var errBusy = errors.New("too many events are waiting")
+
+// lanes handle events: those of one room one after the other, different rooms beside each other, so that a
+// slow room does not hold up the rest.
+type lanes struct {
+	b      *Bridge
+	ctx    context.Context // ends when the bridge stops; set by start
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	rooms   map[id.RoomID]*lane
+	tickets map[id.EventID]*ticket
+	stopped bool
+}
+
+// lane is the queue of one room. Its worker lives while there is something in it.
+type lane struct {
+	room       id.RoomID
+	queue      []*ticket
+	unfinished int           // dispatched, held by the network
+	wake       chan struct{} // of size 1: something has changed
+	last       id.UserID     // sender of the event before
+}
+
+// ticket is an event on its way through a lane.
+type ticket struct {
+	evt  *event.Event
+	lane *lane
+	left int           // 1 for the handler and 1 for each hold; guarded by lanes.mu
+	done chan struct{} // closed when the event is handled and marked so
+}
+
+func newLanes(b *Bridge) *lanes {
+	return &lanes{b: b, rooms: map[id.RoomID]*lane{}, tickets: map[id.EventID]*ticket{}}
+}
+
+// start must come before push. ctx carries the logger.
+func (l *lanes) start(ctx context.Context) { l.ctx, l.cancel = context.WithCancel(ctx) }
+
+// stop ends the workers after the event each of them is at, and waits for them. Events left over stay in the
+// inbox.
+func (l *lanes) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	l.cancel()
+	l.wg.Wait()
+}
+
+// push queues an event that is in the inbox, and returns its ticket. An event that is on its way already is
+// not queued again.
+func (l *lanes) push(evt *event.Event) (*ticket, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t, ok := l.tickets[evt.ID]; ok {
+		return t, nil
+	}
+	if l.stopped {
+		return nil, context.Canceled
+	}
+	ln, running := l.rooms[evt.RoomID]
+	if !running {
+		ln = &lane{room: evt.RoomID, wake: make(chan struct{}, 1)}
+		l.rooms[evt.RoomID] = ln
+		l.wg.Add(1)
+		go l.work(ln)
+	}
+	t := &ticket{evt: evt, lane: ln, left: 1, done: make(chan struct{})}
+	l.tickets[evt.ID] = t
+	ln.queue = append(ln.queue, t)
+	ln.ring()
+	return t, nil
+}
+
+// ring wakes the worker; it looks again for itself.
+func (ln *lane) ring() {
+	select {
+	case ln.wake <- struct{}{}:
+	default:
+	}
+}
+
+// admit reports errBusy when the homeserver should come again later.
+func (l *lanes) admit() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.tickets) >= maxWaiting {
+		return errBusy
+	}
+	return nil
+}
+
+// work is the worker of one lane.
+func (l *lanes) work(ln *lane) {
+	defer l.wg.Done()
+	for {
+		t := l.next(ln)
+		if t == nil || !l.settle(ln, t.evt) {
+			return
+		}
+		l.handle(t)
+		l.release(t)
+	}
+}
+
+// next takes the first event of the lane, or ends the lane.
+func (l *lanes) next(ln *lane) *ticket {
+	for {
+		l.mu.Lock()
+		if l.stopped {
+			l.mu.Unlock()
+			return nil
+		}
+		if len(ln.queue) > 0 {
+			t := ln.queue[0]
+			ln.queue = ln.queue[1:]
+			l.mu.Unlock()
+			return t
+		}
+		if ln.unfinished == 0 {
+			delete(l.rooms, ln.room)
+			l.mu.Unlock()
+			return nil
+		}
+		// A lane whose events the network still holds stays, because it knows what the next event
+		// has to wait for.
+		l.mu.Unlock()
+		if !l.await(ln) {
+			return nil
+		}
+	}
+}
+
+// settle waits until evt may be handled. The network sends for each person on a connection of their own, so
+// order between people is only kept by letting one person's events be finished before another's begin.
+func (l *lanes) settle(ln *lane, evt *event.Event) bool {
+	for {
+		l.mu.Lock()
+		limit := maxUnfinished
+		if evt.Sender != ln.last || evt.StateKey != nil {
+			limit = 1
+		}
+		if ln.unfinished < limit {
+			ln.last = evt.Sender
+			ln.unfinished++
+			l.mu.Unlock()
+			return true
+		}
+		l.mu.Unlock()
+		if !l.await(ln) {
+			return false
+		}
+	}
+}
+
+func (l *lanes) await(ln *lane) bool {
+	select {
+	case <-ln.wake:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}
+
+// handle gives the event to bridgev2, which returns when it has been handled, but for what is held.
+func (l *lanes) handle(t *ticket) {
+	if t.evt.Type.IsState() {
+		mautrix.UpdateStateStore(l.ctx, l.b.conn.AS.StateStore, t.evt)
+	}
+	l.b.conn.EventProcessor.Dispatch(l.ctx, t.evt)
+}
+
+// hold implements Host.Defer.
+func (l *lanes) hold(event id.EventID) func() {
+	l.mu.Lock()
+	t, ok := l.tickets[event]
+	if ok {
+		t.left++
+	}
+	l.mu.Unlock()
+	if !ok {
+		return func() {}
+	}
+	return sync.OnceFunc(func() { l.release(t) })
+}
+
+// release gives back one hold; the last one marks the event as handled.
+func (l *lanes) release(t *ticket) {
+	l.mu.Lock()
+	t.left--
+	finished := t.left == 0
+	l.mu.Unlock()
+	if !finished {
+		return
+	}
+	// Not l.ctx: what has been handled is recorded also while the bridge stops.
+	ctx := context.WithoutCancel(l.ctx)
+	if err := l.b.inbox.done(ctx, t.evt.ID); err != nil {
+		// It is handled again after the next start.
+		l.b.log.Err(err).Stringer("event_id", t.evt.ID).Msg("record an event")
+	}
+	l.mu.Lock()
+	delete(l.tickets, t.evt.ID)
+	t.lane.unfinished--
+	l.mu.Unlock()
+	close(t.done)
+	t.lane.ring()
+}

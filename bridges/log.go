@@ -1,0 +1,21 @@
+package bridges
+
+import (
+	"strings"
+
+	"github.com/rs/zerolog"
+)
+
+// withoutContent drops the log lines in which mautrix repeats the body of a request, which is what people
+// wrote. The caller of a failed request logs the error itself.
+type withoutContent struct{}
+
+// Run implements zerolog.Hook.
+func (withoutContent) Run(e *zerolog.Event, _ zerolog.Level, message string) {
+	if strings.HasPrefix(message, "Request ") {
+		switch message {
+		case "Request completed", "Request failed", "Request canceled", "Request parsing failed":
+			e.Discard()
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package bridges
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// drainWait is how long a network may take to say goodbye.
+	drainWait = 8 * time.Second
+	// stopWait bounds what remains of each login after that.
+	stopWait = 5 * time.Second
+)
+
+// Run starts the bridge and blocks until ctx ends; then it says goodbye, records what was handled, closes the
+// database and returns nil. Before it is called the homeserver must answer client requests and know the
+// registration, because starting includes a ping there and back. Run can be called once.
+func (b *Bridge) Run(ctx context.Context) error {
+	defer func() {
+		if err := b.Close(); err != nil {
+			b.log.Err(err).Msg("close the database")
+		}
+	}()
+	// What runs on after ctx ends, to finish in order, hangs on its own context.
+	background, cancel := context.WithCancel(b.log.WithContext(context.WithoutCancel(ctx)))
+	defer cancel()
+	b.lanes.start(background)
+	if err := b.start(ctx); err != nil {
+		b.stop(background)
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("start bridge %s: %w", b.opts.ID, err)
+	}
+	<-ctx.Done()
+	b.stop(background)
+	return nil
+}
+
+// start brings up bridgev2 and takes up the events that were pending when the process last ended. They come
+// before any new one, so the order within a room holds over a restart.
+func (b *Bridge) start(ctx context.Context) error {
+	if err := b.v2.DB.Upgrade(b.log.WithContext(ctx)); err != nil {
+		return fmt.Errorf("upgrade the database: %w", err)
+	}
+	if err := b.v2.Start(ctx); err != nil {
+		return err
+	}
+	letters, err := b.inbox.pending(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range letters {
+		evt, err := parseEvent(l.Raw)
+		if err != nil {
+			return fmt.Errorf("parse %s of the inbox: %w", l.ID, err)
+		}
+		if _, err := b.lanes.push(evt); err != nil {
+			return err
+		}
+	}
+	if len(letters) > 0 {
+		b.log.Info().Int("events", len(letters)).Msg("taking up events of before the last stop")
+	}
+	close(b.ready)
+	return nil
+}
+
+// stop ends everything in the order of the events' way, so that what has been handled is recorded: no new
+// events, the network's goodbye, bridgev2.
+func (b *Bridge) stop(ctx context.Context) {
+	b.lanes.stop()
+	if drainer, ok := b.opts.Network.(Drainer); ok {
+		drainCtx, cancel := context.WithTimeout(ctx, drainWait)
+		drainer.Drain(drainCtx)
+		cancel()
+	}
+	b.v2.StopWithTimeout(stopWait)
+}

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs every test: the linters, the unit and store tests with the race detector,
+# and the end-to-end tests on the binary as it is shipped. Needs what tools.sh
+# installs, and starts the PostgreSQL that the tests share.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. build/env.sh
+
+if [[ -z ${CAUSEWAY_TEST_POSTGRES:-} ]]; then
+	exec build/with-postgres.sh "$0" "$@"
+fi
+
+# go test's own limit for one package: past it, it shows what every goroutine
+# waits for.
+limit=8m
+e2e=causeway/cmd/causeway/e2e
+
+build/lint.sh
+
+echo "test: go build, without cgo"
+go build ./...
+
+echo "test: units and stores, with the race detector"
+mapfile -t packages < <(go list ./... | grep -vx "$e2e")
+CGO_ENABLED=1 go test -race -timeout "$limit" "${packages[@]}"
+
+echo "test: end to end"
+go test -count=1 -timeout "$limit" "$e2e"

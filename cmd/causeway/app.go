@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"causeway/appservice/inproc"
+	"causeway/appservice/sender"
+	"causeway/bridges"
+	"causeway/bridges/irc"
+	"causeway/homeserver"
+	"causeway/homeserver/account"
+	"causeway/homeserver/httpapi"
+	"causeway/homeserver/notify"
+	"causeway/homeserver/sqldb"
+	"causeway/homeserver/store"
+	"causeway/registration"
+
+	mautrixas "maunium.net/go/mautrix/appservice"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+	"maunium.net/go/mautrix/id"
+)
+
+// serve runs every part of the server until ctx ends. What a person must see (addresses, the one-time registration token)
+// goes to stdout.
+func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Writer) (err error) {
+	db, err := openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, db.Close)
+	key, err := homeserver.LoadSigningKey(filepath.Join(cfg.DataDir, "signing.key"), cfg.ServerName)
+	if err != nil {
+		return err
+	}
+	bus := new(notify.Local)
+
+	// The bridges reach the homeserver, and it them, by calls within the process. The homeserver's end is tied at the bottom.
+	toHomeserver := inproc.New(nil)
+	hosted, err := openBridges(cfg, log, toHomeserver)
+	if err != nil {
+		return err
+	}
+	defer hosted.close(log)
+	services, err := loadRegistrations(cfg, log, hosted)
+	if err != nil {
+		return err
+	}
+
+	send := sender.New(sender.Options{
+		DB: db, Bus: bus, ServerName: cfg.ServerName, Log: log.With().Str("part", "sender").Logger(),
+		Registrations: func() *registration.Set { return services },
+		Transport:     hosted.transport,
+	})
+	hs := homeserver.New(homeserver.Config{
+		ServerName: cfg.ServerName, PublicURL: cfg.BaseURL(), Key: key, DB: db, Bus: bus, Log: log,
+		OpenRegistration: cfg.Registration.Open,
+		Limits:           limits(cfg.RateLimits),
+		ForwardedFor:     len(cfg.TrustedProxies) > 0,
+		AppServices:      func() *registration.Set { return services },
+		Aliases:          send,
+		AliasOwner:       aliasOwner(services),
+		Pinger:           send,
+	})
+	toHomeserver.SetHandler(hs.Handler())
+
+	web, err := listen(cfg, hs, log)
+	if err != nil {
+		return err
+	}
+	if err := greet(ctx, cfg, hs.Accounts, stdout); err != nil {
+		return errors.Join(err, web.listener.Close())
+	}
+	return runParts(ctx, log, web, hs, send, hosted)
+}
+
+// runParts runs all parts until ctx ends, and ends them in this order: no new requests, those that wait are answered, those
+// under way finish; then the sender and the bridges; the caller closes the database last.
+func runParts(ctx context.Context, log zerolog.Logger, web *webServer, hs *homeserver.Server, send *sender.Sender, hosted bridgeSet) error {
+	behind, stopBehind := context.WithCancel(log.WithContext(context.WithoutCancel(ctx)))
+	defer stopBehind()
+	parts, behind := errgroup.WithContext(behind)
+	parts.Go(func() error { return hs.Run(behind) })
+	parts.Go(func() error { return send.Run(behind) })
+	for _, b := range hosted {
+		parts.Go(func() error {
+			if err := b.Run(behind); err != nil {
+				// The other networks, and Matrix itself, go on without it.
+				log.Error().Err(err).Str("bridge", b.Registration().ID).Msg("The bridge has stopped")
+			}
+			return nil
+		})
+	}
+	front, stopFront := context.WithCancel(ctx)
+	defer stopFront()
+	context.AfterFunc(behind, stopFront) // a part that fails takes the server down in order
+	webErr := web.run(front)
+	log.Info().Msg("Stopping")
+	stopBehind()
+	if err := parts.Wait(); err != nil {
+		return err
+	}
+	return webErr
+}
+
+// openStore makes the data directory if need be and opens the database.
+func openStore(ctx context.Context, cfg *Config) (*store.DB, error) {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("the data directory %s cannot be made: %w", cfg.DataDir, err)
+	}
+	probe, err := os.CreateTemp(cfg.DataDir, ".writable-*")
+	if err != nil {
+		return nil, fmt.Errorf("the data directory %s cannot be written: %w", cfg.DataDir, err)
+	}
+	_ = probe.Close()
+	_ = os.Remove(probe.Name())
+	return store.Open(ctx, cfg.Database)
+}
+
+// hostedBridge is a bridge that runs in this process.
+type hostedBridge struct {
+	*bridges.Bridge
+	toBridge *inproc.Transport
+}
+
+type bridgeSet []hostedBridge
+
+// openBridges prepares the bridges that have a network configured.
+func openBridges(cfg *Config, log zerolog.Logger, toHomeserver http.RoundTripper) (set bridgeSet, err error) {
+	if len(cfg.Bridges.IRC.Networks) == 0 {
+		return nil, nil
+	}
+	network, err := irc.New(cfg.Bridges.IRC)
+	if err != nil {
+		return nil, fmt.Errorf("bridges.irc: %w", err)
+	}
+	dir := filepath.Join(cfg.DataDir, "bridges")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make a directory for the bridges: %w", err)
+	}
+	opts := bridges.Options{
+		ID: "irc", Name: "IRC bridge", ServerName: cfg.ServerName, HomeserverURL: cfg.BaseURL(), Transport: toHomeserver,
+		URL: "http://irc.bridge", Network: network, DataDir: dir, Log: log.With().Str("part", "irc").Logger(),
+	}
+	if sqldb.IsPostgres(cfg.Database) {
+		opts.Database = cfg.Database
+	}
+	b, err := bridges.New(opts)
+	if err != nil {
+		return nil, err
+	}
+	return bridgeSet{{Bridge: b, toBridge: inproc.New(b.Handler())}}, nil
+}
+
+// close closes what was opened for bridges that do not run.
+func (set bridgeSet) close(log zerolog.Logger) {
+	for _, b := range set {
+		if err := b.Close(); err != nil {
+			log.Error().Err(err).Str("bridge", b.Registration().ID).Msg("Closing the bridge")
+		}
+	}
+}
+
+// transport returns the way to an application service of this process, nil for others.
+func (set bridgeSet) transport(reg *registration.Registration) http.RoundTripper {
+	for _, b := range set {
+		if b.Registration().ID == reg.ID {
+			return b.toBridge
+		}
+	}
+	return nil
+}
+
+// loadRegistrations reads the registration files and adds the bridges'.
+func loadRegistrations(cfg *Config, log zerolog.Logger, hosted bridgeSet) (*registration.Set, error) {
+	all, err := registration.LoadDir(cfg.AppServices.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, usageError{fmt.Errorf("registration files in %s:\n%w", cfg.AppServices.Dir, err)}
+	}
+	for _, reg := range all {
+		for _, warning := range reg.Warnings {
+			log.Warn().Str("file", reg.File).Msg(warning.Error())
+		}
+	}
+	for _, b := range hosted {
+		all = append(all, converted(b.Registration()))
+	}
+	return registration.NewSet(all...)
+}
+
+func converted(r *mautrixas.Registration) *registration.Registration {
+	reg := &registration.Registration{ID: r.ID, URL: r.URL, ASToken: r.AppToken, HSToken: r.ServerToken, SenderLocalpart: r.SenderLocalpart}
+	for _, n := range r.Namespaces.UserIDs {
+		reg.Namespaces.Users = append(reg.Namespaces.Users, registration.Namespace{Exclusive: n.Exclusive, Regex: n.Regex})
+	}
+	for _, n := range r.Namespaces.RoomAliases {
+		reg.Namespaces.Aliases = append(reg.Namespaces.Aliases, registration.Namespace{Exclusive: n.Exclusive, Regex: n.Regex})
+	}
+	return reg
+}
+
+// createUser makes an account in the database of a server that is not running.
+func createUser(ctx context.Context, cfg *Config, log zerolog.Logger, u newUser) (user id.UserID, err error) {
+	db, err := openStore(ctx, cfg)
+	if err != nil {
+		return "", err
+	}
+	defer closing(&err, db.Close)
+	services, err := loadRegistrations(cfg, log, nil)
+	if err != nil {
+		return "", err
+	}
+	accounts := account.New(account.Config{ServerName: cfg.ServerName}, db, new(notify.Local), func() *registration.Set { return services })
+	return accounts.CreateUser(ctx, u.Localpart, u.Password, u.Admin)
+}
+
+// closing runs a function that ends something and adds its error to that of the caller.
+func closing(err *error, end func() error) { *err = errors.Join(*err, end()) }
+
+// aliasOwner names the service that alone may make an alias.
+func aliasOwner(services *registration.Set) func(id.RoomAlias) string {
+	return func(alias id.RoomAlias) string {
+		if reg := services.ExclusiveOwnerOfAlias(alias); reg != nil {
+			return reg.ID
+		}
+		return ""
+	}
+}
+
+// limits are the configured rate limits by httpapi's classes.
+func limits(c RateLimitsConfig) map[httpapi.Class]httpapi.Limit {
+	all := make(map[httpapi.Class]httpapi.Limit)
+	for class, l := range c.Limits() {
+		all[httpapi.Class(class)] = httpapi.Limit{PerSecond: l.PerSecond, Burst: l.Burst}
+	}
+	return all
+}

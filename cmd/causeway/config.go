@@ -1,0 +1,287 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"causeway/bridges/irc"
+
+	"github.com/rs/zerolog"
+)
+
+// Config is the whole configuration: one YAML file, in which each part of the
+// server has its own section. loadConfig returns it checked and with every
+// path made absolute. What each key means is said in causeway.example.yaml,
+// which a test keeps equal to defaultConfig.
+type Config struct {
+	ServerName     string             `yaml:"server_name"`
+	Listen         string             `yaml:"listen"`
+	PublicURL      string             `yaml:"public_url"`
+	TrustedProxies []string           `yaml:"trusted_proxies"`
+	DataDir        string             `yaml:"data_dir"`
+	Database       string             `yaml:"database"`
+	Registration   RegistrationConfig `yaml:"registration"`
+	AppServices    AppServicesConfig  `yaml:"appservices"`
+	Bridges        BridgesConfig      `yaml:"bridges"`
+	Log            LogConfig          `yaml:"log"`
+	RateLimits     RateLimitsConfig   `yaml:"rate_limits"`
+}
+
+// RegistrationConfig says who may make an account.
+type RegistrationConfig struct {
+	// Open lets everyone register without a token.
+	Open bool `yaml:"open"`
+}
+
+// AppServicesConfig says where the registration files of application services are.
+type AppServicesConfig struct {
+	Dir string `yaml:"dir"`
+}
+
+// BridgesConfig holds a section for each network that Causeway bridges to itself.
+type BridgesConfig struct {
+	IRC irc.Config `yaml:"irc"`
+}
+
+// LogConfig says what is logged, and how it looks.
+type LogConfig struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"`
+}
+
+// Values of LogConfig.Format.
+const (
+	logAuto = "auto" // text on a terminal, JSON elsewhere
+	logText = "text"
+	logJSON = "json"
+)
+
+// RateLimitsConfig bounds what one user, or one address before login, may ask for.
+type RateLimitsConfig struct {
+	Enabled  bool      `yaml:"enabled"`
+	Login    RateLimit `yaml:"login"`
+	Register RateLimit `yaml:"register"`
+	Message  RateLimit `yaml:"message"`
+	Join     RateLimit `yaml:"join"`
+	Invite   RateLimit `yaml:"invite"`
+	Profile  RateLimit `yaml:"profile"`
+	Media    RateLimit `yaml:"media"`
+}
+
+// Limits is the limits by their keys, which are the names of package
+// httpapi's classes; nil when limits are off.
+func (c RateLimitsConfig) Limits() map[string]RateLimit {
+	if !c.Enabled {
+		return nil
+	}
+	return c.byKey()
+}
+
+func (c RateLimitsConfig) byKey() map[string]RateLimit {
+	return map[string]RateLimit{
+		"login": c.Login, "register": c.Register, "message": c.Message, "join": c.Join,
+		"invite": c.Invite, "profile": c.Profile, "media": c.Media,
+	}
+}
+
+// RateLimit is a token bucket: PerSecond requests for as long as one likes,
+// and Burst requests at once after a pause.
+type RateLimit struct {
+	PerSecond float64 `yaml:"per_second"`
+	Burst     int     `yaml:"burst"`
+}
+
+// defaultConfig is what holds where neither the file nor the environment says
+// otherwise.
+func defaultConfig() *Config {
+	return &Config{
+		ServerName:     "localhost",
+		Listen:         "127.0.0.1:8008",
+		TrustedProxies: []string{},
+		AppServices:    AppServicesConfig{Dir: "registration"},
+		Log:            LogConfig{Level: "info", Format: logAuto},
+		RateLimits: RateLimitsConfig{
+			Enabled:  true,
+			Login:    RateLimit{PerSecond: 0.2, Burst: 10},
+			Register: RateLimit{PerSecond: 0.2, Burst: 5},
+			Message:  RateLimit{PerSecond: 10, Burst: 50},
+			Join:     RateLimit{PerSecond: 1, Burst: 20},
+			Invite:   RateLimit{PerSecond: 1, Burst: 20},
+			Profile:  RateLimit{PerSecond: 1, Burst: 10},
+			Media:    RateLimit{PerSecond: 2, Burst: 20},
+		},
+	}
+}
+
+// BaseURL is the address that clients use, without a slash at its end:
+// public_url, or the listener's own address when that is not set.
+func (c *Config) BaseURL() string {
+	if c.PublicURL != "" {
+		return strings.TrimSuffix(c.PublicURL, "/")
+	}
+	host, port, _ := net.SplitHostPort(c.Listen)
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// TrustedProxyPrefixes is trusted_proxies, parsed.
+func (c *Config) TrustedProxyPrefixes() []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, s := range c.TrustedProxies {
+		if p, err := parsePrefix(s); err == nil { // check has reported the others
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes
+}
+
+// parsePrefix reads an address or a network; an address is a network of one.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
+}
+
+// report notes one thing that is wrong with the value at a key, which is
+// written with dots: "log.level".
+type report func(key, format string, args ...any)
+
+// check reports every value that has the right type but makes no sense.
+func (c *Config) check(bad report) {
+	if err := checkServerName(c.ServerName); err != nil {
+		bad("server_name", "%v", err)
+	}
+	checkListen(c.Listen, bad)
+	checkPublicURL(c.PublicURL, bad)
+	for i, s := range c.TrustedProxies {
+		if _, err := parsePrefix(s); err != nil {
+			bad(fmt.Sprintf("trusted_proxies[%d]", i), "%q is neither an IP address nor a network such as 10.0.0.0/8", s)
+		}
+	}
+	checkDatabase(c.Database, bad)
+	if c.AppServices.Dir == "" {
+		bad("appservices.dir", "must not be empty")
+	}
+	checkSection("bridges.irc", c.Bridges.IRC, bad)
+	c.Log.check(bad)
+	c.RateLimits.check(bad)
+}
+
+// checkSection asks a part of the server about its own section. Its errors
+// are lines that begin with the key inside the section and a colon.
+func checkSection(key string, section interface{ Validate() error }, bad report) {
+	err := section.Validate()
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		inner, text, found := strings.Cut(strings.TrimRight(line, "\n"), ": ")
+		if !found {
+			bad(key, "%s", inner)
+			continue
+		}
+		bad(join(key, inner), "%s", text)
+	}
+}
+
+func checkListen(listen string, bad report) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		bad("listen", "%q is not host:port", listen)
+		return
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		bad("listen", "%q is not a port between 0 and 65535", port)
+	}
+	if strings.ContainsAny(host, " /") {
+		bad("listen", "%q is not a host", host)
+	}
+}
+
+func checkPublicURL(raw string, bad report) {
+	if raw == "" {
+		return
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		bad("public_url", "%q is not an http:// or https:// address", raw)
+	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "", u.User != nil:
+		bad("public_url", "%q must be a scheme and a host, nothing more", raw)
+	}
+}
+
+// sqlitePrefix marks a database that is a file.
+const sqlitePrefix = "sqlite:"
+
+// checkDatabase never shows the value: it may hold a password.
+func checkDatabase(database string, bad report) {
+	if file, ok := strings.CutPrefix(database, sqlitePrefix); ok {
+		if file == "" {
+			bad("database", "sqlite: must be followed by a file name")
+		}
+		return
+	}
+	if database == "" {
+		return
+	}
+	u, err := url.Parse(database)
+	switch {
+	case err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql":
+		bad("database", "is neither empty, nor sqlite:FILE, nor a postgres:// URL")
+	case strings.Trim(u.Path, "/") == "":
+		bad("database", "the postgres:// URL names no database")
+	}
+}
+
+func (c LogConfig) check(bad report) {
+	levels := []string{"trace", "debug", "info", "warn", "error"}
+	if _, err := zerolog.ParseLevel(c.Level); err != nil || !slices.Contains(levels, c.Level) {
+		bad("log.level", "%q is not one of %s", c.Level, strings.Join(levels, ", "))
+	}
+	if formats := []string{logAuto, logText, logJSON}; !slices.Contains(formats, c.Format) {
+		bad("log.format", "%q is not one of %s", c.Format, strings.Join(formats, ", "))
+	}
+}
+
+func (c RateLimitsConfig) check(bad report) {
+	for key, limit := range c.byKey() {
+		if limit.PerSecond <= 0 {
+			bad("rate_limits."+key+".per_second", "must be more than 0; to switch limits off, set rate_limits.enabled to false")
+		}
+		if limit.Burst < 1 {
+			bad("rate_limits."+key+".burst", "must be at least 1")
+		}
+	}
+}
+
+// resolve makes paths absolute, and the database what sqldb.Open takes: a path
+// of a SQLite file, or a postgres:// URL. A path from the file is relative to the
+// file's folder, a path from the environment to the working directory; base
+// says which it is for a key. Paths of defaults count as written in the file.
+func (c *Config) resolve(base func(key string) string) {
+	abs := func(key, path string) string {
+		if filepath.IsAbs(path) {
+			return filepath.Clean(path)
+		}
+		return filepath.Join(base(key), path)
+	}
+	c.DataDir = abs("data_dir", c.DataDir)
+	c.AppServices.Dir = abs("appservices.dir", c.AppServices.Dir)
+	switch file, ok := strings.CutPrefix(c.Database, sqlitePrefix); {
+	case ok:
+		c.Database = abs("database", file)
+	case c.Database == "":
+		c.Database = filepath.Join(c.DataDir, "causeway.db")
+	}
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) configCommand() *cobra.Command {
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Say what is wrong with the configuration, without starting anything",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := c.loadConfig(defaultsWhenMissing)
+			if err != nil {
+				return err
+			}
+			path, _ := c.findConfig()
+			fmt.Fprintf(c.out, "%s is good: server %s on %s, data in %s\n", path, cfg.ServerName, cfg.Listen, cfg.DataDir)
+			return nil
+		},
+	}
+	example := &cobra.Command{
+		Use:   "example",
+		Short: "Print an annotated configuration that holds the defaults",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := c.out.Write(exampleConfig)
+			return err
+		},
+	}
+	return group("config", "Check the configuration, or print an example", check, example)
+}

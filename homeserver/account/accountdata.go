@@ -1,0 +1,118 @@
+package account
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"causeway/homeserver/notify"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Bounds on account data.
+const (
+	maxAccountDataBytes     = 128 << 10 // of one content
+	maxAccountDataTypeBytes = 255
+	maxAccountDataRows      = 10_000 // of one user, all rooms together
+)
+
+// serverManaged are the types that a client changes by other endpoints (Client-Server API, Client Config, Server Behaviour).
+var serverManaged = map[string]bool{"m.fully_read": true, "m.push_rules": true}
+
+// AccountData returns what a user keeps under a type, in a room or in none (""). Errors: M_NOT_FOUND, M_INVALID_PARAM.
+func (s *Service) AccountData(ctx context.Context, user id.UserID, room id.RoomID, dataType string) (content json.RawMessage, err error) {
+	if err := checkRoomID(room); err != nil {
+		return nil, err
+	}
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		roomNID, err := roomNID(tx, room)
+		if err != nil {
+			return err
+		}
+		content, err = tx.AccountData(user, roomNID, dataType)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, notFound("Account data not found.")
+	}
+	return content, err
+}
+
+// SetAccountData keeps content, a JSON object, under a type, in a room or in none (""). Errors: 405 M_BAD_JSON for types that
+// the server manages, M_NOT_FOUND for a room that it does not know, M_TOO_LARGE, M_INVALID_PARAM.
+func (s *Service) SetAccountData(ctx context.Context, user id.UserID, room id.RoomID, dataType string, content json.RawMessage) error {
+	if err := checkRoomID(room); err != nil {
+		return err
+	}
+	if dataType == "" || len(dataType) > maxAccountDataTypeBytes || !storable(dataType) {
+		return invalidParam("The type must be text of 1 to %d bytes", maxAccountDataTypeBytes)
+	}
+	if serverManaged[dataType] {
+		return matrixError(http.StatusMethodNotAllowed, "M_BAD_JSON", "Cannot set %s through this API.", dataType)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, content); err != nil {
+		return matrixError(http.StatusBadRequest, "M_NOT_JSON", "The body is not JSON")
+	}
+	if compact.Len() > maxAccountDataBytes {
+		return matrixError(http.StatusRequestEntityTooLarge, "M_TOO_LARGE", "Account data is larger than %d bytes", maxAccountDataBytes)
+	}
+	var signal notify.Signal
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		roomNID, err := roomNID(tx, room)
+		if err != nil {
+			return err
+		}
+		if err := roomForAnother(tx, user, roomNID, dataType); err != nil {
+			return err
+		}
+		nid, pos, err := tx.SetAccountData(user, roomNID, dataType, compact.Bytes())
+		signal = notify.Signal{Key: notify.Key{Kind: notify.User, NID: nid}, Pos: pos}
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound("Room %s is not known here", room)
+	}
+	if err != nil {
+		return fmt.Errorf("set account data of %s: %w", user, err)
+	}
+	s.bus.Publish(signal)
+	return nil
+}
+
+// roomForAnother refuses a type that is new when the user has too many.
+func roomForAnother(tx *store.Tx, user id.UserID, roomNID int64, dataType string) error {
+	_, err := tx.AccountData(user, roomNID, dataType)
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	n, err := tx.CountAccountData(user)
+	if err == nil && n >= maxAccountDataRows {
+		err = matrixError(http.StatusForbidden, "M_RESOURCE_LIMIT_EXCEEDED", "A user can have %d items of account data", maxAccountDataRows)
+	}
+	return err
+}
+
+// roomNID returns 0 for no room. ErrNotFound.
+func roomNID(tx *store.Tx, room id.RoomID) (int64, error) {
+	if room == "" {
+		return 0, nil
+	}
+	nid, err := tx.RoomNID(room)
+	if err == nil && nid == 0 {
+		err = fmt.Errorf("room %s: %w", room, store.ErrNotFound)
+	}
+	return nid, err
+}
+
+func checkRoomID(room id.RoomID) error {
+	if room != "" && (room[0] != '!' || len(room) > 255 || !storable(string(room))) {
+		return invalidParam("The room ID is not valid")
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package account
+
+import (
+	"context"
+	"testing"
+
+	"causeway/homeserver/store"
+	"causeway/homeserver/storetest"
+	"causeway/registration"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// irc has @irc_… to itself, and cares for @shared_….
+func irc() *registration.Registration {
+	return &registration.Registration{
+		ID: "irc", ASToken: "irc-as-token", HSToken: "irc-hs-token", SenderLocalpart: "ircbot", RateLimited: true,
+		Namespaces: registration.Namespaces{Users: []registration.Namespace{
+			{Regex: "@irc_.*:test", Exclusive: true}, {Regex: "@shared_.*:test"},
+		}},
+	}
+}
+
+// xmpp has @xmpp_… to itself, and cares for @shared_….
+func xmpp() *registration.Registration {
+	return &registration.Registration{
+		ID: "xmpp", ASToken: "xmpp-as-token", HSToken: "xmpp-hs-token", SenderLocalpart: "xmppbot",
+		Namespaces: registration.Namespaces{Users: []registration.Namespace{
+			{Regex: "@xmpp_.*:test", Exclusive: true}, {Regex: "@shared_.*:test"},
+		}},
+	}
+}
+
+func TestAppServiceRegisters(t *testing.T) {
+	ghost := func(name, token string) RegisterRequest {
+		return RegisterRequest{Type: typeAppService, Username: name, AppServiceToken: token, InhibitLogin: true}
+	}
+	tests := []struct {
+		name string
+		in   RegisterRequest
+		want string
+	}{
+		{"ghost", ghost("irc_nick", "irc-as-token"), ""},
+		{"ghost again", ghost("irc_nick", "irc-as-token"), "M_USER_IN_USE"},
+		{"ghost that logs in", RegisterRequest{Type: typeAppService, Username: "irc_two", AppServiceToken: "irc-as-token", DeviceID: "D"}, ""},
+		{"shared namespace", ghost("shared_x", "xmpp-as-token"), ""},
+		{"itself", ghost("ircbot", "irc-as-token"), ""},
+		{"another's sender", ghost("xmppbot", "irc-as-token"), "M_EXCLUSIVE"},
+		{"another's ghost", ghost("xmpp_x", "irc-as-token"), "M_EXCLUSIVE"},
+		{"nobody's namespace", ghost("alice", "irc-as-token"), "M_EXCLUSIVE"},
+		{"no name", ghost("", "irc-as-token"), "M_MISSING_PARAM"},
+		{"bad name", ghost("irc_Nick", "irc-as-token"), "M_INVALID_USERNAME"},
+		{"no token", ghost("irc_x", ""), "M_MISSING_TOKEN"},
+		{"unknown token", ghost("irc_x", "x"), "M_UNKNOWN_TOKEN"},
+		{"a person in its namespace", RegisterRequest{Username: "irc_person", Password: "x"}, "M_EXCLUSIVE"},
+		{"a person with its name", RegisterRequest{Username: "ircbot", Password: "x"}, "M_EXCLUSIVE"},
+		{"a person in a shared namespace", RegisterRequest{Username: "shared_person", Password: "x", Auth: &AuthData{Type: typeDummy}}, ""},
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		s := newService(db, true, irc(), xmpp())
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				got, err := s.Register(ctx, test.in)
+				if code := codeOf(err); code != test.want {
+					t.Fatalf("got error %q, want %q", code, test.want)
+				}
+				if err == nil && (got.AccessToken == "") != test.in.InhibitLogin {
+					t.Errorf("got a session: %v, want %v", got.AccessToken != "", !test.in.InhibitLogin)
+				}
+			})
+		}
+		if token, err := s.FirstToken(ctx); err != nil || token != "" {
+			t.Errorf("got a first token %q, %v, though a person is there", token, err)
+		}
+	})
+}
+
+func TestFirstTokenWhenThereAreGhosts(t *testing.T) {
+	ctx := context.Background()
+	s := newService(storetest.New(t), false, irc())
+	if _, err := s.Register(ctx, RegisterRequest{Type: typeAppService, Username: "irc_x", AppServiceToken: "irc-as-token"}); err != nil {
+		t.Fatal(err)
+	}
+	if token, err := s.FirstToken(ctx); token == "" || err != nil {
+		t.Errorf("got %q, %v, want a token: nobody is a person yet", token, err)
+	}
+}
+
+func TestAppServiceIdentifies(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		s := newService(db, true, irc(), xmpp())
+		if _, err := s.Register(ctx, RegisterRequest{Type: typeAppService, Username: "irc_nick", AppServiceToken: "irc-as-token", DeviceID: "D"}); err != nil {
+			t.Fatal(err)
+		}
+		createUser(t, s, "alice", "secret")
+		createUser(t, s, "shared_person", "secret")
+		tests := []struct {
+			name     string
+			token    string
+			asUser   id.UserID
+			asDevice id.DeviceID
+			want     string
+			user     id.UserID
+			limited  bool
+		}{
+			{"itself", "irc-as-token", "", "", "", "@ircbot:test", false},
+			{"itself by name", "irc-as-token", "@ircbot:test", "", "", "@ircbot:test", false},
+			{"ghost", "irc-as-token", "@irc_nick:test", "", "", "@irc_nick:test", true},
+			{"ghost's device", "irc-as-token", "@irc_nick:test", "D", "", "@irc_nick:test", true},
+			{"no device of the ghost's", "irc-as-token", "@irc_nick:test", "E", "M_UNKNOWN_DEVICE", "", false},
+			{"no device of its own", "irc-as-token", "", "D", "M_UNKNOWN_DEVICE", "", false},
+			{"person in a shared namespace", "xmpp-as-token", "@shared_person:test", "", "", "@shared_person:test", false},
+			{"ghost that is not there", "irc-as-token", "@irc_nobody:test", "", "M_FORBIDDEN", "", false},
+			{"another's ghost", "xmpp-as-token", "@irc_nick:test", "", "M_FORBIDDEN", "", false},
+			{"person", "irc-as-token", "@alice:test", "", "M_FORBIDDEN", "", false},
+			{"other server", "irc-as-token", "@irc_nick:elsewhere", "", "M_FORBIDDEN", "", false},
+			{"other server's bot", "irc-as-token", "@ircbot:elsewhere", "", "M_FORBIDDEN", "", false},
+			{"no user id", "irc-as-token", "irc_nick", "", "M_FORBIDDEN", "", false},
+			{"unknown token", "x", "@irc_nick:test", "", "M_UNKNOWN_TOKEN", "", false},
+			{"no token", "", "", "", "M_UNKNOWN_TOKEN", "", false},
+		}
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				got, err := s.Identify(ctx, test.token, test.asUser, test.asDevice)
+				if code := codeOf(err); code != test.want {
+					t.Fatalf("got error %q, want %q", code, test.want)
+				}
+				if err == nil && (got.UserID != test.user || got.DeviceID != test.asDevice || got.AppService == nil || got.RateLimited != test.limited || got.IsAdmin) {
+					t.Errorf("got %+v", got)
+				}
+			})
+		}
+		if exists, err := newService(db, true).UserExists(ctx, "@ircbot:test"); err != nil || !exists {
+			t.Errorf("the sender: got %v, %v, want it to exist", exists, err)
+		}
+	})
+}
+
+func TestAppServiceLogsIn(t *testing.T) {
+	in := func(user, token string) LoginRequest {
+		return LoginRequest{Type: typeAppService, Identifier: &Identifier{Type: "m.id.user", User: user}, AppServiceToken: token}
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		s := newService(db, true, irc(), xmpp())
+		if _, err := s.Register(ctx, RegisterRequest{Type: typeAppService, Username: "irc_nick", AppServiceToken: "irc-as-token"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct {
+			name string
+			in   LoginRequest
+			want string
+		}{
+			{"ghost", in("irc_nick", "irc-as-token"), ""},
+			{"ghost by its id", in("@irc_nick:test", "irc-as-token"), ""},
+			{"itself", in("ircbot", "irc-as-token"), ""},
+			{"ghost that is not there", in("irc_nobody", "irc-as-token"), "M_FORBIDDEN"},
+			{"another's ghost", in("irc_nick", "xmpp-as-token"), "M_EXCLUSIVE"},
+			{"other server", in("@irc_nick:elsewhere", "irc-as-token"), "M_EXCLUSIVE"},
+			{"no token", in("irc_nick", ""), "M_MISSING_TOKEN"},
+			{"unknown token", in("irc_nick", "x"), "M_UNKNOWN_TOKEN"},
+			{"no user", in("", "irc-as-token"), "M_MISSING_PARAM"},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				got, err := s.Login(ctx, test.in)
+				if code := codeOf(err); code != test.want {
+					t.Fatalf("got error %q, want %q", code, test.want)
+				}
+				if err != nil {
+					return
+				}
+				if who, err := s.Identify(ctx, got.AccessToken, "", ""); err != nil || who.UserID != got.UserID || who.AppService != nil {
+					t.Errorf("Identify: got %+v, %v", who, err)
+				}
+			})
+		}
+	})
+}

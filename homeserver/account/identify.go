@@ -1,0 +1,117 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"causeway/homeserver/store"
+	"causeway/registration"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Identity is whom an access token stands for.
+type Identity struct {
+	UserID     id.UserID
+	DeviceID   id.DeviceID                // "" for an application service that names none
+	AppService *registration.Registration // nil for people
+	IsAdmin    bool
+	// RateLimited is false for an application service itself, and for its users as its registration says.
+	RateLimited bool
+}
+
+// Identify finds out whose an access token is. asUser and asDevice name whom an application service acts for ("" for its
+// sender, and for no device); they count for nothing when the token is a person's. Errors: 401 M_UNKNOWN_TOKEN, 403
+// M_FORBIDDEN for a user that the application service may not act for, 400 M_UNKNOWN_DEVICE.
+func (s *Service) Identify(ctx context.Context, token string, asUser id.UserID, asDevice id.DeviceID) (Identity, error) {
+	if reg := s.appServices().ByToken(token); reg != nil {
+		return s.identifyAppService(ctx, reg, asUser, asDevice)
+	}
+	session, err := s.session(ctx, sha256.Sum256([]byte(token)))
+	if errors.Is(err, store.ErrNotFound) {
+		return Identity{}, unknownToken()
+	}
+	if err != nil {
+		return Identity{}, fmt.Errorf("look up an access token: %w", err)
+	}
+	return Identity{UserID: session.UserID, DeviceID: session.DeviceID, IsAdmin: session.Admin, RateLimited: true}, nil
+}
+
+func (s *Service) session(ctx context.Context, hash [32]byte) (store.Session, error) {
+	session, endings, ok := s.sessions.get(hash)
+	if ok {
+		return session, nil
+	}
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		session, err = tx.SessionByToken(hash)
+		return err
+	})
+	if err == nil {
+		s.sessions.put(hash, session, endings)
+	}
+	return session, err
+}
+
+// identifyAppService follows the Application Service API, Identity assertion.
+func (s *Service) identifyAppService(ctx context.Context, reg *registration.Registration, asUser id.UserID, asDevice id.DeviceID) (Identity, error) {
+	who := Identity{UserID: asUser, DeviceID: asDevice, AppService: reg, RateLimited: reg.RateLimited}
+	sender := s.userID(reg.SenderLocalpart)
+	switch {
+	case asUser == "" || asUser == sender:
+		who.UserID, who.RateLimited = sender, false
+		if err := s.ensureSender(ctx, sender, reg.ID); err != nil {
+			return Identity{}, err
+		}
+	case !s.covers(reg, asUser):
+		return Identity{}, forbidden("Application service cannot masquerade as this user")
+	default:
+		exists, err := s.UserExists(ctx, asUser)
+		if err != nil {
+			return Identity{}, err
+		}
+		if !exists {
+			return Identity{}, forbidden("Application service has not registered this user")
+		}
+	}
+	return who, s.checkDevice(ctx, who.UserID, asDevice)
+}
+
+func (s *Service) checkDevice(ctx context.Context, user id.UserID, device id.DeviceID) error {
+	if device == "" {
+		return nil
+	}
+	return s.db.View(ctx, func(tx *store.Tx) error {
+		has, err := tx.HasDevice(user, device)
+		if err == nil && !has {
+			err = matrixError(http.StatusBadRequest, "M_UNKNOWN_DEVICE", "The device is not one of the user's")
+		}
+		return err
+	})
+}
+
+// ensureSender makes the account of an application service itself, which nobody registers.
+func (s *Service) ensureSender(ctx context.Context, sender id.UserID, appService string) error {
+	exists, err := s.UserExists(ctx, sender)
+	if err != nil || exists {
+		return err
+	}
+	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		err := tx.InsertUser(&store.User{UserID: sender, AppService: appService, CreatedTS: s.now()})
+		if errors.Is(err, store.ErrExists) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("make the account of %s: %w", sender, err)
+	}
+	s.known.add(sender)
+	return nil
+}
+
+func unknownToken() error {
+	return matrixError(http.StatusUnauthorized, "M_UNKNOWN_TOKEN", "Unknown access token")
+}

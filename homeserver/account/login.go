@@ -1,0 +1,198 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Types of login and of stages of user-interactive authentication.
+const (
+	typePassword          = "m.login.password"
+	typeAppService        = "m.login.application_service"
+	typeDummy             = "m.login.dummy"
+	typeRegistrationToken = "m.login.registration_token"
+)
+
+// LoginRequest is the body of POST /login.
+type LoginRequest struct {
+	Type       string      `json:"type"`
+	Identifier *Identifier `json:"identifier"`
+	User       string      `json:"user"` // deprecated form of Identifier
+	Password   string      `json:"password"`
+	DeviceID   id.DeviceID `json:"device_id"`
+	DeviceName string      `json:"initial_device_display_name"`
+
+	// AppServiceToken is the token that came with the request, "" when there was none.
+	AppServiceToken string `json:"-"`
+}
+
+// ByAppService tells whether the request is that of an application service for a user of its own.
+func (in *LoginRequest) ByAppService() bool { return in.Type == typeAppService }
+
+// Identifier names a user (Client-Server API, Identifier types). Only m.id.user is known.
+type Identifier struct {
+	Type string `json:"type"`
+	User string `json:"user"`
+}
+
+// Login is the answer to POST /login and POST /register. Without a session AccessToken and DeviceID are empty.
+type Login struct {
+	UserID      id.UserID   `json:"user_id"`
+	AccessToken string      `json:"access_token,omitempty"`
+	DeviceID    id.DeviceID `json:"device_id,omitempty"`
+	HomeServer  string      `json:"home_server"` // deprecated
+}
+
+// loginType is a way to log in.
+type loginType struct {
+	name string
+	// authenticate returns the user that the request is proven to come from.
+	authenticate func(*Service, context.Context, LoginRequest) (*store.User, error)
+}
+
+var loginTypes = []loginType{
+	{typePassword, (*Service).passwordLogin},
+	{typeAppService, (*Service).appServiceLogin},
+}
+
+// LoginTypes returns the types of login that there are.
+func (s *Service) LoginTypes() []string {
+	var names []string
+	for _, t := range loginTypes {
+		names = append(names, t.name)
+	}
+	return names
+}
+
+// Login begins a session. Errors: 403 M_FORBIDDEN when the user or the password is wrong, 400 M_UNKNOWN for a type of login
+// that there is not, M_MISSING_PARAM, M_INVALID_PARAM, M_LIMIT_EXCEEDED when too many log in at once; for application
+// services 401 M_MISSING_TOKEN and M_UNKNOWN_TOKEN, and M_EXCLUSIVE.
+func (s *Service) Login(ctx context.Context, in LoginRequest) (Login, error) {
+	if in.Type == "" {
+		return Login{}, missingParam("type")
+	}
+	device := Device{DeviceID: in.DeviceID, DisplayName: in.DeviceName}
+	if err := device.check(); err != nil {
+		return Login{}, err
+	}
+	for _, t := range loginTypes {
+		if t.name != in.Type {
+			continue
+		}
+		user, err := t.authenticate(s, ctx, in)
+		if err != nil {
+			return Login{}, err
+		}
+		return s.beginSession(ctx, user, device)
+	}
+	return Login{}, matrixError(http.StatusBadRequest, "M_UNKNOWN", "Bad login type.")
+}
+
+func (s *Service) beginSession(ctx context.Context, user *store.User, device Device) (Login, error) {
+	token, hash := newToken()
+	err := s.db.Write(ctx, func(tx *store.Tx) error { return s.insertSession(tx, user.NID, device, hash) })
+	// The device's former token has ended.
+	s.sessions.forget(user.UserID)
+	if err != nil {
+		return Login{}, fmt.Errorf("begin a session of %s: %w", user.UserID, err)
+	}
+	return Login{UserID: user.UserID, AccessToken: token, DeviceID: device.DeviceID, HomeServer: s.cfg.ServerName}, nil
+}
+
+// passwordLogin answers the same, after the same time, whether it is the user or the password that is wrong.
+func (s *Service) passwordLogin(ctx context.Context, in LoginRequest) (*store.User, error) {
+	userID, err := s.identified(in.Identifier, in.User)
+	if err != nil {
+		return nil, err
+	}
+	if in.Password == "" {
+		return nil, missingParam("password")
+	}
+	user, err := s.user(ctx, userID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	var stored string
+	if user != nil {
+		stored = user.Password
+	}
+	if len(in.Password) > maxPasswordBytes {
+		stored, in.Password = "", ""
+	}
+	right, err := s.passwords.verify(ctx, stored, in.Password)
+	if err != nil {
+		return nil, err
+	}
+	if !right {
+		return nil, forbidden("Invalid username or password")
+	}
+	return user, nil
+}
+
+// appServiceLogin follows the Client-Server API, Appservice Login.
+func (s *Service) appServiceLogin(ctx context.Context, in LoginRequest) (*store.User, error) {
+	reg, err := s.appServiceOf(in.AppServiceToken)
+	if err != nil {
+		return nil, err
+	}
+	userID, err := s.identified(in.Identifier, in.User)
+	if err != nil {
+		return nil, err
+	}
+	if sender := s.userID(reg.SenderLocalpart); userID == sender {
+		if err := s.ensureSender(ctx, sender, reg.ID); err != nil {
+			return nil, err
+		}
+	} else if !s.covers(reg, userID) {
+		return nil, exclusive("The user is not in a namespace of the application service")
+	}
+	user, err := s.user(ctx, userID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, forbidden("Application service has not registered this user")
+	}
+	return user, err
+}
+
+// identified returns the user id that a client names, which may be no user's.
+func (s *Service) identified(identifier *Identifier, deprecated string) (id.UserID, error) {
+	name := deprecated
+	if identifier != nil {
+		switch identifier.Type {
+		case "m.id.user":
+			name = identifier.User
+		case "m.id.thirdparty", "m.id.phone":
+			return "", forbidden("Invalid username or password")
+		case "":
+			return "", missingParam("identifier.type")
+		default:
+			return "", invalidParam("The type of identifier is unknown")
+		}
+	}
+	if name == "" {
+		return "", missingParam("identifier.user")
+	}
+	if !storable(name) {
+		return "", invalidParam("The user's name is not text")
+	}
+	// The server has no names with upper case letters. People type them all the same.
+	if strings.HasPrefix(name, "@") {
+		localpart, server, _ := strings.Cut(name, ":")
+		return id.UserID(strings.ToLower(localpart) + ":" + server), nil
+	}
+	return s.userID(strings.ToLower(name)), nil
+}
+
+func (s *Service) user(ctx context.Context, userID id.UserID) (user *store.User, err error) {
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		user, err = tx.User(userID)
+		return err
+	})
+	return user, err
+}

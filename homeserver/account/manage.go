@@ -1,0 +1,67 @@
+package account
+
+import (
+	"context"
+	"fmt"
+
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Requester is who makes a request, as far as it matters to the management of an account.
+type Requester struct {
+	UserID       id.UserID
+	DeviceID     id.DeviceID
+	ByAppService bool
+}
+
+// PasswordRequest is the body of POST /account/password.
+type PasswordRequest struct {
+	Auth          *AuthData `json:"auth"`
+	NewPassword   string    `json:"new_password"`
+	LogoutDevices *bool     `json:"logout_devices"` // true when absent
+}
+
+// ChangePassword gives the user a new password, after user-interactive authentication with the old one, and ends the user's
+// other sessions unless told not to. Errors: *Challenge, M_MISSING_PARAM, M_INVALID_PARAM, and M_FORBIDDEN for application
+// services, whose users have no passwords.
+func (s *Service) ChangePassword(ctx context.Context, who Requester, in PasswordRequest) error {
+	if who.ByAppService {
+		return forbidden("An application service cannot change passwords")
+	}
+	op := operation{name: "password", user: who.UserID, flows: []Flow{{Stages: []string{typePassword}}}}
+	session, err := s.authenticate(ctx, op, in.Auth)
+	if err != nil {
+		return err
+	}
+	if in.NewPassword == "" {
+		return missingParam("new_password")
+	}
+	if err := checkPassword(in.NewPassword); err != nil {
+		return err
+	}
+	hash, err := s.passwords.hash(ctx, in.NewPassword)
+	if err != nil {
+		return err
+	}
+	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		user, err := tx.User(who.UserID)
+		if err != nil {
+			return err
+		}
+		if err := tx.SetPassword(user.NID, hash); err != nil {
+			return err
+		}
+		if in.LogoutDevices == nil || *in.LogoutDevices {
+			return tx.DeleteDevices(user.NID, who.DeviceID)
+		}
+		return nil
+	})
+	s.sessions.forget(who.UserID)
+	if err != nil {
+		return fmt.Errorf("change the password of %s: %w", who.UserID, err)
+	}
+	s.uia.drop(op, session)
+	return nil
+}

@@ -1,0 +1,139 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/crypto/argon2"
+	"maunium.net/go/mautrix"
+)
+
+// Parameters of argon2id (RFC 9106), of new passwords. A hash carries its own, so that these may change.
+const (
+	argonTime    = 2
+	argonMemory  = 19 << 10 // KiB
+	argonThreads = 1
+	saltBytes    = 16
+	keyBytes     = 32
+)
+
+const (
+	// maxPasswordBytes bounds a password.
+	maxPasswordBytes = 512
+	// maxPasswordsWaiting bounds those who wait for a worker; further ones are told to come back later.
+	maxPasswordsWaiting = 64
+	// busyRetryMS is when they may, in milliseconds.
+	busyRetryMS = 2000
+)
+
+var errBadPasswordHash = errors.New("the stored password hash is damaged")
+
+// passwords hashes and verifies passwords, few at a time: half of the processors go on serving everybody else.
+type passwords struct {
+	slots   chan struct{}
+	waiting atomic.Int32
+	nobody  string // the hash that stands in for that of a user who has none
+}
+
+func newPasswords() *passwords {
+	return &passwords{
+		slots:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		nobody: phc(make([]byte, saltBytes), make([]byte, keyBytes)),
+	}
+}
+
+// hash returns the PHC string of a password.
+func (p *passwords) hash(ctx context.Context, password string) (string, error) {
+	salt := make([]byte, saltBytes)
+	_, _ = rand.Read(salt) // never fails
+	leave, err := p.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	return phc(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, keyBytes)), nil
+}
+
+// verify tells whether password is the one of a PHC string. With "" it takes the same time and says no.
+func (p *passwords) verify(ctx context.Context, stored, password string) (bool, error) {
+	real := stored != ""
+	if !real {
+		stored = p.nobody
+	}
+	h, err := parsePHC(stored)
+	if err != nil {
+		return false, err
+	}
+	leave, err := p.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	key := argon2.IDKey([]byte(password), h.salt, h.time, h.memory, h.threads, uint32(len(h.key)))
+	return subtle.ConstantTimeCompare(key, h.key) == 1 && real, nil
+}
+
+// enter waits for a worker.
+func (p *passwords) enter(ctx context.Context) (leave func(), err error) {
+	defer p.waiting.Add(-1)
+	if p.waiting.Add(1) > maxPasswordsWaiting {
+		return nil, mautrix.RespError{
+			StatusCode: http.StatusTooManyRequests, ErrCode: "M_LIMIT_EXCEEDED", Err: "Too many logins at once",
+			ExtraData: map[string]any{"retry_after_ms": busyRetryMS},
+		}
+	}
+	select {
+	case p.slots <- struct{}{}:
+		return func() { <-p.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+type passwordHash struct {
+	time, memory uint32
+	threads      uint8
+	salt, key    []byte
+}
+
+// phc returns a hash with today's parameters as a string in the PHC format.
+func phc(salt, key []byte) string {
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64(salt), b64(key))
+}
+
+func parsePHC(s string) (h passwordHash, err error) {
+	fields := strings.Split(s, "$")
+	if len(fields) != 6 || fields[0] != "" || fields[1] != "argon2id" || fields[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return h, errBadPasswordHash
+	}
+	if _, err := fmt.Sscanf(fields[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &h.threads); err != nil {
+		return h, errBadPasswordHash
+	}
+	if h.salt, err = base64.RawStdEncoding.DecodeString(fields[4]); err != nil {
+		return h, errBadPasswordHash
+	}
+	if h.key, err = base64.RawStdEncoding.DecodeString(fields[5]); err != nil || len(h.key) == 0 || h.time == 0 || h.threads == 0 {
+		return h, errBadPasswordHash
+	}
+	return h, nil
+}
+
+// checkPassword looks at a password that somebody wants to have.
+func checkPassword(password string) error {
+	if password == "" {
+		return missingParam("password")
+	}
+	if len(password) > maxPasswordBytes {
+		return invalidParam("The password has more than %d bytes", maxPasswordBytes)
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+const (
+	// maxUserIDBytes is the length of a user id, sigil and server name included (Appendices, User Identifiers).
+	maxUserIDBytes     = 255
+	localpartBytes     = "abcdefghijklmnopqrstuvwxyz0123456789._=-/+"
+	generatedNameChars = 12
+)
+
+// RegisterRequest is the body of POST /register.
+type RegisterRequest struct {
+	Auth         *AuthData   `json:"auth"`
+	Type         string      `json:"type"` // m.login.application_service, or of no meaning
+	Username     string      `json:"username"`
+	Password     string      `json:"password"`
+	DeviceID     id.DeviceID `json:"device_id"`
+	DeviceName   string      `json:"initial_device_display_name"`
+	InhibitLogin bool        `json:"inhibit_login"`
+
+	// Kind is the parameter of that name: "" or "user", or "guest".
+	Kind string `json:"-"`
+	// AppServiceToken is the token that came with the request, "" when there was none.
+	AppServiceToken string `json:"-"`
+}
+
+// ByAppService tells whether the request is that of an application service for a user of its own.
+func (in *RegisterRequest) ByAppService() bool { return in.Type == typeAppService }
+
+// Register makes an account. Errors: *Challenge when authentication is needed; 403 M_GUEST_ACCESS_FORBIDDEN; 400
+// M_INVALID_USERNAME, M_USER_IN_USE, M_EXCLUSIVE, M_MISSING_PARAM, M_INVALID_PARAM; for application services 401
+// M_MISSING_TOKEN and M_UNKNOWN_TOKEN.
+func (s *Service) Register(ctx context.Context, in RegisterRequest) (Login, error) {
+	switch in.Kind {
+	case "", "user":
+	case "guest":
+		return Login{}, matrixError(http.StatusForbidden, "M_GUEST_ACCESS_FORBIDDEN", "There are no guests on this server")
+	default:
+		return Login{}, invalidParam("kind must be user or guest")
+	}
+	device := Device{DeviceID: in.DeviceID, DisplayName: in.DeviceName}
+	if err := device.check(); err != nil {
+		return Login{}, err
+	}
+	if in.ByAppService() {
+		return s.registerGhost(ctx, in, device)
+	}
+	return s.registerPerson(ctx, in, device)
+}
+
+// registerGhost makes a user of an application service (Application Service API, Server admin style permissions).
+func (s *Service) registerGhost(ctx context.Context, in RegisterRequest, device Device) (Login, error) {
+	reg, err := s.appServiceOf(in.AppServiceToken)
+	if err != nil {
+		return Login{}, err
+	}
+	if in.Username == "" {
+		return Login{}, missingParam("username")
+	}
+	userID, err := s.newUserID(in.Username)
+	if err != nil {
+		return Login{}, err
+	}
+	if !s.covers(reg, userID) {
+		return Login{}, exclusive("The user is not in a namespace of the application service")
+	}
+	if owner := s.exclusiveTo(userID); owner != "" && owner != reg.ID {
+		return Login{}, exclusive("The user is in a namespace of another application service")
+	}
+	// Bridges ask for the same ghosts again and again. Most of them are answered without a write.
+	exists, err := s.UserExists(ctx, userID)
+	if err != nil {
+		return Login{}, err
+	}
+	if exists {
+		return Login{}, userInUse()
+	}
+	return s.insertUser(ctx, &store.User{UserID: userID, AppService: reg.ID}, device, in.InhibitLogin, nil)
+}
+
+// registerPerson makes an account for somebody who authenticated by one of the flows. The name is checked first, as the
+// specification demands.
+func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device Device) (Login, error) {
+	if in.Username != "" {
+		if err := s.Available(ctx, in.Username); err != nil {
+			return Login{}, err
+		}
+	}
+	op, err := s.registration(ctx)
+	if err != nil {
+		return Login{}, err
+	}
+	session, err := s.authenticate(ctx, op, in.Auth)
+	if err != nil {
+		return Login{}, err
+	}
+	if err := checkPassword(in.Password); err != nil {
+		return Login{}, err
+	}
+	name := in.Username
+	if name == "" {
+		name = randomText(lowerLetters, generatedNameChars)
+	}
+	hash, err := s.passwords.hash(ctx, in.Password)
+	if err != nil {
+		return Login{}, err
+	}
+	user := &store.User{UserID: s.userID(strings.ToLower(name)), Password: hash}
+	login, err := s.insertUser(ctx, user, device, in.InhibitLogin, func(tx *store.Tx) error {
+		return s.useToken(tx, session.token, user)
+	})
+	var failed *stageError
+	if errors.As(err, &failed) {
+		s.uia.drop(op, session)
+		session.completed = nil
+		return Login{}, op.challenge(session, failed.code, failed.message)
+	}
+	if err == nil {
+		s.uia.drop(op, session)
+	}
+	return login, err
+}
+
+// useToken counts the use of a registration token in the transaction that makes the account, so that both or neither happen.
+func (s *Service) useToken(tx *store.Tx, token string, user *store.User) error {
+	if token == "" {
+		return nil
+	}
+	used, err := tx.UseToken(token, s.now())
+	if errors.Is(err, store.ErrNotFound) {
+		return invalidToken()
+	}
+	user.Admin = used.Admin
+	return err
+}
+
+// registration is the operation of making an account. Without open registration it takes a token; with it, tokens serve as
+// well if there are any, because one may make an administrator.
+func (s *Service) registration(ctx context.Context) (operation, error) {
+	op := operation{name: "register"}
+	withToken := !s.cfg.OpenRegistration
+	if s.cfg.OpenRegistration {
+		op.flows = append(op.flows, Flow{Stages: []string{typeDummy}})
+		err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+			withToken, err = tx.HasUsableToken(s.now())
+			return err
+		})
+		if err != nil {
+			return op, err
+		}
+	}
+	if withToken {
+		op.flows = append(op.flows, Flow{Stages: []string{typeRegistrationToken}})
+	}
+	return op, nil
+}
+
+// insertUser adds an account, with what before does first, and a session unless inhibited.
+func (s *Service) insertUser(ctx context.Context, user *store.User, device Device, inhibitLogin bool, before func(*store.Tx) error) (Login, error) {
+	token, hash := newToken()
+	user.CreatedTS = s.now()
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		if before != nil {
+			if err := before(tx); err != nil {
+				return err
+			}
+		}
+		if err := tx.InsertUser(user); err != nil || inhibitLogin {
+			return err
+		}
+		return s.insertSession(tx, user.NID, device, hash)
+	})
+	if errors.Is(err, store.ErrExists) {
+		return Login{}, userInUse()
+	}
+	if err != nil {
+		return Login{}, fmt.Errorf("make the account %s: %w", user.UserID, err)
+	}
+	s.known.add(user.UserID)
+	login := Login{UserID: user.UserID, HomeServer: s.cfg.ServerName}
+	if !inhibitLogin {
+		login.AccessToken, login.DeviceID = token, device.DeviceID
+	}
+	return login, nil
+}
+
+// Available returns nil when a person may have a name. Errors: M_INVALID_USERNAME, M_EXCLUSIVE, M_USER_IN_USE.
+func (s *Service) Available(ctx context.Context, username string) error {
+	userID, err := s.newUserID(strings.ToLower(username))
+	if err != nil {
+		return err
+	}
+	if s.exclusiveTo(userID) != "" {
+		return exclusive("The name is reserved by an application service")
+	}
+	exists, err := s.UserExists(ctx, userID)
+	if err == nil && exists {
+		err = userInUse()
+	}
+	return err
+}
+
+// newUserID checks a localpart by the grammar of the Appendices, User Identifiers.
+func (s *Service) newUserID(localpart string) (id.UserID, error) {
+	if localpart == "" || strings.Trim(localpart, localpartBytes) != "" {
+		return "", invalidUsername("User names consist of a-z, 0-9 and ._=-/+")
+	}
+	userID := s.userID(localpart)
+	if len(userID) > maxUserIDBytes {
+		return "", invalidUsername("The user ID would have more than %d characters", maxUserIDBytes)
+	}
+	return userID, nil
+}
+
+// CreateUser makes an account without any authentication, for the operator. Errors as of [Service.Register].
+func (s *Service) CreateUser(ctx context.Context, localpart, password string, admin bool) (id.UserID, error) {
+	if err := s.Available(ctx, localpart); err != nil {
+		return "", err
+	}
+	if err := checkPassword(password); err != nil {
+		return "", err
+	}
+	hash, err := s.passwords.hash(ctx, password)
+	if err != nil {
+		return "", err
+	}
+	user := &store.User{UserID: s.userID(strings.ToLower(localpart)), Password: hash, Admin: admin}
+	login, err := s.insertUser(ctx, user, Device{}, true, nil)
+	return login.UserID, err
+}
+
+func userInUse() error {
+	return matrixError(http.StatusBadRequest, "M_USER_IN_USE", "Desired user ID is already taken.")
+}
+
+func exclusive(format string, args ...any) error {
+	return matrixError(http.StatusBadRequest, "M_EXCLUSIVE", format, args...)
+}
+
+func invalidUsername(format string, args ...any) error {
+	return matrixError(http.StatusBadRequest, "M_INVALID_USERNAME", format, args...)
+}

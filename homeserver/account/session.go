@@ -1,0 +1,109 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Forms of what is made up at random, and bounds on what clients choose.
+const (
+	accessTokenBytes   = 32
+	accessTokenPrefix  = "cwt_" // lets scanners for leaked secrets tell what it is
+	deviceIDLetters    = 10
+	maxDeviceIDBytes   = 255
+	maxDeviceNameBytes = 255
+	upperLetters       = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	lowerLetters       = "abcdefghijklmnopqrstuvwxyz"
+)
+
+// Device is what a client says about itself when it logs in.
+type Device struct {
+	DeviceID    id.DeviceID // "" for one that the server picks
+	DisplayName string      // counts for a new device only
+}
+
+func (d *Device) check() error {
+	switch {
+	case len(d.DeviceID) > maxDeviceIDBytes || !storable(string(d.DeviceID)):
+		return invalidParam("device_id must be text of at most %d bytes", maxDeviceIDBytes)
+	case len(d.DisplayName) > maxDeviceNameBytes || !storable(d.DisplayName):
+		return invalidParam("initial_device_display_name must be text of at most %d bytes", maxDeviceNameBytes)
+	}
+	if d.DeviceID == "" {
+		d.DeviceID = id.DeviceID(randomText(upperLetters, deviceIDLetters))
+	}
+	return nil
+}
+
+// newToken returns an access token and the hash under which it is stored.
+func newToken() (token string, hash [32]byte) {
+	secret := make([]byte, accessTokenBytes)
+	_, _ = rand.Read(secret) // never fails
+	token = accessTokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
+	return token, sha256.Sum256([]byte(token))
+}
+
+// insertSession gives a user's device the token with this hash.
+func (s *Service) insertSession(tx *store.Tx, userNID int64, device Device, hash [32]byte) error {
+	now := s.now()
+	if err := tx.EnsureDevice(userNID, device.DeviceID, device.DisplayName, now); err != nil {
+		return err
+	}
+	return tx.InsertAccessToken(hash, userNID, device.DeviceID, now)
+}
+
+// Logout ends the session of a device and removes the device.
+func (s *Service) Logout(ctx context.Context, user id.UserID, device id.DeviceID) error {
+	if device == "" {
+		return forbidden("There is no session to end")
+	}
+	return s.endSessions(ctx, user, func(tx *store.Tx, userNID int64) error { return tx.DeleteDevice(userNID, device) })
+}
+
+// LogoutAll ends all sessions of a user and removes the devices, but for keep ("" keeps none).
+func (s *Service) LogoutAll(ctx context.Context, user id.UserID, keep id.DeviceID) error {
+	return s.endSessions(ctx, user, func(tx *store.Tx, userNID int64) error { return tx.DeleteDevices(userNID, keep) })
+}
+
+func (s *Service) endSessions(ctx context.Context, user id.UserID, end func(*store.Tx, int64) error) error {
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		u, err := tx.User(user)
+		if err != nil {
+			return err
+		}
+		return end(tx, u.NID)
+	})
+	s.sessions.forget(user)
+	if err != nil {
+		return fmt.Errorf("end sessions of %s: %w", user, err)
+	}
+	return nil
+}
+
+// randomText returns n random letters of an alphabet of at most 256.
+func randomText(alphabet string, n int) string {
+	text := make([]byte, 0, n)
+	limit := 256 - 256%len(alphabet) // bytes from here on would favour the first letters
+	buffer := make([]byte, 2*n)
+	for len(text) < n {
+		_, _ = rand.Read(buffer) // never fails
+		for _, b := range buffer {
+			if int(b) < limit && len(text) < n {
+				text = append(text, alphabet[int(b)%len(alphabet)])
+			}
+		}
+	}
+	return string(text)
+}
+
+// storable tells whether every database takes s for text.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }

@@ -1,0 +1,35 @@
+// Package clientapi serves /_matrix/client and /_matrix/media: routes.go is the whole API on a page, and each chapter of the
+// specification has a file of handlers. A handler decodes, calls one service method, and answers. It holds no behaviour of
+// its own and no SQL.
+package clientapi
+
+import (
+	"context"
+
+	"causeway/homeserver/account"
+	"causeway/homeserver/push"
+	"causeway/homeserver/room"
+	"causeway/homeserver/usersync"
+)
+
+// Pinger asks an application service for a sign of life (Application Service API, "Pinging").
+type Pinger interface {
+	// Ping returns how long the answer took, in milliseconds. Errors are Matrix errors.
+	Ping(ctx context.Context, appServiceID, txnID string) (durationMS int64, err error)
+}
+
+// Services are what the handlers call.
+type Services struct {
+	ServerName string
+	PublicURL  string // base URL for clients, for .well-known
+	Accounts   *account.Service
+	Rooms      *room.Service
+	Sync       *usersync.Service
+	Push       *push.Service
+	Pinger     Pinger
+}
+
+// API is the client-server API over the services.
+type API struct {
+	Services
+}

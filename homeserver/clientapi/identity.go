@@ -1,0 +1,59 @@
+package clientapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"causeway/homeserver/account"
+	"causeway/homeserver/httpapi"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Identifier makes the accounts known to httpapi as those whom access tokens belong to.
+func Identifier(accounts *account.Service) httpapi.Identifier { return identifier{accounts} }
+
+type identifier struct{ accounts *account.Service }
+
+// Identify implements httpapi.Identifier.
+func (i identifier) Identify(ctx context.Context, token, asUser string, asDevice id.DeviceID) (*httpapi.Requester, error) {
+	who, err := i.accounts.Identify(ctx, token, id.UserID(asUser), asDevice)
+	if err != nil {
+		return nil, err
+	}
+	requester := &httpapi.Requester{UserID: who.UserID, DeviceID: who.DeviceID, IsAdmin: who.IsAdmin, RateLimited: who.RateLimited}
+	if who.AppService != nil {
+		requester.AppService = who.AppService.ID
+	}
+	return requester, nil
+}
+
+// challenge turns the question for authentication that a service asks into its answer (Client-Server API, User-interactive
+// API in the REST API). Other errors stay as they are.
+func challenge(err error) error {
+	if c, ok := errors.AsType[*account.Challenge](err); ok {
+		return httpapi.ErrorBody(http.StatusUnauthorized, c)
+	}
+	return err
+}
+
+// bearer returns the token of a request to an endpoint that is open to everybody, and has a use for the tokens of application
+// services only: a client may send the token of a session that has ended, and is to be served all the same.
+func bearer(r *httpapi.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return r.Query("access_token")
+}
+
+// ownUser returns the user in the path, who must be the one that the request comes from.
+func ownUser(r *httpapi.Request) (id.UserID, error) {
+	user := id.UserID(r.Path("userId"))
+	if user != r.Requester.UserID {
+		return "", httpapi.Forbidden("The access token is not that of %s", user)
+	}
+	return user, nil
+}

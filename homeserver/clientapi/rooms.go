@@ -1,0 +1,59 @@
+package clientapi
+
+import (
+	"context"
+	"encoding/json"
+
+	"causeway/homeserver/httpapi"
+	"causeway/homeserver/room"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// by says on whose behalf a request acts.
+func by(r *httpapi.Request) room.By {
+	q := r.Requester
+	device := string(q.DeviceID)
+	if q.AppService != "" && device == "" {
+		device = "as:" + q.AppService // a scope of its own for the transaction ids of a service without devices
+	}
+	return room.By{User: q.UserID, AppService: q.AppService, Device: device, TS: q.TS}
+}
+
+func roomID(r *httpapi.Request) id.RoomID { return id.RoomID(r.Path("roomId")) }
+
+type roomIDResponse struct {
+	RoomID id.RoomID `json:"room_id"`
+}
+
+type eventIDResponse struct {
+	EventID id.EventID `json:"event_id"`
+}
+
+// createRoom is POST /createRoom.
+func (a *API) createRoom(ctx context.Context, r *httpapi.Request, in room.CreateRequest) (roomIDResponse, error) {
+	roomID, err := a.Rooms.Create(ctx, by(r), in)
+	return roomIDResponse{roomID}, err
+}
+
+// sendEvent is PUT /rooms/{roomId}/send/{eventType}/{txnId}.
+func (a *API) sendEvent(ctx context.Context, r *httpapi.Request, in json.RawMessage) (eventIDResponse, error) {
+	eventID, err := a.Rooms.Send(ctx, by(r), roomID(r), r.Path("eventType"), r.Path("txnId"), in)
+	return eventIDResponse{eventID}, err
+}
+
+// sendState is PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
+func (a *API) sendState(ctx context.Context, r *httpapi.Request, in json.RawMessage) (eventIDResponse, error) {
+	eventID, err := a.Rooms.SendState(ctx, by(r), roomID(r), r.Path("eventType"), r.Path("stateKey"), in)
+	return eventIDResponse{eventID}, err
+}
+
+type redactRequest struct {
+	Reason string `json:"reason"`
+}
+
+// redact is PUT /rooms/{roomId}/redact/{eventId}/{txnId}.
+func (a *API) redact(ctx context.Context, r *httpapi.Request, in redactRequest) (eventIDResponse, error) {
+	eventID, err := a.Rooms.Redact(ctx, by(r), roomID(r), id.EventID(r.Path("eventId")), r.Path("txnId"), in.Reason)
+	return eventIDResponse{eventID}, err
+}

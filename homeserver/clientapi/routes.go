@@ -1,0 +1,112 @@
+package clientapi
+
+import "causeway/homeserver/httpapi"
+
+// Short names for the table.
+const (
+	public   = httpapi.Public
+	optional = httpapi.Optional
+	guest    = httpapi.Guest
+	user     = httpapi.User
+	service  = httpapi.AppService
+)
+
+// row is a route without the names of its fields.
+type row struct {
+	method, path string
+	access       httpapi.Access
+	endpoint     httpapi.Endpoint
+}
+
+func table(rows []row) []httpapi.Route {
+	routes := make([]httpapi.Route, len(rows))
+	for i, r := range rows {
+		routes[i] = httpapi.Route{Method: r.method, Path: r.path, Access: r.access, Endpoint: r.endpoint}
+	}
+	return routes
+}
+
+// Routes is the client-server API.
+func (a *API) Routes() []httpapi.Route {
+	routes := table([]row{
+		{"GET", "/.well-known/matrix/client", public, httpapi.JSON(a.wellKnownClient)},
+		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
+	})
+	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
+	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(a.v3()))...)
+}
+
+// v1 has the endpoints that are younger than /v3.
+func (a *API) v1() []row {
+	return []row{
+		{"GET", "/register/m.login.registration_token/validity", public, httpapi.JSON(a.registrationTokenValidity).Limited(httpapi.ClassRegister)},
+		{"POST", "/appservice/{appserviceId}/ping", service, httpapi.JSON(a.pingAppService)},
+	}
+}
+
+func (a *API) v3() []row {
+	return []row{
+		// Login, registration, who one is.
+		{"GET", "/login", public, httpapi.JSON(a.loginFlows)},
+		{"POST", "/login", public, httpapi.JSON(a.login).Limited(httpapi.ClassLogin)},
+		{"POST", "/logout", guest, httpapi.JSON(a.logout)},
+		{"POST", "/logout/all", guest, httpapi.JSON(a.logoutAll)},
+		{"POST", "/register", public, httpapi.JSON(a.register).Limited(httpapi.ClassRegister)},
+		{"GET", "/register/available", public, httpapi.JSON(a.available).Limited(httpapi.ClassRegister)},
+		{"POST", "/account/password", optional, httpapi.JSON(a.changePassword).Limited(httpapi.ClassLogin)},
+		{"GET", "/account/whoami", guest, httpapi.JSON(a.whoami)},
+		{"GET", "/capabilities", user, httpapi.JSON(a.capabilities)},
+
+		// What is kept for a user.
+		{"GET", "/profile/{userId}", optional, httpapi.JSON(a.profile)},
+		{"GET", "/profile/{userId}/{keyName}", optional, httpapi.JSON(a.profileField)},
+		{"PUT", "/profile/{userId}/{keyName}", user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
+		{"DELETE", "/profile/{userId}/{keyName}", user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
+		{"GET", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
+		{"PUT", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.setAccountData)},
+		{"GET", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
+		{"PUT", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.setAccountData)},
+		{"POST", "/user/{userId}/filter", user, httpapi.JSON(a.addFilter)},
+		{"GET", "/user/{userId}/filter/{filterId}", user, httpapi.JSON(a.getFilter)},
+		{"GET", "/pushrules/{$}", user, httpapi.JSON(a.pushRules)},
+		{"GET", "/pushrules/global/{$}", user, httpapi.JSON(a.globalPushRules)},
+		{"GET", "/pushrules/global/{kind}/{ruleId}", user, httpapi.JSON(a.pushRule)},
+		{"PUT", "/pushrules/global/{kind}/{ruleId}", user, httpapi.JSON(a.putPushRule)},
+		{"DELETE", "/pushrules/global/{kind}/{ruleId}", user, httpapi.JSON(a.deletePushRule)},
+		{"GET", "/pushrules/global/{kind}/{ruleId}/enabled", user, httpapi.JSON(a.pushRuleEnabled)},
+		{"PUT", "/pushrules/global/{kind}/{ruleId}/enabled", user, httpapi.JSON(a.setPushRuleEnabled)},
+		{"GET", "/pushrules/global/{kind}/{ruleId}/actions", user, httpapi.JSON(a.pushRuleActions)},
+		{"PUT", "/pushrules/global/{kind}/{ruleId}/actions", user, httpapi.JSON(a.setPushRuleActions)},
+
+		// Rooms: in and out.
+		{"POST", "/createRoom", user, httpapi.JSON(a.createRoom).Limited(httpapi.ClassJoin)},
+		{"POST", "/join/{roomIdOrAlias}", user, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
+		{"POST", "/rooms/{roomId}/join", user, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
+		{"POST", "/rooms/{roomId}/invite", user, httpapi.JSON(a.invite).Limited(httpapi.ClassInvite)},
+		{"POST", "/rooms/{roomId}/leave", user, httpapi.JSON(a.leave).BodyOptional()},
+		{"POST", "/rooms/{roomId}/forget", user, httpapi.JSON(a.forget)},
+		{"POST", "/rooms/{roomId}/kick", user, httpapi.JSON(a.kick).Limited(httpapi.ClassInvite)},
+		{"POST", "/rooms/{roomId}/ban", user, httpapi.JSON(a.ban).Limited(httpapi.ClassInvite)},
+		{"POST", "/rooms/{roomId}/unban", user, httpapi.JSON(a.unban).Limited(httpapi.ClassInvite)},
+		{"GET", "/joined_rooms", user, httpapi.JSON(a.joinedRooms)},
+		{"GET", "/directory/room/{roomAlias}", optional, httpapi.JSON(a.getAlias)},
+		{"PUT", "/directory/room/{roomAlias}", user, httpapi.JSON(a.putAlias)},
+		{"DELETE", "/directory/room/{roomAlias}", user, httpapi.JSON(a.deleteAlias)},
+		{"GET", "/rooms/{roomId}/aliases", user, httpapi.JSON(a.roomAliases)},
+
+		// Rooms: what is said.
+		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", user, httpapi.JSON(a.sendEvent).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.JSON(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.JSON(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/redact/{eventId}/{txnId}", user, httpapi.JSON(a.redact).BodyOptional().Limited(httpapi.ClassMessage)},
+		{"GET", "/rooms/{roomId}/state", user, httpapi.JSON(a.getState)},
+		{"GET", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.JSON(a.getStateEvent)},
+		{"GET", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.JSON(a.getStateEvent)},
+		{"GET", "/rooms/{roomId}/messages", user, httpapi.JSON(a.messages)},
+		{"GET", "/rooms/{roomId}/event/{eventId}", user, httpapi.JSON(a.getEvent)},
+		{"GET", "/rooms/{roomId}/context/{eventId}", user, httpapi.JSON(a.eventContext)},
+		{"GET", "/rooms/{roomId}/members", user, httpapi.JSON(a.members)},
+		{"GET", "/rooms/{roomId}/joined_members", user, httpapi.JSON(a.joinedMembers)},
+		{"GET", "/sync", user, httpapi.JSON(a.sync)},
+	}
+}

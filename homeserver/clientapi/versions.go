@@ -1,0 +1,44 @@
+package clientapi
+
+import (
+	"context"
+	"strings"
+
+	"causeway/homeserver/httpapi"
+)
+
+// specVersions are the versions of the specification that clients may count on.
+var specVersions = []string{
+	"r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11",
+}
+
+// unstableFeatures are proposals, some of them merged long ago, whose flags clients ask for.
+var unstableFeatures = map[string]bool{
+	"fi.mau.msc2659.stable": true, // pinging an application service
+}
+
+type versionsResponse struct {
+	Versions         []string        `json:"versions"`
+	UnstableFeatures map[string]bool `json:"unstable_features"`
+}
+
+// versions is GET /versions.
+func (a *API) versions(context.Context, *httpapi.Request, httpapi.Empty) (versionsResponse, error) {
+	return versionsResponse{Versions: specVersions, UnstableFeatures: unstableFeatures}, nil
+}
+
+type wellKnownResponse struct {
+	Homeserver wellKnownHomeserver `json:"m.homeserver"`
+}
+
+type wellKnownHomeserver struct {
+	BaseURL string `json:"base_url"`
+}
+
+// wellKnownClient is GET /.well-known/matrix/client.
+func (a *API) wellKnownClient(context.Context, *httpapi.Request, httpapi.Empty) (wellKnownResponse, error) {
+	if a.PublicURL == "" {
+		return wellKnownResponse{}, httpapi.NotFound("This server does not say where it is")
+	}
+	return wellKnownResponse{wellKnownHomeserver{BaseURL: strings.TrimRight(a.PublicURL, "/")}}, nil
+}

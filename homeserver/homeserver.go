@@ -1,0 +1,85 @@
+// Package homeserver puts the services and the HTTP edges together into one server: New, Handler, Run. cmd/causeway calls it,
+// and testserver. It holds no behaviour of its own.
+package homeserver
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"causeway/homeserver/account"
+	"causeway/homeserver/clientapi"
+	"causeway/homeserver/event"
+	"causeway/homeserver/httpapi"
+	"causeway/homeserver/notify"
+	"causeway/homeserver/push"
+	"causeway/homeserver/room"
+	"causeway/homeserver/store"
+	"causeway/homeserver/usersync"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/id"
+)
+
+// Config is what a Server needs.
+type Config struct {
+	ServerName string
+	PublicURL  string     // base URL for clients
+	Key        *event.Key // signs events
+	DB         *store.DB
+	Bus        notify.Bus
+	Log        zerolog.Logger
+
+	OpenRegistration bool
+	Limits           map[httpapi.Class]httpapi.Limit // nil for none
+	ForwardedFor     bool                            // take clients' addresses from X-Forwarded-For
+
+	// Of the application services. All but AppServices may be nil.
+	AppServices account.AppServices
+	Aliases     room.AliasQuerier
+	AliasOwner  func(id.RoomAlias) string
+	Pinger      clientapi.Pinger
+}
+
+// Server is a homeserver.
+type Server struct {
+	Accounts *account.Service
+
+	handler http.Handler
+	closing chan struct{}
+	once    sync.Once
+}
+
+// New returns a server on an open store.
+func New(c Config) *Server {
+	s := &Server{closing: make(chan struct{})}
+	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
+	pushes := push.New(c.DB, c.Bus)
+	api := &clientapi.API{Services: clientapi.Services{
+		ServerName: c.ServerName,
+		PublicURL:  c.PublicURL,
+		Accounts:   s.Accounts,
+		Rooms: room.New(room.Config{
+			ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
+		}),
+		Sync:   usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes}),
+		Push:   pushes,
+		Pinger: c.Pinger,
+	}}
+	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{
+		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
+	})
+	return s
+}
+
+// Handler serves the Matrix APIs.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Closing answers requests that wait, such as /sync, at once. New ones are still served.
+func (s *Server) Closing() { s.once.Do(func() { close(s.closing) }) }
+
+// Run does what the server does by itself until ctx ends. It returns nil then.
+func (s *Server) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,136 @@
+package httpapi
+
+import (
+	"container/list"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Class names a rate limit that several endpoints share.
+type Class string
+
+// The classes of the client-server API.
+const (
+	ClassLogin    Class = "login"
+	ClassRegister Class = "register"
+	ClassMessage  Class = "message"
+	ClassJoin     Class = "join"
+	ClassInvite   Class = "invite"
+	ClassProfile  Class = "profile"
+	ClassMedia    Class = "media"
+)
+
+// Limit is a token bucket: PerSecond requests in the long run, and Burst of
+// them at once.
+type Limit struct {
+	PerSecond float64
+	Burst     int
+}
+
+// maxBuckets bounds the memory of the limiter. Past it the bucket that was idle
+// for longest is forgotten, whose owner then starts afresh.
+const maxBuckets = 100_000
+
+// limiter holds a bucket for each requester and class that was seen of late.
+type limiter struct {
+	limits map[Class]Limit
+	max    int
+
+	mu      sync.Mutex // guards buckets and idle
+	buckets map[bucketKey]*list.Element
+	idle    list.List // of *bucket, the one used last in front
+}
+
+type bucketKey struct {
+	class Class
+	who   string
+}
+
+// bucket is a token bucket as the generic cell rate algorithm keeps it: full is
+// the moment at which it will be full again.
+type bucket struct {
+	key  bucketKey
+	full time.Time
+}
+
+func newLimiter(limits map[Class]Limit) *limiter {
+	return &limiter{limits: limits, max: maxBuckets, buckets: make(map[bucketKey]*list.Element)}
+}
+
+// take takes one token, and returns 0, or how long to wait for the next.
+func (l *limiter) take(class Class, who string, now time.Time) time.Duration {
+	limit, ok := l.limits[class]
+	if !ok || limit.PerSecond <= 0 {
+		return 0
+	}
+	interval := time.Duration(float64(time.Second) / limit.PerSecond)
+	capacity := interval * time.Duration(max(limit.Burst, 1))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bucket(bucketKey{class, who})
+	full := b.full
+	if full.Before(now) {
+		full = now
+	}
+	full = full.Add(interval)
+	if wait := full.Sub(now) - capacity; wait > 0 {
+		return wait
+	}
+	b.full = full
+	return 0
+}
+
+// bucket returns the bucket of key, and makes room for it. l.mu is held.
+func (l *limiter) bucket(key bucketKey) *bucket {
+	if element, ok := l.buckets[key]; ok {
+		l.idle.MoveToFront(element)
+		return element.Value.(*bucket)
+	}
+	if l.idle.Len() >= l.max {
+		oldest := l.idle.Back()
+		delete(l.buckets, l.idle.Remove(oldest).(*bucket).key)
+	}
+	b := &bucket{key: key}
+	l.buckets[key] = l.idle.PushFront(b)
+	return b
+}
+
+// Limit counts one request of who, any text, in a class, and returns 429
+// M_LIMIT_EXCEEDED when that is one too many. Endpoints with [Endpoint.Limited]
+// are counted by requester already; this is for other counts, such as logins to
+// one account.
+func (r *Request) Limit(class Class, who string) error {
+	if wait := r.mux.limiter.take(class, who, time.Now()); wait > 0 {
+		return LimitExceeded(wait)
+	}
+	return nil
+}
+
+// limit counts the request itself: by user, or by address where there is none.
+func (r *Request) limit(class Class) error {
+	if class == "" || len(r.mux.options.Limits) == 0 {
+		return nil
+	}
+	if r.Requester == nil {
+		return r.Limit(class, network(r.ClientIP()))
+	}
+	if !r.Requester.RateLimited {
+		return nil
+	}
+	return r.Limit(class, string(r.Requester.UserID))
+}
+
+// network returns the part of an address that one customer has: all of an IPv4
+// address, and 64 bits of an IPv6 one.
+func network(ip string) string {
+	address, err := netip.ParseAddr(ip)
+	if err != nil || address.Unmap().Is4() {
+		return ip
+	}
+	prefix, err := address.WithZone("").Prefix(64)
+	if err != nil {
+		return ip
+	}
+	return prefix.String()
+}

@@ -1,0 +1,214 @@
+package room
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"causeway/homeserver/eventauth"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+const typeCanonicalAlias = "m.room.canonical_alias"
+
+// maxAliasBytes is the longest alias (Appendices, "Room Aliases").
+const maxAliasBytes = 255
+
+// ResolveAlias finds the room of an alias. An alias of this server that does not exist is asked of the application services.
+func (s *Service) ResolveAlias(ctx context.Context, alias id.RoomAlias) (id.RoomID, error) {
+	server, err := s.checkAlias(alias)
+	if err != nil {
+		return "", err
+	}
+	roomID, err := s.localAlias(ctx, alias)
+	if err != nil || roomID != "" {
+		return roomID, err
+	}
+	if server != s.ServerName {
+		return "", matrixError(404, "M_NOT_FOUND", "%s is an alias of %s, and this server does not federate yet", alias, server)
+	}
+	if s.Aliases != nil {
+		made, err := s.Aliases.QueryAlias(ctx, alias)
+		if err != nil {
+			return "", err
+		}
+		if made {
+			roomID, err = s.localAlias(ctx, alias)
+		}
+		if err != nil || roomID != "" {
+			return roomID, err
+		}
+	}
+	return "", matrixError(404, "M_NOT_FOUND", "There is no room with the alias %s", alias)
+}
+
+func (s *Service) localAlias(ctx context.Context, alias id.RoomAlias) (id.RoomID, error) {
+	var roomID id.RoomID
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		a, err := tx.Alias(alias)
+		roomID = a.RoomID
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return roomID, err
+}
+
+// checkAlias checks the form of an alias and returns its server.
+func (s *Service) checkAlias(alias id.RoomAlias) (server string, err error) {
+	localpart, server, found := strings.Cut(strings.TrimPrefix(string(alias), "#"), ":")
+	if !found || alias[0] != '#' || localpart == "" || server == "" || len(alias) > maxAliasBytes || strings.ContainsRune(string(alias), 0) {
+		return "", matrixError(400, "M_INVALID_PARAM", "%q is not a room alias: one looks like #name:%s", alias, s.ServerName)
+	}
+	return server, nil
+}
+
+// mayMakeAlias refuses names that are malformed, another server's, or an application service's own.
+func (s *Service) mayMakeAlias(by By, alias id.RoomAlias) error {
+	server, err := s.checkAlias(alias)
+	if err != nil {
+		return err
+	}
+	if server != s.ServerName {
+		return matrixError(400, "M_INVALID_PARAM", "%s is not an alias of %s", alias, s.ServerName)
+	}
+	if s.AliasOwner == nil {
+		return nil
+	}
+	if owner := s.AliasOwner(alias); owner != "" && owner != by.AppService {
+		return matrixError(400, "M_EXCLUSIVE", "Only the application service %s may make the alias %s", owner, alias)
+	}
+	return nil
+}
+
+// CreateAlias names a room.
+func (s *Service) CreateAlias(ctx context.Context, by By, alias id.RoomAlias, roomID id.RoomID) error {
+	if err := s.mayMakeAlias(by, alias); err != nil {
+		return err
+	}
+	ts := s.Now().UnixMilli()
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		nid, err := tx.RoomNID(roomID)
+		if err != nil {
+			return err
+		}
+		m, err := tx.Membership(nid, by.User)
+		if errors.Is(err, store.ErrNotFound) || err == nil && m.Membership != "join" {
+			return notIn(roomID)
+		}
+		if err != nil {
+			return err
+		}
+		return tx.InsertAlias(alias, nid, by.User, ts)
+	})
+	if errors.Is(err, store.ErrExists) {
+		return matrixError(409, "M_UNKNOWN", "The alias %s is taken", alias)
+	}
+	return err
+}
+
+// DeleteAlias takes a name from a room: its creator may, and those who may change the room's canonical alias.
+func (s *Service) DeleteAlias(ctx context.Context, by By, alias id.RoomAlias) error {
+	var a store.Alias
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		var err error
+		a, err = tx.Alias(alias)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return matrixError(404, "M_NOT_FOUND", "There is no room with the alias %s", alias)
+	}
+	if err != nil {
+		return err
+	}
+	if a.Creator != by.User {
+		may, err := s.maySetState(ctx, a.RoomID, by.User, typeCanonicalAlias)
+		if err != nil {
+			return err
+		}
+		if !may {
+			return matrixError(403, "M_FORBIDDEN", "You may not remove the alias %s", alias)
+		}
+	}
+	return s.DB.Write(ctx, func(tx *store.Tx) error { return tx.DeleteAlias(alias) })
+}
+
+// RoomAliases lists the aliases of a room for one of its members (Client-Server API, GET /rooms/{roomId}/aliases).
+func (s *Service) RoomAliases(ctx context.Context, by By, roomID id.RoomID) ([]id.RoomAlias, error) {
+	var all []id.RoomAlias
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		nid, err := tx.RoomNID(roomID)
+		if err != nil {
+			return err
+		}
+		m, err := tx.Membership(nid, by.User)
+		if errors.Is(err, store.ErrNotFound) || err == nil && m.Membership != "join" {
+			return notIn(roomID)
+		}
+		if err != nil {
+			return err
+		}
+		all, err = tx.AliasesOf(nid)
+		return err
+	})
+	return all, err
+}
+
+// maySetState tells whether a joined user has the power to send a type of state event.
+func (s *Service) maySetState(ctx context.Context, roomID id.RoomID, user id.UserID, eventType string) (bool, error) {
+	h := s.head(roomID)
+	defer s.release(h)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.load(ctx, s.DB); err != nil {
+		return false, err
+	}
+	if err := h.need(ctx, s.DB, []eventauth.StateKey{createKey, powerKey, memberKey(user)}); err != nil {
+		return false, err
+	}
+	member := h.Get(memberKey(user))
+	return member != nil && member.Membership() == "join" &&
+		eventauth.UserLevel(h, user) >= eventauth.RequiredLevel(h, eventType, true), nil
+}
+
+// checkCanonicalAlias refuses aliases that do not lead to the room (Client-Server API, "m.room.canonical_alias"), but for those
+// that the current event has already.
+func (s *Service) checkCanonicalAlias(ctx context.Context, roomID id.RoomID, content json.RawMessage) error {
+	type body struct {
+		Alias      id.RoomAlias   `json:"alias"`
+		AltAliases []id.RoomAlias `json:"alt_aliases"`
+	}
+	var next, now body
+	if err := json.Unmarshal(content, &next); err != nil {
+		return matrixError(400, "M_BAD_JSON", "alias must be a string and alt_aliases a list of strings")
+	}
+	return s.DB.View(ctx, func(tx *store.Tx) error {
+		nid, err := tx.RoomNID(roomID)
+		if err != nil {
+			return err
+		}
+		if e, err := tx.CurrentStateEvent(nid, typeCanonicalAlias, ""); err == nil {
+			_ = json.Unmarshal(e.Content, &now) // an odd event of old allows nothing
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		for _, alias := range append(next.AltAliases, next.Alias) {
+			if alias == "" || alias == now.Alias || slices.Contains(now.AltAliases, alias) {
+				continue
+			}
+			a, err := tx.Alias(alias)
+			if errors.Is(err, store.ErrNotFound) || err == nil && a.RoomID != roomID {
+				return matrixError(400, "M_BAD_ALIAS", "The alias %s does not lead to this room", alias)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,36 @@
+package room
+
+import (
+	"errors"
+	"fmt"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/eventauth"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// buildError turns what is wrong with a client's event into what the client sees.
+func buildError(err error) error {
+	switch {
+	case errors.Is(err, event.ErrTooLarge), errors.Is(err, event.ErrFieldTooLong):
+		return matrixError(413, "M_TOO_LARGE", "This event is too large: %s", err)
+	case errors.Is(err, event.ErrBadJSON):
+		return matrixError(400, "M_BAD_JSON", "The content cannot be sent: %s", err)
+	default:
+		return fmt.Errorf("build an event: %w", err)
+	}
+}
+
+// notAllowed turns a refusal of the authorisation rules into what the client sees.
+func notAllowed(err error) error {
+	var no *eventauth.NotAllowed
+	if errors.As(err, &no) {
+		return matrixError(403, "M_FORBIDDEN", "%s", no.Reason)
+	}
+	return fmt.Errorf("authorise an event: %w", err)
+}
+
+func notIn(roomID id.RoomID) error {
+	return matrixError(403, "M_FORBIDDEN", "You are not in %s", roomID)
+}

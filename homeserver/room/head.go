@@ -1,0 +1,216 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/eventauth"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// maxHeads bounds the rooms kept in memory beyond those in use.
+const maxHeads = 2000
+
+// head is the tip of a room in memory: what the next event is built on. It runs ahead of the database by the events whose
+// commit is under way, so that a room can have many in flight.
+type head struct {
+	roomID  id.RoomID
+	version *event.RoomVersion
+	nid     int64 // set when loaded, or by the writer for a new room
+
+	create    bool // the room is new: its row is written with its first events
+	published bool // of a new room: in the room directory
+
+	refs int // users and pending writes; guarded by Service.mu
+
+	failed atomic.Bool // a write failed: what is here is not what is stored, and nothing may build on it
+
+	mu     sync.Mutex // guards all below
+	loaded bool
+	tips   []*entry                      // forward extremities
+	last   *entry                        // its stateAfter is the current state
+	state  map[eventauth.StateKey]*entry // as far as it was asked for; nil: known to be absent
+
+	recent     map[txnKey]*entry
+	recentKeys []txnKey // oldest first
+}
+
+// entry is an event on its way into the database or out of it. The writer alone sets and reads the integers; they are set
+// anew when a transaction is run again.
+type entry struct {
+	pdu        *event.PDU
+	nid        int64
+	stateAfter int64
+	memberNID  int64 // of an m.room.member event: the user whose membership it is
+
+	after     *entry   // the event that this one's state builds on
+	prevs     []*entry // the extremities that it takes the place of
+	replaces  *entry   // the state event whose place it takes
+	txnDevice string
+	txnID     string
+	redacts   *redaction
+
+	outcome *outcome // of its write; nil when it came from the database
+}
+
+// txnKey is the scope of a transaction id within a room.
+type txnKey struct {
+	sender        id.UserID
+	device, txnID string
+}
+
+// maxRecent bounds the transaction ids that a room in memory remembers.
+const maxRecent = 256
+
+// remember keeps the transaction id of an event that is on its way, so that a repeat finds it before it is stored. The caller
+// holds h.mu.
+func (h *head) remember(e *entry) {
+	if e.txnID == "" {
+		return
+	}
+	if h.recent == nil {
+		h.recent = make(map[txnKey]*entry, maxRecent)
+	}
+	k := txnKey{e.pdu.Sender, e.txnDevice, e.txnID}
+	h.recent[k] = e
+	h.recentKeys = append(h.recentKeys, k)
+	if len(h.recentKeys) > maxRecent {
+		delete(h.recent, h.recentKeys[0])
+		h.recentKeys = h.recentKeys[1:]
+	}
+}
+
+// repeated returns the event that was sent of late under the draft's transaction id. The caller holds h.mu.
+func (h *head) repeated(d draft) *entry {
+	if d.TxnID == "" {
+		return nil
+	}
+	return h.recent[txnKey{d.Sender, d.TxnDevice, d.TxnID}]
+}
+
+// head returns the tip of a room, kept in memory until release.
+func (s *Service) head(roomID id.RoomID) *head {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.heads[roomID]
+	if h == nil || h.failed.Load() {
+		if len(s.heads) >= maxHeads {
+			s.evict()
+		}
+		h = &head{roomID: roomID}
+		s.heads[roomID] = h
+	}
+	h.refs++
+	return h
+}
+
+// evict forgets rooms that nobody uses at the moment. The caller holds s.mu.
+func (s *Service) evict() {
+	drop := maxHeads / 10
+	for roomID, h := range s.heads {
+		if h.refs == 0 {
+			delete(s.heads, roomID)
+			if drop--; drop == 0 {
+				return
+			}
+		}
+	}
+}
+
+func (s *Service) retain(h *head) {
+	s.mu.Lock()
+	h.refs++
+	s.mu.Unlock()
+}
+
+func (s *Service) release(h *head) {
+	s.mu.Lock()
+	h.refs--
+	if h.failed.Load() && s.heads[h.roomID] == h {
+		delete(s.heads, h.roomID)
+	}
+	s.mu.Unlock()
+}
+
+// load reads the tip from the database. The caller holds h.mu.
+func (h *head) load(ctx context.Context, db *store.DB) error {
+	if h.loaded {
+		return nil
+	}
+	err := db.View(ctx, func(tx *store.Tx) error {
+		r, err := tx.Room(h.roomID)
+		if err != nil {
+			return err
+		}
+		tips, err := tx.Extremities(r.NID)
+		if err != nil {
+			return err
+		}
+		h.nid, h.version = r.NID, r.Version
+		h.tips = h.tips[:0]
+		for _, e := range tips {
+			h.tips = append(h.tips, &entry{pdu: e.PDU, nid: e.NID, stateAfter: e.StateAfter})
+		}
+		h.last = &entry{stateAfter: r.StateID}
+		h.state = make(map[eventauth.StateKey]*entry)
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return notIn(h.roomID) // whether a room exists is its members' business
+	}
+	h.loaded = err == nil
+	return err
+}
+
+// need brings the given places of the current state into memory. The caller holds h.mu.
+func (h *head) need(ctx context.Context, db *store.DB, keys []eventauth.StateKey) error {
+	missing := false
+	for _, k := range keys {
+		if _, ok := h.state[k]; !ok {
+			missing = true
+			break
+		}
+	}
+	if !missing {
+		return nil
+	}
+	// A place that is not in memory has no event in flight, so what is stored is the current state.
+	return db.View(ctx, func(tx *store.Tx) error {
+		for _, k := range keys {
+			if _, ok := h.state[k]; ok {
+				continue
+			}
+			e, err := tx.CurrentStateEvent(h.nid, k.Type, k.Key)
+			switch {
+			case errors.Is(err, store.ErrNotFound):
+				h.state[k] = nil
+			case err != nil:
+				return err
+			default:
+				h.state[k] = &entry{pdu: e.PDU, nid: e.NID, stateAfter: e.StateAfter}
+			}
+		}
+		return nil
+	})
+}
+
+// Get implements eventauth.State over what need has brought.
+func (h *head) Get(k eventauth.StateKey) *event.PDU {
+	if e := h.state[k]; e != nil {
+		return e.pdu
+	}
+	return nil
+}
+
+var createKey = eventauth.StateKey{Type: event.TypeCreate}
+
+var powerKey = eventauth.StateKey{Type: event.TypePowerLevels}
+
+func memberKey(user id.UserID) eventauth.StateKey {
+	return eventauth.StateKey{Type: event.TypeMember, Key: string(user)}
+}

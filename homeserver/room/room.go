@@ -1,0 +1,72 @@
+// Package room holds one room's life: create, send, join, leave, invite, state, aliases. It is called by the HTTP edges and by
+// federation. Every event enters a room through append; what follows from an event (sync, push, application services) follows
+// from reading the stream, and is not done here.
+package room
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/notify"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/id"
+)
+
+// AliasQuerier asks the application services for a room alias that nobody has made yet.
+type AliasQuerier interface {
+	// QueryAlias is true when a service has made the alias now. A Matrix error says why a service would not.
+	QueryAlias(ctx context.Context, alias id.RoomAlias) (bool, error)
+}
+
+// Config is what a Service needs.
+type Config struct {
+	ServerName string
+	Key        *event.Key // signs events
+	DB         *store.DB
+	Bus        notify.Bus
+	Aliases    AliasQuerier // may be nil
+	// AliasOwner names the application service that alone may make an alias, "" for none. May be nil.
+	AliasOwner func(id.RoomAlias) string
+	Now        func() time.Time
+}
+
+// Service acts on rooms.
+type Service struct {
+	Config
+
+	mu    sync.Mutex // guards heads, and refs of each head
+	heads map[id.RoomID]*head
+}
+
+// New returns a Service.
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Service{Config: c, heads: make(map[id.RoomID]*head)}
+}
+
+// By says on whose behalf a method acts.
+type By struct {
+	User       id.UserID
+	AppService string // id of the application service that acts for the user, "" when the user acts
+	Device     string // scope of transaction ids: the device, or the application service
+	TS         int64  // origin_server_ts of what is sent, in milliseconds; 0 is now (Application Service API, "Timestamp massaging")
+}
+
+func (s *Service) ts(by By) int64 {
+	if by.TS != 0 {
+		return by.TS
+	}
+	return s.Now().UnixMilli()
+}
+
+// matrixError makes an error that the client sees.
+func matrixError(status int, code, format string, args ...any) error {
+	return mautrix.RespError{StatusCode: status, ErrCode: code, Err: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,96 @@
+package room
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Send sends a message event. A transaction id that the same device has used in this room before answers with the event of
+// that time (Client-Server API, "Transaction identifiers").
+func (s *Service) Send(ctx context.Context, by By, roomID id.RoomID, eventType, txnID string, content json.RawMessage) (id.EventID, error) {
+	if eventType == event.TypeRedaction {
+		return s.sendRedaction(ctx, by, roomID, txnID, content)
+	}
+	return s.send(ctx, roomID, draft{
+		Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID,
+	})
+}
+
+// sendRedaction is a redaction through /send (Matrix 1.18, MSC4169).
+func (s *Service) sendRedaction(ctx context.Context, by By, roomID id.RoomID, txnID string, content json.RawMessage) (id.EventID, error) {
+	var in struct {
+		Redacts id.EventID `json:"redacts"`
+	}
+	if err := json.Unmarshal(content, &in); err != nil || in.Redacts == "" {
+		return "", matrixError(400, "M_BAD_JSON", "A redaction needs content.redacts, the id of an event")
+	}
+	return s.send(ctx, roomID, draft{
+		Type: event.TypeRedaction, Sender: by.User, Content: content, Redacts: in.Redacts, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID,
+	})
+}
+
+// SendState sends a state event. When the state says the same already, the event that says so is returned.
+func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (id.EventID, error) {
+	if eventType == typeCanonicalAlias {
+		if err := s.checkCanonicalAlias(ctx, roomID, content); err != nil {
+			return "", err
+		}
+	}
+	return s.send(ctx, roomID, draft{
+		Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by),
+	})
+}
+
+func (s *Service) send(ctx context.Context, roomID id.RoomID, d draft) (id.EventID, error) {
+	if d.TxnID != "" {
+		if sent, err := s.sentBefore(ctx, roomID, d); err != nil || sent != "" {
+			return sent, err
+		}
+	}
+	pdus, err := s.append(ctx, roomID, []draft{d}, nil)
+	if errors.Is(err, store.ErrExists) {
+		// A repeat overtook its original, or the commit was answered by an error after it had happened.
+		if d.TxnID != "" {
+			if sent, lookup := s.sentBefore(ctx, roomID, d); lookup == nil && sent != "" {
+				return sent, nil
+			}
+		}
+		if len(pdus) == 1 && s.stored(ctx, pdus[0].EventID) {
+			return pdus[0].EventID, nil
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	return pdus[0].EventID, nil
+}
+
+// sentBefore returns the event that was sent under the draft's transaction id, or "".
+func (s *Service) sentBefore(ctx context.Context, roomID id.RoomID, d draft) (id.EventID, error) {
+	var sent id.EventID
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		roomNID, err := tx.RoomNID(roomID)
+		if err != nil {
+			return err
+		}
+		sent, err = tx.EventIDByTxn(d.Sender, d.TxnDevice, d.TxnID, roomNID)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return sent, err
+}
+
+func (s *Service) stored(ctx context.Context, eventID id.EventID) bool {
+	return s.DB.View(ctx, func(tx *store.Tx) error {
+		_, err := tx.EventByID(eventID)
+		return err
+	}) == nil
+}

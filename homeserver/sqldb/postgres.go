@@ -1,0 +1,95 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// IsPostgres tells whether target is a PostgreSQL URL rather than the path of a SQLite file.
+func IsPostgres(target string) bool {
+	return strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://")
+}
+
+func openPostgres(ctx context.Context, target string) (*DB, error) {
+	config, err := pgx.ParseConfig(target)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %w", redactURL(err))
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "causeway"
+	}
+	pool := sql.OpenDB(stdlib.GetConnector(*config))
+	pool.SetMaxOpenConns(postgresReaders + 1)
+	pool.SetMaxIdleConns(postgresReaders + 1)
+	db := &DB{engine: Postgres, pool: pool}
+	if err := db.fillReaders(ctx, postgresReaders); err != nil {
+		_ = db.release()
+		return nil, fmt.Errorf("PostgreSQL at %s: %w", net.JoinHostPort(config.Host, fmt.Sprint(config.Port)), err)
+	}
+	return db, nil
+}
+
+// lockKey is the advisory lock of the one process that writes: "causeway" in ASCII.
+const lockKey int64 = 0x6361757365776179
+
+// lockWait is how long the server gets to notice that the process that held the lock before is gone.
+const lockWait = 10 * time.Second
+
+func (c *conn) lockPostgres(ctx context.Context) error {
+	_, err := c.raw.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = %d", lockWait.Milliseconds()))
+	if err != nil {
+		return fmt.Errorf("lock the database: %w", err)
+	}
+	_, err = c.raw.ExecContext(ctx, "SELECT pg_advisory_lock($1)", lockKey)
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "55P03" { // lock_not_available
+		return ErrInUse
+	}
+	if err == nil {
+		_, err = c.raw.ExecContext(ctx, "SET lock_timeout = 0")
+	}
+	if err != nil {
+		return fmt.Errorf("lock the database: %w", err)
+	}
+	return nil
+}
+
+// redactURL drops the message of a parse error, which may quote the password.
+func redactURL(err error) error {
+	var perr *pgconn.ParseConfigError
+	if errors.As(err, &perr) {
+		return errors.New("it is not a valid postgres:// URL")
+	}
+	return err
+}
+
+func isConnectionLoss(err error) bool {
+	if err == nil {
+		return false
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		// Class 57P: the server is going away. Class 08: connection exceptions.
+		return strings.HasPrefix(pgErr.Code, "57P") || strings.HasPrefix(pgErr.Code, "08")
+	}
+	var netErr net.Error
+	return errors.As(err, &netErr) || pgconn.SafeToRetry(err)
+}
+
+// IsUniqueViolation tells whether err is a violation of a unique or primary key, on either engine.
+func IsUniqueViolation(err error) bool {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Code == "23505"
+	}
+	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
+}

@@ -1,0 +1,64 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"golang.org/x/sys/unix"
+	_ "modernc.org/sqlite" // the driver
+)
+
+// ErrInUse means that another process has the SQLite file open.
+var ErrInUse = errors.New("another process is using the database")
+
+func openSQLite(ctx context.Context, path string) (*DB, error) {
+	unlock, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	q := url.Values{}
+	for _, p := range []string{
+		"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "foreign_keys(1)",
+		"temp_store(MEMORY)", "cache_size(-8000)", "mmap_size(134217728)", "wal_autocheckpoint(4000)",
+	} {
+		q.Add("_pragma", p)
+	}
+	pool, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	if err != nil {
+		unlock()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	pool.SetMaxOpenConns(sqliteReaders + 1)
+	pool.SetMaxIdleConns(sqliteReaders + 1)
+	db := &DB{engine: SQLite, pool: pool, unlock: unlock}
+	if err := db.fillReaders(ctx, sqliteReaders); err != nil {
+		_ = db.release()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	// The file holds password hashes and everybody's messages.
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = db.release()
+		return nil, fmt.Errorf("protect %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// lockFile takes an advisory lock for this process; the kernel releases it however the process ends.
+func lockFile(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the database: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%s is locked: %w", path, ErrInUse)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { _ = f.Close() }, nil
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// AccountData is one row of a user's account data.
+type AccountData struct {
+	RoomNID int64 // 0 for what belongs to no room
+	Type    string
+	Content json.RawMessage // an object
+	Pos     int64
+}
+
+// SetAccountData stores account data of a user at a new position of the stream, which it returns with the user's integer.
+func (tx *Tx) SetAccountData(user id.UserID, roomNID int64, dataType string, content json.RawMessage) (userNID, pos int64, err error) {
+	if userNID, err = tx.NID(string(user)); err != nil {
+		return 0, 0, err
+	}
+	if pos, err = tx.NextPos(); err != nil {
+		return 0, 0, err
+	}
+	_, err = tx.Exec(`INSERT INTO account_data (user_nid, room_nid, type, content, pos) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (user_nid, room_nid, type) DO UPDATE SET content = excluded.content, pos = excluded.pos`,
+		userNID, roomNID, dataType, string(content), pos)
+	return userNID, pos, err
+}
+
+// AccountData returns the content of one type of a user's account data. ErrNotFound.
+func (tx *Tx) AccountData(user id.UserID, roomNID int64, dataType string) (json.RawMessage, error) {
+	nid, err := tx.LookupNID(string(user))
+	if err != nil {
+		return nil, err
+	}
+	var content string
+	found, err := tx.Row(`SELECT content FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type = $3`,
+		[]any{nid, roomNID, dataType}, &content)
+	if err == nil && !found {
+		err = fmt.Errorf("account data: %w", ErrNotFound)
+	}
+	return json.RawMessage(content), err
+}
+
+// AccountDataSince returns a user's account data, of all rooms and none, with since < pos ≤ upto, oldest first.
+func (tx *Tx) AccountDataSince(user id.UserID, since, upto int64) ([]AccountData, error) {
+	nid, err := tx.LookupNID(string(user))
+	if err != nil || nid == 0 {
+		return nil, err
+	}
+	var all []AccountData
+	err = tx.Query(`SELECT room_nid, type, content, pos FROM account_data WHERE user_nid = $1 AND pos > $2 AND pos <= $3
+		ORDER BY pos`, []any{nid, since, upto}, func(scan func(...any) error) error {
+		var (
+			row     AccountData
+			content string
+		)
+		if err := scan(&row.RoomNID, &row.Type, &content, &row.Pos); err != nil {
+			return fmt.Errorf("read account data: %w", err)
+		}
+		row.Content = json.RawMessage(content)
+		all = append(all, row)
+		return nil
+	})
+	return all, err
+}
+
+// CountAccountData returns how many rows of account data a user has.
+func (tx *Tx) CountAccountData(user id.UserID) (n int, err error) {
+	nid, err := tx.LookupNID(string(user))
+	if err != nil || nid == 0 {
+		return 0, err
+	}
+	_, err = tx.Row(`SELECT COUNT(*) FROM account_data WHERE user_nid = $1`, []any{nid}, &n)
+	return n, err
+}

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// User is an account of this server.
+type User struct {
+	NID        int64
+	UserID     id.UserID
+	Password   string // a PHC string, "" when nobody can log in with a password
+	Admin      bool
+	AppService string // the id of the application service that made the account, "" for people
+	CreatedTS  int64
+}
+
+// InsertUser adds an account; u.NID is filled in. ErrExists when the user id is taken.
+func (tx *Tx) InsertUser(u *User) error {
+	nid, err := tx.NID(string(u.UserID))
+	if err != nil {
+		return err
+	}
+	if exists, err := tx.userExists(nid); err != nil || exists {
+		if err == nil {
+			err = fmt.Errorf("user %s: %w", u.UserID, ErrExists)
+		}
+		return err
+	}
+	u.NID = nid
+	_, err = tx.Exec(`INSERT INTO users (nid, password, admin, appservice, created_ts) VALUES ($1, $2, $3, $4, $5)`,
+		nid, nullString(u.Password), boolInt(u.Admin), nullString(u.AppService), u.CreatedTS)
+	return err
+}
+
+// User finds an account. ErrNotFound.
+func (tx *Tx) User(userID id.UserID) (*User, error) {
+	nid, err := tx.LookupNID(string(userID))
+	if err != nil {
+		return nil, err
+	}
+	u := &User{NID: nid, UserID: userID}
+	var (
+		password, appService sql.NullString
+		admin                int64
+		found                bool
+	)
+	if nid != 0 {
+		found, err = tx.Row(`SELECT password, admin, appservice, created_ts FROM users WHERE nid = $1`, []any{nid},
+			&password, &admin, &appService, &u.CreatedTS)
+	}
+	if err == nil && !found {
+		err = fmt.Errorf("user %s: %w", userID, ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	u.Password, u.Admin, u.AppService = password.String, admin != 0, appService.String
+	return u, nil
+}
+
+// UserExists tells whether this server has an account of this id.
+func (tx *Tx) UserExists(userID id.UserID) (bool, error) {
+	nid, err := tx.LookupNID(string(userID))
+	if err != nil || nid == 0 {
+		return false, err
+	}
+	return tx.userExists(nid)
+}
+
+func (tx *Tx) userExists(nid int64) (bool, error) {
+	var one int64
+	return tx.Row(`SELECT 1 FROM users WHERE nid = $1`, []any{nid}, &one)
+}
+
+// HasPerson tells whether there is an account that no application service made.
+func (tx *Tx) HasPerson() (bool, error) {
+	var one int64
+	return tx.Row(`SELECT 1 FROM users WHERE appservice IS NULL LIMIT 1`, nil, &one)
+}
+
+// HasAdmin tells whether there is an administrator.
+func (tx *Tx) HasAdmin() (bool, error) {
+	var one int64
+	return tx.Row(`SELECT 1 FROM users WHERE appservice IS NULL AND admin = 1 LIMIT 1`, nil, &one)
+}
+
+// SetPassword records the PHC string of a user's new password.
+func (tx *Tx) SetPassword(userNID int64, password string) error {
+	_, err := tx.Exec(`UPDATE users SET password = $2 WHERE nid = $1`, userNID, nullString(password))
+	return err
+}
+
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,248 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// maxChain bounds the ancestors of a state set, and so the rows that reading one takes.
+const maxChain = 50
+
+// StateNID is a type and a state key as integers.
+type StateNID struct{ Type, Key int64 }
+
+// StateSet maps what a state holds to the events that hold it.
+type StateSet map[StateNID]int64
+
+var errBadStateSet = errors.New("a state set's entries are damaged")
+
+// InsertStateSet stores the state that is parent (0: nothing) with entries put over it and returns its id. A set whose chain
+// of ancestors would grow past its bound is stored whole.
+func (tx *Tx) InsertStateSet(roomNID, parent int64, entries StateSet) (int64, error) {
+	chain := 0
+	if parent != 0 {
+		if found, err := tx.Row(`SELECT chain FROM state_sets WHERE id = $1`, []any{parent}, &chain); err != nil || !found {
+			return 0, fmt.Errorf("parent state set %d: %w", parent, errors.Join(err, ErrNotFound))
+		}
+		chain++
+	}
+	if chain > maxChain {
+		whole, err := tx.StateSet(parent)
+		if err != nil {
+			return 0, err
+		}
+		for k, v := range entries {
+			whole[k] = v
+		}
+		parent, chain, entries = 0, 0, whole
+	}
+	setID, err := tx.NextPos()
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(`INSERT INTO state_sets (id, room_nid, parent, chain, entries) VALUES ($1, $2, $3, $4, $5)`,
+		setID, roomNID, nullInt(parent), chain, packState(entries))
+	return setID, err
+}
+
+// StateSet reads a state set whole. Set 0 is empty.
+func (tx *Tx) StateSet(setID int64) (StateSet, error) {
+	out := make(StateSet)
+	err := tx.walkState(setID, func(k StateNID, event int64) bool {
+		if _, newer := out[k]; !newer {
+			out[k] = event
+		}
+		return true
+	})
+	return out, err
+}
+
+// StateValues returns the events that a state set holds for the given keys; keys that it does not hold are left out.
+func (tx *Tx) StateValues(setID int64, keys ...StateNID) (StateSet, error) {
+	out := make(StateSet, len(keys))
+	err := tx.walkState(setID, func(k StateNID, event int64) bool {
+		for _, want := range keys {
+			if _, newer := out[k]; k == want && !newer {
+				out[k] = event
+			}
+		}
+		return len(out) < len(keys)
+	})
+	return out, err
+}
+
+// walkState calls visit for the entries of a set, then of its parent and so on, until visit returns false.
+func (tx *Tx) walkState(setID int64, visit func(StateNID, int64) bool) error {
+	for setID != 0 {
+		var (
+			parent sql.NullInt64
+			packed []byte
+		)
+		found, err := tx.Row(`SELECT parent, entries FROM state_sets WHERE id = $1`, []any{setID}, &parent, &packed)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fmt.Errorf("state set %d: %w", setID, ErrNotFound)
+		}
+		for len(packed) > 0 {
+			var k StateNID
+			var event int64
+			for _, field := range []*int64{&k.Type, &k.Key, &event} {
+				v, n := binary.Varint(packed)
+				if n <= 0 {
+					return fmt.Errorf("state set %d: %w", setID, errBadStateSet)
+				}
+				*field, packed = v, packed[n:]
+			}
+			if !visit(k, event) {
+				return nil
+			}
+		}
+		setID = parent.Int64
+	}
+	return nil
+}
+
+func packState(entries StateSet) []byte {
+	b := make([]byte, 0, 12*len(entries))
+	for k, event := range entries {
+		b = binary.AppendVarint(b, k.Type)
+		b = binary.AppendVarint(b, k.Key)
+		b = binary.AppendVarint(b, event)
+	}
+	return b
+}
+
+// SetCurrentState makes an event the current one for its type and state key.
+func (tx *Tx) SetCurrentState(roomNID int64, k StateNID, event int64) error {
+	_, err := tx.Exec(`INSERT INTO current_state (room_nid, type_nid, state_key_nid, event_nid) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (room_nid, type_nid, state_key_nid) DO UPDATE SET event_nid = excluded.event_nid`,
+		roomNID, k.Type, k.Key, event)
+	return err
+}
+
+// CurrentState returns the events of a room's current state, in no order.
+func (tx *Tx) CurrentState(roomNID int64) ([]*Event, error) {
+	return tx.events(`SELECT `+eventColumns+` FROM current_state s JOIN events e ON e.nid = s.event_nid
+		WHERE s.room_nid = $1`, []any{roomNID})
+}
+
+// CurrentStateOfType returns the events of one type in a room's current state.
+func (tx *Tx) CurrentStateOfType(roomNID int64, eventType string) ([]*Event, error) {
+	nid, err := tx.LookupNID(eventType)
+	if err != nil || nid == 0 {
+		return nil, err
+	}
+	return tx.events(`SELECT `+eventColumns+` FROM current_state s JOIN events e ON e.nid = s.event_nid
+		WHERE s.room_nid = $1 AND s.type_nid = $2`, []any{roomNID, nid})
+}
+
+// CurrentStateEvent returns the event that holds a type and state key now. ErrNotFound.
+func (tx *Tx) CurrentStateEvent(roomNID int64, eventType, stateKey string) (*Event, error) {
+	k, err := tx.LookupStateNID(eventType, stateKey)
+	if err != nil {
+		return nil, err
+	}
+	return tx.oneEvent(`SELECT `+eventColumns+` FROM current_state s JOIN events e ON e.nid = s.event_nid
+		WHERE s.room_nid = $1 AND s.type_nid = $2 AND s.state_key_nid = $3`, roomNID, k.Type, k.Key)
+}
+
+// LookupStateNID returns the integers of a type and state key; 0 for what the database has never seen.
+func (tx *Tx) LookupStateNID(eventType, stateKey string) (k StateNID, err error) {
+	if k.Type, err = tx.LookupNID(eventType); err != nil {
+		return k, err
+	}
+	k.Key, err = tx.LookupNID(stateKey)
+	return k, err
+}
+
+// StateNID returns the integers of a type and state key, and makes those that are new.
+func (tx *Tx) StateNID(eventType, stateKey string) (k StateNID, err error) {
+	if k.Type, err = tx.NID(eventType); err != nil {
+		return k, err
+	}
+	k.Key, err = tx.NID(stateKey)
+	return k, err
+}
+
+// Membership is a user's current membership of a room.
+type Membership struct {
+	RoomNID    int64
+	UserNID    int64
+	Membership string // join, invite, leave, ban or knock
+	EventNID   int64
+	Pos        int64 // of the event
+	Forgotten  bool
+}
+
+const membershipColumns = `room_nid, user_nid, membership, event_nid, pos, forgotten`
+
+// SetMembership records a user's membership of a room.
+func (tx *Tx) SetMembership(m Membership) error {
+	_, err := tx.Exec(`INSERT INTO memberships (user_nid, room_nid, membership, event_nid, pos, forgotten)
+		VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (user_nid, room_nid) DO UPDATE SET membership = excluded.membership,
+		event_nid = excluded.event_nid, pos = excluded.pos, forgotten = 0`,
+		m.UserNID, m.RoomNID, m.Membership, m.EventNID, m.Pos)
+	return err
+}
+
+// Forget hides a room that a user has left.
+func (tx *Tx) Forget(roomNID, userNID int64) error {
+	_, err := tx.Exec(`UPDATE memberships SET forgotten = 1 WHERE user_nid = $1 AND room_nid = $2`, userNID, roomNID)
+	return err
+}
+
+// Membership returns a user's membership of a room. ErrNotFound when the user was never in it.
+func (tx *Tx) Membership(roomNID int64, user id.UserID) (Membership, error) {
+	nid, err := tx.LookupNID(string(user))
+	if err != nil {
+		return Membership{}, err
+	}
+	all, err := tx.memberships(`SELECT `+membershipColumns+` FROM memberships WHERE user_nid = $1 AND room_nid = $2`, nid, roomNID)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("membership of %s: %w", user, ErrNotFound)
+	}
+	if err != nil {
+		return Membership{}, err
+	}
+	return all[0], nil
+}
+
+// MembershipsOf returns a user's memberships of all rooms, forgotten ones left out.
+func (tx *Tx) MembershipsOf(user id.UserID) ([]Membership, error) {
+	nid, err := tx.LookupNID(string(user))
+	if err != nil || nid == 0 {
+		return nil, err
+	}
+	return tx.memberships(`SELECT `+membershipColumns+` FROM memberships WHERE user_nid = $1 AND forgotten = 0`, nid)
+}
+
+// Members returns the users of a room with the given membership ("" for all).
+func (tx *Tx) Members(roomNID int64, membership string) ([]Membership, error) {
+	if membership == "" {
+		return tx.memberships(`SELECT `+membershipColumns+` FROM memberships WHERE room_nid = $1`, roomNID)
+	}
+	return tx.memberships(`SELECT `+membershipColumns+` FROM memberships WHERE room_nid = $1 AND membership = $2`, roomNID, membership)
+}
+
+func (tx *Tx) memberships(query string, args ...any) ([]Membership, error) {
+	var all []Membership
+	err := tx.Query(query, args, func(scan func(...any) error) error {
+		var (
+			m         Membership
+			forgotten int64
+		)
+		if err := scan(&m.RoomNID, &m.UserNID, &m.Membership, &m.EventNID, &m.Pos, &forgotten); err != nil {
+			return fmt.Errorf("read a membership: %w", err)
+		}
+		m.Forgotten = forgotten != 0
+		all = append(all, m)
+		return nil
+	})
+	return all, err
+}

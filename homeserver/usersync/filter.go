@@ -1,0 +1,257 @@
+package usersync
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+const (
+	// maxFilterBytes bounds a filter as JSON.
+	maxFilterBytes = 64 << 10
+	// defaultTimeline and maxTimeline are the events of one room in one answer of /sync.
+	defaultTimeline = 10
+	maxTimeline     = 500
+	// maxCachedFilters bounds the filters kept in memory.
+	maxCachedFilters = 10_000
+)
+
+// Filter says what a client wants from /sync. Client-Server API, "Filtering". event_fields and event_format are not heeded:
+// servers may send more fields than were asked for.
+type Filter struct {
+	AccountData *EventFilter `json:"account_data"`
+	Room        RoomFilter   `json:"room"`
+}
+
+// RoomFilter is the part of a Filter that is about rooms.
+type RoomFilter struct {
+	Rooms        *[]id.RoomID `json:"rooms"`
+	NotRooms     []id.RoomID  `json:"not_rooms"`
+	IncludeLeave bool         `json:"include_leave"`
+	Timeline     *EventFilter `json:"timeline"`
+	State        *EventFilter `json:"state"`
+	AccountData  *EventFilter `json:"account_data"`
+}
+
+// EventFilter chooses events. A nil *EventFilter lets everything pass.
+type EventFilter struct {
+	Limit       *int         `json:"limit"`
+	Types       *[]string    `json:"types"` // nil for all types; * stands for anything
+	NotTypes    []string     `json:"not_types"`
+	Senders     *[]id.UserID `json:"senders"`
+	NotSenders  []id.UserID  `json:"not_senders"`
+	Rooms       *[]id.RoomID `json:"rooms"`
+	NotRooms    []id.RoomID  `json:"not_rooms"`
+	ContainsURL *bool        `json:"contains_url"`
+	LazyMembers bool         `json:"lazy_load_members"`
+}
+
+var defaultFilter = new(Filter)
+
+// ParseFilter reads the JSON of a filter. The error is 400 M_BAD_JSON or M_INVALID_PARAM.
+func ParseFilter(raw []byte) (*Filter, error) {
+	f := new(Filter)
+	if err := parseFilter(raw, f); err != nil {
+		return nil, err
+	}
+	for _, e := range []*EventFilter{f.AccountData, f.Room.Timeline, f.Room.State, f.Room.AccountData} {
+		if err := e.check(); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// ParseEventFilter reads the JSON of a RoomEventFilter, the filter of /messages and /context. "" is no filter: nil.
+func ParseEventFilter(raw string) (*EventFilter, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	f := new(EventFilter)
+	if err := parseFilter([]byte(raw), f); err != nil {
+		return nil, err
+	}
+	return f, f.check()
+}
+
+func parseFilter(raw []byte, f any) error {
+	if len(raw) > maxFilterBytes {
+		return matrixError(400, "M_INVALID_PARAM", "The filter is larger than %d bytes", maxFilterBytes)
+	}
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 || raw[0] != '{' {
+		return matrixError(400, "M_INVALID_PARAM", "The filter is not a JSON object")
+	}
+	if err := json.Unmarshal(raw, f); err != nil {
+		return matrixError(400, "M_INVALID_PARAM", "The filter cannot be read: %s", err)
+	}
+	return nil
+}
+
+func (f *EventFilter) check() error {
+	if f != nil && f.Limit != nil && *f.Limit < 0 {
+		return matrixError(400, "M_INVALID_PARAM", "The limit of a filter must not be below zero")
+	}
+	return nil
+}
+
+// limit returns how many events the filter asks for, within bounds.
+func (f *EventFilter) limit(absent, most int) int {
+	if f == nil || f.Limit == nil {
+		return absent
+	}
+	return min(*f.Limit, most)
+}
+
+func (f *EventFilter) lazy() bool { return f != nil && f.LazyMembers }
+
+// all tells whether the filter lets every event of a room that passes allowsRoom pass.
+func (f *EventFilter) all() bool {
+	return f == nil || f.Types == nil && len(f.NotTypes) == 0 && f.Senders == nil && len(f.NotSenders) == 0 && f.ContainsURL == nil
+}
+
+// allows tells whether an event passes. Rooms are allowsRoom's matter.
+func (f *EventFilter) allows(p *event.PDU) bool {
+	if f.all() {
+		return true
+	}
+	if !f.allowsType(p.Type) {
+		return false
+	}
+	if contains(f.NotSenders, p.Sender) || f.Senders != nil && !contains(*f.Senders, p.Sender) {
+		return false
+	}
+	if f.ContainsURL != nil {
+		_, isString := event.Text(event.Field(p.Content, "url"))
+		return isString == *f.ContainsURL
+	}
+	return true
+}
+
+func (f *EventFilter) allowsType(eventType string) bool {
+	if f == nil {
+		return true
+	}
+	for _, pattern := range f.NotTypes {
+		if matchType(pattern, eventType) {
+			return false
+		}
+	}
+	if f.Types == nil {
+		return true
+	}
+	for _, pattern := range *f.Types {
+		if matchType(pattern, eventType) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *EventFilter) allowsRoom(roomID id.RoomID) bool {
+	return f == nil || !contains(f.NotRooms, roomID) && (f.Rooms == nil || contains(*f.Rooms, roomID))
+}
+
+func (f *RoomFilter) allowsRoom(roomID id.RoomID) bool {
+	return !contains(f.NotRooms, roomID) && (f.Rooms == nil || contains(*f.Rooms, roomID))
+}
+
+func contains[T comparable](list []T, want T) bool {
+	for _, have := range list {
+		if have == want {
+			return true
+		}
+	}
+	return false
+}
+
+// matchType tells whether a type matches a pattern in which * stands for any text.
+func matchType(pattern, s string) bool {
+	head, rest, wild := strings.Cut(pattern, "*")
+	if !wild {
+		return pattern == s
+	}
+	if !strings.HasPrefix(s, head) {
+		return false
+	}
+	s = s[len(head):]
+	for {
+		// Each piece between two stars may as well be found as early as possible.
+		var piece string
+		if piece, rest, wild = strings.Cut(rest, "*"); !wild {
+			return strings.HasSuffix(s, piece)
+		}
+		i := strings.Index(s, piece)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(piece):]
+	}
+}
+
+// filterCache remembers filters by id. A stored filter never changes.
+type filterCache struct {
+	mu      sync.RWMutex // guards filters
+	filters map[filterKey]*Filter
+}
+
+type filterKey struct {
+	user     id.UserID
+	filterID int64
+}
+
+// Filter returns what the filter parameter of /sync means: "" is no filter, a JSON object is a filter itself, and anything
+// else is the id of one that the user has stored. The error is 400 M_INVALID_PARAM.
+func (s *Service) Filter(ctx context.Context, user id.UserID, param string) (*Filter, error) {
+	if param == "" {
+		return defaultFilter, nil
+	}
+	if param[0] == '{' {
+		return ParseFilter([]byte(param))
+	}
+	unknown := matrixError(400, "M_INVALID_PARAM", "You have no filter of this id")
+	filterID, err := strconv.ParseInt(param, 10, 64)
+	if err != nil {
+		return nil, unknown
+	}
+	key := filterKey{user, filterID}
+	s.filters.mu.RLock()
+	f := s.filters.filters[key]
+	s.filters.mu.RUnlock()
+	if f != nil {
+		return f, nil
+	}
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		raw, err := tx.Filter(user, filterID)
+		if err != nil {
+			return err
+		}
+		f, err = ParseFilter(raw)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, unknown
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.filters.put(key, f)
+	return f, nil
+}
+
+func (c *filterCache) put(key filterKey, f *Filter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.filters) >= maxCachedFilters {
+		clear(c.filters)
+	}
+	c.filters[key] = f
+}

@@ -1,0 +1,36 @@
+package usersync
+
+import (
+	"encoding/json"
+)
+
+// appendString appends s as a JSON string. IDs and tokens need no escapes, nearly always.
+func appendString[S ~string](dst []byte, s S) []byte {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			raw, err := json.Marshal(string(s)) // a string can always be marshalled
+			if err != nil {
+				return append(dst, `""`...)
+			}
+			return append(dst, raw...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+// appendKey appends a key of an object, with a comma before it unless it is the first after an opening brace.
+func appendKey[S ~string](dst []byte, key S) []byte {
+	dst = appendComma(dst)
+	dst = appendString(dst, key)
+	return append(dst, ':')
+}
+
+// appendComma appends the comma that the next element or member needs.
+func appendComma(dst []byte) []byte {
+	if n := len(dst); n > 0 && dst[n-1] != '{' && dst[n-1] != '[' {
+		return append(dst, ',')
+	}
+	return dst
+}

@@ -1,0 +1,105 @@
+package usersync
+
+import (
+	"causeway/homeserver/event"
+	"causeway/homeserver/store"
+)
+
+// left writes a room that the user has left or was removed from, and such whose invitation has come to nothing.
+func (r *roomPass) left() error {
+	fresh := r.seat.Pos > r.after && !r.initial
+	if !fresh && !r.filter.Room.IncludeLeave {
+		return nil
+	}
+	departure, err := r.v.departure()
+	if err != nil {
+		return err
+	}
+	if departure == nil && !fresh {
+		return nil // never in the room: an invitation that came to nothing long ago
+	}
+	var state []*store.Event
+	if departure != nil && (!fresh || departure.Pos > r.after) {
+		state, err = r.stay(departure)
+	} else {
+		// What happened since was none of the user's business, but for what ended the invitation, or the ban.
+		err = r.onlyMembership()
+	}
+	if err != nil {
+		return err
+	}
+	data, err := r.accountData(r.known == 0)
+	if err != nil {
+		return err
+	}
+	r.news = true
+	dst := append(appendKey(r.leave, r.roomID), '{')
+	if dst, err = r.appendStateAndTimeline(dst, state); err != nil {
+		return err
+	}
+	dst = append(dst, `,"account_data":{"events":[`...)
+	dst = append(dst, data...)
+	r.leave = append(dst, `]}}`...)
+	return nil
+}
+
+// stay reads what the client does not know of the user's last stay in the room, up to its end.
+func (r *roomPass) stay(departure *store.Event) ([]*store.Event, error) {
+	after, full := r.after, r.initial || r.req.FullState
+	if !r.initial {
+		known, err := r.tx.StateIDAt(r.seat.RoomNID, r.after)
+		if err != nil {
+			return nil, err
+		}
+		membership, err := r.v.member.at(r.tx, known)
+		if err != nil {
+			return nil, err
+		}
+		if membership != event.MembershipJoin {
+			after, full = 0, true // came and went
+		}
+		if !full {
+			r.known = known
+		}
+	}
+	var err error
+	if r.t, err = r.readTimeline(after, departure.Pos); err != nil {
+		return nil, err
+	}
+	r.t.limited = r.t.limited || after == 0 && !r.initial
+	r.end = departure.StateAfter
+	changes, err := r.delta()
+	if err != nil {
+		return nil, err
+	}
+	state, err := r.state(full, changes, nil)
+	if err != nil || r.seat.EventNID == departure.NID {
+		return state, err
+	}
+	// A ban, or another invitation that came to nothing, has followed.
+	last, err := r.tx.EventByNID(r.seat.EventNID)
+	if err != nil {
+		return nil, err
+	}
+	r.show(last)
+	return state, nil
+}
+
+// onlyMembership makes a timeline of the event that holds the user's membership.
+func (r *roomPass) onlyMembership() error {
+	e, err := r.tx.EventByNID(r.seat.EventNID)
+	if err != nil {
+		return err
+	}
+	r.t = timeline{start: e.Pos - 1}
+	r.known = r.seat.StateID // no state, no account data
+	r.show(e)
+	return nil
+}
+
+// show adds an event on the user's own membership to the end of the timeline, whatever the filter says: without it the
+// client would not know that it is out.
+func (r *roomPass) show(e *store.Event) {
+	r.t.shown = append(r.t.shown, e)
+	r.t.scanned = append(r.t.scanned, e)
+}

@@ -1,0 +1,187 @@
+package usersync
+
+import (
+	"context"
+
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+const (
+	// DefaultPage and maxPage are the events of one answer of /messages.
+	DefaultPage = 10
+	maxPage     = 1000
+	// maxPageBytes ends a page early, past its first event.
+	maxPageBytes = 4 << 20
+)
+
+// Viewer says who looks.
+type Viewer struct {
+	User   id.UserID
+	Device id.DeviceID
+}
+
+// MessagesRequest asks for a page of a room's timeline.
+type MessagesRequest struct {
+	Viewer
+	RoomID    id.RoomID
+	From, To  string // tokens, "" for the first or last event, and for no end
+	Backwards bool
+	Limit     int
+	Filter    *EventFilter // nil for none
+}
+
+// JSON is an answer that was made ready.
+type JSON []byte
+
+// AppendJSON appends the answer.
+func (j JSON) AppendJSON(dst []byte) []byte { return append(dst, j...) }
+
+// Messages returns a page of a room's timeline, in the order of the stream (Client-Server API, GET /rooms/{roomId}/messages):
+// {start, end, chunk, state}. end is absent when there is no more. Errors: M_FORBIDDEN, M_INVALID_PARAM.
+func (s *Service) Messages(ctx context.Context, req MessagesRequest) (JSON, error) {
+	var out JSON
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		r, err := open(tx, req.User, req.RoomID)
+		if err != nil {
+			return err
+		}
+		p := page{reading: r, filter: req.Filter, limit: min(req.Limit, maxPage), backwards: req.Backwards}
+		if err := p.setRange(req.From, req.To); err != nil {
+			return err
+		}
+		if p.filter.allowsRoom(req.RoomID) {
+			if err := p.read(); err != nil {
+				return err
+			}
+		}
+		out, err = p.append(s.renderer(r, req.Viewer))
+		return err
+	})
+	return out, err
+}
+
+func (s *Service) renderer(r *reading, v Viewer) *renderer {
+	return &renderer{v: r.viewer, device: v.Device, nowTS: s.now().UnixMilli()}
+}
+
+// page is a run of a room's timeline that is read event by event, in either direction.
+type page struct {
+	*reading
+	filter    *EventFilter
+	limit     int
+	backwards bool
+
+	start, cursor, stop int64 // tokens: where it began, where it is, and how far it may go
+	more                bool  // there are events past the cursor
+
+	events []*store.Event
+	bytes  int
+}
+
+// setRange reads the tokens.
+func (p *page) setRange(from, to string) (err error) {
+	p.cursor, p.stop = 0, p.upto
+	if p.backwards {
+		p.cursor, p.stop = p.upto, 0
+	}
+	if from != "" {
+		if p.cursor, err = parseToken("from", from); err != nil {
+			return err
+		}
+	}
+	if to != "" {
+		if p.stop, err = parseToken("to", to); err != nil {
+			return err
+		}
+	}
+	p.cursor, p.stop = min(p.cursor, p.upto), min(p.stop, p.upto)
+	p.start = p.cursor
+	return nil
+}
+
+// read fills the page. It stops at the limit, at the end of the range, or when it has looked at so much that the client must
+// ask again.
+func (p *page) read() error {
+	size := min(p.limit+1, scanPage)
+	for scanned := 0; ; size = scanPage {
+		events, err := p.next(size)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if len(p.events) >= p.limit || p.bytes > maxPageBytes {
+				p.more = true // e, if nothing else
+				return nil
+			}
+			if err := p.take(e); err != nil {
+				return err
+			}
+		}
+		if len(events) < size {
+			break
+		}
+		if scanned += len(events); scanned >= maxScanned {
+			p.more = true
+			return nil
+		}
+	}
+	// Past the end of the range that was asked for there is more, unless it is that of the timeline.
+	p.cursor = p.stop
+	p.more = len(p.events) > 0 && p.stop > 0 && p.stop < p.upto
+	return nil
+}
+
+// next reads the events after the cursor.
+func (p *page) next(size int) ([]*store.Event, error) {
+	if p.backwards {
+		return p.tx.TimelineBefore(p.roomNID, p.stop+1, p.cursor, size)
+	}
+	return p.tx.TimelineAfter(p.roomNID, p.cursor+1, p.stop, size)
+}
+
+// take moves the cursor past an event, and puts the event on the page if it is to be shown.
+func (p *page) take(e *store.Event) error {
+	p.cursor = e.Pos
+	if p.backwards {
+		p.cursor--
+	}
+	if !p.filter.allows(e.PDU) {
+		return nil
+	}
+	seen, err := p.visible(e)
+	if err != nil || !seen {
+		return err
+	}
+	p.events = append(p.events, e)
+	p.bytes += len(e.JSON())
+	return nil
+}
+
+func (p *page) append(r *renderer) ([]byte, error) {
+	dst := append([]byte(nil), `{"chunk":`...)
+	dst, err := r.appendEvents(dst, p.events)
+	if err != nil {
+		return nil, err
+	}
+	dst = appendString(appendKey(dst, "start"), token(p.start))
+	if p.more {
+		dst = appendString(appendKey(dst, "end"), token(p.cursor))
+	}
+	if p.filter.lazy() && len(p.events) > 0 {
+		members, err := senders(p.tx, p.events)
+		if err != nil {
+			return nil, err
+		}
+		state, err := stateMembers(p.tx, p.roomNID, p.events[0].StateAfter, p.room.StateID, members)
+		if err != nil {
+			return nil, err
+		}
+		sortByPos(state)
+		if dst, err = r.appendState(appendKey(dst, "state"), state); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, '}'), nil
+}

@@ -1,0 +1,217 @@
+package usersync
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/store"
+)
+
+// shortRange is how many positions of the stream are looked through for the user's rooms; past that, it is cheaper to ask
+// each of the user's rooms for its newest event.
+const shortRange = 400
+
+// pass is one reading of what is new to a device, in one snapshot of the database. Its sections are JSON in the making.
+type pass struct {
+	*look
+	tx      *store.Tx
+	nowTS   int64
+	userNID int64
+	after   int64 // what is new comes after this position
+	upto    int64 // the newest position of the snapshot
+	initial bool  // the device knows nothing
+
+	seats []store.Seat                  // memberships to look at
+	data  map[int64][]store.AccountData // new account data, by room; 0 for none
+
+	news                               bool
+	join, invite, knock, leave, global []byte // the members of objects, or the elements of an array
+}
+
+func newPass(l *look, tx *store.Tx) (*pass, error) {
+	p := &pass{look: l, tx: tx, nowTS: l.s.now().UnixMilli(), after: l.since}
+	var err error
+	if p.upto, err = tx.StreamPos(); err != nil {
+		return nil, err
+	}
+	// A token from the future is one of a database that was since restored from a backup. Starting anew heals that.
+	if l.req.Since == "" || p.after > p.upto {
+		p.initial, p.after = true, 0
+	}
+	p.userNID, err = tx.LookupNID(string(l.req.User))
+	return p, err
+}
+
+func (p *pass) run() error {
+	if p.after == p.upto && !p.initial && !p.req.FullState {
+		return nil
+	}
+	if err := p.readAccountData(); err != nil {
+		return err
+	}
+	if err := p.readSeats(); err != nil {
+		return err
+	}
+	for _, seat := range p.seats {
+		if err := p.room(seat); err != nil {
+			return err
+		}
+	}
+	return p.globalAccountData()
+}
+
+// readSeats finds the memberships that may have something to say.
+func (p *pass) readSeats() (err error) {
+	short := !p.initial && !p.req.FullState && p.upto-p.after <= shortRange
+	if short {
+		p.seats, err = p.tx.SeatsChanged(p.userNID, p.after, p.upto)
+	} else {
+		after := p.after
+		if p.req.FullState {
+			after = 0
+		}
+		p.seats, err = p.tx.Seats(p.userNID, after)
+	}
+	if err != nil {
+		return err
+	}
+	// A room without new events may still have new account data.
+	for roomNID := range p.data {
+		if roomNID == 0 || slices.ContainsFunc(p.seats, func(s store.Seat) bool { return s.RoomNID == roomNID }) {
+			continue
+		}
+		seat, err := p.tx.Seat(p.userNID, roomNID)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p.seats = append(p.seats, seat)
+	}
+	return nil
+}
+
+// room writes what is new of one room into the section for the user's membership.
+func (p *pass) room(seat store.Seat) error {
+	changed := seat.Pos > p.after // the membership
+	if seat.Membership.Membership == event.MembershipJoin {
+		if !changed && seat.LastPos <= p.after && len(p.data[seat.RoomNID]) == 0 && !p.req.FullState {
+			return nil
+		}
+	} else if !changed && !p.req.FullState {
+		return nil
+	}
+	roomID, err := p.tx.RoomID(seat.RoomNID)
+	if err != nil || !p.filter.Room.allowsRoom(roomID) {
+		return err
+	}
+	r := &roomPass{
+		pass: p, seat: seat, roomID: roomID,
+		v: newViewer(p.tx, p.req.User, seat.RoomNID, seat.Membership, seat.StateID),
+	}
+	r.renderer = renderer{v: r.v, device: p.req.Device, nowTS: p.nowTS, omitRoomID: true}
+	switch seat.Membership.Membership {
+	case event.MembershipJoin:
+		return r.joined()
+	case event.MembershipInvite:
+		return r.invited(&p.invite, "invite_state")
+	case event.MembershipKnock:
+		return r.invited(&p.knock, "knock_state")
+	default:
+		return r.left()
+	}
+}
+
+func (p *pass) readAccountData() error {
+	rows, err := p.tx.AccountDataSince(p.req.User, p.after, p.upto)
+	if err != nil {
+		return err
+	}
+	p.data = byRoom(rows)
+	return nil
+}
+
+func byRoom(rows []store.AccountData) map[int64][]store.AccountData {
+	if len(rows) == 0 {
+		return nil
+	}
+	m := make(map[int64][]store.AccountData)
+	for _, row := range rows {
+		m[row.RoomNID] = append(m[row.RoomNID], row)
+	}
+	return m
+}
+
+// globalAccountData writes the account data that belongs to no room, with the push rules among it.
+func (p *pass) globalAccountData() error {
+	rules := false
+	for _, row := range p.data[0] {
+		if row.Type == typePushRules && p.s.push != nil {
+			rules = true
+			var err error
+			if row.Content, err = p.s.push.AccountData(p.req.User, row.Content); err != nil {
+				return err
+			}
+		}
+		p.addGlobal(row.Type, row.Content)
+	}
+	// A user who has not changed the rules has them all the same.
+	if !p.initial || rules || p.s.push == nil {
+		return nil
+	}
+	content, err := p.s.push.AccountData(p.req.User, nil)
+	if err != nil {
+		return err
+	}
+	p.addGlobal(typePushRules, content)
+	return nil
+}
+
+func (p *pass) addGlobal(dataType string, content json.RawMessage) {
+	if p.filter.AccountData.allowsType(dataType) {
+		p.global = appendAccountData(p.global, dataType, content)
+		p.news = true
+	}
+}
+
+// appendAccountData appends an element of an array of account data.
+func appendAccountData(dst []byte, dataType string, content json.RawMessage) []byte {
+	if len(dst) > 0 {
+		dst = appendComma(dst)
+	}
+	dst = append(dst, `{"type":`...)
+	dst = appendString(dst, dataType)
+	dst = append(dst, `,"content":`...)
+	dst = append(dst, content...)
+	return append(dst, '}')
+}
+
+// appendResponse appends the whole answer.
+func (p *pass) appendResponse(dst []byte) []byte {
+	size := 512 + len(p.join) + len(p.invite) + len(p.knock) + len(p.leave) + len(p.global)
+	dst = slices.Grow(dst, size)
+	dst = append(dst, `{"next_batch":"`...)
+	dst = appendToken(dst, p.upto)
+	dst = append(dst, '"')
+	if len(p.join)+len(p.invite)+len(p.knock)+len(p.leave) > 0 {
+		dst = append(dst, `,"rooms":{`...)
+		for _, section := range [...]struct {
+			name  string
+			rooms []byte
+		}{{"join", p.join}, {"invite", p.invite}, {"knock", p.knock}, {"leave", p.leave}} {
+			if len(section.rooms) > 0 {
+				dst = append(appendKey(dst, section.name), '{')
+				dst = append(dst, section.rooms...)
+				dst = append(dst, '}')
+			}
+		}
+		dst = append(dst, '}')
+	}
+	dst = append(dst, `,"account_data":{"events":[`...)
+	dst = append(dst, p.global...)
+	dst = append(dst, `]},"presence":{"events":[]},"to_device":{"events":[]},"device_lists":{"changed":[],"left":[]},`...)
+	return append(dst, `"device_one_time_keys_count":{},"device_unused_fallback_key_types":[]}`...)
+}

@@ -1,0 +1,142 @@
+package usersync
+
+import (
+	"strconv"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// renderer appends events in the form that one device of one user sees.
+type renderer struct {
+	v          *viewer
+	device     id.DeviceID
+	nowTS      int64
+	omitRoomID bool // as /sync does
+
+	related map[int64]*store.Event // what events name in their unsigned part, by integer
+	scratch []byte
+}
+
+// gather reads, at once, the events that the unsigned parts of the given ones need.
+func (r *renderer) gather(events []*store.Event) error {
+	var nids []int64
+	for _, e := range events {
+		for _, nid := range [...]int64{e.Replaces, e.RedactedBy} {
+			if nid != 0 && r.related[nid] == nil {
+				nids = append(nids, nid)
+			}
+		}
+	}
+	if len(nids) == 0 {
+		return nil
+	}
+	found, err := r.v.tx.EventsByNID(nids)
+	if err != nil {
+		return err
+	}
+	if r.related == nil {
+		r.related = make(map[int64]*store.Event, len(found))
+	}
+	for _, e := range found {
+		if e.Type == event.TypeRedaction {
+			// A redaction may have come after the user had left.
+			if seen, err := r.v.visible(e); err != nil || !seen {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		r.related[e.NID] = e
+	}
+	return nil
+}
+
+// appendEvents appends a JSON array of events with all that unsigned may hold. The events are those of a timeline.
+func (r *renderer) appendEvents(dst []byte, events []*store.Event) ([]byte, error) {
+	if err := r.gather(events); err != nil {
+		return dst, err
+	}
+	dst = append(dst, '[')
+	for _, e := range events {
+		var err error
+		if dst, err = r.appendEvent(appendComma(dst), e); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+// appendEvent appends one event of a timeline. gather must have seen it.
+func (r *renderer) appendEvent(dst []byte, e *store.Event) ([]byte, error) {
+	membership, err := r.v.membershipAfter(e)
+	if err != nil {
+		return dst, err
+	}
+	u := r.begin(e)
+	u = appendString(appendKey(u, "membership"), membership)
+	if old := r.related[e.Replaces]; old != nil {
+		if u, err = r.appendReplaced(u, e, old); err != nil {
+			return dst, err
+		}
+	}
+	if e.TxnID != "" && e.Sender == r.v.user && e.TxnDevice == string(r.device) {
+		u = appendString(appendKey(u, "transaction_id"), e.TxnID)
+	}
+	r.scratch = append(u, '}')
+	return e.AppendClient(dst, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch}), nil
+}
+
+// appendState appends a JSON array of events that are shown as state: what they replaced is not told.
+func (r *renderer) appendState(dst []byte, events []*store.Event) ([]byte, error) {
+	var redacted []*store.Event
+	for _, e := range events {
+		if e.RedactedBy != 0 {
+			redacted = append(redacted, e)
+		}
+	}
+	if err := r.gather(redacted); err != nil {
+		return dst, err
+	}
+	dst = append(dst, '[')
+	for _, e := range events {
+		r.scratch = append(r.begin(e), '}')
+		dst = e.AppendClient(appendComma(dst), event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch})
+	}
+	return append(dst, ']'), nil
+}
+
+// begin starts the unsigned part of an event in the scratch buffer. Client-Server API, "Room event format".
+func (r *renderer) begin(e *store.Event) []byte {
+	u := append(r.scratch[:0], `{"age":`...)
+	u = strconv.AppendInt(u, r.nowTS-e.OriginServerTS, 10)
+	if because := r.related[e.RedactedBy]; because != nil {
+		u = appendKey(u, "redacted_because")
+		u = because.AppendClient(u, event.ClientForm{OmitRoomID: r.omitRoomID})
+	}
+	return u
+}
+
+// appendReplaced appends prev_content, and prev_sender, which the specification does not know but clients do, if the user may
+// see what was replaced, and replaces_state, which they may in any case.
+func (r *renderer) appendReplaced(u []byte, e, old *store.Event) ([]byte, error) {
+	// Whoever was in the room before the event could read what it replaced as part of the room's state.
+	before, _, err := r.v.member.across(r.v.tx, e)
+	if err != nil {
+		return u, err
+	}
+	seen := before == event.MembershipJoin
+	if !seen {
+		if seen, err = r.v.visible(old); err != nil {
+			return u, err
+		}
+	}
+	if seen {
+		u = append(appendKey(u, "prev_content"), old.Content...)
+		u = appendString(appendKey(u, "prev_sender"), old.Sender)
+	}
+	return appendString(appendKey(u, "replaces_state"), old.EventID), nil
+}

@@ -1,0 +1,62 @@
+// Package usersync tells clients what they have not seen: /sync, and every other reading of a room's events and state. It is
+// called by clientapi. What a user may see is decided here and nowhere else, by the viewer of visibility.go. It writes
+// nothing, and follows nothing on its own: a request is its only life.
+package usersync
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"causeway/homeserver/notify"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/id"
+)
+
+// PushRules makes the m.push_rules event that clients expect among their account data.
+type PushRules interface {
+	// AccountData returns the content of m.push_rules. stored is what the account data of that type holds, nil when nothing.
+	AccountData(user id.UserID, stored json.RawMessage) (json.RawMessage, error)
+}
+
+// typePushRules is the account data that PushRules makes.
+const typePushRules = "m.push_rules"
+
+// Config is what a Service needs.
+type Config struct {
+	DB   *store.DB
+	Bus  notify.Bus
+	Push PushRules        // may be nil
+	Now  func() time.Time // nil for time.Now
+}
+
+// Service reads rooms for users. It is safe for concurrent use.
+type Service struct {
+	db   *store.DB
+	bus  notify.Bus
+	push PushRules
+	now  func() time.Time
+
+	ears    ears
+	filters filterCache
+}
+
+// New returns a Service.
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Service{
+		db: c.DB, bus: c.Bus, push: c.Push, now: c.Now,
+		ears:    ears{users: make(map[int64]*hearing)},
+		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
+	}
+}
+
+// matrixError makes an error that the client sees.
+func matrixError(status int, code, format string, args ...any) error {
+	return mautrix.RespError{StatusCode: status, ErrCode: code, Err: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,221 @@
+package registration
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+)
+
+// minTokenBytes is the length below which a token is warned of as guessable.
+const minTokenBytes = 16
+
+// maxIDBytes bounds an id, and is the specification's limit on user ids.
+const maxIDBytes = 255
+
+// check returns what is wrong and what is odd with r alone, by field.
+func (r *Registration) check() (faults, warnings Faults) {
+	c := &checker{r: r}
+	c.id()
+	c.url()
+	c.token("as_token", r.ASToken)
+	c.token("hs_token", r.HSToken)
+	if r.ASToken != "" && r.ASToken == r.HSToken {
+		c.warn("hs_token", "is the same as as_token; either side can then pose as the other")
+	}
+	c.sender()
+	c.namespaces("users", r.Namespaces.Users)
+	c.namespaces("aliases", r.Namespaces.Aliases)
+	c.namespaces("rooms", r.Namespaces.Rooms)
+	return c.faults, c.warnings
+}
+
+type checker struct {
+	r                *Registration
+	faults, warnings Faults
+}
+
+func (c *checker) fault(field, format string, args ...any) {
+	c.faults = append(c.faults, c.r.fault(field, fmt.Sprintf(format, args...)))
+}
+
+func (c *checker) warn(field, format string, args ...any) {
+	c.warnings = append(c.warnings, c.r.fault(field, fmt.Sprintf(format, args...)))
+}
+
+func (c *checker) id() {
+	switch {
+	case strings.TrimSpace(c.r.ID) == "":
+		c.fault("id", "is missing")
+	case len(c.r.ID) > maxIDBytes:
+		c.fault("id", "is longer than %d bytes", maxIDBytes)
+	case strings.ContainsFunc(c.r.ID, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		c.fault("id", "holds control characters")
+	}
+}
+
+// token wants what fits into an Authorization header (RFC 6750, section 2.1,
+// but with any visible character).
+func (c *checker) token(field, token string) {
+	switch {
+	case token == "":
+		c.fault(field, "is missing")
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		c.fault(field, "must consist of visible ASCII characters, without spaces")
+	case len(token) < minTokenBytes:
+		c.warn(field, "is shorter than %d characters and may be guessed", minTokenBytes)
+	}
+}
+
+func (c *checker) url() {
+	if c.r.URL == "" {
+		return
+	}
+	u, err := url.Parse(c.r.URL)
+	switch {
+	case err != nil:
+		c.fault("url", "is not a URL")
+	case u.Scheme == "unix":
+		if u.Host != "" || !path.IsAbs(u.Path) {
+			c.fault("url", "must hold the absolute path of a socket, as in unix:///run/bridge.sock")
+		}
+	case u.Scheme != "http" && u.Scheme != "https":
+		c.fault("url", "must begin with http://, https:// or unix:, or be null for no traffic")
+	case u.Hostname() == "":
+		c.fault("url", "has no host")
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		c.fault("url", "must have no user, query or fragment, as paths are put behind it")
+	}
+}
+
+// sender follows the grammar of localparts (Appendices, User Identifiers).
+func (c *checker) sender() {
+	localpart := c.r.SenderLocalpart
+	switch {
+	case localpart == "":
+		c.fault("sender_localpart", "is missing")
+	case localpart[0] == '@' || strings.Contains(localpart, ":"):
+		c.fault("sender_localpart", "must be what stands between @ and : in the user's id")
+	case strings.Trim(localpart, "abcdefghijklmnopqrstuvwxyz0123456789._=-/+") != "":
+		c.fault("sender_localpart", "may hold only a-z, 0-9 and . _ = - / +")
+	case len(localpart) > maxIDBytes-len("@:a"):
+		c.fault("sender_localpart", "is too long for a user id of %d bytes", maxIDBytes)
+	}
+}
+
+func (c *checker) namespaces(kind string, namespaces []Namespace) {
+	for i, n := range namespaces {
+		field := fmt.Sprintf("namespaces.%s[%d].regex", kind, i)
+		if n.Regex == "" {
+			c.fault(field, "is missing")
+			continue
+		}
+		tree, err := parseExpression(n.Regex)
+		if err == nil {
+			_, err = compile(n.Regex)
+		}
+		if err != nil {
+			c.fault(field, "%s", err)
+			continue
+		}
+		if result := overlap(grammars[kind], automaton{tree: tree, open: true}); result.decided && !result.found {
+			c.warn(field, "matches nothing, as %s look like %s", kind, examples[kind])
+		}
+	}
+}
+
+var examples = map[string]string{
+	"users": "@name:server", "aliases": "#name:server", "rooms": "!id",
+}
+
+// conflicts returns what is wrong and odd between registrations that are each
+// without fault. A fault is laid at the later one's door.
+func conflicts(all []*Registration) (faults, warnings Faults) {
+	for i, later := range all {
+		for _, earlier := range all[:i] {
+			p := &pair{checker{r: later}, earlier}
+			p.compare()
+			faults, warnings = append(faults, p.faults...), append(warnings, p.warnings...)
+		}
+	}
+	return faults, warnings
+}
+
+// pair is two registrations to compare.
+type pair struct {
+	checker // of the later one
+	earlier *Registration
+}
+
+func (p *pair) compare() {
+	a, b, name := p.r, p.earlier, p.earlier.name()
+	if a.ID == b.ID {
+		p.fault("id", "is also that of %s", name)
+	}
+	// Application Service API, Registration: as_token and id must be unique.
+	if a.ASToken == b.ASToken {
+		p.fault("as_token", "is also that of %s", name)
+	}
+	if a.HSToken == b.HSToken {
+		p.fault("hs_token", "is also that of %s", name)
+	}
+	if a.SenderLocalpart == b.SenderLocalpart {
+		p.fault("sender_localpart", "is also that of %s", name)
+	} else {
+		p.senderAmong("sender_localpart", a, b, name)
+		p.senderAmong("namespaces.users", b, a, name)
+	}
+	p.overlaps("users", a.Namespaces.Users, b.Namespaces.Users)
+	p.overlaps("aliases", a.Namespaces.Aliases, b.Namespaces.Aliases)
+}
+
+// name is what messages call r.
+func (r *Registration) name() string {
+	if r.File != "" {
+		return r.File
+	}
+	return fmt.Sprintf("registration %q", r.ID)
+}
+
+// senderAmong reports a sender that another application service has to itself.
+func (p *pair) senderAmong(field string, of, owner *Registration, name string) {
+	for i, n := range owner.Namespaces.Users {
+		if !n.Exclusive {
+			continue
+		}
+		result := overlap(grammars["users"], senderAutomaton(of.SenderLocalpart), automatonOf(n))
+		if !result.found {
+			continue
+		}
+		if owner == p.r {
+			p.fault(fmt.Sprintf("%s[%d].regex", field, i), "is exclusive and holds the sender of %s (%s)", name, of.SenderLocalpart)
+		} else {
+			p.fault(field, "lies in the exclusive namespaces.users[%d] of %s", i, name)
+		}
+	}
+}
+
+// overlaps reports exclusive namespaces that have an id in common.
+func (p *pair) overlaps(kind string, later, earlier []Namespace) {
+	for i, a := range later {
+		for j, b := range earlier {
+			if !a.Exclusive || !b.Exclusive {
+				continue
+			}
+			field := fmt.Sprintf("namespaces.%s[%d].regex", kind, i)
+			result := overlap(grammars[kind], automatonOf(a), automatonOf(b))
+			switch {
+			case !result.decided:
+				p.warn(field, "is too intricate to be compared with namespaces.%s[%d] of %s; see to it that both hold nothing in common", kind, j, p.earlier.name())
+			case result.found:
+				p.fault(field, "is exclusive, as is namespaces.%s[%d] of %s, and both match %s", kind, j, p.earlier.name(), result.example)
+			}
+		}
+	}
+}
+
+// sort puts faults into the order of lines.
+func (f Faults) sort() {
+	slices.SortStableFunc(f, func(a, b Fault) int { return a.Line - b.Line })
+}
