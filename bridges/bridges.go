@@ -24,13 +24,14 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.mau.fi/util/dbutil"
-	"maunium.net/go/mautrix/appservice"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/bridgeconfig"
 	"maunium.net/go/mautrix/bridgev2/commands"
 	"maunium.net/go/mautrix/bridgev2/matrix"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/id"
+
+	"causeway/registration"
 )
 
 // Options say what to host and where. ID, ServerName and Network are required.
@@ -59,8 +60,8 @@ type Options struct {
 	Log zerolog.Logger
 	// Permissions say who may use the bridge, as bridgev2 knows them; by default all users of ServerName.
 	Permissions bridgeconfig.PermissionConfig
-	// URL is what the registration says about where the homeserver reaches the bridge. It may stay empty
-	// when the homeserver is handed the Handler.
+	// URL is what the registration says about where the homeserver reaches the bridge. By default it is an
+	// address that only makes sense for a homeserver that is handed the Handler.
 	URL string
 }
 
@@ -68,7 +69,7 @@ type Options struct {
 type Bridge struct {
 	opts    Options
 	log     zerolog.Logger
-	reg     *appservice.Registration
+	reg     *registration.Registration
 	raw     *dbutil.Database
 	v2      *bridgev2.Bridge
 	conn    *matrixConnector
@@ -125,6 +126,9 @@ func (o *Options) complete() error {
 	if o.HomeserverURL == "" {
 		o.HomeserverURL = "http://homeserver"
 	}
+	if o.URL == "" {
+		o.URL = "http://bridge-" + o.ID
+	}
 	if o.Schema == "" {
 		o.Schema = "bridge_" + o.ID
 	}
@@ -173,7 +177,7 @@ func (b *Bridge) prepare() error {
 }
 
 // Registration is what the homeserver must know of this bridge. It is the same after a restart.
-func (b *Bridge) Registration() *appservice.Registration { return b.reg }
+func (b *Bridge) Registration() *registration.Registration { return b.reg }
 
 // Handler is where the homeserver calls: transactions, pings, queries. Transactions wait until Run is ready.
 func (b *Bridge) Handler() http.Handler { return b.router }

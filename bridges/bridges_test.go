@@ -48,7 +48,7 @@ func TestRegistrationIsStable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tokens[i] = b.Registration().AppToken + " " + b.Registration().ServerToken
+		tokens[i] = b.Registration().ASToken + " " + b.Registration().HSToken
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +205,7 @@ func TestMemberWatcher(t *testing.T) {
 func TestHandlerRefuses(t *testing.T) {
 	hs := bridgetest.NewHomeserver(t, "hs.test")
 	w := startWorld(t, hs, t.TempDir(), nil)
-	good := "Bearer " + w.Registration().ServerToken
+	good := "Bearer " + w.Registration().HSToken
 	const txn, alias = "/_matrix/app/v1/transactions/1", "/_matrix/app/v1/rooms/%23loop_x:hs.test"
 	for _, test := range []struct {
 		name, method, path, token, body string

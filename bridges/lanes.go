@@ -57,15 +57,17 @@ func newLanes(b *Bridge) *lanes {
 // start must come before push. ctx carries the logger.
 func (l *lanes) start(ctx context.Context) { l.ctx, l.cancel = context.WithCancel(ctx) }
 
-// stop ends the workers after the event each of them is at, and waits for them. Events left over stay in the
+// close takes no more events and ends the workers, each after the event it is at. Events left over stay in the
 // inbox.
-func (l *lanes) stop() {
+func (l *lanes) close() {
 	l.mu.Lock()
 	l.stopped = true
 	l.mu.Unlock()
 	l.cancel()
-	l.wg.Wait()
 }
+
+// wait waits for the workers to end after close.
+func (l *lanes) wait() { l.wg.Wait() }
 
 // push queues an event that is in the inbox, and returns its ticket. An event that is on its way already is
 // not queued again.
@@ -100,10 +102,13 @@ func (ln *lane) ring() {
 	}
 }
 
-// admit reports errBusy when the homeserver should come again later.
+// admit reports errBusy when the homeserver should come again later, and context.Canceled after stop.
 func (l *lanes) admit() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.stopped {
+		return context.Canceled
+	}
 	if len(l.tickets) >= maxWaiting {
 		return errBusy
 	}

@@ -161,7 +161,7 @@ func startWorld(t *testing.T, hs *bridgetest.Homeserver, dir string, adjust func
 	if adjust != nil {
 		adjust(w)
 	}
-	hs.SetBridge(w.Handler(), w.Bot(), w.Registration().ServerToken)
+	hs.SetBridge(w.Handler(), w.Bot(), w.Registration().HSToken)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()

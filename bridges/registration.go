@@ -3,18 +3,20 @@ package bridges
 import (
 	"regexp"
 
-	"maunium.net/go/mautrix/appservice"
+	"causeway/registration"
 )
 
-// makeRegistration describes the bridge to the homeserver. All ghosts and aliases are ours alone.
-func (b *Bridge) makeRegistration(t tokens) (*appservice.Registration, error) {
-	server := regexp.QuoteMeta(b.opts.ServerName)
-	limited := false
-	reg := &appservice.Registration{
-		ID: b.opts.ID, URL: b.opts.URL, AppToken: t.AS, ServerToken: t.HS,
-		SenderLocalpart: b.botLocalpart(), RateLimited: &limited,
+// makeRegistration describes the bridge to the homeserver. All ghosts and aliases are ours alone, and what people
+// on the network say is not rate-limited: it was where they said it.
+func (b *Bridge) makeRegistration(t tokens) (*registration.Registration, error) {
+	rest := b.opts.ID + "_.*:" + regexp.QuoteMeta(b.opts.ServerName) + "$"
+	reg := &registration.Registration{
+		ID: b.opts.ID, URL: b.opts.URL, ASToken: t.AS, HSToken: t.HS, SenderLocalpart: b.botLocalpart(),
+		Namespaces: registration.Namespaces{
+			Users:   []registration.Namespace{{Regex: "^@" + rest, Exclusive: true}},
+			Aliases: []registration.Namespace{{Regex: "^#" + rest, Exclusive: true}},
+		},
 	}
-	reg.Namespaces.UserIDs.Register(regexp.MustCompile("@"+b.opts.ID+"_.*:"+server), true)
-	reg.Namespaces.RoomAliases.Register(regexp.MustCompile("#"+b.opts.ID+"_.*:"+server), true)
-	return reg, nil
+	// As if it were a file, so that what could not be one is found here.
+	return registration.Parse("registration of bridge "+b.opts.ID, reg.Marshal())
 }

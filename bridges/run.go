@@ -70,7 +70,10 @@ func (b *Bridge) start(ctx context.Context) error {
 // stop ends everything in the order of the events' way, so that what has been handled is recorded: no new
 // events, the network's goodbye, bridgev2.
 func (b *Bridge) stop(ctx context.Context) {
-	b.lanes.stop()
+	b.txnMu.Lock() // a transaction that is being taken gets in whole
+	b.lanes.close()
+	b.txnMu.Unlock()
+	b.lanes.wait()
 	if drainer, ok := b.opts.Network.(Drainer); ok {
 		drainCtx, cancel := context.WithTimeout(ctx, drainWait)
 		drainer.Drain(drainCtx)

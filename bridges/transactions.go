@@ -93,7 +93,7 @@ func (b *Bridge) awaitReady(ctx context.Context) error {
 	defer cancel()
 	select {
 	case <-b.ready:
-		return nil
+		return b.lanes.ctx.Err()
 	case <-ctx.Done():
 		return errNotReady
 	}

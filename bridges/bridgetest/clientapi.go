@@ -137,6 +137,8 @@ func (h *Homeserver) getProfile(r *request) (any, error) {
 
 func (h *Homeserver) setName(r *request) (any, error) {
 	h.names[id.UserID(r.PathValue("user"))] = r.text("displayname")
+	close(h.change)
+	h.change = make(chan struct{})
 	return object{}, nil
 }
 

@@ -145,3 +145,32 @@ func (c *IRCClient) AwaitCommand(command, nick, param string) ircmsg.Message {
 		return m.Command == command && m.Nick() == nick && (param == "" || len(m.Params) > 0 && strings.EqualFold(m.Params[0], param))
 	})
 }
+
+// AwaitOccupant asks for the names in a channel until a nick is among them.
+func (c *IRCClient) AwaitOccupant(channel, nick string) {
+	c.t.Helper()
+	c.ask("NAMES "+channel, "366", func(m ircmsg.Message) bool {
+		return m.Command == "353" && slices.Contains(strings.Fields(strings.ReplaceAll(m.Params[3], "@", "")), nick)
+	})
+}
+
+// AwaitAbsent asks for a nick until nobody has it.
+func (c *IRCClient) AwaitAbsent(nick string) {
+	c.t.Helper()
+	c.ask("WHOIS "+nick, "318", func(m ircmsg.Message) bool { return m.Command == "401" })
+}
+
+// ask repeats a command until, by the end of an answer, a line fits.
+func (c *IRCClient) ask(command, end string, fits func(m ircmsg.Message) bool) {
+	c.t.Helper()
+	ended := func(m ircmsg.Message) bool { return m.Command == end }
+	for last := time.Now().Add(Patience); time.Now().Before(last); {
+		before := len(c.Lines(ended))
+		c.Send("%s", command)
+		c.AwaitCount(command, before+1, ended)
+		if len(c.Lines(fits)) > 0 {
+			return
+		}
+	}
+	c.t.Fatalf("%s: asked in vain: %s", c.Nick, command)
+}

@@ -46,7 +46,7 @@ func start(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg NetworkConfi
 	if err != nil {
 		t.Fatal(err)
 	}
-	hs.SetBridge(w.bridge.Handler(), w.bridge.Bot(), w.bridge.Registration().ServerToken)
+	hs.SetBridge(w.bridge.Handler(), w.bridge.Bot(), w.bridge.Registration().HSToken)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.bridge.Run(ctx) }()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -35,7 +36,7 @@ func describeMachine(binary, dir string) *Machine {
 		Date:       time.Now().Format(time.DateOnly),
 		CPU:        field("/proc/cpuinfo", "model name", ":"),
 		Cores:      runtime.NumCPU(),
-		Memory:     field("/proc/meminfo", "MemTotal", ":"),
+		Memory:     memory(field("/proc/meminfo", "MemTotal", ":")),
 		System:     strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`),
 		Go:         "unknown",
 		Filesystem: filesystem(dir),
@@ -70,6 +71,16 @@ func (m *Machine) write(b *strings.Builder) {
 	}
 	b.WriteString("\nThe load generator shares the cores with the server. Processor time and memory are the server's alone,\n" +
 		"without those of PostgreSQL.\n\n")
+}
+
+// memory turns the kernel's "16384 kB", which are of 1024 bytes, into "16.8 GB".
+func memory(total string) string {
+	digits, _, _ := strings.Cut(total, " kB")
+	kilobytes, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return total
+	}
+	return fmt.Sprintf("%.1f GB", float64(kilobytes)*1024/1e9)
 }
 
 // field reads the value of a key from a file of lines.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -64,18 +65,33 @@ func (r Report) table(b *strings.Builder) {
 	b.WriteString("| engine | workload | senders | rooms | s | sent | sent/s | p50 ms | p95 ms | p99 ms | max ms | errors | lost/doubled/disordered | CPU s | CPU % | RSS before MB | RSS peak MB |\n")
 	b.WriteString("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, res := range r.Results {
-		order, cpu, percent, before, peak := "–", "–", "–", "–", "–"
-		if res.Workload == "deliver" {
-			order = fmt.Sprintf("%d/%d/%d", res.Lost, res.Doubled, res.OutOfOrder)
-		}
-		if p := res.Process; p != nil {
-			cpu, percent = fmt.Sprintf("%.2f", p.CPUSeconds), fmt.Sprintf("%.0f", p.CPUPercent)
-			before, peak = megabytes(p.RSSBefore), megabytes(p.RSSPeak)
-		}
-		fmt.Fprintf(b, "| %s | %s | %d | %d | %.1f | %d | %.0f | %.2f | %.2f | %.2f | %.2f | %d | %s | %s | %s | %s | %s |\n",
-			cmp.Or(res.Engine, "–"), res.name(), res.Senders, res.Rooms, res.Seconds, res.Sent, res.PerSecond,
-			res.P50MS, res.P95MS, res.P99MS, res.MaxMS, res.Errors, order, cpu, percent, before, peak)
+		fmt.Fprintf(b, "| %s |\n", strings.Join(res.cells(), " | "))
 	}
+}
+
+// cells are the fields of the result's row; a dash is what it did not measure.
+func (r Result) cells() []string {
+	cells := []string{cmp.Or(r.Engine, "–"), r.name()}
+	if r.Senders > 0 {
+		cells = append(cells, strconv.Itoa(r.Senders), strconv.Itoa(r.Rooms), fmt.Sprintf("%.1f", r.Seconds),
+			strconv.Itoa(r.Sent), fmt.Sprintf("%.0f", r.PerSecond))
+		for _, ms := range []float64{r.P50MS, r.P95MS, r.P99MS, r.MaxMS} {
+			cells = append(cells, fmt.Sprintf("%.2f", ms))
+		}
+		cells = append(cells, strconv.Itoa(r.Errors))
+	} else {
+		cells = append(cells, "–", "–", fmt.Sprintf("%.1f", r.Seconds), "–", "–", "–", "–", "–", "–", "–")
+	}
+	if r.Workload == "deliver" {
+		cells = append(cells, fmt.Sprintf("%d/%d/%d", r.Lost, r.Doubled, r.OutOfOrder))
+	} else {
+		cells = append(cells, "–")
+	}
+	if p := r.Process; p != nil {
+		return append(cells, fmt.Sprintf("%.2f", p.CPUSeconds), fmt.Sprintf("%.0f", p.CPUPercent),
+			megabytes(p.RSSBefore), megabytes(p.RSSPeak))
+	}
+	return append(cells, "–", "–", "–", "–")
 }
 
 // name is the workload with its rate, if it has one.

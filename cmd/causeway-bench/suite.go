@@ -55,6 +55,11 @@ func suiteCommand(out, log io.Writer) *cobra.Command {
 
 // run measures engine after engine.
 func (s *suite) run(ctx context.Context) error {
+	dir, err := filepath.Abs(s.dir)
+	if err != nil {
+		return err
+	}
+	s.dir = dir
 	report := Report{Machine: describeMachine(s.binary, s.dir)}
 	results, err := s.engine(ctx, "SQLite", "")
 	if err != nil {

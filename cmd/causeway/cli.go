@@ -50,8 +50,8 @@ func run(ctx context.Context, args []string, s streams) int {
 	if err == nil {
 		return exitOK
 	}
-	if places := wrongPlaces(err); places != nil {
-		fmt.Fprintln(s.err, places) // each line begins with the name of a file
+	if listsPlaces(err) {
+		fmt.Fprintln(s.err, err)
 		return exitUsage
 	}
 	fmt.Fprintln(s.err, "causeway:", err)
@@ -61,16 +61,12 @@ func run(ctx context.Context, args []string, s streams) int {
 	return exitFailure
 }
 
-// wrongPlaces finds in err the list of what is wrong with the configuration
-// or with registration files, or returns nil.
-func wrongPlaces(err error) error {
-	if list, ok := errors.AsType[configError](err); ok {
-		return list
-	}
-	if list, ok := errors.AsType[registration.Faults](err); ok {
-		return list
-	}
-	return nil
+// listsPlaces says whether err is a list of what is wrong with the
+// configuration or with registration files: lines that begin with a place.
+func listsPlaces(err error) bool {
+	_, config := errors.AsType[configError](err)
+	_, files := errors.AsType[registration.Faults](err)
+	return config || files
 }
 
 func (c *cli) rootCommand() *cobra.Command {

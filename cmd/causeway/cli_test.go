@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,10 +97,22 @@ func TestRegistrationFileIsNotReplaced(t *testing.T) {
 	}
 }
 
-func TestFaultsOfRegistrationFilesAreUsage(t *testing.T) {
-	err := fmt.Errorf("start: %w", registration.Faults{{File: "a.yaml", Line: 2, Field: "id", Message: "is missing"}})
-	if got, want := fmt.Sprint(wrongPlaces(err)), "a.yaml:2: id: is missing"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+func TestFaultsOfRegistrationFiles(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for name, text := range map[string]string{"causeway.yaml": "", "registration/a.yaml": "id: a\n"} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, _, stderr := runIn(t, "", "user", "create", "alice", "--password", "x", "--config", "causeway.yaml")
+	for _, want := range []string{filepath.Join(dir, "registration"), "a.yaml: as_token: is missing\n"} {
+		if code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("got %d and %q, want %q in it", code, stderr, want)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"maunium.net/go/mautrix"
 )
 
 // maxPasswordLine bounds what is read as a password, in bytes.
@@ -54,6 +55,9 @@ func (c *cli) userCommand() *cobra.Command {
 			}
 			user := newUser{Localpart: localpart, Password: password, Admin: admin}
 			userID, err := createUser(log.WithContext(cmd.Context()), cfg, log, user)
+			if refused, ok := errors.AsType[mautrix.RespError](err); ok {
+				err = errors.New(refused.Err) // a person has no use for its code
+			}
 			if err != nil {
 				return fmt.Errorf("create user %s: %w", args[0], err)
 			}

@@ -88,7 +88,7 @@ func TestAccountEndpoints(t *testing.T) {
 		status              int
 		want                string
 	}{
-		{"versions", "GET /versions", "", 200, `{"versions":\["r0.6.1","v1.1",.*"v1.11"\],"unstable_features":{.*"fi.mau.msc2659.stable":true.*}}`},
+		{"versions", "GET /versions", "", 200, `{"versions":\["r0.6.1","v1.1",.*"v1.10"\],"unstable_features":{.*"fi.mau.msc2659.stable":true.*}}`},
 		{"versions with an old token", "GET /versions x", "", 200, `{"versions".*`},
 		{"well-known", "GET //.well-known/matrix/client", "", 200, `{"m.homeserver":{"base_url":"https://matrix.test"}}`},
 		{"capabilities", "GET /v3/capabilities ALICE", "", 200, `{"capabilities":{"m.change_password":{"enabled":true},"m.room_versions":{"default":"12","available":{.*"11":"stable","12":"stable".*}},"m.set_displayname":{"enabled":true},"m.set_avatar_url":{"enabled":true},"m.profile_fields":{"enabled":true,"allowed":\["avatar_url","displayname"\]},"m.3pid_changes":{"enabled":false},"m.get_login_token":{"enabled":false}}}`},

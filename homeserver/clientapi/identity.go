@@ -46,7 +46,7 @@ func bearer(r *httpapi.Request) string {
 	if strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(token)
 	}
-	return r.Query("access_token")
+	return ""
 }
 
 // ownUser returns the user in the path, who must be the one that the request comes from.

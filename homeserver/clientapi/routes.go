@@ -46,14 +46,15 @@ func (a *API) v1() []row {
 
 func (a *API) v3() []row {
 	return []row{
-		// Login, registration, who one is.
+		// Login, registration, who one is. login, register and changePassword count attempts for themselves: those of an
+		// application service are not limited, and asking for the flows is free.
 		{"GET", "/login", public, httpapi.JSON(a.loginFlows)},
-		{"POST", "/login", public, httpapi.JSON(a.login).Limited(httpapi.ClassLogin)},
+		{"POST", "/login", public, httpapi.JSON(a.login)},
 		{"POST", "/logout", guest, httpapi.JSON(a.logout)},
 		{"POST", "/logout/all", guest, httpapi.JSON(a.logoutAll)},
-		{"POST", "/register", public, httpapi.JSON(a.register).Limited(httpapi.ClassRegister)},
+		{"POST", "/register", public, httpapi.JSON(a.register)},
 		{"GET", "/register/available", public, httpapi.JSON(a.available).Limited(httpapi.ClassRegister)},
-		{"POST", "/account/password", optional, httpapi.JSON(a.changePassword).Limited(httpapi.ClassLogin)},
+		{"POST", "/account/password", user, httpapi.JSON(a.changePassword)},
 		{"GET", "/account/whoami", guest, httpapi.JSON(a.whoami)},
 		{"GET", "/capabilities", user, httpapi.JSON(a.capabilities)},
 

@@ -9,7 +9,7 @@ import (
 
 // specVersions are the versions of the specification that clients may count on.
 var specVersions = []string{
-	"r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11",
+	"r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10",
 }
 
 // unstableFeatures are proposals, some of them merged long ago, whose flags clients ask for.

@@ -13,7 +13,7 @@ import (
 )
 
 // ErrInUse means that another process has the SQLite file open.
-var ErrInUse = errors.New("another process is using the database")
+var ErrInUse = errors.New("the database is in use by another process")
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
 	unlock, err := lockFile(path + ".lock")
@@ -56,7 +56,7 @@ func lockFile(path string) (unlock func(), err error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s is locked: %w", path, ErrInUse)
+			return nil, fmt.Errorf("%w (%s is locked)", ErrInUse, path)
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}

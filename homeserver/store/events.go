@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"fmt"
+	"strconv"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/sqldb"
@@ -104,19 +105,16 @@ func (tx *Tx) EventsByNID(nids []int64) ([]*Event, error) {
 
 // TimelineBefore returns at most limit events of a room with from ≤ pos ≤ upto, newest first.
 func (tx *Tx) TimelineBefore(roomNID, from, upto int64, limit int) ([]*Event, error) {
-	return tx.events(`SELECT `+eventColumns+` FROM events e WHERE e.room_nid = $1 AND e.pos >= $2 AND e.pos <= $3
-		ORDER BY e.pos DESC LIMIT $4`, []any{roomNID, from, upto, limit})
+	all, err := tx.events(`SELECT `+eventColumns+` FROM events e WHERE e.room_nid = $1 AND e.pos >= $2 AND e.pos <= $3
+		ORDER BY e.pos DESC LIMIT `+atLeast(limit), []any{roomNID, from, upto})
+	return all[:min(len(all), limit)], err
 }
 
 // TimelineAfter returns at most limit events of a room with from ≤ pos ≤ upto, oldest first.
 func (tx *Tx) TimelineAfter(roomNID, from, upto int64, limit int) ([]*Event, error) {
-	return tx.events(`SELECT `+eventColumns+` FROM events e WHERE e.room_nid = $1 AND e.pos >= $2 AND e.pos <= $3
-		ORDER BY e.pos LIMIT $4`, []any{roomNID, from, upto, limit})
-}
-
-// Stream returns at most limit events of all rooms with pos > after, oldest first.
-func (tx *Tx) Stream(after int64, limit int) ([]*Event, error) {
-	return tx.events(`SELECT `+eventColumns+` FROM events e WHERE e.pos > $1 ORDER BY e.pos LIMIT $2`, []any{after, limit})
+	all, err := tx.events(`SELECT `+eventColumns+` FROM events e WHERE e.room_nid = $1 AND e.pos >= $2 AND e.pos <= $3
+		ORDER BY e.pos LIMIT `+atLeast(limit), []any{roomNID, from, upto})
+	return all[:min(len(all), limit)], err
 }
 
 // RoomsChanged returns the rooms with events at after < pos ≤ upto.
@@ -226,6 +224,16 @@ func (tx *Tx) ints(query string, args ...any) ([]int64, error) {
 		return nil
 	})
 	return all, err
+}
+
+// atLeast is a LIMIT of n or somewhat more, in the text of a statement: one that is bound has SQLite prepare the statement anew
+// each time, and few different ones keep the prepared statements few.
+func atLeast(n int) string {
+	limit := 1
+	for limit < n {
+		limit *= 2
+	}
+	return strconv.Itoa(limit)
 }
 
 func nullInt(n int64) sql.NullInt64 { return sql.NullInt64{Int64: n, Valid: n != 0} }

@@ -81,7 +81,7 @@ func TestModel(t *testing.T) {
 			name        string
 			leaving     bool
 			rounds, ops int
-		}{{"staying", false, 6, 80}, {"leaving", true, 8, 80}} {
+		}{{"staying", false, 2, 80}, {"leaving", true, 3, 80}} {
 			for round := range tt.rounds {
 				random := rand.New(rand.NewPCG(uint64(round), uint64(tt.ops)))
 				p := w.room(alice, "shared")

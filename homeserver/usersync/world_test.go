@@ -61,13 +61,12 @@ type place struct {
 }
 
 type say struct {
-	sender       id.UserID
-	eventType    string
-	key          *string
-	content      any
-	device, txn  string
-	redacts      id.EventID
-	alreadyKnown bool
+	sender      id.UserID
+	eventType   string
+	key         *string
+	content     any
+	device, txn string
+	redacts     id.EventID
 }
 
 func key(s string) *string { return &s }
