@@ -153,7 +153,7 @@ func startWorld(t *testing.T, hs *bridgetest.Homeserver, dir string, adjust func
 	var err error
 	w.Bridge, err = New(Options{
 		ID: "loop", ServerName: hs.ServerName, Transport: hs, Network: w.net, DataDir: dir,
-		Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
+		Log: zerolog.New(bridgetest.LogTo(t)).Level(zerolog.WarnLevel),
 	})
 	if err != nil {
 		t.Fatal(err)

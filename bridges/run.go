@@ -41,12 +41,18 @@ func (b *Bridge) Run(ctx context.Context) error {
 // start brings up bridgev2 and takes up the events that were pending when the process last ended. They come
 // before any new one, so the order within a room holds over a restart.
 func (b *Bridge) start(ctx context.Context) error {
-	if err := b.v2.DB.Upgrade(b.log.WithContext(ctx)); err != nil {
+	ctx = b.log.WithContext(ctx)
+	if err := b.v2.DB.Upgrade(ctx); err != nil {
 		return fmt.Errorf("upgrade the database: %w", err)
 	}
-	if err := b.v2.Start(ctx); err != nil {
+	// What bridgev2's Start does, but without leaving PostStart to a goroutine that nobody waits for.
+	if err := b.v2.StartConnectors(ctx); err != nil {
 		return err
 	}
+	if err := b.v2.StartLogins(ctx); err != nil {
+		return err
+	}
+	b.v2.PostStart(ctx)
 	letters, err := b.inbox.pending(ctx)
 	if err != nil {
 		return err

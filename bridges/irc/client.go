@@ -333,7 +333,7 @@ func (c *client) connected(r dialResult) {
 func (c *client) failed(now time.Time) {
 	c.failures++
 	c.log.Warn().Str("reason", c.lastErr).Int("failures", c.failures).Msg("not connected")
-	c.net.reportState(c.user, status.BridgeState{
+	c.net.report(c.user, status.BridgeState{
 		StateEvent: status.StateTransientDisconnect, Error: "irc-disconnected", Message: c.lastErr,
 	})
 	for _, m := range c.channels {

@@ -125,7 +125,7 @@ func (c *client) onReady(message) {
 		c.nextNick = now.Add(regainEvery)
 	}
 	c.log.Info().Str("nick", c.nick).Msg("connected")
-	c.net.reportState(c.user, status.BridgeState{StateEvent: status.StateConnected})
+	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
 	for _, m := range c.channels {
 		c.join(m)
 	}

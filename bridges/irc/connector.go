@@ -124,7 +124,7 @@ func (c *Connector) LoadUserLogin(_ context.Context, login *bridgev2.UserLogin) 
 	return nil
 }
 
-// reportState tells bridgev2 how a user's connection fares.
+// reportState is report, but in tests without bridgev2.
 func (n *network) reportState(user id.UserID, state status.BridgeState) {
 	if login := n.conn.br.GetCachedUserLoginByID(loginID(n.name, user)); login != nil {
 		login.BridgeState.Send(state)

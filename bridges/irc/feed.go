@@ -12,8 +12,8 @@ import "slices"
 // that a line that somebody says twice is two lines, however quickly.
 //
 // A follower's account is only right from the point where it joined. That point is in the stream itself: the
-// leader sees the follower's JOIN, which comes through observe with the member to anchor. Until then the
-// follower has no debt. This is exact when our connections are on one server, which shows each the same order;
+// leader sees the follower's JOIN, which comes through observe with the member to anchor. What the leader
+// delivers before that does not concern the follower. This is exact when our connections are on one server, which shows each the same order;
 // over several servers, lines that cross a JOIN on their way may be missed or doubled at a hand-over.
 //
 // It is pure: it owns no goroutine and takes no lock.
@@ -40,6 +40,9 @@ type sighting[M comparable, T any] struct {
 // maxRing bounds how far a leader may fall behind before another member leads. Its value is a few seconds of a
 // very busy channel.
 const maxRing = 1024
+
+// maxDebt bounds the different lines that a follower may have yet to see.
+const maxDebt = 4 * maxRing
 
 func (f *feed[M, T]) find(m M) int {
 	return slices.IndexFunc(f.members, func(x *follower[M, T]) bool { return x.member == m })
@@ -128,16 +131,17 @@ func (f *feed[M, T]) delivered(s sighting[M, T]) {
 			clear(x.debt)
 			continue
 		}
-		at := slices.IndexFunc(x.ring, func(r sighting[M, T]) bool { return r.key == s.key })
-		switch {
-		case at >= 0:
-			x.ring = slices.Delete(x.ring, at, at+1)
-		case x.anchored:
-			if len(x.debt) >= maxRing {
-				// What is so old will not come any more.
-				clear(x.debt)
-			}
-			x.debt[s.key]++
+		if !x.anchored {
+			continue // the line is from before it joined
 		}
+		if at := slices.IndexFunc(x.ring, func(r sighting[M, T]) bool { return r.key == s.key }); at >= 0 {
+			x.ring = slices.Delete(x.ring, at, at+1)
+			continue
+		}
+		if len(x.debt) >= maxDebt {
+			// What is so old will not come any more.
+			clear(x.debt)
+		}
+		x.debt[s.key]++
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/bridgev2/status"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -29,6 +30,8 @@ type network struct {
 	login *bridgev2.UserLogin
 
 	warnCasemapping sync.Once
+	// report tells bridgev2 how a user's connection fares.
+	report func(user id.UserID, state status.BridgeState)
 
 	boot    string // unique to this run, part of message IDs
 	counter atomic.Int64
@@ -41,7 +44,7 @@ type network struct {
 
 func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 	cfg = cfg.withDefaults()
-	return &network{
+	n := &network{
 		conn: conn, name: name, cfg: cfg, ids: ids{network: name, fold: cfg.Casemapping},
 		limiter:  rate.NewLimiter(rate.Every(cfg.Connect.Interval), cfg.Connect.Burst),
 		boot:     conn.boot,
@@ -49,6 +52,8 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 		channels: map[string]*channel{},
 		puppets:  newPuppets(cfg.Casemapping),
 	}
+	n.report = n.reportState
+	return n
 }
 
 // messageID returns a new ID. Plain IRC gives none to its lines, and what was said, by whom and when, is not one:

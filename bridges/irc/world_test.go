@@ -41,7 +41,7 @@ func start(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg NetworkConfi
 	}
 	w.bridge, err = bridges.New(bridges.Options{
 		ID: "irc", ServerName: hs.ServerName, Transport: hs, Network: w.conn, DataDir: dir,
-		Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
+		Log: zerolog.New(bridgetest.LogTo(t)).Level(zerolog.WarnLevel),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"debug/buildinfo"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,7 +33,7 @@ type Machine struct {
 // What cannot be found out is "unknown": it is no reason not to measure.
 func describeMachine(binary, dir string) *Machine {
 	m := &Machine{
-		Command:    strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "),
+		Command:    commandLine(os.Args),
 		Date:       time.Now().Format(time.DateOnly),
 		CPU:        field("/proc/cpuinfo", "model name", ":"),
 		Cores:      runtime.NumCPU(),
@@ -54,6 +55,24 @@ func describeMachine(binary, dir string) *Machine {
 		}
 	}
 	return m
+}
+
+// commandLine is what was typed, without the passwords in URLs.
+func commandLine(args []string) string {
+	shown := []string{filepath.Base(args[0])}
+	for _, arg := range args[1:] {
+		flag, value, joined := strings.Cut(arg, "=")
+		if !joined || !strings.HasPrefix(flag, "-") {
+			flag, value = "", arg
+		} else {
+			flag += "="
+		}
+		if u, err := url.Parse(value); err == nil && u.User != nil {
+			value = u.Redacted()
+		}
+		shown = append(shown, flag+value)
+	}
+	return strings.Join(shown, " ")
 }
 
 // write prints the facts as a Markdown list.

@@ -97,6 +97,14 @@ func TestMountType(t *testing.T) {
 	}
 }
 
+func TestCommandLineHidesPasswords(t *testing.T) {
+	args := []string{"/usr/bin/causeway-bench", "suite", "--postgres", "postgres://u:secret@h/d?sslmode=disable", "--postgres=postgres://u:secret@h/d", "--rate=5"}
+	want := "causeway-bench suite --postgres postgres://u:xxxxx@h/d?sslmode=disable --postgres=postgres://u:xxxxx@h/d --rate=5"
+	if got := commandLine(args); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestReportTable(t *testing.T) {
 	report := Report{
 		Machine: &Machine{Command: "causeway-bench suite", CPU: "Z80", Cores: 2},

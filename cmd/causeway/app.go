@@ -22,8 +22,6 @@ import (
 	"causeway/homeserver/store"
 	"causeway/registration"
 
-	mautrixas "maunium.net/go/mautrix/appservice"
-
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 	"maunium.net/go/mautrix/id"
@@ -71,6 +69,9 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Pinger:           send,
 	})
 	toHomeserver.SetHandler(hs.Handler())
+	if err := send.Prepare(ctx); err != nil {
+		return err
+	}
 
 	web, err := listen(cfg, hs, log)
 	if err != nil {
@@ -191,20 +192,9 @@ func loadRegistrations(cfg *Config, log zerolog.Logger, hosted bridgeSet) (*regi
 		}
 	}
 	for _, b := range hosted {
-		all = append(all, converted(b.Registration()))
+		all = append(all, b.Registration())
 	}
 	return registration.NewSet(all...)
-}
-
-func converted(r *mautrixas.Registration) *registration.Registration {
-	reg := &registration.Registration{ID: r.ID, URL: r.URL, ASToken: r.AppToken, HSToken: r.ServerToken, SenderLocalpart: r.SenderLocalpart}
-	for _, n := range r.Namespaces.UserIDs {
-		reg.Namespaces.Users = append(reg.Namespaces.Users, registration.Namespace{Exclusive: n.Exclusive, Regex: n.Regex})
-	}
-	for _, n := range r.Namespaces.RoomAliases {
-		reg.Namespaces.Aliases = append(reg.Namespaces.Aliases, registration.Namespace{Exclusive: n.Exclusive, Regex: n.Regex})
-	}
-	return reg
 }
 
 // createUser makes an account in the database of a server that is not running.

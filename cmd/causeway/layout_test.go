@@ -59,15 +59,16 @@ var arrows = map[string][]string{
 	"homeserver/adminapi":    slices.Concat(services, []string{"homeserver/httpapi"}),
 	"homeserver":             {"homeserver/..."},
 	"homeserver/storetest":   {"homeserver/store", "homeserver/sqldb"},
-	"homeserver/testserver":  {"homeserver", "homeserver/storetest"},
-	"appservice/sender":      {"registration", "homeserver/store", "homeserver/notify", "homeserver/event"},
-	"bridges":                {"registration", "appservice/inproc"},
-	"bridges/bridgetest":     {"bridges"},
-	"bridges/irc":            {"bridges"},
-	"bridges/xmpp":           {"bridges"},
-	"bridges/email":          {"bridges"},
-	"sfu/track":              {"sfu/buffer", "sfu/bandwidth"},
-	"sfu":                    {"sfu/track", "sfu/signalling", "sfu/turn", "sfu/focus", "sfu/buffer", "sfu/bandwidth"},
+	// It wires a homeserver, so it makes what homeserver.Config holds.
+	"homeserver/testserver": {"homeserver", "homeserver/storetest", "homeserver/store", "homeserver/notify", "homeserver/event"},
+	"appservice/sender":     {"registration", "homeserver/store", "homeserver/notify", "homeserver/event"},
+	"bridges":               {"registration", "appservice/inproc"},
+	"bridges/bridgetest":    {"bridges"},
+	"bridges/irc":           {"bridges"},
+	"bridges/xmpp":          {"bridges"},
+	"bridges/email":         {"bridges"},
+	"sfu/track":             {"sfu/buffer", "sfu/bandwidth"},
+	"sfu":                   {"sfu/track", "sfu/signalling", "sfu/turn", "sfu/focus", "sfu/buffer", "sfu/bandwidth"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
 	// limits (httpapi), and accounts without a server (account).
 	"cmd/causeway": {

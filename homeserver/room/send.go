@@ -74,12 +74,8 @@ func (s *Service) send(ctx context.Context, roomID id.RoomID, d draft) (id.Event
 // sentBefore returns the event that was sent under the draft's transaction id, or "".
 func (s *Service) sentBefore(ctx context.Context, roomID id.RoomID, d draft) (id.EventID, error) {
 	var sent id.EventID
-	err := s.DB.View(ctx, func(tx *store.Tx) error {
-		roomNID, err := tx.RoomNID(roomID)
-		if err != nil {
-			return err
-		}
-		sent, err = tx.EventIDByTxn(d.Sender, d.TxnDevice, d.TxnID, roomNID)
+	err := s.DB.Peek(ctx, func(tx *store.Tx) (err error) {
+		sent, err = tx.EventIDByTxn(d.Sender, d.TxnDevice, d.TxnID, roomID)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {

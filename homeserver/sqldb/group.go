@@ -77,6 +77,10 @@ func (db *DB) commitTogether(c *conn, group []*job) error {
 			return err
 		}
 	}
+	if err := tx.flush(); err != nil {
+		c.rollback(ctx)
+		return err
+	}
 	if err := c.commit(ctx); err != nil {
 		c.rollback(ctx)
 		return err

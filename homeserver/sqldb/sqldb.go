@@ -76,6 +76,11 @@ func (db *DB) Engine() Engine { return db.engine }
 
 // View runs fn in a read transaction: one snapshot, which no write disturbs.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	return db.reader(ctx, func(c *conn) error { return c.view(ctx, db.engine, fn) })
+}
+
+// reader lends use a connection that reads.
+func (db *DB) reader(ctx context.Context, use func(*conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -91,7 +96,15 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	if err := c.usable(ctx, db.connect); err != nil {
 		return err
 	}
-	return c.view(ctx, db.engine, fn)
+	return use(c)
+}
+
+// Peek runs fn without a transaction: each statement is a snapshot of its own. It is for a single statement, which it spares
+// the cost of beginning and ending one.
+func (db *DB) Peek(ctx context.Context, fn func(*Tx) error) error {
+	return db.reader(ctx, func(c *conn) error {
+		return call(fn, &Tx{conn: c, ctx: context.WithoutCancel(ctx), outer: ctx, engine: db.engine})
+	})
 }
 
 // Write runs fn in a write transaction and returns once it is committed. Writes that wait at the same moment share one

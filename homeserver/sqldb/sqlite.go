@@ -20,10 +20,15 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The file holds password hashes and everybody's messages. SQLite makes the files beside it with the same mode.
+	if err := protect(path); err != nil {
+		unlock()
+		return nil, err
+	}
 	q := url.Values{}
 	for _, p := range []string{
 		"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "foreign_keys(1)",
-		"temp_store(MEMORY)", "cache_size(-8000)", "mmap_size(134217728)", "wal_autocheckpoint(4000)",
+		"temp_store(MEMORY)", "cache_size(-2000)", "mmap_size(134217728)", "wal_autocheckpoint(4000)",
 	} {
 		q.Add("_pragma", p)
 	}
@@ -39,12 +44,19 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		_ = db.release()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	// The file holds password hashes and everybody's messages.
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = db.release()
-		return nil, fmt.Errorf("protect %s: %w", path, err)
-	}
 	return db, nil
+}
+
+// protect makes the file if need be, and makes it its owner's alone.
+func protect(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
+		return fmt.Errorf("protect %s: %w", path, err)
+	}
+	return nil
 }
 
 // lockFile takes an advisory lock for this process; the kernel releases it however the process ends.

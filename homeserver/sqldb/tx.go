@@ -20,6 +20,7 @@ type Tx struct {
 	engine   Engine
 	writable bool
 
+	pending      []statement // see Defer
 	beforeCommit []func() error
 	afterCommit  []func()
 	values       map[any]any
@@ -42,6 +43,9 @@ func (tx *Tx) Exec(query string, args ...any) (int64, error) {
 	if err := tx.outer.Err(); err != nil {
 		return 0, err
 	}
+	if err := tx.flush(); err != nil {
+		return 0, err
+	}
 	res, err := tx.conn.exec(tx.ctx, query, args...)
 	if err != nil {
 		return 0, describe(query, err)
@@ -56,6 +60,9 @@ func (tx *Tx) Exec(query string, args ...any) (int64, error) {
 // Query runs a statement and calls scan for every row. scan gets the row's Scan method.
 func (tx *Tx) Query(query string, args []any, scan func(scan func(...any) error) error) error {
 	if err := tx.outer.Err(); err != nil {
+		return err
+	}
+	if err := tx.flush(); err != nil {
 		return err
 	}
 	stmt, err := tx.conn.prepare(tx.ctx, query)
@@ -81,6 +88,9 @@ func (tx *Tx) Query(query string, args []any, scan func(scan func(...any) error)
 // Row runs a statement that returns at most one row and scans it into dest; found is false when there is none.
 func (tx *Tx) Row(query string, args []any, dest ...any) (found bool, err error) {
 	if err := tx.outer.Err(); err != nil {
+		return false, err
+	}
+	if err := tx.flush(); err != nil {
 		return false, err
 	}
 	stmt, err := tx.conn.prepare(tx.ctx, query)

@@ -25,7 +25,7 @@ type Event struct {
 	TxnID       string
 }
 
-// InsertEvent adds an event. ErrExists when the event, or its transaction id, is there already.
+// InsertEvent adds an event. When the event, or its transaction id, is there already, the write ends with ErrExists.
 func (tx *Tx) InsertEvent(e *Event) error {
 	typeNID, err := tx.NID(e.Type)
 	if err != nil {
@@ -49,15 +49,11 @@ func (tx *Tx) InsertEvent(e *Event) error {
 	} else {
 		txnDevice.Valid = true // an application service may have no device
 	}
-	_, err = tx.Exec(`INSERT INTO events (nid, room_nid, pos, event_id, type_nid, state_key_nid, sender_nid, depth,
+	return tx.Defer(`INSERT INTO events (nid, room_nid, pos, event_id, type_nid, state_key_nid, sender_nid, depth,
 		origin_server_ts, state_before, state_after, replaces_nid, redacted_by, txn_device, txn_id, json)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13, $14, $15)`,
 		e.NID, e.RoomNID, nullInt(e.Pos), string(e.EventID), typeNID, stateKeyNID, senderNID, e.Depth,
 		e.OriginServerTS, e.StateBefore, e.StateAfter, nullInt(e.Replaces), txnDevice, txnID, string(e.JSON()))
-	if sqldb.IsUniqueViolation(err) {
-		return fmt.Errorf("event %s: %w", e.EventID, ErrExists)
-	}
-	return err
 }
 
 const eventColumns = `e.nid, e.room_nid, e.pos, e.event_id, e.state_before, e.state_after, e.replaces_nid, e.redacted_by,
@@ -73,15 +69,16 @@ func (tx *Tx) EventByNID(nid int64) (*Event, error) {
 	return tx.oneEvent(`SELECT `+eventColumns+` FROM events e WHERE e.nid = $1`, nid)
 }
 
-// EventIDByTxn returns the event that a device sent into a room under a transaction id. ErrNotFound.
-func (tx *Tx) EventIDByTxn(sender id.UserID, device, txnID string, roomNID int64) (id.EventID, error) {
+// EventIDByTxn returns the event that a device sent into a room under a transaction id. ErrNotFound. It is one query once the
+// sender is known.
+func (tx *Tx) EventIDByTxn(sender id.UserID, device, txnID string, roomID id.RoomID) (id.EventID, error) {
 	nid, err := tx.LookupNID(string(sender))
 	if err != nil {
 		return "", err
 	}
 	var eventID string
-	found, err := tx.Row(`SELECT event_id FROM events WHERE sender_nid = $1 AND txn_device = $2 AND txn_id = $3 AND room_nid = $4`,
-		[]any{nid, device, txnID, roomNID}, &eventID)
+	found, err := tx.Row(`SELECT event_id FROM events WHERE sender_nid = $1 AND txn_device = $2 AND txn_id = $3
+		AND room_nid = (SELECT nid FROM rooms WHERE room_id = $4)`, []any{nid, device, txnID, string(roomID)}, &eventID)
 	if err == nil && !found {
 		err = fmt.Errorf("transaction %s: %w", txnID, ErrNotFound)
 	}
@@ -137,8 +134,7 @@ func (tx *Tx) RedactEvent(nid, redaction int64, json []byte) error {
 
 // InsertEdge records that an event comes after prev.
 func (tx *Tx) InsertEdge(prev, nid int64) error {
-	_, err := tx.Exec(`INSERT INTO edges (prev_nid, event_nid) VALUES ($1, $2)`, prev, nid)
-	return err
+	return tx.Defer(`INSERT INTO edges (prev_nid, event_nid) VALUES ($1, $2)`, prev, nid)
 }
 
 // Extremities returns the events of a room that no other event comes after.
@@ -147,21 +143,17 @@ func (tx *Tx) Extremities(roomNID int64) ([]*Event, error) {
 		WHERE x.room_nid = $1 ORDER BY e.nid`, []any{roomNID})
 }
 
-// ReplaceExtremities makes nid an extremity of a room in the place of gone.
+// ReplaceExtremities makes nid an extremity of a room in the place of gone, which must be extremities.
 func (tx *Tx) ReplaceExtremities(roomNID int64, gone []int64, nid int64) error {
 	if len(gone) == 1 {
-		n, err := tx.Exec(`UPDATE extremities SET event_nid = $3 WHERE room_nid = $1 AND event_nid = $2`, roomNID, gone[0], nid)
-		if err != nil || n == 1 {
-			return err
-		}
+		return tx.Defer(`UPDATE extremities SET event_nid = $3 WHERE room_nid = $1 AND event_nid = $2`, roomNID, gone[0], nid)
 	}
 	for _, g := range gone {
-		if _, err := tx.Exec(`DELETE FROM extremities WHERE room_nid = $1 AND event_nid = $2`, roomNID, g); err != nil {
+		if err := tx.Defer(`DELETE FROM extremities WHERE room_nid = $1 AND event_nid = $2`, roomNID, g); err != nil {
 			return err
 		}
 	}
-	_, err := tx.Exec(`INSERT INTO extremities (room_nid, event_nid) VALUES ($1, $2)`, roomNID, nid)
-	return err
+	return tx.Defer(`INSERT INTO extremities (room_nid, event_nid) VALUES ($1, $2)`, roomNID, nid)
 }
 
 func (tx *Tx) oneEvent(query string, args ...any) (*Event, error) {

@@ -74,8 +74,7 @@ func (tx *Tx) InsertRoom(roomID id.RoomID, version *event.RoomVersion, published
 
 // SetRoomState records the current state set of a room.
 func (tx *Tx) SetRoomState(nid, stateID int64) error {
-	_, err := tx.Exec(`UPDATE rooms SET state_id = $2 WHERE nid = $1`, nid, stateID)
-	return err
+	return tx.Defer(`UPDATE rooms SET state_id = $2 WHERE nid = $1`, nid, stateID)
 }
 
 // Room finds a room by its id. ErrNotFound when this server does not know it.

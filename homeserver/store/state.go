@@ -120,10 +120,9 @@ func packState(entries StateSet) []byte {
 
 // SetCurrentState makes an event the current one for its type and state key.
 func (tx *Tx) SetCurrentState(roomNID int64, k StateNID, event int64) error {
-	_, err := tx.Exec(`INSERT INTO current_state (room_nid, type_nid, state_key_nid, event_nid) VALUES ($1, $2, $3, $4)
+	return tx.Defer(`INSERT INTO current_state (room_nid, type_nid, state_key_nid, event_nid) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (room_nid, type_nid, state_key_nid) DO UPDATE SET event_nid = excluded.event_nid`,
 		roomNID, k.Type, k.Key, event)
-	return err
 }
 
 // CurrentState returns the events of a room's current state, in no order.
@@ -184,11 +183,10 @@ const membershipColumns = `room_nid, user_nid, membership, event_nid, pos, forgo
 
 // SetMembership records a user's membership of a room.
 func (tx *Tx) SetMembership(m Membership) error {
-	_, err := tx.Exec(`INSERT INTO memberships (user_nid, room_nid, membership, event_nid, pos, forgotten)
+	return tx.Defer(`INSERT INTO memberships (user_nid, room_nid, membership, event_nid, pos, forgotten)
 		VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (user_nid, room_nid) DO UPDATE SET membership = excluded.membership,
 		event_nid = excluded.event_nid, pos = excluded.pos, forgotten = 0`,
 		m.UserNID, m.RoomNID, m.Membership, m.EventNID, m.Pos)
-	return err
 }
 
 // Forget hides a room that a user has left.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 
 	"causeway/homeserver/sqldb"
 )
@@ -57,14 +58,27 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	return db.sql.View(ctx, func(tx *sqldb.Tx) error { return fn(&Tx{Tx: tx, db: db}) })
 }
 
+// Peek runs fn, which makes one query, without a transaction.
+func (db *DB) Peek(ctx context.Context, fn func(*Tx) error) error {
+	return db.sql.Peek(ctx, func(tx *sqldb.Tx) error { return fn(&Tx{Tx: tx, db: db}) })
+}
+
 // Write runs fn in a write transaction, which it may share with other callers' writes, and returns after the commit. fn may
 // run more than once and touches rows only. See sqldb.DB.Write.
 func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
-	return db.sql.Write(ctx, func(tx *sqldb.Tx) error { return fn(&Tx{Tx: tx, db: db}) })
+	return exists(db.sql.Write(ctx, func(tx *sqldb.Tx) error { return fn(&Tx{Tx: tx, db: db}) }))
 }
 
 // Enqueue puts fn into the queue of writes and returns; done gets the outcome on the writer's goroutine. See
 // sqldb.DB.Enqueue.
 func (db *DB) Enqueue(ctx context.Context, fn func(*Tx) error, done func(error)) error {
-	return db.sql.Enqueue(ctx, func(tx *sqldb.Tx) error { return fn(&Tx{Tx: tx, db: db}) }, done)
+	return db.sql.Enqueue(ctx, func(tx *sqldb.Tx) error { return fn(&Tx{Tx: tx, db: db}) }, func(err error) { done(exists(err)) })
+}
+
+// exists makes ErrExists of the violation of a unique key, which may show only at the commit: see sqldb.Tx.Defer.
+func exists(err error) error {
+	if err != nil && !errors.Is(err, ErrExists) && sqldb.IsUniqueViolation(err) {
+		return fmt.Errorf("%w: %w", ErrExists, err)
+	}
+	return err
 }

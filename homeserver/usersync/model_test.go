@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"causeway/homeserver/sqldb"
+
 	"maunium.net/go/mautrix/id"
 )
 
@@ -82,6 +84,9 @@ func TestModel(t *testing.T) {
 			leaving     bool
 			rounds, ops int
 		}{{"staying", false, 2, 80}, {"leaving", true, 3, 80}} {
+			if w.db.Engine() == sqldb.Postgres {
+				tt.rounds = 1 // each row is a round trip, and the logic is the same
+			}
 			for round := range tt.rounds {
 				random := rand.New(rand.NewPCG(uint64(round), uint64(tt.ops)))
 				p := w.room(alice, "shared")

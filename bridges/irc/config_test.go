@@ -1,0 +1,100 @@
+package irc
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+func TestConfig(t *testing.T) {
+	const text = `
+networks:
+  libera.chat:
+    address: irc.libera.chat:6697
+    tls: true
+    nick: "{localpart}[m]"
+    flood: {burst: 4, interval: 1500ms}
+`
+	var cfg Config
+	if err := yaml.Unmarshal([]byte(text), &cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	n := cfg.Networks["libera.chat"].withDefaults()
+	if n.Flood.Interval != 1500*time.Millisecond || n.Flood.Burst != 4 || n.NickLen != 16 || n.Casemapping != RFC1459 {
+		t.Errorf("got %+v", n)
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	good := NetworkConfig{Address: "irc.test:6667"}
+	with := func(change func(n *NetworkConfig)) NetworkConfig {
+		n := good
+		change(&n)
+		return n
+	}
+	for _, test := range []struct {
+		name, network string
+		cfg           NetworkConfig
+		want          string
+	}{
+		{"good", "net", good, ""},
+		{"capital", "Net", good, "networks.Net"},
+		{"underscore", "my_net", good, "networks.my_net"},
+		{"no address", "net", NetworkConfig{}, "networks.net.address"},
+		{"no port", "net", NetworkConfig{Address: "irc.test"}, "networks.net.address"},
+		{"insecure without TLS", "net", with(func(n *NetworkConfig) { n.TLSInsecure = true }), "networks.net.tls_insecure"},
+		{"password of two lines", "net", with(func(n *NetworkConfig) { n.Password = "a\nQUIT" }), "networks.net.password"},
+		{"nick for all", "net", with(func(n *NetworkConfig) { n.Nick = "bridge" }), "networks.net.nick"},
+		{"short nicks", "net", with(func(n *NetworkConfig) { n.NickLen = 3 }), "networks.net.nick_len"},
+		{"casemapping", "net", with(func(n *NetworkConfig) { n.Casemapping = "utf8" }), "networks.net.casemapping"},
+		{"burst", "net", with(func(n *NetworkConfig) { n.Flood.Burst = -1 }), "networks.net.flood.burst"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := Config{Networks: map[string]NetworkConfig{test.network: test.cfg}}.Validate()
+			switch {
+			case test.want == "" && err != nil:
+				t.Errorf("got %v", err)
+			case test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want+":")):
+				t.Errorf("got %v, want an error of %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestBucket(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := newBucket(3, 2*time.Second, now)
+	for i := range 3 {
+		if !b.take(now) {
+			t.Fatalf("line %d of the burst had to wait", i)
+		}
+	}
+	if b.take(now) {
+		t.Error("a fourth line went out at once")
+	}
+	next := b.next(now)
+	if wait := next.Sub(now); wait < 2*time.Second || wait > 2*time.Second+time.Millisecond {
+		t.Errorf("got a wait of %v, want 2s", wait)
+	}
+	if !b.take(next) || b.take(next) {
+		t.Error("want one line after the wait")
+	}
+	late := next.Add(time.Hour)
+	for range 3 {
+		b.take(late)
+	}
+	if b.take(late) {
+		t.Error("the burst grew while idle")
+	}
+	free := newBucket(1, 0, now)
+	for range 1000 {
+		if !free.take(now) {
+			t.Fatal("a bucket without interval made a line wait")
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package irc
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestSplitText(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		text  string
+		limit int
+		want  []string
+	}{
+		{"short", "hello", 10, []string{"hello"}},
+		{"exact", "1234567890", 10, []string{"1234567890"}},
+		{"one more", "12345678901", 10, []string{"1234567890", "1"}},
+		{"at a space", "12345 78901 3", 10, []string{"12345", "78901 3"}},
+		{"space just after", "1234567890 23", 10, []string{"1234567890", "23"}},
+		{"space too early", "12 4567890123", 10, []string{"12 4567890", "123"}},
+		{"two bytes", "ééééé", 5, []string{"éé", "éé", "é"}},
+		{"four bytes", "😀😀", 7, []string{"😀", "😀"}},
+		{"two spaces", "123456789  2", 10, []string{"123456789 ", "2"}},
+		{"empty", "", 10, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := splitText(test.text, test.limit); !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Pieces fit, are valid UTF-8, and nothing but spaces is lost.
+func FuzzSplitText(f *testing.F) {
+	f.Add("some words to be split", 8)
+	f.Add(strings.Repeat("😀é ", 40), 64)
+	f.Add("\xff\xfe", 4)
+	f.Fuzz(func(t *testing.T, text string, limit int) {
+		limit = 4 + int(uint(limit)%600)
+		for _, line := range textLines(text) {
+			if strings.ContainsAny(line, "\r\n\x00\x01") {
+				t.Errorf("line %q holds a control character", line)
+			}
+			pieces := splitText(line, limit)
+			for _, p := range pieces {
+				if len(p) > limit || !utf8.ValidString(p) {
+					t.Errorf("piece %q of %d bytes with limit %d", p, len(p), limit)
+				}
+			}
+			got := strings.ReplaceAll(strings.Join(pieces, ""), " ", "")
+			if want := strings.ReplaceAll(line, " ", ""); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+	})
+}
+
+func TestRoom(t *testing.T) {
+	for _, test := range []struct{ name, nick, userHost, target string }{
+		{"known", "alice", "~alice@host.test", "#channel"},
+		{"unknown", "alice", "", "#channel"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := room(test.nick, test.userHost, "PRIVMSG", test.target)
+			userHost := test.userHost
+			if userHost == "" {
+				userHost = strings.Repeat("x", maxUserHost)
+			}
+			line := ":" + test.nick + "!" + userHost + " PRIVMSG " + test.target + " :" + strings.Repeat("x", got) + "\r\n"
+			if len(line) != maxLineBytes {
+				t.Errorf("got a line of %d bytes, want %d", len(line), maxLineBytes)
+			}
+		})
+	}
+}
+
+func TestReadMessage(t *testing.T) {
+	for _, test := range []struct {
+		name, command, text string
+		msgType, want       string
+		ok                  bool
+	}{
+		{"text", "PRIVMSG", "hi", "m.text", "hi", true},
+		{"notice", "NOTICE", "hi", "m.notice", "hi", true},
+		{"action", "PRIVMSG", "\x01ACTION sits\x01", "m.emote", "sits", true},
+		{"action without end", "PRIVMSG", "\x01ACTION sits", "m.emote", "sits", true},
+		{"other CTCP", "PRIVMSG", "\x01VERSION\x01", "", "", false},
+		{"CTCP reply", "NOTICE", "\x01VERSION x\x01", "", "", false},
+		{"only formatting", "PRIVMSG", "\x02\x0304\x0f", "m.text", "", false},
+		{"control characters", "PRIVMSG", "a\x07\tb\x7f", "m.text", "a\tb", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			msgType, text, ok := readMessage(test.command, test.text)
+			if ok != test.ok || ok && (string(msgType) != test.msgType || text != test.want) {
+				t.Errorf("got %s %q %v, want %s %q %v", msgType, text, ok, test.msgType, test.want, test.ok)
+			}
+		})
+	}
+}

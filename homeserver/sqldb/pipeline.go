@@ -1,0 +1,62 @@
+package sqldb
+
+import (
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// maxPending bounds the statements that Defer holds back.
+const maxPending = 512
+
+// statement is one that Defer holds back.
+type statement struct {
+	query string
+	args  []any
+}
+
+// Defer runs a statement of which only failure matters, and that only before the commit. On PostgreSQL, where each statement
+// costs a round trip, those that are deferred go to the server together, in order, ahead of the next statement that is not.
+// An error then comes from that statement or from the commit, and undoes what any error would.
+func (tx *Tx) Defer(query string, args ...any) error {
+	if tx.engine != Postgres {
+		_, err := tx.Exec(query, args...)
+		return err
+	}
+	if !tx.writable {
+		return ErrReadOnly
+	}
+	tx.pending = append(tx.pending, statement{query, args})
+	if len(tx.pending) < maxPending {
+		return nil
+	}
+	return tx.flush()
+}
+
+// flush sends what Defer holds back.
+func (tx *Tx) flush() error {
+	if len(tx.pending) == 0 {
+		return nil
+	}
+	pending := tx.pending
+	tx.pending = tx.pending[:0]
+	return tx.conn.raw.Raw(func(driverConn any) error {
+		c, ok := driverConn.(*stdlib.Conn)
+		if !ok {
+			return fmt.Errorf("the connection is a %T, not pgx's", driverConn)
+		}
+		batch := new(pgx.Batch)
+		for _, s := range pending {
+			batch.Queue(s.query, s.args...)
+		}
+		results := c.Conn().SendBatch(tx.ctx, batch)
+		for _, s := range pending {
+			if _, err := results.Exec(); err != nil {
+				_ = results.Close() // it repeats the error
+				return describe(s.query, tx.conn.check(err))
+			}
+		}
+		return tx.conn.check(results.Close())
+	})
+}
