@@ -134,7 +134,7 @@ func TestUnixSocket(t *testing.T) {
 	if got, _ := service.collect(t, 1); !slices.Equal(got, []string{"hello"}) {
 		t.Errorf("the service got %q, want hello", got)
 	}
-	if found, err := s.QueryAlias(t.Context(), "#irc_x:test"); !found || err != nil {
+	if found, err := s.QueryAlias(t.Context(), "#irc_x:test", ""); !found || err != nil {
 		t.Errorf("query said %v, %v; want yes", found, err)
 	}
 }
@@ -148,7 +148,7 @@ func TestNoURL(t *testing.T) {
 	s := h.sender(service, newSet(t, reg))
 	stop := h.start(s)
 	h.room("bridged").say(ghost, "hello")
-	if found, err := s.QueryAlias(t.Context(), "#irc_x:test"); found || err != nil {
+	if found, err := s.QueryAlias(t.Context(), "#irc_x:test", ""); found || err != nil {
 		t.Errorf("query said %v, %v; want no", found, err)
 	}
 	stop()

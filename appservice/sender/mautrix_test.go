@@ -63,7 +63,7 @@ func TestMautrix(t *testing.T) {
 		t.Errorf("the redaction is of %s, want %s", e.Redacts, message)
 	}
 
-	if _, err := s.QueryAlias(t.Context(), "#irc_x:test"); !errors.Is(err, mautrix.MNotFound) {
+	if _, err := s.QueryAlias(t.Context(), "#irc_x:test", ""); !errors.Is(err, mautrix.MNotFound) {
 		t.Errorf("the query says %v, want %v", err, mautrix.MNotFound)
 	}
 	wrong := *reg

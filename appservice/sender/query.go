@@ -22,11 +22,12 @@ const (
 // QueryAlias asks the application services in whose namespaces alias is, one after the other, whether there shall be a room of
 // that name; true means that one of them has made it by now. When all of them say no, and one says why, the error is 404
 // M_NOT_FOUND with its words. Other errors, mautrix.RespError as well, name the service that could not be asked: 408
-// M_CONNECTION_TIMEOUT, 502 M_CONNECTION_FAILED, 502 M_BAD_STATUS. Transactions go on meanwhile.
+// M_CONNECTION_TIMEOUT, 502 M_CONNECTION_FAILED, 502 M_BAD_STATUS. Transactions go on meanwhile. The service except, which is
+// the one that wants to know, is not asked: it would ask back.
 // Application Service API, "Querying".
-func (s *Sender) QueryAlias(ctx context.Context, alias id.RoomAlias) (bool, error) {
+func (s *Sender) QueryAlias(ctx context.Context, alias id.RoomAlias, except string) (bool, error) {
 	return s.query(ctx, "/_matrix/app/v1/rooms/"+url.PathEscape(string(alias)), func(c *client) bool {
-		return c.matchAlias(alias)
+		return c.reg.ID != except && c.matchAlias(alias)
 	})
 }
 

@@ -60,7 +60,7 @@ func TestQuery(t *testing.T) {
 				namespaces := `{"users":[{"regex":"@irc_.*"}],"aliases":[{"regex":"#irc_.*"}]}`
 				s := h.senderOf(map[string]http.RoundTripper{"irc": irc, "second": second, "third": nil},
 					newSet(t, register(t, "irc", namespaces), register(t, "third", `{}`), register(t, "second", namespaces)))
-				got, err := s.QueryAlias(t.Context(), "#irc_libera_#a/b?ü:test")
+				got, err := s.QueryAlias(t.Context(), "#irc_libera_#a/b?ü:test", "")
 				checkQuery(t, got, err, c.want, c.wantStatus, c.wantCode, c.wantText)
 				if asked := [2]int{len(irc.requests), len(second.requests)}; asked != c.wantAsked {
 					t.Errorf("the services got %v requests, want %v", asked, c.wantAsked)
@@ -100,7 +100,7 @@ func TestQueryNobody(t *testing.T) {
 	h := newHouse(t, storetest.New(t))
 	service := newService()
 	s := h.sender(service, newSet(t, ircRegistration(t)))
-	if got, err := s.QueryAlias(t.Context(), "#else:test"); got || err != nil {
+	if got, err := s.QueryAlias(t.Context(), "#else:test", ""); got || err != nil {
 		t.Errorf("query said %v, %v; want no", got, err)
 	}
 	for _, user := range []id.UserID{"@else:test", "@irc_nick:elsewhere"} {
@@ -119,14 +119,14 @@ func TestQueryTimeout(t *testing.T) {
 		hung := &hangingService{tries: make(chan time.Time, 10)}
 		s := h.sender(hung, newSet(t, ircRegistration(t)))
 		start := time.Now()
-		got, err := s.QueryAlias(t.Context(), "#irc_x:test")
+		got, err := s.QueryAlias(t.Context(), "#irc_x:test", "")
 		checkQuery(t, got, err, false, http.StatusRequestTimeout, "M_CONNECTION_TIMEOUT", "irc")
 		if took := time.Since(start); took != queryTimeout {
 			t.Errorf("the query took %v, want %v", took, queryTimeout)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.QueryAlias(ctx, "#irc_x:test"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.QueryAlias(ctx, "#irc_x:test", ""); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a client that has gone gets %v, want its own context's error", err)
 		}
 	})
@@ -142,7 +142,7 @@ func TestQueryDuringTransaction(t *testing.T) {
 		h.room("bridged").say(ghost, "hello")
 		slow.next(t)
 		start := time.Now()
-		if found, err := s.QueryAlias(t.Context(), "#irc_x:test"); !found || err != nil {
+		if found, err := s.QueryAlias(t.Context(), "#irc_x:test", ""); !found || err != nil {
 			t.Errorf("query said %v, %v; want yes", found, err)
 		}
 		if took := time.Since(start); took != 0 {

@@ -58,11 +58,12 @@ func (c *IRCConn) Read() string {
 	return c.lines.Text()
 }
 
-// Expect reads a line that must match a pattern of path.Match, where * stands for anything but a slash.
+// Expect reads a line that must be as given, or match it as a pattern of path.Match, where * stands for anything
+// but a slash.
 func (c *IRCConn) Expect(pattern string) string {
 	c.t.Helper()
 	line := c.Read()
-	if ok, err := path.Match(pattern, line); err != nil || !ok {
+	if ok, err := path.Match(pattern, line); line != pattern && (err != nil || !ok) {
 		c.t.Fatalf("got line %q, want %q", line, pattern)
 	}
 	return line

@@ -178,3 +178,10 @@ func (h *Homeserver) AwaitAcknowledged() {
 		return h.cursor >= goal
 	})
 }
+
+// Acknowledged reports whether the bridge has acknowledged every event recorded so far.
+func (h *Homeserver) Acknowledged() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.cursor >= len(h.events)
+}

@@ -3,6 +3,7 @@ package irc
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -90,7 +91,7 @@ type client struct {
 }
 
 type dialResult struct {
-	sess *session
+	conn net.Conn
 	err  error
 }
 
@@ -170,8 +171,8 @@ func (c *client) run(ctx context.Context) {
 	c.dropSession()
 	if c.phase == dialling {
 		stopDial()
-		if result := <-c.dialled; result.sess != nil {
-			result.sess.close()
+		if result := <-c.dialled; result.err == nil {
+			_ = result.conn.Close()
 		}
 	}
 }
@@ -291,10 +292,10 @@ func (c *client) dial() {
 		// Waiting for one's turn does not count as being away.
 		c.downSince = time.Now()
 	}
-	ctx, cfg := c.ctx, c.net.cfg
+	ctx := c.ctx
 	go func() {
-		sess, err := dial(ctx, cfg)
-		c.dialled <- dialResult{sess, err}
+		conn, err := c.net.dial(ctx, c.net.cfg)
+		c.dialled <- dialResult{conn, err}
 	}()
 }
 
@@ -303,8 +304,8 @@ func (c *client) connected(r dialResult) {
 	now := time.Now()
 	if c.goodbye || len(c.channels) == 0 {
 		c.phase = offline
-		if r.sess != nil {
-			r.sess.close()
+		if r.err == nil {
+			_ = r.conn.Close()
 		}
 		return
 	}
@@ -314,7 +315,7 @@ func (c *client) connected(r dialResult) {
 		c.failed(now)
 		return
 	}
-	c.sess = r.sess
+	c.sess = newSession(r.conn)
 	c.phase = registering
 	c.deadline = now.Add(registerTimeout)
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)

@@ -7,24 +7,28 @@ import "slices"
 //
 // One member, the leader, delivers what it sees at once. Each other member is a follower: it keeps the lines
 // that it has seen and the leader has not (ring), and counts those that the leader has delivered and it has not
-// seen yet (debt). When the leader goes, the member that joined first of the others delivers its ring and leads
-// on; what is in its debt it drops when it comes. Lines are matched by their full content, each against one, so
+// seen yet (debt). When the leader goes, the first of the others whose account is right delivers its ring and leads on;
+// what is in its debt it drops when it comes. Lines are matched by their full content, each against one, so
 // that a line that somebody says twice is two lines, however quickly.
 //
 // A follower's account is only right from the point where it joined. That point is in the stream itself: the
 // leader sees the follower's JOIN, which comes through observe with the member to anchor. What the leader
-// delivers before that does not concern the follower. This is exact when our connections are on one server, which shows each the same order;
-// over several servers, lines that cross a JOIN on their way may be missed or doubled at a hand-over.
+// delivers before that does not concern the follower; what it delivers after it does, also when the follower has
+// yet to see its own JOIN and to be added. This is exact when our connections are on one server, which shows each
+// the same order; over several servers, lines that cross a JOIN on their way may be missed or doubled at a
+// hand-over.
 //
 // It is pure: it owns no goroutine and takes no lock.
 type feed[M comparable, T any] struct {
-	members []*follower[M, T] // in the order they joined; the first leads
+	members []*follower[M, T]
+	lead    *follower[M, T] // one of members, or nil
 }
 
 // follower is the account of one member; the leader's ring is empty.
 type follower[M comparable, T any] struct {
 	member   M
-	anchored bool
+	present  bool // it has seen its own JOIN
+	anchored bool // the stream has come to its JOIN
 	ring     []sighting[M, T]
 	debt     map[string]int
 }
@@ -49,33 +53,64 @@ func (f *feed[M, T]) find(m M) int {
 }
 
 // leads reports whether m leads.
-func (f *feed[M, T]) leads(m M) bool { return len(f.members) > 0 && f.members[0].member == m }
-
-// add lets a member that has just joined take part, and reports whether it leads.
-func (f *feed[M, T]) add(m M) bool {
-	if f.find(m) < 0 {
-		f.members = append(f.members, &follower[M, T]{member: m, debt: map[string]int{}})
-	}
-	return f.leads(m)
+func (f *feed[M, T]) leads(m M) bool {
+	return f.lead != nil && f.lead.member == m
 }
 
-// remove takes a member out. It returns what the new leader, if there is one, has to deliver.
-func (f *feed[M, T]) remove(m M) (deliver []T, handover bool) {
+// open returns the account of a member, and opens one if there is none.
+func (f *feed[M, T]) open(m M) *follower[M, T] {
+	if i := f.find(m); i >= 0 {
+		return f.members[i]
+	}
+	x := &follower[M, T]{member: m, debt: map[string]int{}}
+	f.members = append(f.members, x)
+	return x
+}
+
+// add lets a member that has just seen its own JOIN take part.
+func (f *feed[M, T]) add(m M) {
+	x := f.open(m)
+	x.present = true
+	if f.lead == nil {
+		f.lead = x
+	}
+}
+
+// successor is who is to lead next: the first whose account is right, or else the first who is there.
+func (f *feed[M, T]) successor() *follower[M, T] {
+	var first *follower[M, T]
+	for _, x := range f.members {
+		if x.present && x.anchored {
+			return x
+		}
+		if x.present && first == nil {
+			first = x
+		}
+	}
+	return first
+}
+
+// remove takes a member out. If it led, it returns who leads now, and what that one has to deliver first.
+func (f *feed[M, T]) remove(m M) (deliver []T, next *M) {
 	i := f.find(m)
 	if i < 0 {
-		return nil, false
+		return nil, nil
 	}
+	led := f.leads(m)
 	f.members = slices.Delete(f.members, i, i+1)
-	if i > 0 || len(f.members) == 0 {
-		return nil, false
+	if !led {
+		return nil, nil
 	}
-	return f.flush(), true
+	if f.lead = f.successor(); f.lead == nil {
+		return nil, nil
+	}
+	return f.flush(), &f.lead.member
 }
 
 // observe takes a line that a member saw and returns what is to be delivered now.
 func (f *feed[M, T]) observe(m M, s sighting[M, T]) []T {
 	i := f.find(m)
-	if i < 0 {
+	if i < 0 || !f.members[i].present {
 		return nil
 	}
 	x := f.members[i]
@@ -85,7 +120,7 @@ func (f *feed[M, T]) observe(m M, s sighting[M, T]) []T {
 		}
 		return nil
 	}
-	if i == 0 {
+	if x == f.lead {
 		f.delivered(s)
 		return f.visible(nil, s)
 	}
@@ -94,16 +129,16 @@ func (f *feed[M, T]) observe(m M, s sighting[M, T]) []T {
 		return nil
 	}
 	// The leader hangs; this member leads and the other one follows from where it is.
-	f.members = slices.Insert(slices.Delete(f.members, i, i+1), 0, x)
-	f.members[1].anchored = true
+	f.lead.anchored = true
+	f.lead = x
 	return f.flush()
 }
 
 // flush delivers the ring of the leader.
 func (f *feed[M, T]) flush() []T {
 	var deliver []T
-	ring := f.members[0].ring
-	f.members[0].ring = nil
+	ring := f.lead.ring
+	f.lead.ring = nil
 	for _, s := range ring {
 		f.delivered(s)
 		deliver = f.visible(deliver, s)
@@ -119,29 +154,49 @@ func (f *feed[M, T]) visible(list []T, s sighting[M, T]) []T {
 	return append(list, s.item)
 }
 
-// delivered brings the followers' accounts up to date with a line of the stream.
+// delivered brings the accounts of all but the leader up to date with a line of the stream.
 func (f *feed[M, T]) delivered(s sighting[M, T]) {
-	for _, x := range f.members[1:] {
-		if s.anchors != nil && *s.anchors == x.member {
-			x.anchored = true
-			continue
+	for _, x := range f.members {
+		if x != f.lead && x.anchored && !s.concerns(x.member) {
+			x.settle(s)
 		}
-		if s.loosens != nil && *s.loosens == x.member {
-			x.anchored = false
-			clear(x.debt)
-			continue
-		}
-		if !x.anchored {
-			continue // the line is from before it joined
-		}
-		if at := slices.IndexFunc(x.ring, func(r sighting[M, T]) bool { return r.key == s.key }); at >= 0 {
-			x.ring = slices.Delete(x.ring, at, at+1)
-			continue
-		}
-		if len(x.debt) >= maxDebt {
-			// What is so old will not come any more.
-			clear(x.debt)
-		}
-		x.debt[s.key]++
 	}
+	switch {
+	case s.anchors != nil:
+		f.open(*s.anchors).anchored = true
+	case s.loosens != nil:
+		f.loosen(*s.loosens)
+	}
+}
+
+// loosen ends the account of who is gone; of who has come again since, it begins anew with their next JOIN.
+func (f *feed[M, T]) loosen(m M) {
+	i := f.find(m)
+	if i < 0 {
+		return
+	}
+	if x := f.members[i]; x.present {
+		x.anchored = false
+		clear(x.debt)
+		return
+	}
+	f.members = slices.Delete(f.members, i, i+1)
+}
+
+// concerns reports whether the line is the coming or going of m, which m itself does not observe.
+func (s sighting[M, T]) concerns(m M) bool {
+	return s.anchors != nil && *s.anchors == m || s.loosens != nil && *s.loosens == m
+}
+
+// settle matches a line of the stream with one that the follower has seen or will see.
+func (x *follower[M, T]) settle(s sighting[M, T]) {
+	if at := slices.IndexFunc(x.ring, func(r sighting[M, T]) bool { return r.key == s.key }); at >= 0 {
+		x.ring = slices.Delete(x.ring, at, at+1)
+		return
+	}
+	if len(x.debt) >= maxDebt {
+		// What is so old will not come any more.
+		clear(x.debt)
+	}
+	x.debt[s.key]++
 }

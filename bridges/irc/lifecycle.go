@@ -71,9 +71,7 @@ func (c *client) dropSession() {
 	c.sess.close()
 	c.sess = nil
 	for _, m := range c.channels {
-		if m.state == joined || m.state == parting {
-			m.ch.part(c)
-		}
+		m.ch.part(c)
 	}
 	c.showNick("")
 	c.urgent, c.queue, c.since = nil, nil, 0

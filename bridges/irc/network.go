@@ -3,6 +3,7 @@ package irc
 import (
 	"context"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -30,6 +31,8 @@ type network struct {
 	login *bridgev2.UserLogin
 
 	warnCasemapping sync.Once
+	// dial makes a connection.
+	dial func(ctx context.Context, cfg NetworkConfig) (net.Conn, error)
 	// report tells bridgev2 how a user's connection fares.
 	report func(user id.UserID, state status.BridgeState)
 
@@ -52,7 +55,7 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 		channels: map[string]*channel{},
 		puppets:  newPuppets(cfg.Casemapping),
 	}
-	n.report = n.reportState
+	n.report, n.dial = n.reportState, dial
 	return n
 }
 
@@ -144,11 +147,11 @@ type channel struct {
 	outage time.Time // when people were last told that the network is away
 }
 
-// join lets a client take part, and reports whether it leads.
-func (ch *channel) join(c *client) bool {
+// join lets a client take part.
+func (ch *channel) join(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	return ch.feed.add(c)
+	ch.feed.add(c)
 }
 
 // leads reports whether a client's view is the one that counts.
@@ -162,12 +165,12 @@ func (ch *channel) leads(c *client) bool {
 func (ch *channel) part(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	deliver, handover := ch.feed.remove(c)
+	deliver, next := ch.feed.remove(c)
 	for _, it := range deliver {
 		ch.lane.put(it)
 	}
-	if handover {
-		ch.feed.members[0].member.box.add(resyncRequest{channel: ch.lane.name})
+	if next != nil {
+		(*next).box.add(resyncRequest{channel: ch.lane.name})
 	}
 }
 

@@ -43,23 +43,20 @@ type session struct {
 }
 
 // dial connects as the configuration says.
-func dial(ctx context.Context, cfg NetworkConfig) (*session, error) {
+func dial(ctx context.Context, cfg NetworkConfig) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", cfg.Address)
-	if err != nil {
-		return nil, err
+	if err != nil || !cfg.TLS {
+		return conn, err
 	}
-	if cfg.TLS {
-		host, _, _ := net.SplitHostPort(cfg.Address)
-		secure := tls.Client(conn, &tls.Config{ServerName: host, InsecureSkipVerify: cfg.TLSInsecure})
-		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = conn.Close()
-			return nil, fmt.Errorf("TLS with %s: %w", cfg.Address, err)
-		}
-		conn = secure
+	host, _, _ := net.SplitHostPort(cfg.Address)
+	secure := tls.Client(conn, &tls.Config{ServerName: host, InsecureSkipVerify: cfg.TLSInsecure})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("TLS with %s: %w", cfg.Address, err)
 	}
-	return newSession(conn), nil
+	return secure, nil
 }
 
 func newSession(conn net.Conn) *session {

@@ -123,7 +123,14 @@ func openStore(ctx context.Context, cfg *Config) (*store.DB, error) {
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())
-	return store.Open(ctx, cfg.Database)
+	db, err := store.Open(ctx, cfg.Database)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Claim(ctx, cfg.ServerName); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // hostedBridge is a bridge that runs in this process.

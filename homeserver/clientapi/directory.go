@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"causeway/homeserver/httpapi"
+	"causeway/homeserver/room"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -15,7 +16,11 @@ type aliasResponse struct {
 
 // getAlias is GET /directory/room/{roomAlias}.
 func (a *API) getAlias(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (aliasResponse, error) {
-	roomID, err := a.Rooms.ResolveAlias(ctx, id.RoomAlias(r.Path("roomAlias")))
+	var who room.By
+	if r.Requester != nil {
+		who = by(r)
+	}
+	roomID, err := a.Rooms.ResolveAlias(ctx, who, id.RoomAlias(r.Path("roomAlias")))
 	return aliasResponse{RoomID: roomID, Servers: []string{a.ServerName}}, err
 }
 

@@ -1,14 +1,11 @@
 package event
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"strconv"
-	"sync"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -49,7 +46,10 @@ func (b *Builder) Build(v *RoomVersion, key *Key) (*PDU, error) {
 	if err := b.prepare(p, key); err != nil {
 		return nil, err
 	}
-	return p, b.write(p, key)
+	if err := b.write(p, key); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // prepare checks the fields of p and settles those that need no hashing.
@@ -67,79 +67,25 @@ func (b *Builder) prepare(p *PDU, key *Key) error {
 	return p.checkFields()
 }
 
-// buildScratch is the memory of one Build that does not outlive it.
-type buildScratch struct{ tail, essential []byte }
-
-var buildScratches = sync.Pool{New: func() any { return new(buildScratch) }}
-
-// write makes the JSON of p in one pass: its keys are known, so only the content has to be put into order. The event is
-//
-//	{"auth_events":…,"content":…,"depth":…  "hashes":…  "origin_server_ts":… … "sender":…  "signatures":…  "state_key":…,"type":…}
-//
-// with the pieces before hashes in out, and those after it in the scratch's tail until the hash is known.
+// write makes the JSON of p, and with it the ID.
 func (b *Builder) write(p *PDU, key *Key) error {
-	s := buildScratches.Get().(*buildScratch)
-	defer buildScratches.Put(s)
-
-	out := make([]byte, 0, len(b.Content)+1024)
-	out = append(out, `{"auth_events":`...)
-	out, err := b.appendReferences(out, p.Version, b.AuthEvents)
-	if err != nil {
+	scratch := buildScratches.Get().(*buildScratch)
+	defer buildScratches.Put(scratch)
+	d := draft{out: make([]byte, 0, len(b.Content)+1024), scratch: scratch}
+	if err := d.head(b, p); err != nil {
 		return err
 	}
-	authEnd := len(out)
-	out = append(out, `,"content":`...)
-	contentStart := len(out)
-	if out, err = b.appendContent(out, p.Version); err != nil {
+	if err := d.tail(b, p); err != nil {
 		return err
 	}
-	contentEnd := len(out)
-	out = append(out, `,"depth":`...)
-	out = strconv.AppendInt(out, p.Depth, 10)
-	if p.Version.EventIDs == EventIDGiven {
-		out = append(out, `,"event_id":`...)
-		out = appendString(out, p.EventID)
-	}
-	headEnd := len(out)
-
-	tail, redactsStart, redactsEnd, senderEnd, err := b.appendTail(s.tail[:0], p)
-	if err != nil {
-		return err
-	}
-	s.tail = tail
-
-	hash := sha256.New()
-	hash.Write(out)
-	hash.Write(tail)
-	var sum [sha256.Size]byte
-	out = append(out, `,"hashes":{"sha256":"`...)
-	out = base64.RawStdEncoding.AppendEncode(out, hash.Sum(sum[:0]))
-	out = append(out, `"}`...)
-
-	// What a redaction leaves, hashes included, is what is signed and what the ID is the hash of.
-	essential := append(s.essential[:0], out[:authEnd]...)
-	essential = append(essential, `,"content":`...)
-	essential = append(essential, redactContent(p.Version, p.Type, out[contentStart:contentEnd])...)
-	essential = append(essential, out[contentEnd:headEnd]...)
-	essential = append(essential, out[headEnd:]...)
-	essential = append(essential, tail[:redactsStart]...)
-	essential = append(essential, tail[redactsEnd:]...)
-	s.essential = essential
-
-	out = append(out, tail[:senderEnd]...)
-	out = append(out, `,"signatures":{`...)
-	out = appendString(out, key.ServerName)
-	out = append(out, `:{`...)
-	out = appendString(out, key.KeyID)
-	out = append(out, `:"`...)
-	out = base64.RawStdEncoding.AppendEncode(out, ed25519.Sign(key.Private, essential))
-	out = append(out, `"}}`...)
-	out = append(out, tail[senderEnd:]...)
-	if len(out) > MaxEventBytes {
+	d.hash()
+	d.essential(p)
+	d.sign(key)
+	if len(d.out) > MaxEventBytes {
 		return ErrTooLarge
 	}
-	p.json, p.Content = out, json.RawMessage(out[contentStart:contentEnd:contentEnd])
-	b.finish(p, sha256.Sum256(essential))
+	p.json, p.Content = d.out, json.RawMessage(d.out[d.content:d.contentEnd:d.contentEnd])
+	b.finish(p, sha256.Sum256(scratch.essential))
 	return nil
 }
 
@@ -174,41 +120,6 @@ func (b *Builder) appendContent(dst []byte, v *RoomVersion) ([]byte, error) {
 	}
 	content := withMember(nil, dst[start:], "redacts", appendString(nil, b.Redacts))
 	return append(dst[:start], content...), nil
-}
-
-// appendTail appends the members from origin_server_ts on. It returns where redacts lies among them, and where sender ends.
-func (b *Builder) appendTail(dst []byte, p *PDU) (tail []byte, redactsStart, redactsEnd, senderEnd int, err error) {
-	dst = append(dst, `,"origin_server_ts":`...)
-	dst = strconv.AppendInt(dst, p.OriginServerTS, 10)
-	dst = append(dst, `,"prev_events":`...)
-	if dst, err = b.appendReferences(dst, p.Version, p.PrevEvents); err != nil {
-		return nil, 0, 0, 0, err
-	}
-	redactsStart = len(dst)
-	if p.Type == TypeRedaction && b.Redacts != "" {
-		if err := checkSigil("redacts", string(b.Redacts), '$'); err != nil {
-			return nil, 0, 0, 0, err
-		}
-		if !p.Version.RedactsInContent {
-			dst = append(dst, `,"redacts":`...)
-			dst = appendString(dst, b.Redacts)
-		}
-	}
-	redactsEnd = len(dst)
-	if p.RoomID != "" {
-		dst = append(dst, `,"room_id":`...)
-		dst = appendString(dst, p.RoomID)
-	}
-	dst = append(dst, `,"sender":`...)
-	dst = appendString(dst, p.Sender)
-	senderEnd = len(dst)
-	if p.StateKey != nil {
-		dst = append(dst, `,"state_key":`...)
-		dst = appendString(dst, *p.StateKey)
-	}
-	dst = append(dst, `,"type":`...)
-	dst = appendString(dst, p.Type)
-	return append(dst, '}'), redactsStart, redactsEnd, senderEnd, nil
 }
 
 func (b *Builder) appendReferences(dst []byte, v *RoomVersion, ids []id.EventID) ([]byte, error) {

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"unicode/utf16"
@@ -228,12 +229,21 @@ func (c *canonicaliser) sort(members []member) {
 }
 
 // compareKeys compares two keys as they stand between quotes in canonical JSON, by code point. The order of UTF-8 is the order of
-// code points, but that of escape sequences is not.
+// code points, but that of escape sequences is not: each is compared as the one byte that it stands for.
 func compareKeys(a, b []byte) int {
-	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
-		return bytes.Compare(a, b)
+	for len(a) > 0 && len(b) > 0 {
+		if a[0] == b[0] && a[0] != '\\' {
+			a, b = a[1:], b[1:]
+			continue
+		}
+		charA, sizeA := unescapeFirst(a)
+		charB, sizeB := unescapeFirst(b)
+		if charA != charB {
+			return cmp.Compare(charA, charB)
+		}
+		a, b = a[sizeA:], b[sizeB:]
 	}
-	return bytes.Compare(appendUnescaped(nil, a), appendUnescaped(nil, b))
+	return cmp.Compare(len(a), len(b))
 }
 
 // string reads a string and writes it with no more escapes than it must have.
@@ -278,12 +288,12 @@ func (c *canonicaliser) escape() error {
 	}
 	b := c.src[c.pos+1]
 	if b != 'u' {
-		r, ok := shortEscapes[b]
-		if !ok {
+		char := shortEscapes[b]
+		if char == 0 {
 			return c.errorf("unknown escape")
 		}
 		c.pos += 2
-		c.dst = appendEscapedRune(c.dst, rune(r))
+		c.dst = appendEscapedRune(c.dst, rune(char))
 		return nil
 	}
 	r, ok := hex4(c.src[c.pos+2:])

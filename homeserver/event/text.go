@@ -13,7 +13,7 @@ var plainASCII = func() (t [256]bool) {
 }()
 
 // shortEscapes is what may follow a backslash, but u, and what it stands for.
-var shortEscapes = map[byte]byte{
+var shortEscapes = [256]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
@@ -70,24 +70,27 @@ func appendString[S ~string | ~[]byte](dst []byte, s S) []byte {
 
 // appendUnescaped appends what s, the inside of a canonical JSON string, stands for.
 func appendUnescaped(dst, s []byte) []byte {
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 >= len(s) {
-			dst = append(dst, s[i])
-			continue
-		}
-		i++
-		if s[i] != 'u' {
-			dst = append(dst, shortEscapes[s[i]])
-			continue
-		}
-		r, ok := hex4(s[i+1:])
-		if !ok {
-			continue
-		}
-		dst = utf8.AppendRune(dst, r)
-		i += 4
+	for len(s) > 0 {
+		b, size := unescapeFirst(s)
+		dst = append(dst, b)
+		s = s[size:]
 	}
 	return dst
+}
+
+// unescapeFirst returns the first byte that s, the inside of a canonical JSON string and not empty, stands for, and how many bytes of s
+// do. There, all that is escaped is ASCII.
+func unescapeFirst(s []byte) (byte, int) {
+	if s[0] != '\\' || len(s) < 2 {
+		return s[0], 1
+	}
+	if s[1] != 'u' {
+		return shortEscapes[s[1]], 2
+	}
+	if r, ok := hex4(s[2:]); ok {
+		return byte(r), 6
+	}
+	return s[0], 1
 }
 
 // hex4 reads the four hexadecimal digits that s begins with.

@@ -19,7 +19,8 @@ const typeCanonicalAlias = "m.room.canonical_alias"
 const maxAliasBytes = 255
 
 // ResolveAlias finds the room of an alias. An alias of this server that does not exist is asked of the application services.
-func (s *Service) ResolveAlias(ctx context.Context, alias id.RoomAlias) (id.RoomID, error) {
+// by.AppService, which would otherwise be asked what it asks itself, is left out.
+func (s *Service) ResolveAlias(ctx context.Context, by By, alias id.RoomAlias) (id.RoomID, error) {
 	server, err := s.checkAlias(alias)
 	if err != nil {
 		return "", err
@@ -32,7 +33,7 @@ func (s *Service) ResolveAlias(ctx context.Context, alias id.RoomAlias) (id.Room
 		return "", matrixError(404, "M_NOT_FOUND", "%s is an alias of %s, and this server does not federate yet", alias, server)
 	}
 	if s.Aliases != nil {
-		made, err := s.Aliases.QueryAlias(ctx, alias)
+		made, err := s.Aliases.QueryAlias(ctx, alias, by.AppService)
 		if err != nil {
 			return "", err
 		}

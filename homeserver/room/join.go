@@ -20,7 +20,7 @@ func (s *Service) Join(ctx context.Context, by By, roomIDOrAlias string, extra m
 	switch {
 	case strings.HasPrefix(roomIDOrAlias, "#"):
 		var err error
-		if roomID, err = s.ResolveAlias(ctx, id.RoomAlias(roomIDOrAlias)); err != nil {
+		if roomID, err = s.ResolveAlias(ctx, by, id.RoomAlias(roomIDOrAlias)); err != nil {
 			return "", err
 		}
 	case !strings.HasPrefix(roomIDOrAlias, "!"):

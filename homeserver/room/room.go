@@ -19,8 +19,9 @@ import (
 
 // AliasQuerier asks the application services for a room alias that nobody has made yet.
 type AliasQuerier interface {
-	// QueryAlias is true when a service has made the alias now. A Matrix error says why a service would not.
-	QueryAlias(ctx context.Context, alias id.RoomAlias) (bool, error)
+	// QueryAlias is true when a service has made the alias now. A Matrix error says why a service would not. The service
+	// except is not asked.
+	QueryAlias(ctx context.Context, alias id.RoomAlias, except string) (bool, error)
 }
 
 // Config is what a Service needs.

@@ -55,7 +55,7 @@ var createSteps = []step{
 	{"trusted guests have power", "alice GET /rooms/<trusted>/state/m.room.power_levels", ``, 200, "users/@bob:test=100", ""},
 	{"version 12", "alice POST /createRoom", `{"room_version":"12"}`, 200, "room_id:roomid", "twelve=room_id"},
 	{"version 12 knows its room", "alice GET /rooms/<twelve>/state/m.room.create", ``, 200, "room_version=12", ""},
-	{"members of another server wait for federation", "alice POST /rooms/<full>/invite", `{"user_id":"nonsense"}`, 400, "M_INVALID_PARAM", ""},
+	{"invite of no user", "alice POST /rooms/<full>/invite", `{"user_id":"nonsense"}`, 400, "M_INVALID_PARAM", ""},
 }
 
 var membershipSteps = []step{

@@ -50,7 +50,7 @@ type step struct {
 	keep    string // "word=path", what later steps call <word>
 }
 
-var wordPattern = regexp.MustCompile(`<[^<>]+>`)
+var wordPattern = regexp.MustCompile(`<[a-z][a-z0-9 ]*>`)
 
 func (s *script) fill(text string, escape func(string) string) string {
 	return wordPattern.ReplaceAllStringFunc(text, func(w string) string {
@@ -70,7 +70,7 @@ func (s *script) ask(request, body string) testserver.Answer {
 	if !ok {
 		s.t.Fatalf("nobody is called %q in %s", part[0], request)
 	}
-	path := s.fill(part[2], url.PathEscape)
+	path := strings.NewReplacer(`{`, "%7B", `}`, "%7D", `"`, "%22").Replace(s.fill(part[2], url.PathEscape))
 	if !strings.HasPrefix(path, "/_matrix") && !strings.HasPrefix(path, "/.well-known") {
 		path = "/_matrix/client/v3" + path
 	}

@@ -37,7 +37,7 @@ func TestKill(t *testing.T) {
 			onIRC := m.ian.lines.position()
 			m.server.kill()
 			m.server.start()
-			for _, c := range []*matrixClient{m.mary, m.mike} {
+			for _, c := range m.people() {
 				// As an application does when it knows that the network is back,
 				// rather than to wait for the SDK's next look.
 				c.must(nil, "retryImmediately")
@@ -165,6 +165,7 @@ func (c *conversation) checkFromMatrix(t *testing.T) {
 	if !slices.Equal(once, c.acked) {
 		t.Errorf("IRC heard %d different lines from mary, want %d; %s", len(once), len(c.acked), firstDifference(once, c.acked))
 	}
+	t.Logf("mary said %d lines, of which %d were repeated on IRC", len(once), len(heard)-len(once))
 	if doubled := len(heard) - len(once); doubled > kills*maxDoubledPerKill {
 		t.Errorf("%d lines were repeated on IRC, want at most %d", doubled, kills*maxDoubledPerKill)
 	}

@@ -112,7 +112,7 @@ func TestNetworkComesBack(t *testing.T) {
 
 	onIRC := m.ian.lines.position()
 	relay.cut()
-	for _, c := range []*matrixClient{m.mary, m.mike} {
+	for _, c := range m.people() {
 		m.ian.awaitFrom(onIRC, m.nicks[c], "QUIT")
 	}
 	lines := script("mary", 10)
@@ -123,7 +123,7 @@ func TestNetworkComesBack(t *testing.T) {
 	}
 	onIRC = m.ian.lines.position()
 	relay.mend()
-	for _, c := range []*matrixClient{m.mary, m.mike} {
+	for _, c := range m.people() {
 		m.nicks[c] = m.ian.awaitPuppet(onIRC, c.name)
 	}
 	m.ian.awaitFrom(onIRC, m.nicks[m.mary], "PRIVMSG", channel, lines[len(lines)-1])

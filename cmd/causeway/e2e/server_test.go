@@ -141,13 +141,19 @@ func (c *causeway) account(name string) account {
 	return account{BaseURL: "http://" + c.address, Username: name, Password: "correct horse " + name}
 }
 
-// register makes an account and a client that follows /sync.
+// register makes an account and a client that follows /sync and may send.
 func (c *causeway) register(n *nodeHost, name string) *matrixClient {
+	c.t.Helper()
+	return c.registerWithLimit(n, name, talkerLimit)
+}
+
+// registerWithLimit is register with a limit of events as start has it.
+func (c *causeway) registerWithLimit(n *nodeHost, name string, limit int) *matrixClient {
 	c.t.Helper()
 	client, err := n.register(c.account(name))
 	if err != nil {
 		c.t.Fatalf("register %s: %v", name, err)
 	}
-	client.start()
+	client.start(limit)
 	return client
 }

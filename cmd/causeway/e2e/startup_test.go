@@ -151,7 +151,7 @@ func TestSecondProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		output := second.refused(t)
-		wantAll(t, output, "in use")
+		wantAll(t, output, "another process is using the database")
 		first.awaitServing()
 	})
 }
@@ -233,7 +233,7 @@ func TestFirstStart(t *testing.T) {
 	if want := id.UserID("@operator:localhost"); operator.userID != want {
 		t.Errorf("user ID is %s, want %s", operator.userID, want)
 	}
-	operator.start()
+	operator.start(talkerLimit)
 	if _, err := node.register(account{BaseURL: "http://" + c.address, Username: "second", Password: "correct horse", Token: token}); err == nil {
 		t.Error("the token worked twice")
 	}

@@ -30,12 +30,14 @@ func ghost(nick string) id.UserID {
 	return id.UserID("@irc_" + network + "_" + nick + ":" + serverName)
 }
 
-// meeting is two Matrix users and two IRC users in one channel.
+// meeting is two Matrix users and two IRC users who talk in one channel, and one
+// who listens.
 type meeting struct {
 	irc        *ircServer
 	server     *causeway
 	node       *nodeHost
 	mary, mike *matrixClient
+	mona       *matrixClient // only reads, and her client has to fill gaps
 	ian, ida   *ircClient
 	roomID     id.RoomID
 	nicks      map[*matrixClient]string // of the Matrix users on IRC
@@ -56,15 +58,16 @@ func meetThrough(t *testing.T, database string, irc *ircServer, address string) 
 	m.server = startServer(t, options{database: database, networks: ircNetwork(network, address)})
 	m.node = startNode(t)
 	m.mary, m.mike = m.server.register(m.node, "mary"), m.server.register(m.node, "mike")
+	m.mona = m.server.registerWithLimit(m.node, "mona", 0)
 	m.ian, m.ida = connectIRC(t, m.irc.address, "ian"), connectIRC(t, m.irc.address, "ida")
 	m.ian.join(channel)
 	m.ida.join(channel)
 
 	m.roomID = m.mary.joinRoom(channelAlias(network, channel))
-	if got := m.mike.joinRoom(channelAlias(network, channel)); got != m.roomID {
-		t.Fatalf("mike's room is %s, mary's is %s", got, m.roomID)
-	}
-	for _, c := range []*matrixClient{m.mary, m.mike} {
+	for _, c := range m.people() {
+		if got := c.joinRoom(channelAlias(network, channel)); got != m.roomID {
+			t.Fatalf("%s's room is %s, mary's was %s", c.name, got, m.roomID)
+		}
 		m.nicks[c] = m.ian.awaitPuppet(0, c.name)
 		m.ida.awaitPuppet(0, c.name)
 		for _, nick := range []string{"ian", "ida"} {
@@ -73,6 +76,9 @@ func meetThrough(t *testing.T, database string, irc *ircServer, address string) 
 	}
 	return m
 }
+
+// people are the Matrix users.
+func (m *meeting) people() []*matrixClient { return []*matrixClient{m.mary, m.mike, m.mona} }
 
 // awaitPuppet waits until a Matrix user has joined the channel and returns the
 // nick, which begins with the user's name.
@@ -108,17 +114,17 @@ func TestTalk(t *testing.T) {
 // testLines has all four talk at once, as fast as they can, and looks at what
 // each of them, and the room's history, got from each other.
 func (m *meeting) testLines(t *testing.T) {
-	people := []*matrixClient{m.mary, m.mike}
+	talkers := []*matrixClient{m.mary, m.mike}
 	nicks := []*ircClient{m.ian, m.ida}
 	heardBefore := map[any]int{}
-	for _, c := range people {
+	for _, c := range m.people() {
 		heardBefore[c] = c.events.position()
 	}
 	for _, c := range nicks {
 		heardBefore[c] = c.lines.position()
 	}
 	var senders sync.WaitGroup
-	for _, c := range people {
+	for _, c := range talkers {
 		senders.Go(func() {
 			for _, line := range script(c.name, linesEach) {
 				if _, err := c.send(m.roomID, "m.text", line); err != nil {
@@ -139,7 +145,7 @@ func (m *meeting) testLines(t *testing.T) {
 
 	fromMatrix, fromIRC := map[string][]string{}, map[string][]string{}
 	onIRC, onMatrix := map[string][]string{}, map[string][]string{}
-	for _, c := range people {
+	for _, c := range talkers {
 		fromMatrix[m.nicks[c]] = script(c.name, linesEach)
 		onMatrix[string(c.userID)] = script(c.name, linesEach)
 	}
@@ -163,7 +169,7 @@ func (m *meeting) testLines(t *testing.T) {
 		})
 		compareSpoken(t, "IRC user "+c.nick, c.heard(heardBefore[c], channel), want)
 	}
-	for _, c := range people {
+	for _, c := range m.people() {
 		c.events.awaitCount(t, heardBefore[c], "messages for "+c.name, 4*linesEach, func(e matrixEvent) bool {
 			return e.Type == "m.room.message"
 		})

@@ -79,3 +79,6 @@ CREATE TABLE aliases (
   ts INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX aliases_room ON aliases (room_nid);
+
+-- Whose database this is.
+CREATE TABLE server (id INTEGER PRIMARY KEY, name TEXT NOT NULL);

@@ -38,8 +38,10 @@ class Session {
         this.tails = new Map(); // room ID to the last job of its queue
     }
 
-    // start follows /sync, and resolves when the first answer was processed.
-    async start() {
+    // start follows /sync, and resolves when the first answer was processed. The
+    // server is asked for at most limit events of a room at once; without limit,
+    // as many as it likes.
+    async start({ limit } = {}) {
         this.client.on(sdk.ClientEvent.Event, (event) => this.enqueue(event.getRoomId(), () => this.show(event.event)));
         this.client.on(sdk.RoomEvent.TimelineReset, (room) => {
             const token = room?.getLiveTimeline().getPaginationToken(sdk.EventTimeline.BACKWARDS);
@@ -55,7 +57,12 @@ class Session {
                 }
             });
         });
-        await this.client.startClient({ initialSyncLimit: 8 });
+        let filter;
+        if (limit) {
+            filter = new sdk.Filter(this.client.getUserId());
+            filter.setTimelineLimit(limit);
+        }
+        await this.client.startClient({ initialSyncLimit: 8, filter });
         await prepared;
     }
 
@@ -174,7 +181,7 @@ function open(name, baseUrl, { user_id: userId, device_id: deviceId, access_toke
 const operations = {
     register: (name, args) => register(name, args),
     login: (name, args) => login(name, args),
-    start: (name) => sessions.get(name).start(),
+    start: (name, args) => sessions.get(name).start(args),
     stop: (name) => sessions.get(name).client.stopClient(),
     send: (name, args) => sessions.get(name).send(args),
     // call is any method of the SDK's MatrixClient.
