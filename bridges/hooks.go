@@ -96,6 +96,12 @@ func (h *Host) Kick(ctx context.Context, room id.RoomID, user id.UserID, reason 
 	return err
 }
 
+// ForgetMembership makes the bridge ask the homeserver again before a ghost acts in a room, after it turned out
+// that the ghost is not there.
+func (h *Host) ForgetMembership(ctx context.Context, room id.RoomID, ghost id.UserID) error {
+	return h.b.conn.AS.StateStore.SetMembership(ctx, room, ghost, event.MembershipLeave)
+}
+
 // ServerName is the homeserver's name.
 func (h *Host) ServerName() string { return h.b.opts.ServerName }
 

@@ -97,6 +97,12 @@ func (c *IRCConn) Greet(nick string) {
 func (c *IRCConn) Joined(nick, channel, others string) {
 	c.t.Helper()
 	c.Expect("JOIN " + channel)
+	c.Enter(nick, channel, others)
+}
+
+// Enter lets a nick into a channel with these others.
+func (c *IRCConn) Enter(nick, channel, others string) {
+	c.t.Helper()
 	c.Send(":%s!%s@host.test JOIN %s", nick, nick, channel)
 	c.Send(":irc.test 353 %s = %s :%s %s", nick, channel, nick, others)
 	c.Send(":irc.test 366 %s %s :End of NAMES", nick, channel)

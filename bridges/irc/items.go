@@ -25,6 +25,18 @@ func (m messageItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Port
 	if err != nil {
 		return err
 	}
+	err = m.send(l, portal, ghost)
+	if !isFinal(err) {
+		return err
+	}
+	// Somebody on Matrix has removed the ghost, and it enters again; if it may not, that is final.
+	if err := l.net.conn.host.ForgetMembership(ctx, portal.MXID, ghost.Intent.GetMXID()); err != nil {
+		return err
+	}
+	return m.send(l, portal, ghost)
+}
+
+func (m messageItem) send(l *lane, portal *bridgev2.Portal, ghost *bridgev2.Ghost) error {
 	return l.net.login.QueueRemoteEvent(&simplevent.PreConvertedMessage{
 		EventMeta: simplevent.EventMeta{
 			Type: bridgev2.RemoteEventMessage, PortalKey: portal.PortalKey, Timestamp: m.at,

@@ -123,20 +123,18 @@ func (c *client) beginGoodbye(now time.Time) {
 }
 
 // showNick makes a change of the nick known: to the registry, before anything can be done under it, and to
-// currentNick.
+// currentNick. The registry remembers the old mask for connections that lag behind.
 func (c *client) showNick(nick string) {
-	c.net.mu.Lock()
-	c.net.puppets.rename(c, c.currentNick(), nick, c.mask(), time.Now())
-	c.net.mu.Unlock()
+	c.net.renamePuppet(c, c.currentNick(), nick, c.mask())
 	c.shownNick.Store(nick)
 }
 
-// mask is nick!user@host as others see it, or empty while unknown.
+// mask is nick!user@host as others have seen it so far, or empty while unknown.
 func (c *client) mask() string {
-	if c.userHost == "" || c.nick == "" {
+	if c.userHost == "" || c.currentNick() == "" {
 		return ""
 	}
-	return c.nick + "!" + c.userHost
+	return c.currentNick() + "!" + c.userHost
 }
 
 // isMe reports whether a nick is our own.

@@ -111,6 +111,13 @@ func (n *network) puppet(nick, mask string) *client {
 	return n.puppets.lookup(nick, mask, time.Now())
 }
 
+// renamePuppet records what nick a connection has from now on; see puppets.rename.
+func (n *network) renamePuppet(c *client, from, to, mask string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.puppets.rename(c, from, to, mask, time.Now())
+}
+
 // drain stops all clients, and then all lanes when they have delivered what they hold.
 func (n *network) drain(ctx context.Context) {
 	n.mu.Lock()

@@ -266,6 +266,24 @@ func TestKickFromMatrix(t *testing.T) {
 	}
 }
 
+// A ghost that somebody on Matrix removed, while it stays on IRC, is there again when it speaks.
+func TestGhostRemoved(t *testing.T) {
+	ircd := bridgetest.StartNGIRCd(t)
+	w := startNew(t, testNetwork(ircd.Address))
+	dave := bridgetest.DialIRC(t, ircd.Address, "dave")
+	dave.Join("#k")
+	alice := w.hs.User("alice")
+	room := w.join(alice, "#k")
+	dave.AwaitCommand("JOIN", "alice", "#k")
+	w.hs.AwaitMembership(room, w.ghost("dave"), "join")
+	w.hs.SetMember(alice, room, w.ghost("dave"), "leave", "not here")
+	w.awaitNotice(room, "dave was not kicked")
+	dave.Say("#k", "still here")
+	if e := w.hs.AwaitText(room, "still here"); e.Sender != w.ghost("dave") {
+		t.Errorf("got sender %s, want %s", e.Sender, w.ghost("dave"))
+	}
+}
+
 // The server goes away and comes back: everybody joins again, who left meanwhile leaves, and what was said on
 // Matrix meanwhile arrives.
 func TestReconnect(t *testing.T) {

@@ -97,6 +97,9 @@ func (c *client) onNick(m message) {
 		ms.names[c.net.ids.fold.Fold(to)] = o
 		if o.puppet == nil {
 			c.observe(ms, sight(m, nickItem{from: from, to: to}))
+		} else {
+			// Its own connection may not know yet, and its old nick may be somebody else's next.
+			c.net.renamePuppet(o.puppet, from, to, "")
 		}
 	}
 }

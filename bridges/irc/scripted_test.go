@@ -100,8 +100,9 @@ func TestLeaderDies(t *testing.T) {
 	w.join(bob, "#c")
 	b := ircd.Accept()
 	b.Welcome("bob")
-	a.Send(":bob!bob@host.test JOIN #c")
-	b.Joined("bob", "#c", "alice carol")
+	b.Expect("JOIN #c")
+	a.Send(":bob!bob@host.test JOIN #c") // the others hear of it first
+	b.Enter("bob", "#c", "alice carol")
 
 	say := func(to *bridgetest.IRCConn, text string) { to.Send(":carol!c@host.test PRIVMSG #c :%s", text) }
 	say(a, "1")
@@ -136,8 +137,9 @@ func TestNoEcho(t *testing.T) {
 	w.join(w.hs.User("bob"), "#c")
 	b := ircd.Accept()
 	b.Welcome("bob")
-	b.Joined("bob", "#c", "alice")
+	b.Expect("JOIN #c")
 	a.Send(":bob!bob@host.test JOIN #c")
+	b.Enter("bob", "#c", "alice")
 	a.Send(":bob!bob@host.test PRIVMSG #c :echo 1")
 	// The server renames bob; alice's connection hears of it first.
 	a.Send(":bob!bob@host.test NICK guest7")

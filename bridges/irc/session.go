@@ -31,8 +31,8 @@ const (
 // session is one TCP connection with its two goroutines, a reader and a writer. It parses lines and knows nothing
 // of IRC beyond that.
 type session struct {
-	in  chan ircmsg.Message // closed when the connection has ended; then err says why
-	out chan string         // unbuffered: a line accepted is about to be written
+	in  chan message // closed when the connection has ended; then err says why
+	out chan string  // unbuffered: a line accepted is about to be written
 	err error
 
 	lastInTS  atomic.Int64 // when the last line came, ms
@@ -61,7 +61,7 @@ func dial(ctx context.Context, cfg NetworkConfig) (net.Conn, error) {
 
 func newSession(conn net.Conn) *session {
 	s := &session{
-		in: make(chan ircmsg.Message, inBuffer), out: make(chan string), conn: conn, done: make(chan struct{}),
+		in: make(chan message, inBuffer), out: make(chan string), conn: conn, done: make(chan struct{}),
 	}
 	s.lastInTS.Store(time.Now().UnixMilli())
 	s.wg.Add(2)
@@ -91,7 +91,7 @@ func (s *session) read() {
 			return
 		}
 		s.lastInTS.Store(time.Now().UnixMilli())
-		m, err := ircmsg.ParseLine(toUTF8(raw))
+		m, err := parseLine(raw)
 		if err != nil {
 			continue
 		}
@@ -119,6 +119,9 @@ func (s *session) write() {
 		}
 	}
 }
+
+// parseLine takes a line apart, whatever its encoding.
+func parseLine(raw []byte) (message, error) { return ircmsg.ParseLine(toUTF8(raw)) }
 
 // toUTF8 reads a line that is not UTF-8 as ISO 8859-1, which is what is left of the time before it.
 func toUTF8(raw []byte) string {

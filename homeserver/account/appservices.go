@@ -23,6 +23,16 @@ func (s *Service) appServiceOf(token string) (*registration.Registration, error)
 	return reg, nil
 }
 
+// UsersOf returns what tells whether a user is one of an application service's, itself included; nil when there is no service
+// of that id.
+func (s *Service) UsersOf(appService string) func(id.UserID) bool {
+	reg := s.appServices().ByID(appService)
+	if reg == nil {
+		return nil
+	}
+	return func(user id.UserID) bool { return s.covers(reg, user) }
+}
+
 // covers tells whether a user is of this server, and either an application service itself or in one of its namespaces.
 func (s *Service) covers(reg *registration.Registration, user id.UserID) bool {
 	return user.Homeserver() == s.cfg.ServerName && reg.MatchesUser(user)

@@ -49,7 +49,7 @@ func (a *API) members(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) 
 
 // joinedMembers is GET /rooms/{roomId}/joined_members.
 func (a *API) joinedMembers(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (usersync.JSON, error) {
-	return a.Sync.JoinedMembers(ctx, r.Requester.UserID, roomID(r), nil)
+	return a.Sync.JoinedMembers(ctx, r.Requester.UserID, roomID(r), a.Accounts.UsersOf(r.Requester.AppService))
 }
 
 type joinedRoomsResponse struct {

@@ -68,71 +68,77 @@ func TestParseVersion1(t *testing.T) {
 	}
 }
 
+var longText = strings.Repeat("x", MaxFieldBytes)
+
+// idList is a JSON array of n event IDs.
+func idList(n int) string { return "[" + strings.TrimSuffix(strings.Repeat(`"$x",`, n), ",") + "]" }
+
+type change = map[string]string
+
+var parseErrorCases = []struct {
+	name, version string
+	change        change
+	want          error
+}{
+	{"nothing wrong", "12", nil, nil},
+	{"no auth_events", "12", change{"auth_events": ""}, ErrBadEvent},
+	{"no content", "12", change{"content": ""}, ErrBadEvent},
+	{"no depth", "12", change{"depth": ""}, ErrBadEvent},
+	{"no hashes", "12", change{"hashes": ""}, ErrBadEvent},
+	{"no origin_server_ts", "12", change{"origin_server_ts": ""}, ErrBadEvent},
+	{"no prev_events", "12", change{"prev_events": ""}, ErrBadEvent},
+	{"no room_id", "12", change{"room_id": ""}, ErrBadEvent},
+	{"no room_id in a create event", "12", change{"room_id": "", "type": `"m.room.create"`}, nil},
+	{"no room_id in a create event of version 11", "11", change{"room_id": "", "type": `"m.room.create"`}, ErrBadEvent},
+	{"no sender", "12", change{"sender": ""}, ErrBadEvent},
+	{"no signatures", "12", change{"signatures": ""}, ErrBadEvent},
+	{"no type", "12", change{"type": ""}, ErrBadEvent},
+	{"no event_id in version 1", "1", change{"prev_events": "[]", "auth_events": "[]"}, ErrBadEvent},
+	{"IDs instead of pairs", "1", change{"event_id": `"$e:d"`, "auth_events": "[]"}, ErrBadEvent},
+	{"pairs instead of IDs", "3", change{"prev_events": `[["$p:a",{}]]`}, ErrBadEvent},
+	{"pair of one", "1", change{"event_id": `"$e:d"`, "auth_events": "[]", "prev_events": `[["$p:a"]]`}, ErrBadEvent},
+	{"pair of three", "1", change{"event_id": `"$e:d"`, "auth_events": "[]", "prev_events": `[["$p:a",{},{}]]`}, ErrBadEvent},
+	{"auth_events is an object", "12", change{"auth_events": "{}"}, ErrBadEvent},
+	{"auth_events of numbers", "12", change{"auth_events": "[1]"}, ErrBadEvent},
+	{"auth_events is not of IDs", "12", change{"auth_events": `["x"]`}, ErrBadEvent},
+	{"content is an array", "12", change{"content": "[]"}, ErrBadEvent},
+	{"content is null", "12", change{"content": "null"}, ErrBadEvent},
+	{"depth is a string", "12", change{"depth": `"3"`}, ErrBadEvent},
+	{"depth is negative", "12", change{"depth": "-1"}, ErrBadEvent},
+	{"depth is too large", "12", change{"depth": "9007199254740992"}, ErrBadJSON},
+	{"depth is too large for version 5", "5", change{"depth": "9223372036854775808"}, ErrBadEvent},
+	{"depth is a float", "5", change{"depth": "1.0"}, ErrBadEvent},
+	{"hashes without sha256", "12", change{"hashes": "{}"}, ErrBadEvent},
+	{"hashes is a string", "12", change{"hashes": `"x"`}, ErrBadEvent},
+	{"origin_server_ts is a string", "12", change{"origin_server_ts": `"1"`}, ErrBadEvent},
+	{"room_id is a number", "12", change{"room_id": "1"}, ErrBadEvent},
+	{"room_id is an alias", "12", change{"room_id": `"#a:b"`}, ErrBadEvent},
+	{"sender is a number", "12", change{"sender": "1"}, ErrBadEvent},
+	{"sender is no user", "12", change{"sender": `"domain"`}, ErrBadEvent},
+	{"sender's server is none", "12", change{"sender": `"@u:d_d"`}, ErrBadEvent},
+	{"signatures is an array", "12", change{"signatures": "[]"}, ErrBadEvent},
+	{"state_key is null", "12", change{"state_key": "null"}, ErrBadEvent},
+	{"type is a number", "12", change{"type": "1"}, ErrBadEvent},
+	{"float", "12", change{"content": `{"a":1.5}`}, ErrBadJSON},
+	{"float in version 5", "5", change{"content": `{"a":1.5}`}, nil},
+	{"long type", "12", change{"type": `"` + longText + `x"`}, ErrFieldTooLong},
+	{"long state_key", "12", change{"state_key": `"` + longText + `x"`}, ErrFieldTooLong},
+	{"long sender", "12", change{"sender": `"@` + longText + `:domain"`}, ErrFieldTooLong},
+	{"long room_id", "12", change{"room_id": `"!` + longText + `"`}, ErrFieldTooLong},
+	{"long reference", "12", change{"prev_events": `["$` + longText + `"]`}, ErrFieldTooLong},
+	{"many prev_events", "12", change{"prev_events": idList(MaxPrevEvents)}, nil},
+	{"too many prev_events", "12", change{"prev_events": idList(MaxPrevEvents + 1)}, ErrBadEvent},
+	{"many auth_events", "12", change{"auth_events": idList(MaxAuthEvents)}, nil},
+	{"too many auth_events", "12", change{"auth_events": idList(MaxAuthEvents + 1)}, ErrBadEvent},
+	{"far too many auth_events", "12", change{"auth_events": idList(10000)}, ErrBadEvent},
+	{"too large", "12", change{"content": `{"a":"` + strings.Repeat("x", MaxEventBytes) + `"}`}, ErrTooLarge},
+	{"far too large", "12", change{"content": `{"a":"` + strings.Repeat("x", maxRawBytes) + `"}`}, ErrTooLarge},
+	{"large only for its escapes", "12", change{"content": `{"a":"` + strings.Repeat(`\u0078`, MaxEventBytes/2) + `"}`}, nil},
+	{"large only for unsigned", "12", change{"unsigned": `{"a":"` + strings.Repeat("x", MaxEventBytes) + `"}`}, nil},
+}
+
 func TestParseErrors(t *testing.T) {
-	long := strings.Repeat("x", MaxFieldBytes)
-	list := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat(`"$x",`, n), ",") + "]" }
-	type change = map[string]string
-	for _, tc := range []struct {
-		name, version string
-		change        change
-		want          error
-	}{
-		{"nothing wrong", "12", nil, nil},
-		{"no auth_events", "12", change{"auth_events": ""}, ErrBadEvent},
-		{"no content", "12", change{"content": ""}, ErrBadEvent},
-		{"no depth", "12", change{"depth": ""}, ErrBadEvent},
-		{"no hashes", "12", change{"hashes": ""}, ErrBadEvent},
-		{"no origin_server_ts", "12", change{"origin_server_ts": ""}, ErrBadEvent},
-		{"no prev_events", "12", change{"prev_events": ""}, ErrBadEvent},
-		{"no room_id", "12", change{"room_id": ""}, ErrBadEvent},
-		{"no room_id in a create event", "12", change{"room_id": "", "type": `"m.room.create"`}, nil},
-		{"no room_id in a create event of version 11", "11", change{"room_id": "", "type": `"m.room.create"`}, ErrBadEvent},
-		{"no sender", "12", change{"sender": ""}, ErrBadEvent},
-		{"no signatures", "12", change{"signatures": ""}, ErrBadEvent},
-		{"no type", "12", change{"type": ""}, ErrBadEvent},
-		{"no event_id in version 1", "1", change{"prev_events": "[]", "auth_events": "[]"}, ErrBadEvent},
-		{"IDs instead of pairs", "1", change{"event_id": `"$e:d"`, "auth_events": "[]"}, ErrBadEvent},
-		{"pairs instead of IDs", "3", change{"prev_events": `[["$p:a",{}]]`}, ErrBadEvent},
-		{"pair of one", "1", change{"event_id": `"$e:d"`, "auth_events": "[]", "prev_events": `[["$p:a"]]`}, ErrBadEvent},
-		{"pair of three", "1", change{"event_id": `"$e:d"`, "auth_events": "[]", "prev_events": `[["$p:a",{},{}]]`}, ErrBadEvent},
-		{"auth_events is an object", "12", change{"auth_events": "{}"}, ErrBadEvent},
-		{"auth_events of numbers", "12", change{"auth_events": "[1]"}, ErrBadEvent},
-		{"auth_events is not of IDs", "12", change{"auth_events": `["x"]`}, ErrBadEvent},
-		{"content is an array", "12", change{"content": "[]"}, ErrBadEvent},
-		{"content is null", "12", change{"content": "null"}, ErrBadEvent},
-		{"depth is a string", "12", change{"depth": `"3"`}, ErrBadEvent},
-		{"depth is negative", "12", change{"depth": "-1"}, ErrBadEvent},
-		{"depth is too large", "12", change{"depth": "9007199254740992"}, ErrBadJSON},
-		{"depth is too large for version 5", "5", change{"depth": "9223372036854775808"}, ErrBadEvent},
-		{"depth is a float", "5", change{"depth": "1.0"}, ErrBadEvent},
-		{"hashes without sha256", "12", change{"hashes": "{}"}, ErrBadEvent},
-		{"hashes is a string", "12", change{"hashes": `"x"`}, ErrBadEvent},
-		{"origin_server_ts is a string", "12", change{"origin_server_ts": `"1"`}, ErrBadEvent},
-		{"room_id is a number", "12", change{"room_id": "1"}, ErrBadEvent},
-		{"room_id is an alias", "12", change{"room_id": `"#a:b"`}, ErrBadEvent},
-		{"sender is a number", "12", change{"sender": "1"}, ErrBadEvent},
-		{"sender is no user", "12", change{"sender": `"domain"`}, ErrBadEvent},
-		{"sender's server is none", "12", change{"sender": `"@u:d_d"`}, ErrBadEvent},
-		{"signatures is an array", "12", change{"signatures": "[]"}, ErrBadEvent},
-		{"state_key is null", "12", change{"state_key": "null"}, ErrBadEvent},
-		{"type is a number", "12", change{"type": "1"}, ErrBadEvent},
-		{"float", "12", change{"content": `{"a":1.5}`}, ErrBadJSON},
-		{"float in version 5", "5", change{"content": `{"a":1.5}`}, nil},
-		{"long type", "12", change{"type": `"` + long + `x"`}, ErrFieldTooLong},
-		{"long state_key", "12", change{"state_key": `"` + long + `x"`}, ErrFieldTooLong},
-		{"long sender", "12", change{"sender": `"@` + long + `:domain"`}, ErrFieldTooLong},
-		{"long room_id", "12", change{"room_id": `"!` + long + `"`}, ErrFieldTooLong},
-		{"long reference", "12", change{"prev_events": `["$` + long + `"]`}, ErrFieldTooLong},
-		{"many prev_events", "12", change{"prev_events": list(MaxPrevEvents)}, nil},
-		{"too many prev_events", "12", change{"prev_events": list(MaxPrevEvents + 1)}, ErrBadEvent},
-		{"many auth_events", "12", change{"auth_events": list(MaxAuthEvents)}, nil},
-		{"too many auth_events", "12", change{"auth_events": list(MaxAuthEvents + 1)}, ErrBadEvent},
-		{"far too many auth_events", "12", change{"auth_events": list(10000)}, ErrBadEvent},
-		{"too large", "12", change{"content": `{"a":"` + strings.Repeat("x", MaxEventBytes) + `"}`}, ErrTooLarge},
-		{"far too large", "12", change{"content": `{"a":"` + strings.Repeat("x", maxRawBytes) + `"}`}, ErrTooLarge},
-		{"large only for its escapes", "12", change{"content": `{"a":"` + strings.Repeat(`\u0078`, MaxEventBytes/2) + `"}`}, nil},
-		{"large only for unsigned", "12", change{"unsigned": `{"a":"` + strings.Repeat("x", MaxEventBytes) + `"}`}, nil},
-	} {
+	for _, tc := range parseErrorCases {
 		t.Run(tc.name, func(t *testing.T) {
 			if _, err := Parse(mustVersion(t, tc.version), []byte(wireEvent(tc.change))); !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)

@@ -31,15 +31,15 @@ func (c *checker) powerLevelRules() (bool, error) {
 	if err := c.namedLevels(next); err != nil {
 		return false, err
 	}
-	if err := changedLevels(c, "10.7", "10.8", c.levels.Events, next.Events); err != nil {
+	if err := c.eventLevels(c.levels.Events, next.Events); err != nil {
 		return false, err
 	}
 	if c.version.NotificationLevels {
-		if err := changedLevels(c, "10.7", "10.8", c.levels.Notifications, next.Notifications); err != nil {
+		if err := c.eventLevels(c.levels.Notifications, next.Notifications); err != nil {
 			return false, err
 		}
 	}
-	return true, c.changedUsers(next)
+	return true, c.userLevels(next.Users)
 }
 
 // namedLevels is rule 10.6.
@@ -60,42 +60,47 @@ func (c *checker) namedLevels(next *event.PowerLevels) error {
 	return nil
 }
 
-// changedLevels are rules 10.7 and 10.8: no entry above the sender's level may be changed or removed, nor may one be added or changed
-// to be above it.
-func changedLevels[K ~string](c *checker, removeRule, addRule string, before, after map[K]int64) error {
+// eventLevels are rules 10.7 and 10.8, for events and for notifications.
+func (c *checker) eventLevels(before, after map[string]int64) error {
 	for key, level := range before {
 		if now, ok := after[key]; (!ok || now != level) && level > c.senderLevel {
-			return reject(removeRule, "The sender cannot change a level above their own")
+			return reject("10.7.1", "The sender cannot change a level above their own")
 		}
 	}
-	for key, level := range after {
-		if was, ok := before[key]; (!ok || was != level) && level > c.senderLevel {
-			return reject(addRule, "The sender cannot set a level above their own")
-		}
+	if c.raises(highest(before, after)) {
+		return reject("10.8.1", "The sender cannot set a level above their own")
 	}
 	return nil
 }
 
-// changedUsers are rules 10.9 and 10.10.
-func (c *checker) changedUsers(next *event.PowerLevels) error {
+// userLevels are rules 10.9 and 10.10.
+func (c *checker) userLevels(after map[id.UserID]int64) error {
 	for user, level := range c.levels.Users {
-		if now, ok := next.Users[user]; ok && now == level || user == c.p.Sender {
+		if now, ok := after[user]; ok && now == level || user == c.p.Sender {
 			continue
 		}
 		if level >= c.senderLevel {
 			return reject("10.9.1", "The sender cannot change the level of a user who is not below them")
 		}
 	}
-	return changedLevels[id.UserID](c, "", "10.10.1", nil, changed(c.levels.Users, next.Users))
+	if c.raises(highest(c.levels.Users, after)) {
+		return reject("10.10.1", "The sender cannot give anyone a level above their own")
+	}
+	return nil
 }
 
-// changed returns the entries of after that are not so in before.
-func changed(before, after map[id.UserID]int64) map[id.UserID]int64 {
-	m := make(map[id.UserID]int64)
-	for user, level := range after {
-		if was, ok := before[user]; !ok || was != level {
-			m[user] = level
+// raises reports whether level, if there is one, is above the sender's.
+func (c *checker) raises(level int64, ok bool) bool { return ok && level > c.senderLevel }
+
+// highest returns the highest level that after adds to before, or changes one to, if there is any.
+func highest[K comparable](before, after map[K]int64) (level int64, ok bool) {
+	for key, now := range after {
+		if was, had := before[key]; had && was == now {
+			continue
+		}
+		if !ok || now > level {
+			level, ok = now, true
 		}
 	}
-	return m
+	return level, ok
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
 	"causeway/homeserver/store"
 
@@ -69,8 +70,8 @@ func (s *Service) checkAlias(alias id.RoomAlias) (server string, err error) {
 	return server, nil
 }
 
-// mayMakeAlias refuses names that are malformed, another server's, or an application service's own.
-func (s *Service) mayMakeAlias(by By, alias id.RoomAlias) error {
+// mayChangeAlias refuses names that are malformed, another server's, or an application service's own.
+func (s *Service) mayChangeAlias(by By, alias id.RoomAlias) error {
 	server, err := s.checkAlias(alias)
 	if err != nil {
 		return err
@@ -82,14 +83,14 @@ func (s *Service) mayMakeAlias(by By, alias id.RoomAlias) error {
 		return nil
 	}
 	if owner := s.AliasOwner(alias); owner != "" && owner != by.AppService {
-		return matrixError(400, "M_EXCLUSIVE", "Only the application service %s may make the alias %s", owner, alias)
+		return matrixError(400, "M_EXCLUSIVE", "Only the application service %s may make or remove the alias %s", owner, alias)
 	}
 	return nil
 }
 
 // CreateAlias names a room.
 func (s *Service) CreateAlias(ctx context.Context, by By, alias id.RoomAlias, roomID id.RoomID) error {
-	if err := s.mayMakeAlias(by, alias); err != nil {
+	if err := s.mayChangeAlias(by, alias); err != nil {
 		return err
 	}
 	ts := s.Now().UnixMilli()
@@ -115,6 +116,9 @@ func (s *Service) CreateAlias(ctx context.Context, by By, alias id.RoomAlias, ro
 
 // DeleteAlias takes a name from a room: its creator may, and those who may change the room's canonical alias.
 func (s *Service) DeleteAlias(ctx context.Context, by By, alias id.RoomAlias) error {
+	if err := s.mayChangeAlias(by, alias); err != nil {
+		return err
+	}
 	var a store.Alias
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
 		var err error
@@ -139,7 +143,8 @@ func (s *Service) DeleteAlias(ctx context.Context, by By, alias id.RoomAlias) er
 	return s.DB.Write(ctx, func(tx *store.Tx) error { return tx.DeleteAlias(alias) })
 }
 
-// RoomAliases lists the aliases of a room for one of its members (Client-Server API, GET /rooms/{roomId}/aliases).
+// RoomAliases lists the aliases of a room for one of its members, or for anybody when the room is world_readable (Client-Server
+// API, GET /rooms/{roomId}/aliases).
 func (s *Service) RoomAliases(ctx context.Context, by By, roomID id.RoomID) ([]id.RoomAlias, error) {
 	var all []id.RoomAlias
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
@@ -148,11 +153,18 @@ func (s *Service) RoomAliases(ctx context.Context, by By, roomID id.RoomID) ([]i
 			return err
 		}
 		m, err := tx.Membership(nid, by.User)
-		if errors.Is(err, store.ErrNotFound) || err == nil && m.Membership != "join" {
-			return notIn(roomID)
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
+		}
+		if m.Membership != "join" {
+			// A room that everybody may read tells everybody its aliases.
+			e, err := tx.CurrentStateEvent(nid, event.TypeHistoryVisibility, "")
+			if errors.Is(err, store.ErrNotFound) || err == nil && e.HistoryVisibility() != event.VisibilityWorldReadable {
+				return notIn(roomID)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		all, err = tx.AliasesOf(nid)
 		return err
@@ -180,12 +192,8 @@ func (s *Service) maySetState(ctx context.Context, roomID id.RoomID, user id.Use
 // checkCanonicalAlias refuses aliases that do not lead to the room (Client-Server API, "m.room.canonical_alias"), but for those
 // that the current event has already.
 func (s *Service) checkCanonicalAlias(ctx context.Context, roomID id.RoomID, content json.RawMessage) error {
-	type body struct {
-		Alias      id.RoomAlias   `json:"alias"`
-		AltAliases []id.RoomAlias `json:"alt_aliases"`
-	}
-	var next, now body
-	if err := json.Unmarshal(content, &next); err != nil {
+	next, err := canonicalAliases(content)
+	if err != nil {
 		return matrixError(400, "M_BAD_JSON", "alias must be a string and alt_aliases a list of strings")
 	}
 	return s.DB.View(ctx, func(tx *store.Tx) error {
@@ -193,14 +201,18 @@ func (s *Service) checkCanonicalAlias(ctx context.Context, roomID id.RoomID, con
 		if err != nil {
 			return err
 		}
+		var now []id.RoomAlias
 		if e, err := tx.CurrentStateEvent(nid, typeCanonicalAlias, ""); err == nil {
-			_ = json.Unmarshal(e.Content, &now) // an odd event of old allows nothing
+			now, _ = canonicalAliases(e.Content) // an odd event of old allows nothing
 		} else if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		for _, alias := range append(next.AltAliases, next.Alias) {
-			if alias == "" || alias == now.Alias || slices.Contains(now.AltAliases, alias) {
+		for _, alias := range next {
+			if alias == "" || slices.Contains(now, alias) {
 				continue
+			}
+			if _, err := s.checkAlias(alias); err != nil {
+				return err
 			}
 			a, err := tx.Alias(alias)
 			if errors.Is(err, store.ErrNotFound) || err == nil && a.RoomID != roomID {
@@ -212,4 +224,25 @@ func (s *Service) checkCanonicalAlias(ctx context.Context, roomID id.RoomID, con
 		}
 		return nil
 	})
+}
+
+// canonicalAliases returns the aliases in the content of an m.room.canonical_alias event. The keys are compared exactly, as those
+// who read the event will: to decode into a struct would take "Alias" for alias.
+func canonicalAliases(content json.RawMessage) ([]id.RoomAlias, error) {
+	var (
+		fields map[string]json.RawMessage
+		alias  id.RoomAlias
+		all    []id.RoomAlias
+	)
+	if err := json.Unmarshal(content, &fields); err != nil {
+		return nil, err
+	}
+	for key, into := range map[string]any{"alias": &alias, "alt_aliases": &all} {
+		if raw, ok := fields[key]; ok {
+			if err := json.Unmarshal(raw, into); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return append(all, alias), nil
 }

@@ -1,10 +1,13 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
@@ -21,9 +24,30 @@ type draft struct {
 	Sender   id.UserID
 	Content  json.RawMessage
 	Redacts  id.EventID
-	TS       int64 // milliseconds
+	TS       int64    // milliseconds
+	From     []string // of a member event: the memberships that it may follow, nil for any
 
 	TxnDevice, TxnID string
+}
+
+// maxTxnIDBytes bounds a transaction id, which goes into an index.
+const maxTxnIDBytes = 255
+
+// check refuses what cannot be stored, before anything of it is looked for.
+func (d *draft) check() error {
+	stateKey := ""
+	if d.StateKey != nil {
+		stateKey = *d.StateKey
+	}
+	switch {
+	case len(d.Type) > event.MaxFieldBytes || len(stateKey) > event.MaxFieldBytes:
+		return matrixError(413, "M_TOO_LARGE", "An event's type and state key can have %d bytes each", event.MaxFieldBytes)
+	case strings.ContainsRune(d.Type+stateKey, 0):
+		return matrixError(400, "M_INVALID_PARAM", "An event's type and state key cannot hold a NUL")
+	case d.Type == event.TypeMember && d.StateKey != nil && !event.ValidUserID(stateKey):
+		return matrixError(400, "M_INVALID_PARAM", "%q is not a user id", stateKey)
+	}
+	return nil
 }
 
 // errStale means that the event was built on one that could not be stored; it is built again.
@@ -34,13 +58,13 @@ const maxAppendTries = 5
 
 // append is the one door by which an event enters a room. It makes events of the drafts, one after the other, authorises
 // them, and stores them with their edges, state, memberships and stream positions in one transaction, which it may share
-// with other rooms' events. It returns once they are committed. also, if not nil, runs in the same transaction; like all
-// writes it may run more than once.
-func (s *Service) append(ctx context.Context, roomID id.RoomID, drafts []draft, also func(*store.Tx) error) ([]*event.PDU, error) {
+// with other rooms' events. It returns their ids once they are committed. also, if not nil, runs in the same transaction;
+// like all writes it may run more than once.
+func (s *Service) append(ctx context.Context, roomID id.RoomID, drafts []draft, also func(*store.Tx) error) ([]id.EventID, error) {
 	for range maxAppendTries {
-		pdus, err := s.appendOnce(ctx, s.head(roomID), drafts, also)
+		ids, err := s.appendOnce(ctx, s.head(roomID), drafts, also)
 		if !errors.Is(err, errStale) {
-			return pdus, err
+			return ids, err
 		}
 	}
 	return nil, fmt.Errorf("append to %s: %w", roomID, errStale)
@@ -52,61 +76,75 @@ type outcome struct {
 	err  error
 }
 
+// known tells whether the write has ended.
+func (o *outcome) known() bool {
+	select {
+	case <-o.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// receipt is for events that are on their way into the database, or in it.
+type receipt struct {
+	ids     []id.EventID
+	outcome *outcome // of the last one's write, nil when it is in the database
+	own     bool     // the write is that of the drafts, and not of another caller who said the same before
+}
+
 // appendOnce takes over the caller's reference to h.
-func (s *Service) appendOnce(ctx context.Context, h *head, drafts []draft, also func(*store.Tx) error) ([]*event.PDU, error) {
+func (s *Service) appendOnce(ctx context.Context, h *head, drafts []draft, also func(*store.Tx) error) ([]id.EventID, error) {
 	defer s.release(h)
-	entries, result, err := s.enqueue(ctx, h, drafts, also)
-	if err != nil {
-		return nil, err
-	}
-	pdus := make([]*event.PDU, len(entries))
-	for i, e := range entries {
-		pdus[i] = e.pdu
-	}
-	if result == nil { // nothing new to store
-		return pdus, nil
+	r, err := s.enqueue(ctx, h, drafts, also)
+	if err != nil || r.outcome == nil {
+		return r.ids, err
 	}
 	// The events are on their way, whatever becomes of the caller.
-	<-result.done
-	if result.err != nil && result != entries[len(entries)-1].outcome {
-		return nil, errStale // another's write that this one relied on
+	<-r.outcome.done
+	if r.outcome.err != nil && !r.own {
+		return nil, errStale
 	}
-	return pdus, result.err
+	return r.ids, r.outcome.err
 }
 
 // enqueue builds the events on the room's tip and hands them to the writer before anyone else can build on it. When there is
 // more than one draft, nobody else may hold h: if a later draft is refused, the earlier ones have changed it.
-func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also func(*store.Tx) error) ([]*entry, *outcome, error) {
+func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also func(*store.Tx) error) (receipt, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.failed.Load() {
-		return nil, nil, errStale
+		return receipt{}, errStale
 	}
 	if err := h.load(ctx, s.DB); err != nil {
-		return nil, nil, err
+		return receipt{}, err
 	}
-	if e := h.repeated(drafts[0]); e != nil {
-		return []*entry{e}, e.outcome, nil
+	h.trim()
+	if r, ok := h.repeated(drafts[0]); ok {
+		return r, nil
 	}
-	entries := make([]*entry, 0, len(drafts))
+	r := receipt{ids: make([]id.EventID, 0, len(drafts))}
 	fresh := make([]*entry, 0, len(drafts))
 	result := &outcome{done: make(chan struct{})}
 	for _, d := range drafts {
 		e, isNew, err := s.build(ctx, h, d)
 		if err != nil {
-			return nil, nil, err
+			return receipt{}, err
 		}
-		entries = append(entries, e)
 		if isNew {
 			e.outcome = result
-			h.roomID = e.pdu.RoomID // that of a new room may be its create event's hash
+			if h.create {
+				h.roomID = e.pdu.RoomID // it may be the hash of the create event
+			}
 			h.apply(e)
 			fresh = append(fresh, e)
 		}
+		r.ids, r.outcome = append(r.ids, e.pdu.EventID), e.outcome
 	}
 	if len(fresh) == 0 && also == nil {
-		return entries, entries[len(entries)-1].outcome, nil
+		return r, nil
 	}
+	r.outcome, r.own = result, true
 	s.retain(h)
 	err := s.DB.Enqueue(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if h.failed.Load() {
@@ -120,9 +158,9 @@ func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also fun
 	})
 	if err != nil { // the database is closed: nothing is built on this head any more
 		s.release(h)
-		return nil, nil, err
+		return receipt{}, err
 	}
-	return entries, result, nil
+	return r, nil
 }
 
 // wrote runs on the writer's goroutine when the outcome is known.
@@ -147,12 +185,18 @@ func (s *Service) wrote(h *head, entries []*entry, err error) {
 // build makes an event of a draft on the room's tip, signs and authorises it. A state event that changes nothing is not made:
 // the one that is there is returned, with isNew false. The caller holds h.mu.
 func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew bool, err error) {
+	if err := d.check(); err != nil {
+		return nil, false, err
+	}
 	keys := eventauth.Needed(h.version, d.Sender, d.Type, d.StateKey, d.Content)
 	places := append(keys[:len(keys):len(keys)], createKey, memberKey(d.Sender))
 	if d.StateKey != nil {
 		places = append(places, eventauth.StateKey{Type: d.Type, Key: *d.StateKey})
 	}
 	if err := h.need(ctx, s.DB, places); err != nil {
+		return nil, false, err
+	}
+	if err := h.admit(d); err != nil {
 		return nil, false, err
 	}
 	if same := h.unchanged(d); same != nil {
@@ -187,6 +231,23 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	return e, true, nil
 }
 
+// admit refuses a draft for the memberships alone. A room that the sender is not in looks like one that does not exist. The
+// caller holds h.mu.
+func (h *head) admit(d draft) error {
+	ownMember := d.Type == event.TypeMember && d.StateKey != nil && *d.StateKey == string(d.Sender)
+	if !h.create && !ownMember && eventauth.Membership(h, d.Sender) != event.MembershipJoin {
+		return notIn(h.roomID)
+	}
+	if d.From == nil {
+		return nil
+	}
+	now := cmp.Or(eventauth.Membership(h, id.UserID(*d.StateKey)), event.MembershipLeave)
+	if !slices.Contains(d.From, now) {
+		return matrixError(403, "M_FORBIDDEN", "The membership of %s in %s is %s", *d.StateKey, h.roomID, now)
+	}
+	return nil
+}
+
 // unchanged returns the current state event when the draft says the same.
 func (h *head) unchanged(d draft) *entry {
 	if d.StateKey == nil || d.TxnID != "" {
@@ -216,6 +277,9 @@ func (h *head) apply(e *entry) {
 	if e.redacts != nil && e.redacts.pruned.StateKey != nil {
 		k := eventauth.StateKey{Type: e.redacts.pruned.Type, Key: *e.redacts.pruned.StateKey}
 		if now := h.state[k]; now != nil && now.pdu.EventID == e.redacts.pruned.EventID {
+			if now.outcome != nil {
+				<-now.outcome.done // the redaction found it stored: its writer has just been done with it, at the latest
+			}
 			now.pdu = e.redacts.pruned
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"causeway/homeserver/eventauth"
 	"causeway/homeserver/store"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -19,6 +20,9 @@ const (
 	maxInvites      = 200
 	maxInitialState = 200
 )
+
+// maxCreateTries bounds how often a room is made anew because another has its id.
+const maxCreateTries = 100
 
 // CreateRequest is the body of POST /createRoom (Client-Server API, "Creation").
 type CreateRequest struct {
@@ -71,10 +75,23 @@ func (s *Service) Create(ctx context.Context, by By, in CreateRequest) (id.RoomI
 	var alias id.RoomAlias
 	if in.AliasLocalpart != "" {
 		alias = id.RoomAlias("#" + in.AliasLocalpart + ":" + s.ServerName)
-		if err := s.mayMakeAlias(by, alias); err != nil {
+		if err := s.mayChangeAlias(by, alias); err != nil {
 			return "", err
 		}
 	}
+	// A room's id may be the hash of its create event, and one user's rooms that begin alike in one millisecond would be one.
+	for range maxCreateTries {
+		roomID, err := s.create(ctx, by, version, rules, alias, in)
+		if !errors.Is(err, store.ErrExists) {
+			return roomID, err
+		}
+		by.TS = s.ts(by) + 1
+	}
+	return "", fmt.Errorf("create a room: %w", store.ErrExists)
+}
+
+// create is one attempt to make a room. ErrExists when there is a room of the same id.
+func (s *Service) create(ctx context.Context, by By, version *event.RoomVersion, rules preset, alias id.RoomAlias, in CreateRequest) (id.RoomID, error) {
 	drafts, err := s.firstEvents(ctx, by, version, rules, alias, in)
 	if err != nil {
 		return "", err
@@ -87,19 +104,24 @@ func (s *Service) Create(ctx context.Context, by By, in CreateRequest) (id.RoomI
 		h.roomID = id.RoomID("!" + rand.Text()[:18] + ":" + s.ServerName)
 	}
 	ts := s.ts(by)
-	pdus, err := s.appendOnce(ctx, h, drafts, func(tx *store.Tx) error {
+	_, err = s.appendOnce(ctx, h, drafts, func(tx *store.Tx) error {
 		if alias == "" {
 			return nil
 		}
-		return tx.InsertAlias(alias, h.nid, by.User, ts)
+		err := tx.InsertAlias(alias, h.nid, by.User, ts)
+		if errors.Is(err, store.ErrExists) {
+			return matrixError(400, "M_ROOM_IN_USE", "The alias %s is taken", alias)
+		}
+		return err
 	})
-	if errors.Is(err, store.ErrExists) {
-		return "", matrixError(400, "M_ROOM_IN_USE", "The alias %s is taken", alias)
+	var refused mautrix.RespError
+	if errors.As(err, &refused) && refused.StatusCode == 403 { // by the authorisation rules: the request is at odds with itself
+		return "", matrixError(400, "M_INVALID_ROOM_STATE", "%s", refused.Err)
 	}
 	if err != nil {
 		return "", err
 	}
-	return pdus[0].RoomID, nil
+	return h.roomID, nil
 }
 
 func (in *CreateRequest) check() (preset, error) {
@@ -161,8 +183,8 @@ func (s *Service) firstEvents(ctx context.Context, by By, version *event.RoomVer
 		}
 	}
 	for _, e := range in.InitialState {
-		if len(e.Content) == 0 {
-			return nil, matrixError(400, "M_BAD_JSON", "initial_state: %q has no content", e.Type)
+		if e.Type == "" || len(e.Content) == 0 {
+			return nil, matrixError(400, "M_BAD_JSON", "initial_state: an event of type %q lacks its type or content", e.Type)
 		}
 		b.add(e.Type, e.StateKey, e.Content)
 	}

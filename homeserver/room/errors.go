@@ -17,6 +17,8 @@ func buildError(err error) error {
 		return matrixError(413, "M_TOO_LARGE", "This event is too large: %s", err)
 	case errors.Is(err, event.ErrBadJSON):
 		return matrixError(400, "M_BAD_JSON", "The content cannot be sent: %s", err)
+	case errors.Is(err, event.ErrBadEvent):
+		return matrixError(400, "M_INVALID_PARAM", "The event cannot be sent: %s", err)
 	default:
 		return fmt.Errorf("build an event: %w", err)
 	}

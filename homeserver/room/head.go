@@ -36,8 +36,8 @@ type head struct {
 	last   *entry                        // its stateAfter is the current state
 	state  map[eventauth.StateKey]*entry // as far as it was asked for; nil: known to be absent
 
-	recent     map[txnKey]*entry
-	recentKeys []txnKey // oldest first
+	recent     map[txnKey]receipt // of one event each
+	recentKeys []txnKey           // oldest first
 }
 
 // entry is an event on its way into the database or out of it. The writer alone sets and reads the integers; they are set
@@ -74,10 +74,10 @@ func (h *head) remember(e *entry) {
 		return
 	}
 	if h.recent == nil {
-		h.recent = make(map[txnKey]*entry, maxRecent)
+		h.recent = make(map[txnKey]receipt)
 	}
 	k := txnKey{e.pdu.Sender, e.txnDevice, e.txnID}
-	h.recent[k] = e
+	h.recent[k] = receipt{ids: []id.EventID{e.pdu.EventID}, outcome: e.outcome}
 	h.recentKeys = append(h.recentKeys, k)
 	if len(h.recentKeys) > maxRecent {
 		delete(h.recent, h.recentKeys[0])
@@ -85,12 +85,12 @@ func (h *head) remember(e *entry) {
 	}
 }
 
-// repeated returns the event that was sent of late under the draft's transaction id. The caller holds h.mu.
-func (h *head) repeated(d draft) *entry {
-	if d.TxnID == "" {
-		return nil
+// repeated returns what became of the event that was sent of late under the draft's transaction id. The caller holds h.mu.
+func (h *head) repeated(d draft) (r receipt, ok bool) {
+	if d.TxnID != "" {
+		r, ok = h.recent[txnKey{d.Sender, d.TxnDevice, d.TxnID}]
 	}
-	return h.recent[txnKey{d.Sender, d.TxnDevice, d.TxnID}]
+	return r, ok
 }
 
 // head returns the tip of a room, kept in memory until release.
@@ -167,24 +167,42 @@ func (h *head) load(ctx context.Context, db *store.DB) error {
 	return err
 }
 
-// need brings the given places of the current state into memory. The caller holds h.mu.
-func (h *head) need(ctx context.Context, db *store.DB, keys []eventauth.StateKey) error {
-	missing := false
-	for _, k := range keys {
-		if _, ok := h.state[k]; !ok {
-			missing = true
-			break
+// maxPlaces bounds the places of a room's state that are kept in memory, but for those whose events are on their way.
+const maxPlaces = 1000
+
+// trim forgets the state when there is much of it, but for what is not stored yet. The caller holds h.mu.
+func (h *head) trim() {
+	if len(h.state) < maxPlaces {
+		return
+	}
+	for k, e := range h.state {
+		if e == nil || e.outcome == nil || e.outcome.known() {
+			delete(h.state, k)
 		}
 	}
-	if !missing {
+}
+
+// need brings the given places of the current state into memory. The caller holds h.mu.
+func (h *head) need(ctx context.Context, db *store.DB, keys []eventauth.StateKey) error {
+	var missing []eventauth.StateKey
+	for _, k := range keys {
+		// What a client's content names may be longer than any state key is, and is not kept.
+		if _, ok := h.state[k]; !ok && len(k.Key) <= event.MaxFieldBytes {
+			missing = append(missing, k)
+		}
+	}
+	if h.create { // nothing is stored yet
+		for _, k := range missing {
+			h.state[k] = nil
+		}
+		return nil
+	}
+	if len(missing) == 0 {
 		return nil
 	}
 	// A place that is not in memory has no event in flight, so what is stored is the current state.
 	return db.View(ctx, func(tx *store.Tx) error {
-		for _, k := range keys {
-			if _, ok := h.state[k]; ok {
-				continue
-			}
+		for _, k := range missing {
 			e, err := tx.CurrentStateEvent(h.nid, k.Type, k.Key)
 			switch {
 			case errors.Is(err, store.ErrNotFound):

@@ -10,6 +10,7 @@ import (
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -53,7 +54,10 @@ func (s *Service) Leave(ctx context.Context, by By, roomID id.RoomID, reason str
 	if err != nil {
 		return err
 	}
-	if now == "leave" {
+	switch now {
+	case "":
+		return notIn(roomID)
+	case "leave":
 		return nil
 	}
 	return s.setMembership(ctx, by, roomID, by.User, "leave", reasonOf(reason))
@@ -61,31 +65,20 @@ func (s *Service) Leave(ctx context.Context, by By, roomID id.RoomID, reason str
 
 // Kick makes another user leave.
 func (s *Service) Kick(ctx context.Context, by By, roomID id.RoomID, user id.UserID, reason string) error {
-	now, err := s.membership(ctx, roomID, user)
-	if err != nil {
-		return err
-	}
-	if now != "join" && now != "invite" && now != "knock" {
-		return matrixError(403, "M_FORBIDDEN", "%s is not in %s", user, roomID)
-	}
-	return s.setMembership(ctx, by, roomID, user, "leave", reasonOf(reason))
+	return s.setMembership(ctx, by, roomID, user, "leave", reasonOf(reason), "join", "invite", "knock")
 }
 
 // Ban bans a user from a room.
 func (s *Service) Ban(ctx context.Context, by By, roomID id.RoomID, user id.UserID, reason string) error {
+	if _, _, err := user.Parse(); err != nil {
+		return matrixError(400, "M_INVALID_PARAM", "%q is not a user id", user)
+	}
 	return s.setMembership(ctx, by, roomID, user, "ban", reasonOf(reason))
 }
 
 // Unban lifts a ban.
 func (s *Service) Unban(ctx context.Context, by By, roomID id.RoomID, user id.UserID, reason string) error {
-	now, err := s.membership(ctx, roomID, user)
-	if err != nil {
-		return err
-	}
-	if now != "ban" {
-		return matrixError(403, "M_FORBIDDEN", "%s is not banned from %s", user, roomID)
-	}
-	return s.setMembership(ctx, by, roomID, user, "leave", reasonOf(reason))
+	return s.setMembership(ctx, by, roomID, user, "leave", reasonOf(reason), "ban")
 }
 
 // Forget hides a room that the user has left from the user's lists.
@@ -109,7 +102,8 @@ func (s *Service) Forget(ctx context.Context, by By, roomID id.RoomID) error {
 	})
 }
 
-// PropagateProfile puts a user's changed profile into the member events of the rooms the user is in.
+// PropagateProfile puts a user's changed profile into the member events of the rooms the user is in. A room that does not allow
+// it, or that the user has left meanwhile, is left as it is.
 func (s *Service) PropagateProfile(ctx context.Context, user id.UserID) error {
 	var rooms []id.RoomID
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
@@ -133,7 +127,9 @@ func (s *Service) PropagateProfile(ctx context.Context, user id.UserID) error {
 		return err
 	}
 	for _, roomID := range rooms {
-		if err := s.setMembership(ctx, By{User: user}, roomID, user, "join", nil); err != nil {
+		var refused mautrix.RespError
+		err := s.setMembership(ctx, By{User: user}, roomID, user, "join", nil, "join")
+		if err != nil && !errors.As(err, &refused) {
 			return fmt.Errorf("tell %s of the profile of %s: %w", roomID, user, err)
 		}
 	}
@@ -170,15 +166,16 @@ func (s *Service) findMembership(ctx context.Context, roomID id.RoomID, user id.
 	return now, err
 }
 
-// setMembership sends an m.room.member event with the user's profile.
-func (s *Service) setMembership(ctx context.Context, by By, roomID id.RoomID, user id.UserID, membership string, extra map[string]any) error {
+// setMembership sends an m.room.member event with the user's profile. The user's membership before must be one of from, unless
+// that is empty.
+func (s *Service) setMembership(ctx context.Context, by By, roomID id.RoomID, user id.UserID, membership string, extra map[string]any, from ...string) error {
 	content, err := s.memberContent(ctx, user, membership, extra)
 	if err != nil {
 		return err
 	}
 	stateKey := string(user)
 	_, err = s.send(ctx, roomID, draft{
-		Type: event.TypeMember, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by),
+		Type: event.TypeMember, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), From: from,
 	})
 	return err
 }

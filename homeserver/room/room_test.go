@@ -188,7 +188,7 @@ func TestCreateRefusals(t *testing.T) {
 		{"alias", CreateRequest{AliasLocalpart: "taken"}, "M_ROOM_IN_USE"},
 		{"state without content", CreateRequest{InitialState: []InitialState{{Type: "x"}}}, "M_BAD_JSON"},
 		{"power levels", CreateRequest{PowerLevels: json.RawMessage(`[]`)}, "M_BAD_JSON"},
-		{"power levels by string", CreateRequest{PowerLevels: json.RawMessage(`{"ban":"50"}`)}, "M_FORBIDDEN"},
+		{"power levels by string", CreateRequest{PowerLevels: json.RawMessage(`{"ban":"50"}`)}, "M_INVALID_ROOM_STATE"},
 		{"too much state", CreateRequest{InitialState: make([]InitialState, maxInitialState+1)}, "M_LIMIT_EXCEEDED"},
 	} {
 		_, err := s.Create(t.Context(), as(alice), test.in)

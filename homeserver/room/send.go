@@ -37,8 +37,14 @@ func (s *Service) sendRedaction(ctx context.Context, by By, roomID id.RoomID, tx
 
 // SendState sends a state event. When the state says the same already, the event that says so is returned.
 func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (id.EventID, error) {
-	if eventType == typeCanonicalAlias {
+	switch eventType {
+	case typeCanonicalAlias:
 		if err := s.checkCanonicalAlias(ctx, roomID, content); err != nil {
+			return "", err
+		}
+	case event.TypeMember:
+		var err error
+		if content, err = withoutAuthoriser(content); err != nil {
 			return "", err
 		}
 	}
@@ -47,13 +53,31 @@ func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventT
 	})
 }
 
+// withoutAuthoriser takes out of a client's member event who authorised the join. That the conditions of a restricted room are
+// met is for this server to say: its signature is what other servers rely on (Client-Server API, "Restricted rooms").
+func withoutAuthoriser(content json.RawMessage) (json.RawMessage, error) {
+	const authoriser = "join_authorised_via_users_server"
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(content, &fields); err != nil {
+		return nil, matrixError(400, "M_BAD_JSON", "The content must be an object")
+	}
+	if _, given := fields[authoriser]; !given {
+		return content, nil
+	}
+	delete(fields, authoriser)
+	return json.Marshal(fields)
+}
+
 func (s *Service) send(ctx context.Context, roomID id.RoomID, d draft) (id.EventID, error) {
+	if len(d.TxnID) > maxTxnIDBytes {
+		return "", matrixError(400, "M_INVALID_PARAM", "The transaction id is longer than %d bytes", maxTxnIDBytes)
+	}
 	if d.TxnID != "" {
 		if sent, err := s.sentBefore(ctx, roomID, d); err != nil || sent != "" {
 			return sent, err
 		}
 	}
-	pdus, err := s.append(ctx, roomID, []draft{d}, nil)
+	ids, err := s.append(ctx, roomID, []draft{d}, nil)
 	if errors.Is(err, store.ErrExists) {
 		// A repeat overtook its original, or the commit was answered by an error after it had happened.
 		if d.TxnID != "" {
@@ -61,14 +85,14 @@ func (s *Service) send(ctx context.Context, roomID id.RoomID, d draft) (id.Event
 				return sent, nil
 			}
 		}
-		if len(pdus) == 1 && s.stored(ctx, pdus[0].EventID) {
-			return pdus[0].EventID, nil
+		if len(ids) == 1 && s.stored(ctx, ids[0]) {
+			return ids[0], nil
 		}
 	}
 	if err != nil {
 		return "", err
 	}
-	return pdus[0].EventID, nil
+	return ids[0], nil
 }
 
 // sentBefore returns the event that was sent under the draft's transaction id, or "".

@@ -36,59 +36,69 @@ func (db *DB) writeLoop(c *conn) {
 	}
 }
 
-// commitGroup runs the whole group in one transaction. When that fails, each runs again in a transaction of its own, so
-// that an error reaches the one who made it and nobody else.
+// noTransaction is the failed job when there was no transaction to run any in.
+const noTransaction = -1
+
+// commitGroup runs the whole group in one transaction. When that fails, those before the one that failed share another, and so
+// do those from it on, and so forth: an error reaches the one who made it and nobody else, and the others still commit together.
 func (db *DB) commitGroup(c *conn, group []*job) {
-	err := db.commitTogether(c, group)
-	if err == nil || len(group) == 1 {
+	failed, err := db.commitTogether(c, group)
+	switch {
+	case err == nil || failed == noTransaction || len(group) == 1:
 		for _, j := range group {
 			j.done(err)
 		}
-		return
-	}
-	for _, j := range group {
-		j.done(db.commitTogether(c, []*job{j}))
+	case failed == 0: // nothing ran before it
+		group[0].done(err)
+		db.commitGroup(c, group[1:])
+	default:
+		db.commitGroup(c, group[:failed])
+		db.commitGroup(c, group[failed:])
 	}
 }
 
-func (db *DB) commitTogether(c *conn, group []*job) error {
+// commitTogether runs a group in one transaction. With an error it tells which job failed; when it was the commit, or a
+// statement that was held back, that may have been any, and half of the group is the guess.
+func (db *DB) commitTogether(c *conn, group []*job) (failed int, err error) {
 	ctx := group[0].ctx
 	if err := c.usable(ctx, db.connectWriter); err != nil {
-		return err
+		return noTransaction, err
 	}
 	start := "BEGIN IMMEDIATE"
 	if db.engine == Postgres {
 		start = "BEGIN"
 	}
 	if err := c.begin(ctx, start); err != nil {
-		return err
+		return noTransaction, err
 	}
 	tx := &Tx{conn: c, engine: db.engine, writable: true}
-	for _, j := range group {
+	for i, j := range group {
 		tx.ctx, tx.outer = j.ctx, j.ctx
 		if err := call(j.fn, tx); err != nil {
 			c.rollback(ctx)
-			return err
+			return i, err
 		}
 	}
-	for _, f := range tx.beforeCommit {
-		if err := f(); err != nil {
-			c.rollback(ctx)
-			return err
-		}
-	}
-	if err := tx.flush(); err != nil {
+	if err := tx.commit(); err != nil {
 		c.rollback(ctx)
-		return err
-	}
-	if err := c.commit(ctx); err != nil {
-		c.rollback(ctx)
-		return err
+		return len(group) / 2, err
 	}
 	for _, f := range tx.afterCommit {
 		f()
 	}
-	return nil
+	return 0, nil
+}
+
+func (tx *Tx) commit() error {
+	for _, f := range tx.beforeCommit {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	if err := tx.flush(); err != nil {
+		return err
+	}
+	return tx.conn.commit(tx.ctx)
 }
 
 // call runs fn; a panic undoes the transaction and becomes an error, because the writer serves everybody.

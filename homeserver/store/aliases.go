@@ -27,6 +27,9 @@ func (tx *Tx) InsertAlias(alias id.RoomAlias, roomNID int64, creator id.UserID, 
 
 // Alias finds the room behind an alias. ErrNotFound.
 func (tx *Tx) Alias(alias id.RoomAlias) (Alias, error) {
+	if nobodys(string(alias)) {
+		return Alias{}, fmt.Errorf("alias %q: %w", alias, ErrNotFound)
+	}
 	var roomID, creator string
 	found, err := tx.Row(`SELECT r.room_id, a.creator FROM aliases a JOIN rooms r ON r.nid = a.room_nid WHERE a.alias = $1`,
 		[]any{string(alias)}, &roomID, &creator)

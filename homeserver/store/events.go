@@ -61,6 +61,9 @@ const eventColumns = `e.nid, e.room_nid, e.pos, e.event_id, e.state_before, e.st
 
 // EventByID finds an event by its id. ErrNotFound.
 func (tx *Tx) EventByID(eventID id.EventID) (*Event, error) {
+	if nobodys(string(eventID)) {
+		return nil, fmt.Errorf("event %q: %w", eventID, ErrNotFound)
+	}
 	return tx.oneEvent(`SELECT `+eventColumns+` FROM events e WHERE e.event_id = $1`, string(eventID))
 }
 

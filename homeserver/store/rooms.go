@@ -79,6 +79,9 @@ func (tx *Tx) SetRoomState(nid, stateID int64) error {
 
 // Room finds a room by its id. ErrNotFound when this server does not know it.
 func (tx *Tx) Room(roomID id.RoomID) (*Room, error) {
+	if nobodys(string(roomID)) {
+		return nil, fmt.Errorf("room %q: %w", roomID, ErrNotFound)
+	}
 	return tx.room(`SELECT nid, room_id, version, state_id, published FROM rooms WHERE room_id = $1`, string(roomID))
 }
 
@@ -115,6 +118,9 @@ func (tx *Tx) RoomID(nid int64) (id.RoomID, error) {
 
 // RoomNID returns the integer of a room, or 0 when this server does not know it.
 func (tx *Tx) RoomNID(roomID id.RoomID) (int64, error) {
+	if nobodys(string(roomID)) {
+		return 0, nil
+	}
 	var nid int64
 	_, err := tx.Row(`SELECT nid FROM rooms WHERE room_id = $1`, []any{string(roomID)}, &nid)
 	return nid, err

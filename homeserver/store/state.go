@@ -25,8 +25,12 @@ var errBadStateSet = errors.New("a state set's entries are damaged")
 func (tx *Tx) InsertStateSet(roomNID, parent int64, entries StateSet) (int64, error) {
 	chain := 0
 	if parent != 0 {
-		if found, err := tx.Row(`SELECT chain FROM state_sets WHERE id = $1`, []any{parent}, &chain); err != nil || !found {
-			return 0, fmt.Errorf("parent state set %d: %w", parent, errors.Join(err, ErrNotFound))
+		found, err := tx.Row(`SELECT chain FROM state_sets WHERE id = $1`, []any{parent}, &chain)
+		if err == nil && !found {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return 0, fmt.Errorf("parent state set %d: %w", parent, err)
 		}
 		chain++
 	}

@@ -1,6 +1,10 @@
 package store
 
-import "sync"
+import (
+	"errors"
+	"strings"
+	"sync"
+)
 
 // maxNames bounds the strings kept in memory in each direction.
 const maxNames = 100_000
@@ -40,6 +44,11 @@ func (n *names) put(nid int64, s string) {
 	n.nids[s], n.texts[nid] = nid, s
 }
 
+// nobodys tells whether s is text that no row has: PostgreSQL takes none with a NUL, and a query for it would fail.
+func nobodys(s string) bool { return strings.IndexByte(s, 0) >= 0 }
+
+var errNUL = errors.New("text with a NUL cannot be stored")
+
 type newNamesKey struct{}
 
 // NID returns the integer of a user id, event type or state key, and makes one if there is none yet.
@@ -47,6 +56,9 @@ func (tx *Tx) NID(s string) (int64, error) {
 	nid, err := tx.LookupNID(s)
 	if err != nil || nid != 0 {
 		return nid, err
+	}
+	if nobodys(s) {
+		return 0, errNUL
 	}
 	if nid, err = tx.NextPos(); err != nil {
 		return 0, err
@@ -73,6 +85,9 @@ func (tx *Tx) LookupNID(s string) (int64, error) {
 		if nid, ok := fresh[s]; ok {
 			return nid, nil
 		}
+	}
+	if nobodys(s) {
+		return 0, nil
 	}
 	var nid int64
 	found, err := tx.Row(`SELECT nid FROM strings WHERE value = $1`, []any{s}, &nid)

@@ -47,10 +47,10 @@ type step struct {
 	body    string
 	status  int
 	want    string // as check reads it
-	keep    string // "word=path", what later steps call <word>
+	keep    string // "word=path", what later steps call <word>; "token name=path" is the token of who begins requests as name
 }
 
-var wordPattern = regexp.MustCompile(`<[a-z][a-z0-9 ]*>`)
+var wordPattern = regexp.MustCompile(`<[a-z][a-z0-9_ ]*>`)
 
 func (s *script) fill(text string, escape func(string) string) string {
 	return wordPattern.ReplaceAllStringFunc(text, func(w string) string {
@@ -114,6 +114,9 @@ func (s *script) run(steps []step) {
 			}
 			if word, path, ok := strings.Cut(step.keep, "="); ok {
 				s.words[word] = textAt(t, decode(t, a.Body), path)
+				if name, token := strings.CutPrefix(word, "token "); token {
+					s.tokens[name] = s.words[word]
+				}
 			}
 		})
 	}

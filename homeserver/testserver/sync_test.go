@@ -6,12 +6,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"causeway/homeserver"
+	"causeway/homeserver/notify"
 )
 
-// since makes a sync from the token kept as word and keeps the next one there.
-func (s *script) since(user, word, more string) any {
+// since makes a user's sync from where the last one ended. Its token is kept as "<user> since".
+func (s *script) since(user, more string) any {
 	s.t.Helper()
-	query := more
+	query, word := more, user+" since"
 	if token, ok := s.words[word]; ok {
 		query += "&since=" + token
 	}
@@ -51,28 +54,28 @@ func types(events []any) []string {
 // TestSync follows a room by /sync from the invitation to the end. Client-Server API, "Syncing".
 func TestSync(t *testing.T) {
 	each(t, "alice bob", func(s *script) {
-		s.must("before anything", s.since("bob", "bob", ""), "next_batch:string rooms:absent")
+		s.must("before anything", s.since("bob", ""), "next_batch:string rooms:absent")
 		s.words["room"] = s.text("alice POST /createRoom", `{"name":"N","preset":"private_chat"}`, "room_id")
-		initial := s.inRoom(s.since("alice", "alice", ""), "join")
+		initial := s.inRoom(s.since("alice", ""), "join")
 		s.must("initial", initial, `timeline/events/*:syncevent timeline/limited=false state/events:empty ephemeral/events:array account_data/events:array
 			unread_notifications/highlight_count:integer unread_notifications/notification_count:integer summary/m.joined_member_count=1`)
 		if got := types(at(initial, "timeline/events/*")); got[0] != "m.room.create" || got[1] != "m.room.member" || got[len(got)-1] != "m.room.name" {
 			s.t.Errorf("initial: got %q", got)
 		}
-		s.must("nothing new", s.since("alice", "alice", ""), "rooms:absent")
+		s.must("nothing new", s.since("alice", ""), "rooms:absent")
 
 		s.get("alice POST /rooms/<room>/invite", `{"user_id":"<bob>","reason":"r"}`)
-		invited := s.inRoom(s.since("bob", "bob", ""), "invite")
+		invited := s.inRoom(s.since("bob", ""), "invite")
 		s.must("invite", invited, "invite_state/events/*:stripped state:absent timeline:absent")
 		for _, want := range []string{"m.room.create", "m.room.join_rules", "m.room.name", "m.room.member"} {
 			if got := types(at(invited, "invite_state/events/*")); !slices.Contains(got, want) {
 				s.t.Errorf("invite_state: got %q, want %s among them", got, want)
 			}
 		}
-		s.must("the invitation once", s.since("bob", "bob", ""), "rooms:absent")
+		s.must("the invitation once", s.since("bob", ""), "rooms:absent")
 
 		s.get("bob POST /rooms/<room>/join", "")
-		joined := s.inRoom(s.since("bob", "bob", ""), "join")
+		joined := s.inRoom(s.since("bob", ""), "join")
 		s.must("join", joined, "timeline/events/*:syncevent summary/m.joined_member_count=2 summary/m.invited_member_count=0")
 		all := append(at(joined, "state/events/*"), at(joined, "timeline/events/*")...)
 		for _, want := range []string{"m.room.create", "m.room.power_levels", "m.room.name", "m.room.member"} {
@@ -81,14 +84,14 @@ func TestSync(t *testing.T) {
 			}
 		}
 
-		s.since("alice", "alice", "")
+		s.since("alice", "")
 		s.words["event"] = s.text("bob PUT /rooms/<room>/send/m.room.message/t", `{"body":"hello"}`, "event_id")
-		s.must("message", s.inRoom(s.since("alice", "alice", ""), "join"),
+		s.must("message", s.inRoom(s.since("alice", ""), "join"),
 			"timeline/events/0:syncevent timeline/events/0/content/body=hello timeline/events/1:absent timeline/limited=false state/events:empty timeline/events/0/unsigned/transaction_id:absent")
-		s.must("message, to its sender", s.inRoom(s.since("bob", "bob", ""), "join"), "timeline/events/0/unsigned/transaction_id=t")
+		s.must("message, to its sender", s.inRoom(s.since("bob", ""), "join"), "timeline/events/0/unsigned/transaction_id=t")
 
 		s.get("alice PUT /rooms/<room>/redact/<event>/r", `{"reason":"spam"}`)
-		s.must("redaction", s.inRoom(s.since("bob", "bob", ""), "join"),
+		s.must("redaction", s.inRoom(s.since("bob", ""), "join"),
 			"timeline/events/0/type=m.room.redaction timeline/events/0/redacts="+s.words["event"]+" timeline/events/0/content/redacts="+s.words["event"])
 		for _, e := range at(s.inRoom(s.get("bob GET /sync", ""), "join"), "timeline/events/*") {
 			if textAt(s.t, e, "event_id") == s.words["event"] {
@@ -97,16 +100,16 @@ func TestSync(t *testing.T) {
 		}
 
 		s.get("alice PUT /rooms/<room>/state/m.room.topic", `{"topic":"T"}`)
-		s.must("topic", s.inRoom(s.since("bob", "bob", "use_state_after=true"), "join"),
+		s.must("topic", s.inRoom(s.since("bob", "use_state_after=true"), "join"),
 			"state:absent state_after/events/0:syncstate state_after/events/0/type=m.room.topic timeline/events/0:syncstate")
-		s.must("full state", s.inRoom(s.since("bob", "bob", "full_state=true"), "join"), "state/events/5:syncstate timeline/events:empty")
+		s.must("full state", s.inRoom(s.since("bob", "full_state=true"), "join"), "state/events/5:syncstate timeline/events:empty")
 
 		s.get("bob POST /rooms/<room>/leave", "")
 		s.get("alice PUT /rooms/<room>/send/m.room.message/after", `{"body":"behind the back"}`)
-		left := s.since("bob", "bob", "")
+		left := s.since("bob", "")
 		s.must("leave", s.inRoom(left, "leave"), "timeline/events/0:syncevent timeline/events/0/content/membership=leave timeline/events/1:absent state/events:array")
 		s.must("leave", left, "rooms/join:absent rooms/invite:absent")
-		s.must("gone", s.since("bob", "bob", ""), "rooms:absent")
+		s.must("gone", s.since("bob", ""), "rooms:absent")
 		s.must("gone from the initial one", s.get("bob GET /sync", ""), "rooms:absent")
 	})
 }
@@ -118,8 +121,8 @@ func TestSyncGap(t *testing.T) {
 	each(t, "alice bob", func(s *script) {
 		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat"}`, "room_id")
 		s.get("bob POST /rooms/<room>/join", "")
-		s.since("bob", "bob", "")
-		before := s.words["bob"]
+		s.since("bob", "")
+		before := s.words["bob since"]
 		var want []string
 		for n := range sent {
 			want = append(want, fmt.Sprint(n))
@@ -128,7 +131,7 @@ func TestSyncGap(t *testing.T) {
 				s.get("alice PUT /rooms/<room>/state/m.room.topic", fmt.Sprintf(`{"topic":"%d"}`, n))
 			}
 		}
-		room := s.inRoom(s.since("bob", "bob", `filter={"room":{"timeline":{"limit":7}}}`), "join")
+		room := s.inRoom(s.since("bob", `filter={"room":{"timeline":{"limit":7}}}`), "join")
 		s.must("gap", room, "timeline/limited=true timeline/prev_batch:string timeline/events/6:syncevent timeline/events/7:absent state/events/0/type=m.room.topic state/events/1:absent")
 		all := reversed(said(at(room, "timeline/events/*")))
 		for from := textAt(s.t, room, "timeline/prev_batch"); from != ""; {
@@ -156,8 +159,32 @@ func TestSyncGap(t *testing.T) {
 	})
 }
 
-// TestLongPoll parks a sync, which each kind of news must end. The test does not sleep: a sync that misses the news would come
-// back with the old token, after its timeout, or the test would run into its own.
+// waiting is a bus that tells when somebody registers a bell.
+type waiting struct {
+	notify.Local
+	registered chan struct{}
+}
+
+// drain forgets who registered so far.
+func (w *waiting) drain() {
+	select {
+	case <-w.registered:
+	default:
+	}
+}
+
+// Register implements notify.Bus.
+func (w *waiting) Register(keys ...notify.Key) *notify.Bell {
+	bell := w.Local.Register(keys...)
+	select {
+	case w.registered <- struct{}{}:
+	default:
+	}
+	return bell
+}
+
+// TestLongPoll parks a sync, which each kind of news must end. The news comes once the sync has registered its bell; one that
+// missed it would come back with the old token, after its timeout.
 func TestLongPoll(t *testing.T) {
 	news := []struct{ name, request, body, want string }{
 		{"message", "alice PUT /rooms/<room>/send/m.room.message/1", `{"body":"x"}`, "rooms/join/*/timeline/events/0/content/body=x"},
@@ -170,33 +197,38 @@ func TestLongPoll(t *testing.T) {
 		{"invite withdrawn", "alice POST /rooms/<other>/kick", `{"user_id":"<bob>"}`, "rooms/leave/*/timeline/events/0/content/membership=leave"},
 		{"one's own leaving", "bob POST /rooms/<room>/leave", ``, "rooms/leave/*/timeline/events/0/content/membership=leave"},
 	}
+	bus := &waiting{registered: make(chan struct{}, 1)}
 	each(t, "alice bob", func(s *script) {
 		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat"}`, "room_id")
 		s.words["other"] = s.text("alice POST /createRoom", `{"preset":"private_chat"}`, "room_id")
 		s.get("bob POST /rooms/<room>/join", "")
-		s.since("bob", "bob", "")
+		s.since("bob", "")
 		for _, row := range news {
 			answered := make(chan []byte, 1)
+			bus.drain()
 			go func() {
-				a := s.Do(http.MethodGet, "/_matrix/client/v3/sync?timeout=600000&since="+s.words["bob"], s.tokens["bob"], nil)
+				a := s.Do(http.MethodGet, "/_matrix/client/v3/sync?timeout=600000&since="+s.words["bob since"], s.tokens["bob"], nil)
 				answered <- a.Body
 			}()
+			<-bus.registered
 			s.get(row.request, row.body)
 			v := decode(s.t, <-answered)
 			if problem := check(v, row.want); problem != "" {
 				s.t.Errorf("%s: %s in %s", row.name, problem, plain(v))
 			}
-			s.words["bob"] = textAt(s.t, v, "next_batch")
+			s.words["bob since"] = textAt(s.t, v, "next_batch")
 		}
 		answered := make(chan int, 1)
+		bus.drain()
 		go func() {
-			answered <- s.Do(http.MethodGet, "/_matrix/client/v3/sync?timeout=600000&since="+s.words["bob"], s.tokens["bob"], nil).Status
+			answered <- s.Do(http.MethodGet, "/_matrix/client/v3/sync?timeout=600000&since="+s.words["bob since"], s.tokens["bob"], nil).Status
 		}()
+		<-bus.registered
 		s.Closing()
 		if status := <-answered; status != http.StatusOK {
 			s.t.Errorf("closing: got %d", status)
 		}
-	})
+	}, func(c *homeserver.Config) { c.Bus = bus })
 }
 
 // TestSyncParameters asks for syncs that cannot be.

@@ -3,7 +3,6 @@ package testserver_test
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -63,13 +62,16 @@ func TestWhoMayRead(t *testing.T) {
 
 func (s *script) say(n int, word string) {
 	s.t.Helper()
-	s.get("alice PUT /rooms/<room>/state/m.room.topic", `{"topic":"`+word+`"}`)
+	s.words[fmt.Sprint("topic ", n)] = s.text("alice PUT /rooms/<room>/state/m.room.topic", `{"topic":"`+word+`"}`, "event_id")
 	s.words[fmt.Sprint("message ", n)] = s.text(fmt.Sprintf("alice PUT /rooms/<room>/send/m.room.message/%d", n), fmt.Sprintf(`{"body":"%d"}`, n), "event_id")
 }
 
-// visibilityRoom makes the room, with its five messages and the comings and goings between them.
+// visibilityRoom makes the room, with its five messages and the comings and goings between them. Everybody syncs before.
 func (s *script) visibilityRoom(visibility string) {
 	s.t.Helper()
+	for _, reader := range readers {
+		s.since(reader, "")
+	}
 	s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat","initial_state":[
 		{"type":"m.room.history_visibility","content":{"history_visibility":"`+visibility+`"}}]}`, "room_id")
 	s.say(1, "one")
@@ -88,6 +90,7 @@ func (s *script) visibilityRoom(visibility string) {
 	s.say(4, "four")
 	s.get("returned POST /rooms/<room>/join", "")
 	s.say(5, "five")
+	s.since("alice", "")
 }
 
 // look compares what a reader gets from each endpoint with what the reader may get.
@@ -100,14 +103,14 @@ func (s *script) look(reader string, may insight) {
 
 func (s *script) lookAtPages(reader string, may insight) {
 	s.t.Helper()
-	for _, dir := range []string{"b", "f"} {
+	for _, dir := range []string{"b", "f", "b&from=<alice since>", "f&to=<alice since>"} {
 		a := s.ask(reader+" GET /rooms/<room>/messages?limit=100&dir="+dir, "")
 		if may.topic == "" {
 			s.refused("messages", a.Status, a.Code(), http.StatusForbidden, "M_FORBIDDEN")
 			continue
 		}
 		bodies := said(at(decode(s.t, a.Body), "chunk/*"))
-		if dir == "b" {
+		if dir[0] == 'b' {
 			bodies = reversed(bodies)
 		}
 		if got := strings.Join(bodies, ""); got != may.page {
@@ -125,6 +128,8 @@ func (s *script) lookAtEvents(reader string, may insight) {
 		if !strings.Contains(may.event, body) {
 			s.refused("event "+body, a.Status, a.Code(), http.StatusNotFound, "M_NOT_FOUND")
 			s.refused("context "+body, c.Status, c.Code(), http.StatusNotFound, "M_NOT_FOUND")
+			topic := s.ask(reader+" GET /rooms/<room>/event/<topic "+body+">", "")
+			s.refused("topic "+body, topic.Status, topic.Code(), http.StatusNotFound, "M_NOT_FOUND")
 			continue
 		}
 		if a.Status != http.StatusOK || check(decode(s.t, a.Body), ":event content/body="+body) != "" {
@@ -182,17 +187,27 @@ func (s *script) lookAtState(reader string, may insight) {
 	if may.topic == "" {
 		return
 	}
-	// Who returned is in the room again; who left saw them leave only if that was before.
+	// Those who are out see who was in when they went: who left did so before who returned, the others after.
+	want := "join"
+	if reader == "kicked" || reader == "banned" {
+		want = "leave"
+	}
 	for _, e := range at(s.get(reader+" GET /rooms/<room>/members", ""), "chunk/*") {
-		if textAt(s.t, e, "state_key") == s.words["returned"] && may.topic == "three" && slices.Contains([]string{"four", "five"}, textAt(s.t, e, "content/membership")) {
-			s.t.Errorf("members: got %v", e)
+		if got := textAt(s.t, e, "content/membership"); textAt(s.t, e, "state_key") == s.words["returned"] && got != want {
+			s.t.Errorf("members: who returned has %s, want %s", got, want)
 		}
 	}
 }
 
 func (s *script) lookAtSync(reader string, may insight) {
 	s.t.Helper()
-	v := s.get(reader+` GET /sync?filter={"room":{"include_leave":true,"timeline":{"limit":100}}}`, "")
+	const filter = `filter={"room":{"include_leave":true,"timeline":{"limit":100}}}`
+	s.lookAtRooms("initial", reader, s.get(reader+" GET /sync?"+filter, ""), may)
+	s.lookAtRooms("incremental", reader, s.get(reader+" GET /sync?since=<"+reader+" since>&"+filter, ""), may)
+}
+
+func (s *script) lookAtRooms(kind, reader string, v any, may insight) {
+	s.t.Helper()
 	section := map[string]string{"stranger": "", "invited": "invite", "joined": "join", "returned": "join"}
 	want, ok := section[reader]
 	if !ok {
@@ -201,17 +216,17 @@ func (s *script) lookAtSync(reader string, may insight) {
 	for _, name := range []string{"join", "invite", "leave"} {
 		room := at(v, "rooms/"+name+"/"+s.words["room"])
 		if (len(room) == 1) != (name == want) {
-			s.t.Errorf("sync: in %s %t, want %t", name, len(room) == 1, name == want)
+			s.t.Errorf("%s sync: in %s %t, want %t", kind, name, len(room) == 1, name == want)
 		}
 		if len(room) == 0 {
 			continue
 		}
 		if got := strings.Join(said(at(room[0], "timeline/events/*")), ""); name != "invite" && got != may.page {
-			s.t.Errorf("sync: got %q, want %q", got, may.page)
+			s.t.Errorf("%s sync: got %q, want %q", kind, got, may.page)
 		}
 		for _, e := range at(room[0], "state/events/*") {
 			if topic := at(e, "content/topic"); len(topic) == 1 && want == "leave" && (topic[0] == "four" || topic[0] == "five") {
-				s.t.Errorf("sync has the topic %s, of after the user had left", topic[0])
+				s.t.Errorf("%s sync has the topic %s, of after the user had left", kind, topic[0])
 			}
 		}
 	}

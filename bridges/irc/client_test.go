@@ -1,0 +1,385 @@
+package irc
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2/status"
+	"maunium.net/go/mautrix/id"
+)
+
+// bench is one client in a bubble of its own time, with the servers it dials; there is no bridgev2.
+type bench struct {
+	t       *testing.T
+	c       *client
+	began   time.Time
+	servers chan net.Conn
+	dials   []time.Duration // since began
+	down    bool            // dialling fails
+}
+
+// newBench starts alice's client, who wants #c.
+func newBench(t *testing.T, cfg NetworkConfig) *bench {
+	b := &bench{t: t, began: time.Now(), servers: make(chan net.Conn, 100)}
+	cfg.Address = "irc.test:6667"
+	n := newNetwork(&Connector{}, "net", cfg)
+	n.report = func(id.UserID, status.BridgeState) {}
+	n.dial = func(context.Context, NetworkConfig) (net.Conn, error) {
+		b.dials = append(b.dials, time.Since(b.began))
+		if b.down {
+			return nil, errors.New("connection refused")
+		}
+		client, server := net.Pipe()
+		b.servers <- server
+		return client, nil
+	}
+	// A lane without its goroutine keeps what would go to Matrix.
+	n.channels["#c"] = &channel{lane: &lane{net: n, name: "#c", items: make(chan item, 1000), done: make(chan struct{})}}
+	b.c = newClient(n, "@alice:hs.test")
+	b.c.start(context.Background())
+	b.c.box.add(joinRequest{channel: "#c"})
+	t.Cleanup(func() { b.c.stop(); b.c.wait(context.Background()) })
+	return b
+}
+
+// say queues a message and returns where its result will be.
+func (b *bench) say(text string) chan error {
+	result := make(chan error, 1)
+	b.c.box.add(&send{channel: "#c", verb: "PRIVMSG", lines: []string{text}, done: func(err error) { result <- err }})
+	return result
+}
+
+// pipe is the server's end of a connection.
+type pipe struct {
+	t     *testing.T
+	conn  net.Conn
+	lines *bufio.Scanner
+}
+
+func (b *bench) accept() *pipe {
+	conn := <-b.servers
+	b.t.Cleanup(func() { _ = conn.Close() })
+	return &pipe{t: b.t, conn: conn, lines: bufio.NewScanner(conn)}
+}
+
+func (p *pipe) expect(want string) {
+	p.t.Helper()
+	if !p.lines.Scan() {
+		p.t.Fatalf("the connection ended, want %q", want)
+	}
+	if got := p.lines.Text(); got != want {
+		p.t.Fatalf("got line %q, want %q", got, want)
+	}
+}
+
+func (p *pipe) send(lines ...string) {
+	for _, line := range lines {
+		if _, err := fmt.Fprint(p.conn, line+"\r\n"); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// welcome lets alice in, and into #c.
+func (p *pipe) welcome() {
+	p.t.Helper()
+	p.expect("NICK alice")
+	p.expect("USER alice 0 * @alice:hs.test")
+	p.send(":s 001 alice :hi", ":s 376 alice :end")
+	p.expect("JOIN #c")
+	p.send(":alice!a@h JOIN #c")
+}
+
+var quick = NetworkConfig{Flood: FloodConfig{Unlimited: true}}
+
+func TestKeepAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, quick)
+		s := b.accept()
+		s.welcome()
+		start := time.Now()
+		s.expect("PING :alive")
+		if got := time.Since(start); got < idleBeforePing || got > idleBeforePing+time.Second {
+			t.Errorf("got a PING after %v, want %v", got, idleBeforePing)
+		}
+		s.send(":s PONG s :alive")
+		s.expect("PING :alive")
+		asked := time.Now()
+		if s.lines.Scan() {
+			t.Errorf("got line %q, want the end of the connection", s.lines.Text())
+		}
+		if got := time.Since(asked); got < pingTimeout || got > pingTimeout+time.Second {
+			t.Errorf("got the end after %v of silence, want %v", got, pingTimeout)
+		}
+		b.accept().welcome()
+	})
+}
+
+func TestRegistrationTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, quick)
+		s := b.accept()
+		start := time.Now()
+		for s.lines.Scan() {
+		}
+		if got := time.Since(start); got != registerTimeout {
+			t.Errorf("got the end after %v, want %v", got, registerTimeout)
+		}
+	})
+}
+
+// The lines of a burst go at once, the others one for each interval; PONG does not wait.
+func TestFloodControl(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, NetworkConfig{Flood: FloodConfig{Burst: 5, Interval: 2 * time.Second}})
+		s := b.accept()
+		s.welcome() // 3 lines
+		time.Sleep(time.Minute)
+		start := time.Now()
+		for n := range 8 {
+			b.say(fmt.Sprint(n))
+		}
+		var at []time.Duration
+		for n := range 7 {
+			s.expect(fmt.Sprintf("PRIVMSG #c :%d", n))
+			at = append(at, time.Since(start).Round(10*time.Millisecond))
+			if n == 5 {
+				s.send("PING :now")
+				s.expect("PONG :now")
+				if got := time.Since(start).Round(10 * time.Millisecond); got != at[5] {
+					t.Errorf("PONG waited %v", got-at[5])
+				}
+			}
+		}
+		want := []time.Duration{0, 0, 0, 0, 0, 2 * time.Second, 4 * time.Second}
+		if !slices.Equal(at, want) {
+			t.Errorf("got lines at %v, want %v", at, want)
+		}
+	})
+}
+
+// While the server is down a message waits for half a minute, then its sender is told; later ones are told at once.
+func TestServerDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, quick)
+		b.down = true
+		start := time.Now()
+		err := <-b.say("anybody?")
+		if got := time.Since(start).Round(time.Second); got != sendWait {
+			t.Errorf("got an answer after %v, want %v", got, sendWait)
+		}
+		if want := "there is no connection to net (connection refused)"; err == nil || err.Error() != want {
+			t.Errorf("got error %v, want %q", err, want)
+		}
+		time.Sleep(time.Minute)
+		later := time.Now()
+		if err := <-b.say("still not?"); err == nil || time.Since(later) != 0 {
+			t.Errorf("got %v after %v, want an error at once", err, time.Since(later))
+		}
+		time.Sleep(time.Hour)
+		if len(b.dials) < 10 || len(b.dials) > 60 {
+			t.Errorf("got %d attempts in an hour, want some tens", len(b.dials))
+		}
+		gap := time.Duration(0)
+		for i := 1; i < len(b.dials); i++ {
+			gap = max(gap, b.dials[i]-b.dials[i-1])
+		}
+		if limit := 5*time.Minute + time.Second; gap > limit {
+			t.Errorf("got a pause of %v, want at most %v", gap, limit)
+		}
+		if got := len(b.c.net.channels["#c"].lane.items); got < 1 || got > 8 {
+			t.Errorf("got %d notices in the room, want one for each ten minutes", got)
+		}
+	})
+}
+
+// A message that is said while the connection is away goes out when it is back.
+func TestMessageWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, quick)
+		s := b.accept()
+		s.welcome()
+		_ = s.conn.Close()
+		result := b.say("wait for me")
+		s = b.accept()
+		s.welcome()
+		s.expect("PRIVMSG #c :wait for me")
+		s.expect("PING :cw-1")
+		s.send(":s PONG s :cw-1")
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestServerSaysStop(t *testing.T) {
+	for _, test := range []struct {
+		name, line string
+		min, max   time.Duration
+	}{
+		{"throttled", "ERROR :Trying to reconnect too fast.", throttledRetry, 3 * throttledRetry},
+		{"banned", "ERROR :Closing Link: (K-Lined)", bannedRetry, bannedRetry + 5*time.Minute},
+		{"restart", "ERROR :Server going down", 0, 10 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, quick)
+				s := b.accept()
+				s.welcome()
+				s.send(test.line)
+				_ = s.conn.Close()
+				start := time.Now()
+				b.accept()
+				if got := time.Since(start); got < test.min || got > test.max {
+					t.Errorf("connected again after %v, want between %v and %v", got, test.min, test.max)
+				}
+			})
+		})
+	}
+}
+
+// Goodbye lets the server confirm what it has, and does not wait for ever.
+func TestGoodbye(t *testing.T) {
+	t.Run("confirmed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, quick)
+			s := b.accept()
+			s.welcome()
+			result := b.say("last words")
+			s.expect("PRIVMSG #c :last words")
+			s.expect("PING :cw-1")
+			b.c.stop()
+			synctest.Wait()
+			s.send(":s PONG s :cw-1")
+			s.expect("QUIT :" + quitMessage)
+			_ = s.conn.Close()
+			b.c.wait(context.Background())
+			if err := <-result; err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("silent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, quick)
+			s := b.accept()
+			s.welcome()
+			result := b.say("last words")
+			s.expect("PRIVMSG #c :last words")
+			start := time.Now()
+			go func() {
+				for s.lines.Scan() {
+				}
+			}()
+			b.c.stop()
+			b.c.wait(context.Background())
+			if got := time.Since(start); got > goodbyeWait+time.Second {
+				t.Errorf("got the end after %v, want %v", got, goodbyeWait)
+			}
+			select {
+			case err := <-result:
+				t.Errorf("got %v for a message that nobody confirmed, want nothing", err)
+			default:
+			}
+		})
+	})
+}
+
+// Many messages share a PING, and none is done before its own.
+func TestBarriers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, quick)
+		s := b.accept()
+		s.welcome()
+		const count = 100
+		results := make([]chan error, count)
+		for n := range results {
+			results[n] = b.say(fmt.Sprint(n))
+		}
+		pings, said, confirmed := 0, 0, 0
+		for confirmed < count {
+			if !s.lines.Scan() {
+				t.Fatal("the connection ended")
+			}
+			if token, ok := strings.CutPrefix(s.lines.Text(), "PING :"); ok {
+				pings++
+				s.send(":s PONG s :" + token)
+				synctest.Wait()
+				for n := confirmed; n < said; n++ {
+					if err := <-results[n]; err != nil {
+						t.Fatal(err)
+					}
+				}
+				confirmed = said
+			} else {
+				said++
+			}
+			if confirmed < count && len(results[min(said, count-1)]) > 0 {
+				t.Fatalf("message %d is done before its PONG", said)
+			}
+		}
+		if pings > count/barrierEvery+2 {
+			t.Errorf("got %d PINGs for %d messages, want at most one for %d", pings, count, barrierEvery)
+		}
+	})
+}
+
+// Whatever a server sends, the client neither falls nor writes a line end into a command.
+func FuzzIncoming(f *testing.F) {
+	for _, seed := range []string{
+		":alice!a@h JOIN #c\n:s 353 alice = #c :@bob +carol ~&d!x@y\n:s 366 alice #c :end",
+		":bob!b@h PRIVMSG #c :\x01ACTION x\x01\n:bob!b@h NICK rob\n:rob QUIT :bye",
+		":s 433 * alice :taken\n:s 432\nERROR\nERROR :Closing Link",
+		":x KICK #c alice\n:s 474 alice #c :no\n:alice PART #c", "PING\nPING :\r\nPONG :cw-99999999999999999999",
+		":s 005 alice CASEMAPPING=x\n:s 396 alice a@b\n:s 404 alice #c :no", "@t=v;\\ :a b", ":\n: :", "NICK", ":alice NICK",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, input string) {
+		n := newNetwork(&Connector{}, "net", quick)
+		n.report = func(id.UserID, status.BridgeState) {}
+		ch := &channel{lane: &lane{net: n, name: "#c", items: make(chan item, 10), done: make(chan struct{})}}
+		close(ch.lane.done) // so that put never waits
+		n.channels["#c"] = ch
+		c := newClient(n, "@alice:hs.test")
+		c.ctx = t.Context()
+		c.nick, c.phase = "alice", up
+		joinRequest{channel: "#c"}.apply(c)
+		c.sess = &session{conn: nopConn{}, done: make(chan struct{}), in: make(chan message)}
+		c.apply(t, input)
+		for _, e := range c.queue {
+			if strings.ContainsAny(e.line, "\r\n\x00") || len(e.line) > maxLineBytes-2 {
+				t.Errorf("got line %q", e.line)
+			}
+		}
+		for _, line := range c.urgent {
+			if strings.ContainsAny(line, "\r\n\x00") {
+				t.Errorf("got line %q", line)
+			}
+		}
+	})
+}
+
+// apply parses lines as the reader does and handles them while there is a session.
+func (c *client) apply(t *testing.T, input string) {
+	for line := range strings.SplitSeq(input, "\n") {
+		m, err := parseLine([]byte(strings.TrimSuffix(line, "\r")))
+		if err == nil && c.sess != nil {
+			c.handle(m)
+			c.tick(time.Now())
+		}
+	}
+}
+
+// nopConn is a connection that is not used.
+type nopConn struct{ net.Conn }
+
+func (nopConn) Close() error { return nil }
