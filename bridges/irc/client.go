@@ -205,8 +205,8 @@ func (c *client) due(now time.Time) time.Time {
 			sooner(c.nextNick)
 		}
 	}
-	if c.sess != nil && len(c.queue) > 0 {
-		sooner(c.bucket.next(now))
+	if next := c.bucket.next(now); c.sess != nil && len(c.queue) > 0 && next.After(now) {
+		sooner(next)
 	}
 	for _, m := range c.channels {
 		for _, s := range m.waiting {
@@ -236,14 +236,11 @@ func (c *client) tick(now time.Time) {
 
 // keepAlive notices a connection that died without a word, and wants the right nick back.
 func (c *client) keepAlive(now time.Time) {
-	if !c.pinged.IsZero() && c.lastIn().After(c.pinged) {
-		c.pinged = time.Time{}
-	}
 	switch {
 	case c.pinged.IsZero() && now.Sub(c.lastIn()) >= idleBeforePing:
 		c.pinged = now
 		c.urgent = append(c.urgent, "PING :"+alivePing)
-	case !c.pinged.IsZero() && now.Sub(c.pinged) >= pingTimeout:
+	case !c.pinged.IsZero() && now.Sub(c.pinged) >= pingTimeout && len(c.sess.in) == 0:
 		c.lost(errSilent)
 		return
 	}

@@ -70,6 +70,7 @@ var incoming = map[string]struct {
 }
 
 func (c *client) handle(m message) {
+	c.pinged = time.Time{} // any line is a sign of life
 	if row, ok := incoming[m.Command]; ok && len(m.Params) >= row.params {
 		row.handle(c, m)
 	}

@@ -28,6 +28,12 @@ type draft struct {
 	From     []string // of a member event: the memberships that it may follow, nil for any
 
 	TxnDevice, TxnID string
+	TxnTarget        id.EventID // of /redact
+}
+
+// txn is the draft's transaction id with its scope.
+func (d *draft) txn(roomID id.RoomID) store.Txn {
+	return store.Txn{Sender: d.Sender, Device: d.TxnDevice, ID: d.TxnID, RoomID: roomID, Type: d.Type, Target: d.TxnTarget}
 }
 
 // maxTxnIDBytes bounds a transaction id, which goes into an index.
@@ -222,7 +228,7 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	if err := eventauth.Check(pdu, h); err != nil {
 		return nil, false, notAllowed(err)
 	}
-	e = &entry{pdu: pdu, after: h.last, prevs: h.tips, txnDevice: d.TxnDevice, txnID: d.TxnID}
+	e = &entry{pdu: pdu, after: h.last, prevs: h.tips, txn: d.txn(h.roomID)}
 	if d.Redacts != "" {
 		if e.redacts, err = s.redaction(ctx, h, d); err != nil {
 			return nil, false, err

@@ -36,8 +36,8 @@ type head struct {
 	last   *entry                        // its stateAfter is the current state
 	state  map[eventauth.StateKey]*entry // as far as it was asked for; nil: known to be absent
 
-	recent     map[txnKey]receipt // of one event each
-	recentKeys []txnKey           // oldest first
+	recent     map[store.Txn]receipt // of one event each
+	recentKeys []store.Txn           // oldest first
 }
 
 // entry is an event on its way into the database or out of it. The writer alone sets and reads the integers; they are set
@@ -48,20 +48,13 @@ type entry struct {
 	stateAfter int64
 	memberNID  int64 // of an m.room.member event: the user whose membership it is
 
-	after     *entry   // the event that this one's state builds on
-	prevs     []*entry // the extremities that it takes the place of
-	replaces  *entry   // the state event whose place it takes
-	txnDevice string
-	txnID     string
-	redacts   *redaction
+	after    *entry    // the event that this one's state builds on
+	prevs    []*entry  // the extremities that it takes the place of
+	replaces *entry    // the state event whose place it takes
+	txn      store.Txn // what it was sent under; without an ID, nothing
+	redacts  *redaction
 
 	outcome *outcome // of its write; nil when it came from the database
-}
-
-// txnKey is the scope of a transaction id within a room.
-type txnKey struct {
-	sender        id.UserID
-	device, txnID string
 }
 
 // maxRecent bounds the transaction ids that a room in memory remembers.
@@ -70,13 +63,13 @@ const maxRecent = 256
 // remember keeps the transaction id of an event that is on its way, so that a repeat finds it before it is stored. The caller
 // holds h.mu.
 func (h *head) remember(e *entry) {
-	if e.txnID == "" {
+	if e.txn.ID == "" {
 		return
 	}
 	if h.recent == nil {
-		h.recent = make(map[txnKey]receipt)
+		h.recent = make(map[store.Txn]receipt)
 	}
-	k := txnKey{e.pdu.Sender, e.txnDevice, e.txnID}
+	k := e.txn
 	h.recent[k] = receipt{ids: []id.EventID{e.pdu.EventID}, outcome: e.outcome}
 	h.recentKeys = append(h.recentKeys, k)
 	if len(h.recentKeys) > maxRecent {
@@ -88,7 +81,7 @@ func (h *head) remember(e *entry) {
 // repeated returns what became of the event that was sent of late under the draft's transaction id. The caller holds h.mu.
 func (h *head) repeated(d draft) (r receipt, ok bool) {
 	if d.TxnID != "" {
-		r, ok = h.recent[txnKey{d.Sender, d.TxnDevice, d.TxnID}]
+		r, ok = h.recent[d.txn(h.roomID)]
 	}
 	return r, ok
 }

@@ -31,6 +31,7 @@ func (s *Service) Redact(ctx context.Context, by By, roomID id.RoomID, target id
 	}
 	return s.send(ctx, roomID, draft{
 		Type: event.TypeRedaction, Sender: by.User, Content: raw, Redacts: target, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID,
+		TxnTarget: target,
 	})
 }
 

@@ -99,7 +99,7 @@ func (s *Service) send(ctx context.Context, roomID id.RoomID, d draft) (id.Event
 func (s *Service) sentBefore(ctx context.Context, roomID id.RoomID, d draft) (id.EventID, error) {
 	var sent id.EventID
 	err := s.DB.Peek(ctx, func(tx *store.Tx) (err error) {
-		sent, err = tx.EventIDByTxn(d.Sender, d.TxnDevice, d.TxnID, roomID)
+		sent, err = tx.EventIDByTxn(d.txn(roomID))
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {

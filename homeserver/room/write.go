@@ -41,7 +41,7 @@ func (h *head) writeEvent(tx *store.Tx, e *entry) error {
 	}
 	row := store.Event{
 		PDU: e.pdu, NID: e.nid, RoomNID: h.nid, Pos: e.nid, StateBefore: before, StateAfter: e.stateAfter,
-		TxnDevice: e.txnDevice, TxnID: e.txnID,
+		TxnDevice: e.txn.Device, TxnID: e.txn.ID, TxnTarget: e.txn.Target,
 	}
 	if e.replaces != nil {
 		row.Replaces = e.replaces.nid

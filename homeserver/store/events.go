@@ -23,6 +23,17 @@ type Event struct {
 	RedactedBy  int64 // the redaction's nid, or 0
 	TxnDevice   string
 	TxnID       string
+	TxnTarget   id.EventID // of an event that /redact made: its target, which is part of the scope of the transaction id
+}
+
+// Txn is the transaction id of a request that makes an event, with its scope: the device and the path (Client-Server API,
+// "Transaction identifiers").
+type Txn struct {
+	Sender     id.UserID
+	Device, ID string
+	RoomID     id.RoomID
+	Type       string
+	Target     id.EventID // of /redact
 }
 
 // InsertEvent adds an event. When the event, or its transaction id, is there already, the write ends with ErrExists.
@@ -43,17 +54,15 @@ func (tx *Tx) InsertEvent(e *Event) error {
 		}
 		stateKeyNID = sql.NullInt64{Int64: nid, Valid: true}
 	}
-	txnDevice, txnID := nullString(e.TxnDevice), nullString(e.TxnID)
-	if !txnID.Valid {
-		txnDevice.Valid = false
-	} else {
-		txnDevice.Valid = true // an application service may have no device
-	}
+	hasTxn := e.TxnID != ""
+	txnID := nullString(e.TxnID)
+	// Not NULL even when empty, or the index would not hold them together.
+	txnDevice, txnTarget := sql.NullString{String: e.TxnDevice, Valid: hasTxn}, sql.NullString{String: string(e.TxnTarget), Valid: hasTxn}
 	return tx.Defer(`INSERT INTO events (nid, room_nid, pos, event_id, type_nid, state_key_nid, sender_nid, depth,
-		origin_server_ts, state_before, state_after, replaces_nid, redacted_by, txn_device, txn_id, json)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13, $14, $15)`,
+		origin_server_ts, state_before, state_after, replaces_nid, redacted_by, txn_device, txn_id, txn_target, json)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13, $14, $15, $16)`,
 		e.NID, e.RoomNID, nullInt(e.Pos), string(e.EventID), typeNID, stateKeyNID, senderNID, e.Depth,
-		e.OriginServerTS, e.StateBefore, e.StateAfter, nullInt(e.Replaces), txnDevice, txnID, string(e.JSON()))
+		e.OriginServerTS, e.StateBefore, e.StateAfter, nullInt(e.Replaces), txnDevice, txnID, txnTarget, string(e.JSON()))
 }
 
 const eventColumns = `e.nid, e.room_nid, e.pos, e.event_id, e.state_before, e.state_after, e.replaces_nid, e.redacted_by,
@@ -72,18 +81,22 @@ func (tx *Tx) EventByNID(nid int64) (*Event, error) {
 	return tx.oneEvent(`SELECT `+eventColumns+` FROM events e WHERE e.nid = $1`, nid)
 }
 
-// EventIDByTxn returns the event that a device sent into a room under a transaction id. ErrNotFound. It is one query once the
-// sender is known.
-func (tx *Tx) EventIDByTxn(sender id.UserID, device, txnID string, roomID id.RoomID) (id.EventID, error) {
-	nid, err := tx.LookupNID(string(sender))
+// EventIDByTxn returns the event that a request made. ErrNotFound. It is one query once the sender and the type are known.
+func (tx *Tx) EventIDByTxn(t Txn) (id.EventID, error) {
+	sender, err := tx.LookupNID(string(t.Sender))
+	if err != nil {
+		return "", err
+	}
+	eventType, err := tx.LookupNID(t.Type)
 	if err != nil {
 		return "", err
 	}
 	var eventID string
 	found, err := tx.Row(`SELECT event_id FROM events WHERE sender_nid = $1 AND txn_device = $2 AND txn_id = $3
-		AND room_nid = (SELECT nid FROM rooms WHERE room_id = $4)`, []any{nid, device, txnID, string(roomID)}, &eventID)
+		AND room_nid = (SELECT nid FROM rooms WHERE room_id = $4) AND type_nid = $5 AND txn_target = $6`,
+		[]any{sender, t.Device, t.ID, string(t.RoomID), eventType, string(t.Target)}, &eventID)
 	if err == nil && !found {
-		err = fmt.Errorf("transaction %s: %w", txnID, ErrNotFound)
+		err = fmt.Errorf("transaction %s: %w", t.ID, ErrNotFound)
 	}
 	return id.EventID(eventID), err
 }

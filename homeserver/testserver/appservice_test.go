@@ -129,7 +129,7 @@ var namespaceSteps = []step{
 	{"another service makes an exclusive alias", "limited PUT /directory/room/%23irc_x:test", `{"room_id":"<room>"}`, 400, "M_EXCLUSIVE", ""},
 	{"the service makes it", "irc PUT /directory/room/%23irc_x:test?user_id=<ghost>", `{"room_id":"<room>"}`, 200, "{}", ""},
 	{"a person joins by it", "alice POST /join/%23irc_x:test", `{}`, 200, "room_id:roomid", ""},
-	{"a person removes it", "alice DELETE /directory/room/%23irc_x:test", ``, 403, "M_FORBIDDEN", ""},
+	{"a person removes it", "alice DELETE /directory/room/%23irc_x:test", ``, 400, "M_EXCLUSIVE", ""},
 	{"the service removes it", "irc DELETE /directory/room/%23irc_x:test?user_id=<ghost>", ``, 200, "{}", ""},
 	{"a ping with a person's token", "alice POST /_matrix/client/v1/appservice/irc/ping", `{}`, 403, "M_FORBIDDEN", ""},
 	{"a ping of another service", "limited POST /_matrix/client/v1/appservice/irc/ping", `{}`, 403, "M_FORBIDDEN", ""},

@@ -302,21 +302,3 @@ func TestBrowsers(t *testing.T) {
 		}
 	})
 }
-
-// TestDuplicateAnnotation reacts twice in the same way. Client-Server API, "Avoiding duplicate annotations".
-func TestDuplicateAnnotation(t *testing.T) {
-	const heart = `{"m.relates_to":{"rel_type":"m.annotation","event_id":"<target>","key":"❤"}}`
-	each(t, "alice bob", func(s *script) {
-		s.run([]step{
-			{"a room", "alice POST /createRoom", `{"preset":"public_chat"}`, 200, "room_id:roomid", "room=room_id"},
-			{"another member", "bob POST /rooms/<room>/join", ``, 200, "room_id:roomid", ""},
-			{"a message", "alice PUT /rooms/<room>/send/m.room.message/m", `{"body":"x"}`, 200, "event_id:eventid", "target=event_id"},
-			{"a reaction", "alice PUT /rooms/<room>/send/m.reaction/1", heart, 200, "event_id:eventid", "reaction=event_id"},
-			{"by another", "bob PUT /rooms/<room>/send/m.reaction/1", heart, 200, "event_id:eventid", ""},
-			{"repeated request", "alice PUT /rooms/<room>/send/m.reaction/1", heart, 200, "event_id:eventid", ""},
-			{"twice", "alice PUT /rooms/<room>/send/m.reaction/2", heart, 400, "M_DUPLICATE_ANNOTATION", ""},
-			{"taken back", "alice PUT /rooms/<room>/redact/<reaction>/3", `{}`, 200, "event_id:eventid", ""},
-			{"and again", "alice PUT /rooms/<room>/send/m.reaction/4", heart, 200, "event_id:eventid", ""},
-		})
-	})
-}

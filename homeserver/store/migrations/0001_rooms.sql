@@ -29,13 +29,14 @@ CREATE TABLE events (
   state_after INTEGER NOT NULL,
   replaces_nid INTEGER,     -- of a state event: the event whose place it took
   redacted_by INTEGER,      -- nid of the redaction
-  txn_device TEXT,          -- device (or application service) and transaction id of the send
+  txn_device TEXT,          -- device (or application service), transaction id and, of /redact, target of the request
   txn_id TEXT,
+  txn_target TEXT,
   json TEXT NOT NULL
 );
 CREATE UNIQUE INDEX events_room_pos ON events (room_nid, pos);
 CREATE INDEX events_pos ON events (pos);
-CREATE UNIQUE INDEX events_txn ON events (sender_nid, txn_device, txn_id, room_nid) WHERE txn_id IS NOT NULL;
+CREATE UNIQUE INDEX events_txn ON events (sender_nid, txn_device, txn_id, room_nid, type_nid, txn_target) WHERE txn_id IS NOT NULL;
 
 CREATE TABLE edges (prev_nid INTEGER NOT NULL, event_nid INTEGER NOT NULL, PRIMARY KEY (prev_nid, event_nid)) WITHOUT ROWID;
 
