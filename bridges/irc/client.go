@@ -179,7 +179,7 @@ func (c *client) run(ctx context.Context) {
 
 // finished reports whether the goroutine may end.
 func (c *client) finished() bool {
-	return c.goodbye && (c.sess == nil || time.Now().After(c.goodbyeEnd))
+	return c.goodbye && (c.sess == nil || !time.Now().Before(c.goodbyeEnd))
 }
 
 // due is when tick has something to do next.

@@ -185,6 +185,7 @@ func TestServerDown(t *testing.T) {
 			t.Errorf("got %v after %v, want an error at once", err, time.Since(later))
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(b.dials) < 10 || len(b.dials) > 60 {
 			t.Errorf("got %d attempts in an hour, want some tens", len(b.dials))
 		}
@@ -208,6 +209,7 @@ func TestMessageWaits(t *testing.T) {
 		s := b.accept()
 		s.welcome()
 		_ = s.conn.Close()
+		synctest.Wait()
 		result := b.say("wait for me")
 		s = b.accept()
 		s.welcome()

@@ -385,7 +385,7 @@ func TestRestart(t *testing.T) {
 	hs.SetBridge(nil, "", "")
 	hs.Say(alice, room, "while down")
 
-	w = start(t, hs, dir, testNetwork(ircd.Address))
+	start(t, hs, dir, testNetwork(ircd.Address))
 	if status := hs.Put("again", first); status != 200 {
 		t.Errorf("got status %d, want 200", status)
 	}
