@@ -234,3 +234,40 @@ func TestHandlerRefuses(t *testing.T) {
 		})
 	}
 }
+
+// What a ghost says comes back in transactions, and is not worth a row.
+func TestEchoIsNotKept(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	w := startWorld(t, hs, t.TempDir(), nil)
+	room := w.portal(t, "chat")
+	w.remote("chat", "bob", "m1", "hi")
+	hs.Say(w.alice, room, "hello")
+	hs.AwaitAcknowledged()
+	for _, e := range hs.Events(func(*bridgetest.Event) bool { return true }) {
+		var rows int
+		if err := w.raw.QueryRow(t.Context(), `SELECT COUNT(*) FROM host_inbox WHERE event_id=$1`, e.ID).Scan(&rows); err != nil {
+			t.Fatal(err)
+		}
+		want := 1
+		if e.Sender != w.alice && (e.StateKey == nil || strings.HasPrefix(*e.StateKey, "@loop_")) {
+			want = 0
+		}
+		if rows != want {
+			t.Errorf("%s by %s: got %d rows, want %d", e.Type, e.Sender, rows, want)
+		}
+	}
+}
+
+func FuzzParseEvent(f *testing.F) {
+	f.Add([]byte(`{"event_id":"$1","room_id":"!r","sender":"@a:b","type":"m.room.message","content":{"msgtype":"m.text","body":"x"}}`))
+	f.Add([]byte(`{"event_id":"$1","room_id":"!r","sender":"@a:b","type":"m.room.member","state_key":"@a:b","content":{"membership":"join"}}`))
+	f.Add([]byte(`{"event_id":"$1","room_id":"!r","sender":"@a:b","type":"m.room.power_levels","state_key":"","content":{"users":{"@a:b":"50"}}}`))
+	f.Add([]byte(`{"event_id":"$1","room_id":"!r","sender":"@a:b","type":"m.room.message","content":[]}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		evt, err := parseEvent(raw)
+		if err == nil && (evt.ID == "" || evt.RoomID == "" || evt.Sender == "") {
+			t.Errorf("got an event without its IDs from %q", raw)
+		}
+	})
+}

@@ -65,13 +65,18 @@ func (h *Host) Defer(eventID id.EventID) (done func()) { return h.b.lanes.hold(e
 
 // AddAlias lets alias point to the room. An alias that already does is no error.
 func (h *Host) AddAlias(ctx context.Context, alias id.RoomAlias, room id.RoomID) error {
-	if resp, err := h.b.conn.Bot.ResolveAlias(ctx, alias); err == nil && resp.RoomID == room {
+	exists := func() bool {
+		resp, err := h.b.conn.Bot.ResolveAlias(ctx, alias)
+		return err == nil && resp.RoomID == room
+	}
+	if exists() {
 		return nil
 	}
-	if _, err := h.b.conn.Bot.CreateAlias(ctx, alias, room); err != nil {
-		return fmt.Errorf("create alias %s: %w", alias, err)
+	_, err := h.b.conn.Bot.CreateAlias(ctx, alias, room)
+	if err == nil || exists() { // another query for the same alias may have been quicker
+		return nil
 	}
-	return nil
+	return fmt.Errorf("create alias %s: %w", alias, err)
 }
 
 // SetCanonicalAlias publishes the main alias of a room, as the bot.

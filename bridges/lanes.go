@@ -189,20 +189,10 @@ func (l *lanes) await(ln *lane) bool {
 
 // handle gives the event to bridgev2, which returns when it has been handled, but for what is held.
 func (l *lanes) handle(t *ticket) {
-	if t.evt.Type.IsState() && !l.b.isOwnMembership(t.evt) {
+	if t.evt.Type.IsState() {
 		mautrix.UpdateStateStore(l.ctx, l.b.conn.AS.StateStore, t.evt)
 	}
 	l.b.conn.EventProcessor.Dispatch(l.ctx, t.evt)
-}
-
-// isOwnMembership reports whether an event is about a ghost (or the bot), and by one. Such a change is in the cache
-// of room state since it was made; what comes back of it here may be older than the next one.
-func (b *Bridge) isOwnMembership(evt *event.Event) bool {
-	if evt.Type != event.StateMember {
-		return false
-	}
-	ours := func(user id.UserID) bool { return user == b.conn.Bot.UserID || b.v2.IsGhostMXID(user) }
-	return ours(evt.Sender) && ours(id.UserID(evt.GetStateKey()))
 }
 
 // hold implements Host.Defer.

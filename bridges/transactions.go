@@ -10,6 +10,7 @@ import (
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 )
 
 const (
@@ -126,7 +127,8 @@ func (b *Bridge) accept(ctx context.Context, txn *transaction) ([]*ticket, error
 	return tickets, nil
 }
 
-// open parses events. One that is malformed would stay malformed, so it is dropped rather than refused.
+// open parses events, and leaves out the echo of what the bridge itself did. One that is malformed would stay
+// malformed, so it is dropped rather than refused.
 func (b *Bridge) open(raw []json.RawMessage) ([]letter, []*event.Event) {
 	letters := make([]letter, 0, len(raw))
 	events := make([]*event.Event, 0, len(raw))
@@ -136,10 +138,24 @@ func (b *Bridge) open(raw []json.RawMessage) ([]letter, []*event.Event) {
 			b.log.Warn().Err(err).Msg("drop a malformed event")
 			continue
 		}
+		if b.isEcho(evt) {
+			continue
+		}
 		letters = append(letters, letter{ID: evt.ID, Raw: text})
 		events = append(events, evt)
 	}
 	return letters, events
+}
+
+// isEcho reports whether an event is one of a ghost or the bot that says nothing new: a message, which bridgev2
+// would ignore, or a ghost's membership, which is in the cache of room state since it was made, so that what comes
+// back here may be older than the next change.
+func (b *Bridge) isEcho(evt *event.Event) bool {
+	ours := func(user id.UserID) bool { return user == b.conn.Bot.UserID || b.v2.IsGhostMXID(user) }
+	if !ours(evt.Sender) {
+		return false
+	}
+	return evt.StateKey == nil || evt.Type == event.StateMember && ours(id.UserID(*evt.StateKey))
 }
 
 // parseEvent returns a timeline event as bridgev2 expects it.

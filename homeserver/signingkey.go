@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"causeway/homeserver/event"
@@ -42,14 +43,31 @@ func makeSigningKey(path, serverName string) (*event.Key, error) {
 	}
 	version := "a_" + rand.Text()[:6]
 	line := fmt.Sprintf("ed25519 %s %s\n", version, base64.RawStdEncoding.EncodeToString(private.Seed()))
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("write the signing key: %w", err)
-	}
-	_, err = f.WriteString(line)
-	// A server whose key is lost can no longer prove who it was: the file must be on disk before the key is used.
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := writeWhole(path, line); err != nil {
 		return nil, fmt.Errorf("write the signing key: %w", err)
 	}
 	return &event.Key{ServerName: serverName, KeyID: "ed25519:" + version, Private: private}, nil
+}
+
+// writeWhole makes a file that only its owner can read. It is there whole or not at all, and on disk when writeWhole returns: a
+// server whose key is lost can no longer prove who it was.
+func writeWhole(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".signing-key-*") // of mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	_ = dir.Sync() // not every file system can
+	return dir.Close()
 }

@@ -43,6 +43,9 @@ func DialIRC(t testing.TB, address, nick string) *IRCClient {
 	return c
 }
 
+// Address is where the user is connected to.
+func (c *IRCClient) Address() string { return c.conn.RemoteAddr().String() }
+
 func (c *IRCClient) read() {
 	scanner := bufio.NewScanner(c.conn)
 	for scanner.Scan() {

@@ -2,7 +2,8 @@ package irc
 
 import "sync"
 
-// maxMailbox is the number of Matrix messages that one client may hold before it refuses more.
+// maxMailbox is the number of requests beyond which a client takes no more messages. Comings and goings, which are
+// few, are always taken: nobody would repeat them.
 const maxMailbox = 2000
 
 // mailbox is how other goroutines reach a client. Putting something in never waits: whoever does so may hold
@@ -21,10 +22,11 @@ type request interface {
 
 func newMailbox() mailbox { return mailbox{bell: make(chan struct{}, 1)} }
 
-// add puts a request in, and reports false when the mailbox is full.
+// add puts a request in. It reports false for a message that is one too many.
 func (m *mailbox) add(r request) bool {
 	m.mu.Lock()
-	full := len(m.queue) >= maxMailbox
+	_, isMessage := r.(*send)
+	full := isMessage && len(m.queue) >= maxMailbox
 	if !full {
 		m.queue = append(m.queue, r)
 	}

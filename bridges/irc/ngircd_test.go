@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ergochat/irc-go/ircmsg"
+	"maunium.net/go/mautrix/id"
 
 	"causeway/bridges/bridgetest"
 )
@@ -51,29 +52,34 @@ func TestConversation(t *testing.T) {
 			got[i] = m.Nick() + ": " + m.Params[1]
 		}
 		if !slices.Equal(got, fromMatrix) {
-			t.Errorf("%s got %d lines that differ from the %d sent:\n%s", listener.Nick, len(got), count, firstDifference(got, fromMatrix))
+			t.Errorf("lines from Matrix for %s: %s", listener.Nick, firstDifference(got, fromMatrix))
 		}
 	}
 	w.hs.Await("all lines from IRC", func() bool { return len(w.fromIRC(room)) >= 2*count })
-	for _, nick := range []string{"carol", "dave"} {
-		var got, want []string
-		for i := range count {
-			want = append(want, fmt.Sprintf("%s: %s %d", nick, nick, i))
-		}
-		for _, text := range w.fromIRC(room) {
-			if strings.HasPrefix(text, nick+":") {
-				got = append(got, text)
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("lines of %s on Matrix: %s", nick, firstDifference(got, want))
-		}
-	}
+	w.checkCounted(room, "carol", count)
+	w.checkCounted(room, "dave", count)
 	w.hs.AwaitAcknowledged()
 	for _, user := range w.hs.Joined(room) {
 		if user == w.ghost("alice") || user == w.ghost("bob") {
 			t.Errorf("got ghost %s of one of our own", user)
 		}
+	}
+}
+
+// checkCounted checks that a nick's lines "nick 0", "nick 1" … are in a room, all and in order.
+func (w *world) checkCounted(room id.RoomID, nick string, count int) {
+	w.t.Helper()
+	var got, want []string
+	for i := range count {
+		want = append(want, fmt.Sprintf("%s: %s %d", nick, nick, i))
+	}
+	for _, text := range w.fromIRC(room) {
+		if strings.HasPrefix(text, nick+":") {
+			got = append(got, text)
+		}
+	}
+	if !slices.Equal(got, want) {
+		w.t.Errorf("lines of %s on Matrix: %s", nick, firstDifference(got, want))
 	}
 }
 
@@ -87,16 +93,21 @@ func firstDifference(got, want []string) string {
 	return "none"
 }
 
-// What is not plain text, both ways.
-func TestKinds(t *testing.T) {
+// meet lets Carol on IRC and alice on Matrix enter a channel.
+func meet(t *testing.T, channel string) (w *world, carol *bridgetest.IRCClient, alice id.UserID, room id.RoomID) {
+	t.Helper()
 	ircd := bridgetest.StartNGIRCd(t)
-	w := startNew(t, testNetwork(ircd.Address))
-	carol := bridgetest.DialIRC(t, ircd.Address, "Carol")
-	carol.Join("#kinds")
-	alice := w.hs.User("alice")
-	room := w.join(alice, "#kinds")
-	carol.AwaitCommand("JOIN", "alice", "#kinds")
+	w = startNew(t, testNetwork(ircd.Address))
+	carol = bridgetest.DialIRC(t, ircd.Address, "Carol")
+	carol.Join(channel)
+	alice = w.hs.User("alice")
+	room = w.join(alice, channel)
+	carol.AwaitCommand("JOIN", "alice", channel)
+	return w, carol, alice, room
+}
 
+func TestKindsFromIRC(t *testing.T) {
+	w, carol, _, room := meet(t, "#kinds")
 	for _, test := range []struct {
 		name, line    string
 		msgType, text string
@@ -108,7 +119,7 @@ func TestKinds(t *testing.T) {
 		{"not UTF-8", "PRIVMSG #kinds :caf\xe9", "m.text", "café"},
 		{"capitals", "PRIVMSG #KINDS :loud", "m.text", "loud"},
 	} {
-		t.Run("from IRC "+test.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			carol.Send("%s", test.line)
 			e := w.hs.AwaitText(room, test.text)
 			if e.MsgType() != test.msgType || e.Sender != w.ghost("carol") {
@@ -119,7 +130,12 @@ func TestKinds(t *testing.T) {
 	if got := w.hs.DisplayName(w.ghost("carol")); got != "Carol" {
 		t.Errorf("got display name %q, want the nick as written", got)
 	}
-	heard := w.hs.AwaitText(room, "plain")
+}
+
+func TestKindsToIRC(t *testing.T) {
+	w, carol, alice, room := meet(t, "#kinds")
+	carol.Say("#kinds", "reply to this")
+	heard := w.hs.AwaitText(room, "reply to this")
 	for _, test := range []struct {
 		name    string
 		content map[string]any
@@ -141,7 +157,7 @@ func TestKinds(t *testing.T) {
 		{"reply", map[string]any{"msgtype": "m.text", "body": "indeed",
 			"m.relates_to": map[string]any{"m.in_reply_to": map[string]any{"event_id": heard.ID}}}, []string{"PRIVMSG Carol: indeed"}},
 	} {
-		t.Run("to IRC "+test.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			before := len(carol.Lines(bridgetest.Said("#kinds", "alice")))
 			w.hs.Send(alice, room, "m.room.message", test.content)
 			lines := carol.AwaitCount(test.name, before+len(test.want), bridgetest.Said("#kinds", "alice"))[before:]
@@ -154,80 +170,82 @@ func TestKinds(t *testing.T) {
 			}
 		})
 	}
-	t.Run("edit", func(t *testing.T) {
-		first := w.hs.Say(alice, room, "teh")
-		w.hs.AwaitAcknowledged()
-		w.hs.Send(alice, room, "m.room.message", map[string]any{"msgtype": "m.text", "body": "* the",
-			"m.new_content": map[string]any{"msgtype": "m.text", "body": "the"},
-			"m.relates_to":  map[string]any{"rel_type": "m.replace", "event_id": first.ID}})
-		carol.Await("the edit", func(m ircmsg.Message) bool { return m.Command == "PRIVMSG" && m.Params[1] == "* the" })
-	})
 }
 
-// People come, go, change their names and the topic.
+func TestEdit(t *testing.T) {
+	w, carol, alice, room := meet(t, "#edit")
+	first := w.hs.Say(alice, room, "teh")
+	w.hs.AwaitAcknowledged()
+	w.hs.Send(alice, room, "m.room.message", map[string]any{"msgtype": "m.text", "body": "* the",
+		"m.new_content": map[string]any{"msgtype": "m.text", "body": "the"},
+		"m.relates_to":  map[string]any{"rel_type": "m.replace", "event_id": first.ID}})
+	carol.Await("the edit", func(m ircmsg.Message) bool { return m.Command == "PRIVMSG" && m.Params[1] == "* the" })
+}
+
+// People come, go and change their names.
 func TestMembership(t *testing.T) {
+	w, op, alice, room := meet(t, "#m")
+	dave := bridgetest.DialIRC(t, op.Address(), "dave")
+	dave.Join("#m")
+	w.hs.AwaitMembership(room, w.ghost("dave"), "join")
+	dave.Send("NICK david")
+	w.hs.AwaitMembership(room, w.ghost("david"), "join")
+	gone := func(nick, reason string) {
+		t.Helper()
+		e := w.hs.AwaitMembership(room, w.ghost(nick), "leave")
+		if got := fmt.Sprint(e.Content["reason"]); !strings.Contains(got, reason) {
+			t.Errorf("%s left with reason %q, want %q", nick, got, reason)
+		}
+	}
+	gone("dave", "is now known as david")
+	dave.Send("NICK DAVID")
+	w.hs.Await("the name in capitals", func() bool { return w.hs.DisplayName(w.ghost("david")) == "DAVID" })
+	dave.Send("PART #m :for lunch")
+	gone("david", "for lunch")
+	dave.Join("#m")
+	w.hs.AwaitMembership(room, w.ghost("david"), "join")
+	op.Send("KICK #m DAVID :enough")
+	gone("david", "kicked by Carol: enough")
+	dave.Join("#m")
+	w.hs.AwaitMembership(room, w.ghost("david"), "join")
+	dave.Quit("good night")
+	gone("david", "good night")
+
+	w.hs.SetMember(alice, room, alice, "leave", "")
+	op.AwaitCommand("PART", "alice", "#m")
+	op.AwaitAbsent("alice") // with her last room went the connection
+}
+
+func TestTopic(t *testing.T) {
 	ircd := bridgetest.StartNGIRCd(t)
 	w := startNew(t, testNetwork(ircd.Address))
 	op := bridgetest.DialIRC(t, ircd.Address, "op")
-	op.Join("#m")
-	op.Send("TOPIC #m :first topic")
+	op.Join("#t")
+	op.Send("TOPIC #t :first topic")
+	op.AwaitCommand("TOPIC", "op", "#t")
 	alice := w.hs.User("alice")
-	room := w.join(alice, "#m")
-	op.AwaitCommand("JOIN", "alice", "#m")
-	w.hs.AwaitMembership(room, w.ghost("op"), "join")
+	room := w.join(alice, "#t")
 	topic := func(text string) *bridgetest.Event {
 		return w.hs.AwaitEvent("topic "+text, func(e *bridgetest.Event) bool {
 			return e.Room == room && e.Type == "m.room.topic" && e.Content["topic"] == text
 		})
 	}
 	topic("first topic")
-	op.Send("TOPIC #m :second topic")
+	op.Send("TOPIC #t :second topic")
 	if e := topic("second topic"); e.Sender != w.ghost("op") {
 		t.Errorf("the topic was set by %s, want %s", e.Sender, w.ghost("op"))
 	}
 	w.hs.SendState(alice, room, "m.room.topic", "", map[string]any{"topic": "from Matrix"})
-	if m := op.AwaitCommand("TOPIC", "alice", "#m"); m.Params[1] != "from Matrix" {
+	if m := op.AwaitCommand("TOPIC", "alice", "#t"); m.Params[1] != "from Matrix" {
 		t.Errorf("got topic %q, want %q", m.Params[1], "from Matrix")
 	}
-
-	dave := bridgetest.DialIRC(t, ircd.Address, "dave")
-	dave.Join("#m")
-	w.hs.AwaitMembership(room, w.ghost("dave"), "join")
-	dave.Send("NICK david")
-	w.hs.AwaitMembership(room, w.ghost("david"), "join")
-	if e := w.hs.AwaitMembership(room, w.ghost("dave"), "leave"); e.Content["reason"] != "is now known as david" {
-		t.Errorf("got reason %v, want the new nick", e.Content["reason"])
-	}
-	dave.Send("NICK DAVID")
-	w.hs.Await("the name in capitals", func() bool { return w.hs.DisplayName(w.ghost("david")) == "DAVID" })
-	dave.Send("PART #m :for lunch")
-	if e := w.hs.AwaitMembership(room, w.ghost("david"), "leave"); !strings.Contains(fmt.Sprint(e.Content["reason"]), "for lunch") {
-		t.Errorf("got reason %v, want the one he gave", e.Content["reason"])
-	}
-	dave.Join("#m")
-	w.hs.AwaitMembership(room, w.ghost("david"), "join")
-	op.Send("KICK #m DAVID :enough")
-	if e := w.hs.AwaitMembership(room, w.ghost("david"), "leave"); !strings.Contains(fmt.Sprint(e.Content["reason"]), "op: enough") {
-		t.Errorf("got reason %v, want who kicked him and why", e.Content["reason"])
-	}
-	dave.Join("#m")
-	w.hs.AwaitMembership(room, w.ghost("david"), "join")
-	dave.Quit("good night")
-	if e := w.hs.AwaitMembership(room, w.ghost("david"), "leave"); !strings.Contains(fmt.Sprint(e.Content["reason"]), "good night") {
-		t.Errorf("got reason %v, want the one he gave", e.Content["reason"])
-	}
-
-	op.Send("MODE #m +t")
-	op.AwaitCommand("MODE", "op", "#m")
+	op.Send("MODE #t +t")
+	op.AwaitCommand("MODE", "op", "#t")
 	w.hs.SendState(alice, room, "m.room.topic", "", map[string]any{"topic": "not allowed"})
 	w.awaitNotice(room, "The topic was not set")
 	w.hs.Await("the topic of before", func() bool {
 		return w.hs.State(room, "m.room.topic", "").Content["topic"] == "from Matrix"
 	})
-
-	w.hs.SetMember(alice, room, alice, "leave", "")
-	op.AwaitCommand("PART", "alice", "#m")
-	op.AwaitAbsent("alice") // with her last room went the connection
 }
 
 // A user who is kicked from the channel is removed from the room, and comes back by joining it.

@@ -19,8 +19,11 @@ import (
 
 // Bounds of the HTTP server.
 const (
-	headerTimeout  = 10 * time.Second
-	idleTimeout    = 2 * time.Minute
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	// writeTimeout is how long a request may take with its answer, from its header on. It ends those whose clients do not read, and
+	// is beyond what /sync waits and what an application service is given to make a room.
+	writeTimeout   = 10 * time.Minute
 	maxHeaderBytes = 32 << 10
 	// stopTimeout is how long requests that are under way may take when the server stops.
 	stopTimeout = 10 * time.Second
@@ -43,6 +46,7 @@ func listen(cfg *Config, hs *homeserver.Server, log zerolog.Logger) (*webServer,
 		server: &http.Server{
 			Handler:           trustProxies(hs.Handler(), cfg.TrustedProxyPrefixes()),
 			ReadHeaderTimeout: headerTimeout,
+			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          stdlog.New(log.With().Str("part", "http").Logger(), "", 0),
@@ -75,7 +79,8 @@ func (w *webServer) run(ctx context.Context) error {
 // trustProxies drops X-Forwarded-For from all who are not trusted proxies.
 func trustProxies(next http.Handler, trusted []netip.Prefix) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("X-Forwarded-For") != "" && !fromProxy(r.RemoteAddr, trusted) {
+		// The header may be there twice, so that its first value does not tell whether there is another.
+		if len(r.Header["X-Forwarded-For"]) > 0 && !fromProxy(r.RemoteAddr, trusted) {
 			r.Header.Del("X-Forwarded-For")
 		}
 		next.ServeHTTP(w, r)

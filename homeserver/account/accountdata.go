@@ -19,6 +19,8 @@ const (
 	maxAccountDataBytes     = 128 << 10 // of one content
 	maxAccountDataTypeBytes = 255
 	maxAccountDataRows      = 10_000 // of one user, all rooms together
+	// maxAccountDataTotal bounds the same in bytes: the first answer of /sync has all of it.
+	maxAccountDataTotal = 16 << 20
 )
 
 // serverManaged are the types that a client changes by other endpoints (Client-Server API, Client Config, Server Behaviour).
@@ -68,7 +70,7 @@ func (s *Service) SetAccountData(ctx context.Context, user id.UserID, room id.Ro
 		if err != nil {
 			return err
 		}
-		if err := roomForAnother(tx, user, roomNID, dataType); err != nil {
+		if err := checkRoomFor(tx, user, roomNID, dataType, compact.Len()); err != nil {
 			return err
 		}
 		nid, pos, err := tx.SetAccountData(user, roomNID, dataType, compact.Bytes())
@@ -85,15 +87,16 @@ func (s *Service) SetAccountData(ctx context.Context, user id.UserID, room id.Ro
 	return nil
 }
 
-// roomForAnother refuses a type that is new when the user has too many.
-func roomForAnother(tx *store.Tx, user id.UserID, roomNID int64, dataType string) error {
-	_, err := tx.AccountData(user, roomNID, dataType)
-	if !errors.Is(err, store.ErrNotFound) {
+// checkRoomFor refuses content of so many bytes when the user would have too much.
+func checkRoomFor(tx *store.Tx, user id.UserID, roomNID int64, dataType string, size int) error {
+	old, err := tx.AccountData(user, roomNID, dataType)
+	if err != nil && !errors.Is(err, store.ErrNotFound) || err == nil && size <= len(old) {
 		return err
 	}
-	n, err := tx.CountAccountData(user)
-	if err == nil && n >= maxAccountDataRows {
-		err = matrixError(http.StatusForbidden, "M_RESOURCE_LIMIT_EXCEEDED", "A user can have %d items of account data", maxAccountDataRows)
+	rows, total, err := tx.AccountDataSize(user)
+	if err == nil && (len(old) == 0 && rows >= maxAccountDataRows || total+size-len(old) > maxAccountDataTotal) {
+		err = matrixError(http.StatusForbidden, "M_RESOURCE_LIMIT_EXCEEDED", "A user can have %d items of account data, of %d bytes together",
+			maxAccountDataRows, maxAccountDataTotal)
 	}
 	return err
 }

@@ -244,3 +244,37 @@ func FuzzUserNames(f *testing.F) {
 		}
 	})
 }
+
+// A user can fill their account data, change it within its bounds, and no more.
+func TestAccountDataBounds(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		s := newService(db, false)
+		alice, bob := createUser(t, s, "alice", "secret"), createUser(t, s, "bob", "secret")
+		content := func(size int) json.RawMessage { return json.RawMessage(`{"x":"` + strings.Repeat("x", size-8) + `"}`) }
+		for i := range maxAccountDataTotal / maxAccountDataBytes {
+			if err := s.SetAccountData(ctx, alice, "", fmt.Sprint(i), content(maxAccountDataBytes)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, test := range []struct {
+			name     string
+			user     id.UserID
+			dataType string
+			size     int
+			want     string
+		}{
+			{"another", alice, "x", 8, "M_RESOURCE_LIMIT_EXCEEDED"},
+			{"another user", bob, "x", 8, ""},
+			{"the same size", alice, "0", maxAccountDataBytes, ""},
+			{"less", alice, "0", maxAccountDataBytes - 10, ""},
+			{"more, within the bound", alice, "0", maxAccountDataBytes - 9, ""},
+			{"another, within the bound", alice, "x", 9, ""},
+			{"more", alice, "x", 10, "M_RESOURCE_LIMIT_EXCEEDED"},
+		} {
+			if got := codeOf(s.SetAccountData(ctx, test.user, "", test.dataType, content(test.size))); got != test.want {
+				t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+			}
+		}
+	})
+}

@@ -16,7 +16,7 @@ type aliasResponse struct {
 
 // getAlias is GET /directory/room/{roomAlias}.
 func (a *API) getAlias(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (aliasResponse, error) {
-	var who room.By
+	var who room.By // a stranger
 	if r.Requester != nil {
 		who = by(r)
 	}

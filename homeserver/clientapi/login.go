@@ -27,7 +27,7 @@ func (a *API) loginFlows(_ context.Context, _ *httpapi.Request, _ httpapi.Empty)
 func (a *API) login(ctx context.Context, r *httpapi.Request, in account.LoginRequest) (account.Login, error) {
 	in.AppServiceToken = bearer(r)
 	if !in.ByAppService() {
-		if err := r.Limit(httpapi.ClassLogin, r.ClientIP()); err != nil {
+		if err := r.LimitClient(httpapi.ClassLogin); err != nil {
 			return account.Login{}, err
 		}
 	}
@@ -50,7 +50,7 @@ func (a *API) changePassword(ctx context.Context, r *httpapi.Request, in account
 		return httpapi.Empty{}, httpapi.MissingToken()
 	}
 	if in.Auth != nil {
-		if err := r.Limit(httpapi.ClassLogin, r.ClientIP()); err != nil {
+		if err := r.LimitClient(httpapi.ClassLogin); err != nil {
 			return httpapi.Empty{}, err
 		}
 	}

@@ -13,7 +13,7 @@ func (a *API) register(ctx context.Context, r *httpapi.Request, in account.Regis
 	in.AppServiceToken = bearer(r)
 	if !in.ByAppService() && in.Auth != nil {
 		// A request without auth only asks which flows there are.
-		if err := r.Limit(httpapi.ClassRegister, r.ClientIP()); err != nil {
+		if err := r.LimitClient(httpapi.ClassRegister); err != nil {
 			return account.Login{}, err
 		}
 	}

@@ -90,7 +90,7 @@ func (a *API) v3() []row {
 		{"POST", "/rooms/{roomId}/ban", user, httpapi.JSON(a.ban).Limited(httpapi.ClassInvite)},
 		{"POST", "/rooms/{roomId}/unban", user, httpapi.JSON(a.unban).Limited(httpapi.ClassInvite)},
 		{"GET", "/joined_rooms", user, httpapi.JSON(a.joinedRooms)},
-		{"GET", "/directory/room/{roomAlias}", optional, httpapi.JSON(a.getAlias)},
+		{"GET", "/directory/room/{roomAlias}", optional, httpapi.JSON(a.getAlias).Limited(httpapi.ClassJoin)},
 		{"PUT", "/directory/room/{roomAlias}", user, httpapi.JSON(a.putAlias)},
 		{"DELETE", "/directory/room/{roomAlias}", user, httpapi.JSON(a.deleteAlias)},
 		{"GET", "/rooms/{roomId}/aliases", user, httpapi.JSON(a.roomAliases)},

@@ -107,13 +107,16 @@ func (r *Request) Limit(class Class, who string) error {
 	return nil
 }
 
+// LimitClient counts one request of the client's address in a class, as Limit does.
+func (r *Request) LimitClient(class Class) error { return r.Limit(class, network(r.ClientIP())) }
+
 // limit counts the request itself: by user, or by address where there is none.
 func (r *Request) limit(class Class) error {
 	if class == "" || len(r.mux.options.Limits) == 0 {
 		return nil
 	}
 	if r.Requester == nil {
-		return r.Limit(class, network(r.ClientIP()))
+		return r.LimitClient(class)
 	}
 	if !r.Requester.RateLimited {
 		return nil

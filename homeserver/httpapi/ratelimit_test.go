@@ -132,3 +132,25 @@ func TestRequestLimit(t *testing.T) {
 		t.Errorf("got %v, want M_LIMIT_EXCEEDED", err)
 	}
 }
+
+// A handler that counts by address counts all that one customer has as one.
+func TestLimitClient(t *testing.T) {
+	mux := NewMux(nil, Options{Limits: map[Class]Limit{ClassLogin: {PerSecond: 1, Burst: 1}}})
+	for _, test := range []struct {
+		address string
+		want    error
+	}{
+		{"[2001:db8::1]:1", nil},
+		{"[2001:db8::2]:1", mautrix.MLimitExceeded},
+		{"[2001:db8:0:1::1]:1", nil},
+		{"192.0.2.1:1", nil},
+		{"192.0.2.1:2", mautrix.MLimitExceeded},
+		{"192.0.2.2:1", nil},
+	} {
+		r := &Request{Request: httptest.NewRequest("GET", "/", nil), mux: mux}
+		r.RemoteAddr = test.address
+		if got := r.LimitClient(ClassLogin); !errors.Is(got, test.want) {
+			t.Errorf("%s: got %v, want %v", test.address, got, test.want)
+		}
+	}
+}

@@ -19,8 +19,9 @@ const typeCanonicalAlias = "m.room.canonical_alias"
 // maxAliasBytes is the longest alias (Appendices, "Room Aliases").
 const maxAliasBytes = 255
 
-// ResolveAlias finds the room of an alias. An alias of this server that does not exist is asked of the application services.
-// by.AppService, which would otherwise be asked what it asks itself, is left out.
+// ResolveAlias finds the room of an alias. An alias of this server that does not exist is asked of the application services, which
+// may make it and its room; not for strangers, though, for whom by is empty. by.AppService, which would otherwise be asked what it
+// asks itself, is left out.
 func (s *Service) ResolveAlias(ctx context.Context, by By, alias id.RoomAlias) (id.RoomID, error) {
 	server, err := s.checkAlias(alias)
 	if err != nil {
@@ -33,7 +34,7 @@ func (s *Service) ResolveAlias(ctx context.Context, by By, alias id.RoomAlias) (
 	if server != s.ServerName {
 		return "", matrixError(404, "M_NOT_FOUND", "%s is an alias of %s, and this server does not federate yet", alias, server)
 	}
-	if s.Aliases != nil {
+	if s.Aliases != nil && by.User != "" {
 		made, err := s.Aliases.QueryAlias(ctx, alias, by.AppService)
 		if err != nil {
 			return "", err
@@ -95,14 +96,7 @@ func (s *Service) CreateAlias(ctx context.Context, by By, alias id.RoomAlias, ro
 	}
 	ts := s.Now().UnixMilli()
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		nid, err := tx.RoomNID(roomID)
-		if err != nil {
-			return err
-		}
-		m, err := tx.Membership(nid, by.User)
-		if errors.Is(err, store.ErrNotFound) || err == nil && m.Membership != "join" {
-			return notIn(roomID)
-		}
+		nid, err := joinedRoom(tx, roomID, by.User)
 		if err != nil {
 			return err
 		}
@@ -112,6 +106,19 @@ func (s *Service) CreateAlias(ctx context.Context, by By, alias id.RoomAlias, ro
 		return matrixError(409, "M_UNKNOWN", "The alias %s is taken", alias)
 	}
 	return err
+}
+
+// joinedRoom returns the integer of a room that a user is in.
+func joinedRoom(tx *store.Tx, roomID id.RoomID, user id.UserID) (int64, error) {
+	nid, err := tx.RoomNID(roomID)
+	if err != nil {
+		return 0, err
+	}
+	m, err := tx.Membership(nid, user)
+	if errors.Is(err, store.ErrNotFound) || err == nil && m.Membership != event.MembershipJoin {
+		err = notIn(roomID)
+	}
+	return nid, err
 }
 
 // DeleteAlias takes a name from a room: its creator may, and those who may change the room's canonical alias.
@@ -140,7 +147,11 @@ func (s *Service) DeleteAlias(ctx context.Context, by By, alias id.RoomAlias) er
 			return matrixError(403, "M_FORBIDDEN", "You may not remove the alias %s", alias)
 		}
 	}
-	return s.DB.Write(ctx, func(tx *store.Tx) error { return tx.DeleteAlias(alias) })
+	err = s.DB.Write(ctx, func(tx *store.Tx) error { return tx.DeleteAlias(alias) })
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // another removed it at the same moment
+	}
+	return err
 }
 
 // RoomAliases lists the aliases of a room for one of its members, or for anybody when the room is world_readable (Client-Server
@@ -191,13 +202,13 @@ func (s *Service) maySetState(ctx context.Context, roomID id.RoomID, user id.Use
 
 // checkCanonicalAlias refuses aliases that do not lead to the room (Client-Server API, "m.room.canonical_alias"), but for those
 // that the current event has already.
-func (s *Service) checkCanonicalAlias(ctx context.Context, roomID id.RoomID, content json.RawMessage) error {
+func (s *Service) checkCanonicalAlias(ctx context.Context, by By, roomID id.RoomID, content json.RawMessage) error {
 	next, err := canonicalAliases(content)
 	if err != nil {
 		return matrixError(400, "M_BAD_JSON", "alias must be a string and alt_aliases a list of strings")
 	}
 	return s.DB.View(ctx, func(tx *store.Tx) error {
-		nid, err := tx.RoomNID(roomID)
+		nid, err := joinedRoom(tx, roomID, by.User)
 		if err != nil {
 			return err
 		}

@@ -57,8 +57,12 @@ type entry struct {
 	outcome *outcome // of its write; nil when it came from the database
 }
 
-// maxRecent bounds the transaction ids that a room in memory remembers.
-const maxRecent = 256
+// maxRecent bounds the transaction ids that a room in memory remembers. Past keepRecent, those whose events are stored are
+// forgotten: the database knows them.
+const (
+	maxRecent  = 256
+	keepRecent = 16
+)
 
 // remember keeps the transaction id of an event that is on its way, so that a repeat finds it before it is stored. The caller
 // holds h.mu.
@@ -72,7 +76,7 @@ func (h *head) remember(e *entry) {
 	k := e.txn
 	h.recent[k] = receipt{ids: []id.EventID{e.pdu.EventID}, outcome: e.outcome}
 	h.recentKeys = append(h.recentKeys, k)
-	if len(h.recentKeys) > maxRecent {
+	for n := len(h.recentKeys); n > maxRecent || n > keepRecent && h.recent[h.recentKeys[0]].outcome.known(); n-- {
 		delete(h.recent, h.recentKeys[0])
 		h.recentKeys = h.recentKeys[1:]
 	}
@@ -154,6 +158,7 @@ func (h *head) load(ctx context.Context, db *store.DB) error {
 		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
+		h.failed.Store(true)   // it goes with its last user
 		return notIn(h.roomID) // whether a room exists is its members' business
 	}
 	h.loaded = err == nil

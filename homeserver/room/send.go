@@ -39,7 +39,7 @@ func (s *Service) sendRedaction(ctx context.Context, by By, roomID id.RoomID, tx
 func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (id.EventID, error) {
 	switch eventType {
 	case typeCanonicalAlias:
-		if err := s.checkCanonicalAlias(ctx, roomID, content); err != nil {
+		if err := s.checkCanonicalAlias(ctx, by, roomID, content); err != nil {
 			return "", err
 		}
 	case event.TypeMember:

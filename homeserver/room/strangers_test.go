@@ -153,18 +153,20 @@ func TestPlacesInMemoryAreBounded(t *testing.T) {
 	s := newService(db)
 	roomID := mustCreate(t, s, CreateRequest{})
 	var wg sync.WaitGroup
-	for _, user := range []id.UserID{alice, bob} {
-		for n := range 4 {
-			wg.Go(func() {
-				for i := range maxPlaces / 2 {
-					key := fmt.Sprint(n, " ", i)
-					_, err := s.SendState(context.Background(), as(user), roomID, "x", key, json.RawMessage(`{}`))
-					if got, want := code(err), map[id.UserID]string{bob: "M_FORBIDDEN"}[user]; got != want {
-						t.Errorf("%s: %q, want %q", user, got, want)
-					}
+	for _, work := range []struct {
+		user id.UserID
+		n    int
+		want string
+	}{{alice, 100, ""}, {bob, maxPlaces / 2, "M_FORBIDDEN"}, {bob, maxPlaces / 2, "M_FORBIDDEN"}, {bob, maxPlaces / 2, "M_FORBIDDEN"}} {
+		wg.Go(func() {
+			for i := range work.n {
+				key := fmt.Sprintf("%p %d", &work, i)
+				_, err := s.SendState(context.Background(), as(work.user), roomID, "x", key, json.RawMessage(`{}`))
+				if got := code(err); got != work.want {
+					t.Errorf("%s: %q, want %q", work.user, got, work.want)
 				}
-			})
-		}
+			}
+		})
 	}
 	wg.Wait()
 	s.mu.Lock()
@@ -238,6 +240,10 @@ func TestStrangersLearnNothing(t *testing.T) {
 		{"leave", func(r id.RoomID) error { return s.Leave(ctx, as(carol), r, "") }},
 		{"send", func(r id.RoomID) error { _, err := s.Send(ctx, as(carol), r, "x", "t", body("x")); return err }},
 		{"aliases", func(r id.RoomID) error { _, err := s.RoomAliases(ctx, as(carol), r); return err }},
+		{"canonical alias", func(r id.RoomID) error {
+			_, err := s.SendState(ctx, as(carol), r, typeCanonicalAlias, "", json.RawMessage(`{"alias":"#x:test"}`))
+			return err
+		}},
 		{"alias", func(r id.RoomID) error { return s.CreateAlias(ctx, as(carol), "#x:test", r) }},
 	} {
 		want := strings.ReplaceAll(test.do(nowhere).Error(), string(nowhere), "ROOM")
@@ -270,6 +276,32 @@ func TestExclusiveAliases(t *testing.T) {
 	}
 	if err := s.DeleteAlias(ctx, bot, "#irc_x:test"); err != nil {
 		t.Errorf("removed by its service: %v", err)
+	}
+}
+
+// querier counts what application services are asked.
+type querier struct{ asked int }
+
+func (q *querier) QueryAlias(context.Context, id.RoomAlias, string) (bool, error) {
+	q.asked++
+	return false, nil
+}
+
+// Whoever has no account cannot have application services make rooms.
+func TestStrangersHaveNoRoomsMade(t *testing.T) {
+	s := newService(storetest.New(t))
+	services := new(querier)
+	s.Aliases = services
+	for _, test := range []struct {
+		by   By
+		want int
+	}{{By{}, 0}, {as(bob), 1}} {
+		if _, err := s.ResolveAlias(t.Context(), test.by, "#new:test"); code(err) != "M_NOT_FOUND" {
+			t.Errorf("%q: %v, want M_NOT_FOUND", test.by.User, err)
+		}
+		if services.asked != test.want {
+			t.Errorf("%q: %d questions, want %d", test.by.User, services.asked, test.want)
+		}
 	}
 }
 

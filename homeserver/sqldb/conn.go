@@ -84,12 +84,22 @@ func (c *conn) check(err error) error {
 	return err
 }
 
-// begin starts a transaction by hand: database/sql would prepare its statements anew for every transaction.
-func (c *conn) begin(ctx context.Context, statement string) error {
-	if _, err := c.raw.ExecContext(ctx, statement); err != nil {
-		return c.check(fmt.Errorf("begin: %w", err))
+// begin starts a transaction by hand: database/sql would prepare its statements anew for every transaction. A connection that
+// turns out to be lost, as after a restart of the server, is replaced by one from connect.
+func (c *conn) begin(ctx context.Context, statement string, connect func(context.Context) (*conn, error)) error {
+	var err error
+	for range 2 {
+		if err := c.usable(ctx, connect); err != nil {
+			return err
+		}
+		if _, err = c.raw.ExecContext(ctx, statement); err == nil {
+			return nil
+		}
+		if _ = c.check(err); !c.broken {
+			break
+		}
 	}
-	return nil
+	return fmt.Errorf("begin: %w", err)
 }
 
 func (c *conn) commit(ctx context.Context) error {
@@ -106,17 +116,17 @@ func (c *conn) rollback(ctx context.Context) {
 	}
 }
 
-func (c *conn) view(ctx context.Context, engine Engine, fn func(*Tx) error) (err error) {
+func (db *DB) view(ctx context.Context, c *conn, fn func(*Tx) error) (err error) {
 	// Statements run without cancellation: cancelling would cost a goroutine per statement on SQLite and the
 	// connection on PostgreSQL. Tx looks at the caller's context between statements instead.
 	inner := context.WithoutCancel(ctx)
 	start := "BEGIN"
-	if engine == Postgres {
+	if db.engine == Postgres {
 		start = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	}
-	if err := c.begin(inner, start); err != nil {
+	if err := c.begin(inner, start, db.connect); err != nil {
 		return err
 	}
 	defer c.rollback(inner) // nothing was written
-	return call(fn, &Tx{conn: c, ctx: inner, outer: ctx, engine: engine})
+	return call(fn, &Tx{conn: c, ctx: inner, outer: ctx, engine: db.engine})
 }

@@ -61,14 +61,11 @@ func (db *DB) commitGroup(c *conn, group []*job) {
 // statement that was held back, that may have been any, and half of the group is the guess.
 func (db *DB) commitTogether(c *conn, group []*job) (failed int, err error) {
 	ctx := group[0].ctx
-	if err := c.usable(ctx, db.connectWriter); err != nil {
-		return noTransaction, err
-	}
 	start := "BEGIN IMMEDIATE"
 	if db.engine == Postgres {
 		start = "BEGIN"
 	}
-	if err := c.begin(ctx, start); err != nil {
+	if err := c.begin(ctx, start, db.connectWriter); err != nil {
 		return noTransaction, err
 	}
 	tx := &Tx{conn: c, engine: db.engine, writable: true}

@@ -27,6 +27,9 @@ func openPostgres(ctx context.Context, target string) (*DB, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "causeway"
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
 	pool := sql.OpenDB(stdlib.GetConnector(*config))
 	pool.SetMaxOpenConns(postgresReaders + 1)
 	pool.SetMaxIdleConns(postgresReaders + 1)
@@ -38,6 +41,9 @@ func openPostgres(ctx context.Context, target string) (*DB, error) {
 	return db, nil
 }
 
+// connectTimeout is how long a connection may take to be made, unless the URL says otherwise.
+const connectTimeout = 10 * time.Second
+
 // lockKey is the advisory lock of the one process that writes: "causeway" in ASCII.
 const lockKey int64 = 0x6361757365776179
 
@@ -45,7 +51,9 @@ const lockKey int64 = 0x6361757365776179
 const lockWait = 10 * time.Second
 
 func (c *conn) lockPostgres(ctx context.Context) error {
-	_, err := c.raw.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = %d", lockWait.Milliseconds()))
+	// The server is to notice within a minute, and not after hours, that the machine or the network behind the lock is gone.
+	_, err := c.raw.ExecContext(ctx, fmt.Sprintf(`SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10;
+		SET tcp_keepalives_count = 3; SET lock_timeout = %d`, lockWait.Milliseconds()))
 	if err != nil {
 		return fmt.Errorf("lock the database: %w", err)
 	}
@@ -83,13 +91,4 @@ func isConnectionLoss(err error) bool {
 	}
 	var netErr net.Error
 	return errors.As(err, &netErr) || pgconn.SafeToRetry(err)
-}
-
-// IsUniqueViolation tells whether err is a violation of a unique or primary key, on either engine.
-func IsUniqueViolation(err error) bool {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
-		return pgErr.Code == "23505"
-	}
-	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
 }

@@ -76,7 +76,7 @@ func (db *DB) Engine() Engine { return db.engine }
 
 // View runs fn in a read transaction: one snapshot, which no write disturbs.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	return db.reader(ctx, func(c *conn) error { return c.view(ctx, db.engine, fn) })
+	return db.reader(ctx, func(c *conn) error { return db.view(ctx, c, fn) })
 }
 
 // reader lends use a connection that reads.

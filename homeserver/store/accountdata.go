@@ -67,12 +67,13 @@ func (tx *Tx) AccountDataSince(user id.UserID, since, upto int64) ([]AccountData
 	return all, err
 }
 
-// CountAccountData returns how many rows of account data a user has.
-func (tx *Tx) CountAccountData(user id.UserID) (n int, err error) {
+// AccountDataSize returns how many rows of account data a user has, and the bytes of their contents together.
+func (tx *Tx) AccountDataSize(user id.UserID) (rows, bytes int, err error) {
 	nid, err := tx.LookupNID(string(user))
 	if err != nil || nid == 0 {
-		return 0, err
+		return 0, 0, err
 	}
-	_, err = tx.Row(`SELECT COUNT(*) FROM account_data WHERE user_nid = $1`, []any{nid}, &n)
-	return n, err
+	_, err = tx.Row(`SELECT COUNT(*), COALESCE(SUM(OCTET_LENGTH(content)), 0) FROM account_data WHERE user_nid = $1`,
+		[]any{nid}, &rows, &bytes)
+	return rows, bytes, err
 }
