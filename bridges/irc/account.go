@@ -59,8 +59,12 @@ func (a *account) Disconnect() {
 // it does not count.
 func (a *account) IsLoggedIn() bool { return a.client != nil }
 
-// LogoutRemote implements bridgev2.NetworkAPI.
-func (a *account) LogoutRemote(context.Context) { a.Disconnect() }
+// LogoutRemote implements bridgev2.NetworkAPI. The client goes on without channels, because its user may come again.
+func (a *account) LogoutRemote(context.Context) {
+	if a.client != nil {
+		a.client.box.add(logoutRequest{})
+	}
+}
 
 // IsThisUser implements bridgev2.NetworkAPI. Our own nicks are recognised by their connections, never by name.
 func (a *account) IsThisUser(context.Context, networkid.UserID) bool { return false }

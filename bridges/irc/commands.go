@@ -220,7 +220,7 @@ func (c *client) onMessage(m message) {
 		target = m.Params[0]
 	}
 	ms, ok := c.channels[c.net.ids.fold.Fold(target)]
-	if !ok || c.occupantOf(ms, nick, m.Source).puppet != nil || len(nick) > maxNickBytes {
+	if !ok || c.occupantOf(ms, nick, m.Source).puppet != nil || !validNick(nick) {
 		return
 	}
 	msgType, text, ok := readMessage(m.Command, m.Params[1])

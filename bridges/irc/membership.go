@@ -96,6 +96,15 @@ func (r partRequest) apply(c *client) {
 	}
 }
 
+// logoutRequest wants none of the channels any more.
+type logoutRequest struct{}
+
+func (logoutRequest) apply(c *client) {
+	for _, m := range c.channels {
+		partRequest{channel: m.name, reason: "logged out"}.apply(c)
+	}
+}
+
 // forget drops a channel, and the connection with the last one.
 func (c *client) forget(m *membership) {
 	delete(c.channels, m.key)

@@ -60,6 +60,13 @@ func validChannel(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == ',' || r == ':' || r == 0x7f })
 }
 
+// validNick reports whether a nick can be a ghost, and be put into a command as it is. What servers take for a nick differs; none takes
+// what would end a parameter or a line.
+func validNick(nick string) bool {
+	return nick != "" && len(nick) <= maxNickBytes &&
+		!strings.ContainsFunc(nick, func(r rune) bool { return r <= ' ' || r == 0x7f })
+}
+
 // isChannel reports whether the target of a line is a channel.
 func isChannel(target string) bool {
 	return target != "" && strings.Contains(channelPrefixes, target[:1])
@@ -153,5 +160,5 @@ func (c *Connector) ParseGhostLocalpart(localpart string) (networkid.UserID, boo
 		return "", false
 	}
 	nick, ok := unescapeLocalpart(escaped)
-	return networkid.UserID(network + "/" + nick), ok
+	return networkid.UserID(network + "/" + nick), ok && validNick(nick)
 }

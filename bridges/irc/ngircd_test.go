@@ -285,6 +285,36 @@ func TestKickFromMatrix(t *testing.T) {
 }
 
 // A ghost that somebody on Matrix removed, while it stays on IRC, is there again when it speaks.
+// A user ID that unescapes to more than a nick is no ghost, and adds no command to that of its removal.
+func TestKickOfNoNick(t *testing.T) {
+	w, carol, alice, room := meet(t, "#k")
+	w.hs.SetMember(alice, room, w.ghost("x=0d=0aprivmsg=20=23k=20=3ainjected=0d=0a"), "ban", "")
+	w.hs.SetMember(alice, room, w.ghost("x=20y"), "ban", "")
+	w.hs.Say(alice, room, "hello")
+	carol.Await("a line of Alice's", bridgetest.Said("#k", "alice"))
+	w.hs.AwaitAcknowledged()
+	if got := bridgetest.Texts(carol.Lines(bridgetest.Said("#k", "alice"))); !slices.Equal(got, []string{"hello"}) {
+		t.Errorf("got %q on IRC", got)
+	}
+}
+
+// Who logs out and comes again is heard again, and holds nobody up meanwhile.
+func TestLogout(t *testing.T) {
+	w, carol, alice, room := meet(t, "#l")
+	bob := w.hs.User("bob")
+	w.join(bob, "#l")
+	carol.AwaitCommand("JOIN", "bob", "#l")
+	w.conn.br.GetCachedUserLoginByID(loginID("net", alice)).Logout(t.Context())
+	carol.AwaitAbsent("alice")
+	w.hs.SetMember(alice, room, alice, "leave", "")
+	w.hs.SetMember(alice, room, alice, "join", "")
+	w.hs.Say(alice, room, "back")
+	w.hs.Say(bob, room, "welcome")
+	carol.Await("Alice", bridgetest.Said("#l", "alice"))
+	carol.Await("Bob", bridgetest.Said("#l", "bob"))
+	w.hs.AwaitAcknowledged()
+}
+
 func TestGhostRemoved(t *testing.T) {
 	ircd := bridgetest.StartNGIRCd(t)
 	w := startNew(t, testNetwork(ircd.Address))

@@ -25,7 +25,7 @@ func (c *client) onJoin(m message) {
 		}
 		return
 	}
-	if !ok || nick == "" || len(nick) > maxNickBytes {
+	if !ok || !validNick(nick) {
 		return
 	}
 	o := occupant{nick: nick, puppet: c.net.puppet(nick, m.Source)}
@@ -84,7 +84,7 @@ func (c *client) onNick(m message) {
 		}
 		return
 	}
-	if from == "" || len(to) > maxNickBytes {
+	if from == "" || !validNick(to) {
 		return
 	}
 	for _, ms := range c.channels {
@@ -136,7 +136,7 @@ func (c *client) onNames(m message) {
 	for nick := range strings.FieldsSeq(m.Params[3]) {
 		nick = strings.TrimLeft(nick, "~&@%+!*")
 		nick, _, _ = strings.Cut(nick, "!")
-		if nick == "" || c.isMe(nick) || len(nick) > maxNickBytes {
+		if !validNick(nick) || c.isMe(nick) {
 			continue
 		}
 		key := c.net.ids.fold.Fold(nick)

@@ -111,7 +111,7 @@ func (s *session) write() {
 			return
 		case line := <-s.out:
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-			if _, err := s.conn.Write([]byte(line + "\r\n")); err != nil {
+			if _, err := s.conn.Write([]byte(withoutLineEnds(line) + "\r\n")); err != nil {
 				// The reader notices and reports it.
 				_ = s.conn.Close()
 				return

@@ -214,11 +214,11 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	}
 	for _, k := range keys {
 		if a := h.state[k]; a != nil {
-			b.AuthEvents = append(b.AuthEvents, a.pdu.EventID)
+			b.AuthEvents = append(b.AuthEvents, h.refer(&b, a.pdu))
 		}
 	}
 	for _, tip := range h.tips {
-		b.PrevEvents = append(b.PrevEvents, tip.pdu.EventID)
+		b.PrevEvents = append(b.PrevEvents, h.refer(&b, tip.pdu))
 		b.Depth = max(b.Depth, tip.pdu.Depth+1)
 	}
 	pdu, err := b.Build(h.version, s.Key)
@@ -235,6 +235,17 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 		}
 	}
 	return e, true, nil
+}
+
+// refer returns the id by which an event refers to another. In versions 1 and 2 its hash goes with it.
+func (h *head) refer(b *event.Builder, to *event.PDU) id.EventID {
+	if h.version.ReferencePairs {
+		if b.ReferenceHashes == nil {
+			b.ReferenceHashes = make(map[id.EventID]string)
+		}
+		b.ReferenceHashes[to.EventID] = to.ReferenceHash()
+	}
+	return to.EventID
 }
 
 // admit refuses a draft for the memberships alone. A room that the sender is not in looks like one that does not exist. The

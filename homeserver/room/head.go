@@ -57,12 +57,9 @@ type entry struct {
 	outcome *outcome // of its write; nil when it came from the database
 }
 
-// maxRecent bounds the transaction ids that a room in memory remembers. Past keepRecent, those whose events are stored are
-// forgotten: the database knows them.
-const (
-	maxRecent  = 256
-	keepRecent = 16
-)
+// maxRecent bounds the transaction ids that a room in memory remembers. They outlast the writing of their events: a repeat may have
+// asked the database just before.
+const maxRecent = 256
 
 // remember keeps the transaction id of an event that is on its way, so that a repeat finds it before it is stored. The caller
 // holds h.mu.
@@ -76,7 +73,7 @@ func (h *head) remember(e *entry) {
 	k := e.txn
 	h.recent[k] = receipt{ids: []id.EventID{e.pdu.EventID}, outcome: e.outcome}
 	h.recentKeys = append(h.recentKeys, k)
-	for n := len(h.recentKeys); n > maxRecent || n > keepRecent && h.recent[h.recentKeys[0]].outcome.known(); n-- {
+	if len(h.recentKeys) > maxRecent {
 		delete(h.recent, h.recentKeys[0])
 		h.recentKeys = h.recentKeys[1:]
 	}

@@ -14,43 +14,42 @@ import (
 // Send sends a message event. A transaction id that the same device has used in this room before answers with the event of
 // that time (Client-Server API, "Transaction identifiers").
 func (s *Service) Send(ctx context.Context, by By, roomID id.RoomID, eventType, txnID string, content json.RawMessage) (id.EventID, error) {
-	if eventType == event.TypeRedaction {
-		return s.sendRedaction(ctx, by, roomID, txnID, content)
+	d := draft{Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID}
+	if eventType == event.TypeRedaction { // Matrix 1.18, MSC4169
+		var err error
+		if d.Redacts, err = redactionTarget(content); err != nil {
+			return "", err
+		}
 	}
-	return s.send(ctx, roomID, draft{
-		Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID,
-	})
+	return s.send(ctx, roomID, d)
 }
 
-// sendRedaction is a redaction through /send (Matrix 1.18, MSC4169).
-func (s *Service) sendRedaction(ctx context.Context, by By, roomID id.RoomID, txnID string, content json.RawMessage) (id.EventID, error) {
+// SendState sends a state event. When the state says the same already, the event that says so is returned.
+func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (id.EventID, error) {
+	d := draft{Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by)}
+	var err error
+	switch eventType {
+	case typeCanonicalAlias:
+		err = s.checkCanonicalAlias(ctx, by, roomID, content)
+	case event.TypeMember:
+		d.Content, err = withoutAuthoriser(content)
+	case event.TypeRedaction: // of no use, but everybody who sees it takes it for one
+		d.Redacts, err = redactionTarget(content)
+	}
+	if err != nil {
+		return "", err
+	}
+	return s.send(ctx, roomID, d)
+}
+
+func redactionTarget(content json.RawMessage) (id.EventID, error) {
 	var in struct {
 		Redacts id.EventID `json:"redacts"`
 	}
 	if err := json.Unmarshal(content, &in); err != nil || in.Redacts == "" {
 		return "", matrixError(400, "M_BAD_JSON", "A redaction needs content.redacts, the id of an event")
 	}
-	return s.send(ctx, roomID, draft{
-		Type: event.TypeRedaction, Sender: by.User, Content: content, Redacts: in.Redacts, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID,
-	})
-}
-
-// SendState sends a state event. When the state says the same already, the event that says so is returned.
-func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (id.EventID, error) {
-	switch eventType {
-	case typeCanonicalAlias:
-		if err := s.checkCanonicalAlias(ctx, by, roomID, content); err != nil {
-			return "", err
-		}
-	case event.TypeMember:
-		var err error
-		if content, err = withoutAuthoriser(content); err != nil {
-			return "", err
-		}
-	}
-	return s.send(ctx, roomID, draft{
-		Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by),
-	})
+	return in.Redacts, nil
 }
 
 // withoutAuthoriser takes out of a client's member event who authorised the join. That the conditions of a restricted room are

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -145,6 +146,45 @@ func TestBoundsOfARequest(t *testing.T) {
 		}
 		timeline(t, db, roomID)
 	})
+}
+
+// Rooms of all versions that are offered can be made and used, and a redaction is one in whatever way it is sent.
+func TestEveryVersion(t *testing.T) {
+	db := storetest.New(t)
+	s := newService(db)
+	ctx := t.Context()
+	for _, version := range event.Versions() {
+		roomID := mustCreate(t, s, CreateRequest{RoomVersion: version.ID, Preset: "public_chat"})
+		if _, err := s.Join(ctx, as(bob), string(roomID), nil); err != nil {
+			t.Fatalf("version %s: %v", version.ID, err)
+		}
+		redacts := []func(json.RawMessage) error{
+			func(c json.RawMessage) error {
+				_, err := s.Send(ctx, as(alice), roomID, event.TypeRedaction, "r", c)
+				return err
+			},
+			func(c json.RawMessage) error {
+				_, err := s.SendState(ctx, as(alice), roomID, event.TypeRedaction, "", c)
+				return err
+			},
+		}
+		var targets []id.EventID
+		for i, redact := range redacts {
+			target, err := s.Send(ctx, as(bob), roomID, "m.room.message", fmt.Sprint(i), body("x"))
+			if err != nil {
+				t.Fatalf("version %s: %v", version.ID, err)
+			}
+			if err := redact(json.RawMessage(`{"redacts":"` + string(target) + `"}`)); err != nil {
+				t.Errorf("version %s: redaction %d: %v", version.ID, i, err)
+			}
+			targets = append(targets, target)
+		}
+		for _, e := range timeline(t, db, roomID) {
+			if i := slices.Index(targets, e.EventID); i >= 0 && e.RedactedBy == 0 {
+				t.Errorf("version %s: message %d is not redacted", version.ID, i)
+			}
+		}
+	}
 }
 
 // What strangers and members ask of a room's state does not stay in memory without bound, and what is forgotten is read again.

@@ -123,11 +123,15 @@ func (c *surroundings) append(r *renderer) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// state returns the state at the last of the events.
+// state returns the state at the last of the events; nothing when that event is the user's own membership, told to them outside of
+// what they may read.
 func (c *surroundings) state(all []*store.Event) ([]*store.Event, error) {
 	last := all[len(all)-1]
 	if len(c.after.events) == 0 {
 		last = c.event
+	}
+	if readable, err := c.readable(last); err != nil || !readable {
+		return nil, err
 	}
 	var members []int64
 	if c.filter.lazy() {

@@ -21,8 +21,9 @@ const (
 	// defaultTimeline and maxTimeline are the events of one room in one answer of /sync.
 	defaultTimeline = 10
 	maxTimeline     = 500
-	// maxCachedFilters bounds the filters kept in memory.
-	maxCachedFilters = 10_000
+	// maxCachedFilters and maxCachedFilterBytes bound the filters kept in memory. Those of real clients have a few hundred bytes.
+	maxCachedFilters     = 10_000
+	maxCachedFilterBytes = 4 << 10
 )
 
 // Filter says what a client wants from /sync. Client-Server API, "Filtering". event_fields and event_format are not heeded:
@@ -229,11 +230,13 @@ func (s *Service) Filter(ctx context.Context, user id.UserID, param string) (*Fi
 	if f != nil {
 		return f, nil
 	}
+	small := false
 	err = s.db.View(ctx, func(tx *store.Tx) error {
 		raw, err := tx.Filter(user, filterID)
 		if err != nil {
 			return err
 		}
+		small = len(raw) <= maxCachedFilterBytes
 		f, err = ParseFilter(raw)
 		return err
 	})
@@ -243,7 +246,9 @@ func (s *Service) Filter(ctx context.Context, user id.UserID, param string) (*Fi
 	if err != nil {
 		return nil, err
 	}
-	s.filters.put(key, f)
+	if small {
+		s.filters.put(key, f)
+	}
 	return f, nil
 }
 

@@ -100,11 +100,11 @@ func (r *roomPass) readTimeline(after, upto int64) (timeline, error) {
 func (r *roomPass) accountData(full bool) ([]byte, error) {
 	rows := r.data[r.seat.RoomNID]
 	if full && !r.initial {
-		all, err := r.tx.AccountDataSince(r.req.User, 0, r.upto)
+		all, err := r.allAccountData()
 		if err != nil {
 			return nil, err
 		}
-		rows = byRoom(all)[r.seat.RoomNID]
+		rows = all[r.seat.RoomNID]
 	}
 	filter := r.filter.Room.AccountData
 	if len(rows) == 0 || !filter.allowsRoom(r.roomID) {

@@ -25,6 +25,7 @@ type pass struct {
 
 	seats []store.Seat                  // memberships to look at
 	data  map[int64][]store.AccountData // new account data, by room; 0 for none
+	all   map[int64][]store.AccountData // old account data too; nil until a room needs it
 
 	news                               bool
 	join, invite, knock, leave, global []byte // the members of objects, or the elements of an array
@@ -132,6 +133,22 @@ func (p *pass) readAccountData() error {
 	}
 	p.data = byRoom(rows)
 	return nil
+}
+
+// allAccountData returns the user's account data, old and new, by room. It is read once: a client that asks for the full state needs it
+// for each of its rooms.
+func (p *pass) allAccountData() (map[int64][]store.AccountData, error) {
+	if p.all != nil {
+		return p.all, nil
+	}
+	rows, err := p.tx.AccountDataSince(p.req.User, 0, p.upto)
+	if err != nil {
+		return nil, err
+	}
+	if p.all = byRoom(rows); p.all == nil {
+		p.all = map[int64][]store.AccountData{}
+	}
+	return p.all, nil
 }
 
 func byRoom(rows []store.AccountData) map[int64][]store.AccountData {

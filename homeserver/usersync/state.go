@@ -148,7 +148,7 @@ func (r *reading) goTo(at string) error {
 	if len(last) == 0 {
 		return forbidden
 	}
-	seen, err := r.visible(last[0])
+	seen, err := r.readable(last[0])
 	if err != nil {
 		return err
 	}

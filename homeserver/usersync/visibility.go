@@ -43,8 +43,18 @@ func newViewer(tx *store.Tx, user id.UserID, roomNID int64, seat store.Membershi
 	return v
 }
 
-// visible tells whether the user may see an event of the room. Client-Server API, "Room History Visibility".
+// visible tells whether the user may see an event of the room. What is done to a user's own membership is told to the user in any
+// case; an invitation is news before any join.
 func (v *viewer) visible(e *store.Event) (bool, error) {
+	if e.RoomNID == v.roomNID && e.Pos != 0 && e.IsStateOf(event.TypeMember, string(v.user)) {
+		return true, nil
+	}
+	return v.readable(e)
+}
+
+// readable tells whether the user may see an event of the room, and with it the room's state at that time. Client-Server API, "Room
+// History Visibility".
+func (v *viewer) readable(e *store.Event) (bool, error) {
 	if e.RoomNID != v.roomNID || e.Pos == 0 {
 		return false, nil // not of this room's timeline
 	}
@@ -53,10 +63,6 @@ func (v *viewer) visible(e *store.Event) (bool, error) {
 		return false, err
 	}
 	if before == event.MembershipJoin && v.seat.Membership == event.MembershipJoin {
-		return true, nil
-	}
-	// What is done to a user's own membership is told to the user in any case; an invitation is news before any join.
-	if e.IsStateOf(event.TypeMember, string(v.user)) {
 		return true, nil
 	}
 	until, err := v.stayedUntil()

@@ -164,6 +164,39 @@ func TestVisibilityChanges(t *testing.T) {
 	})
 }
 
+// TestStateAfterLeaving has somebody outside of a room hear of their own membership, which must not show them the room's state.
+func TestStateAfterLeaving(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx, viewer := context.Background(), Viewer{User: bob}
+		for _, visibility := range []string{"shared", "invited", "joined"} {
+			p := w.room(alice, visibility)
+			p.join(bob)
+			p.member(bob, bob, "leave")
+			p.join(carol)
+			ban := p.member(alice, bob, "ban")
+			raw, err := w.s.Context(ctx, viewer, p.id, ban.EventID, 3, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var around struct{ State []clientEvent }
+			w.unmarshal(raw, &around)
+			if len(around.State) > 0 {
+				t.Errorf("%s: got state %v, want none", visibility, brief(around.State))
+			}
+
+			// Nor when they have come since, if the history before that is hidden.
+			if visibility != "joined" {
+				continue
+			}
+			p.member(alice, bob, "leave")
+			invite := p.member(alice, bob, "invite")
+			p.join(bob)
+			_, err = w.s.Members(ctx, MembersRequest{Viewer: viewer, RoomID: p.id, At: token(invite.Pos)})
+			wantCode(t, err, "M_FORBIDDEN")
+		}
+	})
+}
+
 // TestAnotherBranch has an event arrive late, from a branch of the room's history on which the user is still in the room.
 func TestAnotherBranch(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
