@@ -45,6 +45,7 @@ type Config struct {
 type Server struct {
 	Accounts *account.Service
 
+	rooms   *room.Service
 	handler http.Handler
 	closing chan struct{}
 	once    sync.Once
@@ -54,17 +55,18 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
 	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
+	s.rooms = room.New(room.Config{
+		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
+	})
 	pushes := push.New(c.DB, c.Bus)
 	api := &clientapi.API{Services: clientapi.Services{
 		ServerName: c.ServerName,
 		PublicURL:  c.PublicURL,
 		Accounts:   s.Accounts,
-		Rooms: room.New(room.Config{
-			ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
-		}),
-		Sync:   usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes}),
-		Push:   pushes,
-		Pinger: c.Pinger,
+		Rooms:      s.rooms,
+		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes}),
+		Push:       pushes,
+		Pinger:     c.Pinger,
 	}}
 	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
@@ -79,7 +81,4 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) Closing() { s.once.Do(func() { close(s.closing) }) }
 
 // Run does what the server does by itself until ctx ends. It returns nil then.
-func (s *Server) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
-}
+func (s *Server) Run(ctx context.Context) error { return s.rooms.Run(ctx) }

@@ -211,7 +211,13 @@ func createUser(ctx context.Context, cfg *Config, log zerolog.Logger, u newUser)
 		return "", err
 	}
 	defer closing(&err, db.Close)
-	services, err := loadRegistrations(cfg, log, nil)
+	// The bridges say which names are theirs.
+	hosted, err := openBridges(cfg, log, inproc.New(nil))
+	if err != nil {
+		return "", err
+	}
+	defer hosted.close(log)
+	services, err := loadRegistrations(cfg, log, hosted)
 	if err != nil {
 		return "", err
 	}

@@ -119,7 +119,7 @@ func (s *Service) appendOnce(ctx context.Context, h *head, drafts []draft, also 
 func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also func(*store.Tx) error) (receipt, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.failed.Load() {
+	if h.stale(s.DB) {
 		return receipt{}, errStale
 	}
 	if err := h.load(ctx, s.DB); err != nil {
@@ -153,7 +153,7 @@ func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also fun
 	r.outcome, r.own = result, true
 	s.retain(h)
 	err := s.DB.Enqueue(context.WithoutCancel(ctx), func(tx *store.Tx) error {
-		if h.failed.Load() {
+		if h.stale(s.DB) {
 			return errStale
 		}
 		return h.write(tx, fresh, also)

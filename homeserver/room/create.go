@@ -98,7 +98,8 @@ func (s *Service) create(ctx context.Context, by By, version *event.RoomVersion,
 	}
 	h := &head{
 		version: version, create: true, published: in.Visibility == "public", loaded: true, refs: 1,
-		last: &entry{}, state: make(map[eventauth.StateKey]*entry),
+		generation: s.DB.Generation(),
+		last:       &entry{}, state: make(map[eventauth.StateKey]*entry),
 	}
 	if !version.RoomIDIsCreateHash {
 		h.roomID = id.RoomID("!" + rand.Text()[:18] + ":" + s.ServerName)

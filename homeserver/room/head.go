@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
@@ -26,7 +27,10 @@ type head struct {
 	create    bool // the room is new: its row is written with its first events
 	published bool // of a new room: in the room directory
 
-	refs int // users and pending writes; guarded by Service.mu
+	refs   int   // users and pending writes; guarded by Service.mu
+	usedTS int64 // when refs became 0; guarded by Service.mu
+
+	generation int64 // of the database, when the head was made
 
 	failed atomic.Bool // a write failed: what is here is not what is stored, and nothing may build on it
 
@@ -92,15 +96,49 @@ func (s *Service) head(roomID id.RoomID) *head {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.heads[roomID]
-	if h == nil || h.failed.Load() {
+	if h == nil || h.stale(s.DB) {
 		if len(s.heads) >= maxHeads {
 			s.evict()
 		}
-		h = &head{roomID: roomID}
+		h = &head{roomID: roomID, generation: s.DB.Generation()}
 		s.heads[roomID] = h
 	}
 	h.refs++
 	return h
+}
+
+// stale tells that what is here is not what is stored.
+func (h *head) stale(db *store.DB) bool { return h.failed.Load() || h.generation != db.Generation() }
+
+// idleHead is how long a room that nobody uses stays in memory, and sweepEvery how often it is looked for.
+const (
+	idleHead   = 5 * time.Minute
+	sweepEvery = time.Minute
+)
+
+// Run forgets rooms that have been idle until ctx ends, and returns nil then.
+func (s *Service) Run(ctx context.Context) error {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			s.sweep(s.Now().Add(-idleHead).UnixMilli())
+		}
+	}
+}
+
+// sweep forgets rooms that nobody has used since.
+func (s *Service) sweep(sinceTS int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for roomID, h := range s.heads {
+		if h.refs == 0 && h.usedTS < sinceTS {
+			delete(s.heads, roomID)
+		}
+	}
 }
 
 // evict forgets rooms that nobody uses at the moment. The caller holds s.mu.
@@ -124,7 +162,9 @@ func (s *Service) retain(h *head) {
 
 func (s *Service) release(h *head) {
 	s.mu.Lock()
-	h.refs--
+	if h.refs--; h.refs == 0 {
+		h.usedTS = s.Now().UnixMilli()
+	}
 	if h.failed.Load() && s.heads[h.roomID] == h {
 		delete(s.heads, h.roomID)
 	}

@@ -482,6 +482,47 @@ func TestEvictedRoomsComeBack(t *testing.T) {
 	timeline(t, db, roomID)
 }
 
+func TestIdleRoomsAreForgotten(t *testing.T) {
+	s := newService(storetest.New(t))
+	roomID := mustCreate(t, s, CreateRequest{})
+	send := func(txnID string) {
+		if _, err := s.Send(t.Context(), as(alice), roomID, "m.room.message", txnID, body("x")); err != nil {
+			t.Error(err)
+		}
+	}
+	send("1")
+	used := s.head(roomID) // in use
+	s.sweep(s.Now().UnixMilli() + 1)
+	if len(s.heads) != 1 {
+		t.Error("a room in use was forgotten")
+	}
+	s.release(used)
+	s.sweep(used.usedTS)
+	if len(s.heads) != 1 {
+		t.Error("a room that was used just now was forgotten")
+	}
+	s.sweep(used.usedTS + 1)
+	if len(s.heads) != 0 {
+		t.Error("an idle room is remembered")
+	}
+	send("2")
+}
+
+// When the writer's connection was lost, another process may have written: what is in memory of a room is read again.
+func TestRoomsAreReadAgainAfterALostConnection(t *testing.T) {
+	s := newService(storetest.New(t))
+	roomID := mustCreate(t, s, CreateRequest{})
+	h := s.head(roomID)
+	h.generation--
+	s.release(h)
+	if _, err := s.Send(t.Context(), as(alice), roomID, "m.room.message", "1", body("x")); err != nil {
+		t.Error(err)
+	}
+	if s.heads[roomID] == h {
+		t.Error("a room of an earlier generation is still used")
+	}
+}
+
 func BenchmarkSend(b *testing.B) {
 	for _, rooms := range []int{1, 32} {
 		b.Run(fmt.Sprint(rooms, "rooms"), func(b *testing.B) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // Engine names a database engine.
@@ -40,6 +41,8 @@ type DB struct {
 	jobs    chan *job
 	done    chan struct{} // closed when the writer has ended
 	unlock  func()        // releases what keeps other processes out
+
+	writers atomic.Int64 // connections that write, one after the other
 
 	mu     sync.RWMutex // guards closed against senders on jobs
 	closed bool
@@ -73,6 +76,10 @@ func Open(ctx context.Context, target string) (*DB, error) {
 
 // Engine tells which engine this is.
 func (db *DB) Engine() Engine { return db.engine }
+
+// Generation changes when the connection that writes was lost, and with it the lock: another process may have written since.
+// What is kept in memory of rows that can change holds for one generation.
+func (db *DB) Generation() int64 { return db.writers.Load() }
 
 // View runs fn in a read transaction: one snapshot, which no write disturbs.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
@@ -156,13 +163,15 @@ func (db *DB) Close() error {
 // process knows of rooms would be wrong if another wrote beside it; SQLite's file is locked when it is opened.
 func (db *DB) connectWriter(ctx context.Context) (*conn, error) {
 	c, err := db.connect(ctx)
-	if err != nil || db.engine != Postgres {
-		return c, err
+	if err == nil && db.engine == Postgres {
+		if err = c.lockPostgres(ctx); err != nil {
+			c.close()
+		}
 	}
-	if err := c.lockPostgres(ctx); err != nil {
-		c.close()
+	if err != nil {
 		return nil, err
 	}
+	db.writers.Add(1)
 	return c, nil
 }
 

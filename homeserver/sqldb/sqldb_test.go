@@ -228,3 +228,20 @@ func TestIn(t *testing.T) {
 		t.Errorf("args: %s, want %s", got, want)
 	}
 }
+
+// A statement that is held back and does not change the one row that it must fails its write, and only that.
+func TestDeferOne(t *testing.T) {
+	each(t, func(t *testing.T, _ string, db *sqldb.DB) {
+		rename := func(id int) error {
+			return db.Write(context.Background(), func(tx *sqldb.Tx) error {
+				return tx.DeferOne(`UPDATE things SET name = 'uno' WHERE id = $1`, id)
+			})
+		}
+		if err := rename(1); err != nil {
+			t.Error(err)
+		}
+		if err := rename(2); !errors.Is(err, sqldb.ErrRows) {
+			t.Errorf("no row: %v, want ErrRows", err)
+		}
+	})
+}

@@ -162,10 +162,10 @@ func (tx *Tx) Extremities(roomNID int64) ([]*Event, error) {
 // ReplaceExtremities makes nid an extremity of a room in the place of gone, which must be extremities.
 func (tx *Tx) ReplaceExtremities(roomNID int64, gone []int64, nid int64) error {
 	if len(gone) == 1 {
-		return tx.Defer(`UPDATE extremities SET event_nid = $3 WHERE room_nid = $1 AND event_nid = $2`, roomNID, gone[0], nid)
+		return tx.DeferOne(`UPDATE extremities SET event_nid = $3 WHERE room_nid = $1 AND event_nid = $2`, roomNID, gone[0], nid)
 	}
 	for _, g := range gone {
-		if err := tx.Defer(`DELETE FROM extremities WHERE room_nid = $1 AND event_nid = $2`, roomNID, g); err != nil {
+		if err := tx.DeferOne(`DELETE FROM extremities WHERE room_nid = $1 AND event_nid = $2`, roomNID, g); err != nil {
 			return err
 		}
 	}

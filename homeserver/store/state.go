@@ -93,19 +93,15 @@ func (tx *Tx) walkState(setID int64, visit func(StateNID, int64) bool) error {
 		if !found {
 			return fmt.Errorf("state set %d: %w", setID, ErrNotFound)
 		}
-		for len(packed) > 0 {
-			var k StateNID
-			var event int64
-			for _, field := range []*int64{&k.Type, &k.Key, &event} {
-				v, n := binary.Varint(packed)
-				if n <= 0 {
-					return fmt.Errorf("state set %d: %w", setID, errBadStateSet)
-				}
-				*field, packed = v, packed[n:]
-			}
-			if !visit(k, event) {
-				return nil
-			}
+		more := true
+		err = unpackState(packed, func(k StateNID, event int64) {
+			more = more && visit(k, event)
+		})
+		if err != nil {
+			return fmt.Errorf("state set %d: %w", setID, err)
+		}
+		if !more {
+			return nil
 		}
 		setID = parent.Int64
 	}

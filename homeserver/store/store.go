@@ -53,6 +53,9 @@ func (db *DB) Close() error { return db.sql.Close() }
 // Engine tells which engine this is.
 func (db *DB) Engine() sqldb.Engine { return db.sql.Engine() }
 
+// Generation changes when another process may have written. See sqldb.DB.Generation.
+func (db *DB) Generation() int64 { return db.sql.Generation() }
+
 // View runs fn on one snapshot of the database.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	return db.sql.View(ctx, func(tx *sqldb.Tx) error { return fn(&Tx{Tx: tx, db: db}) })
