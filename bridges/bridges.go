@@ -10,7 +10,8 @@
 // Matrix to network: an event is acknowledged to the homeserver after the network has taken it, or after it is
 // in the inbox table when the network is slow (see ackWait). It is handled once however often the transaction
 // is repeated, also over a restart; when the process dies between the network's taking an event and the
-// record of that, the event is handled again. Events of one room are handled in order.
+// record of that, the event is handled again. Events of one sender in one room are handled in order; those of
+// different senders too, unless that would cost more than orderWait.
 package bridges
 
 import (

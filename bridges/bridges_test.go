@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"causeway/bridges/bridgetest"
@@ -185,6 +186,91 @@ func TestLanes(t *testing.T) {
 	})
 	w.net.finish("q1")
 	hs.AwaitAcknowledged()
+}
+
+// A person with much on the way holds up nobody for longer than orderWait, and nothing of their own comes out of order.
+func TestLaneChoice(t *testing.T) {
+	const a, b id.UserID = "@a:hs.test", "@b:hs.test"
+	key := ""
+	for _, test := range []struct {
+		name       string
+		unfinished map[id.UserID]int
+		queue      []ticket
+		want       int
+	}{
+		{"nothing", nil, nil, -1},
+		{"one's own", map[id.UserID]int{a: 3}, []ticket{{evt: &event.Event{Sender: a}}}, 0},
+		{"another's", map[id.UserID]int{a: 3}, []ticket{{evt: &event.Event{Sender: b}}}, -1},
+		{"another's that has waited", map[id.UserID]int{a: 3},
+			[]ticket{{evt: &event.Event{Sender: b}, queued: time.Unix(0, 0).Add(-orderWait)}}, 0},
+		{"state", map[id.UserID]int{a: 1}, []ticket{{evt: &event.Event{Sender: a, StateKey: &key}}}, -1},
+		{"a full sender", map[id.UserID]int{a: maxUnfinished}, []ticket{
+			{evt: &event.Event{Sender: a}, queued: time.Unix(0, 0).Add(-time.Hour)},
+			{evt: &event.Event{Sender: b}, queued: time.Unix(0, 0).Add(-orderWait)},
+		}, 1},
+		{"only a full sender", map[id.UserID]int{a: maxUnfinished}, []ticket{
+			{evt: &event.Event{Sender: a}, queued: time.Unix(0, 0).Add(-time.Hour)},
+		}, -1},
+		{"nobody passes who waits for order", map[id.UserID]int{a: 1},
+			[]ticket{{evt: &event.Event{Sender: b}}, {evt: &event.Event{Sender: a}}}, -1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ln := &lane{unfinished: map[id.UserID]int{}}
+			for user, count := range test.unfinished {
+				for range count {
+					ln.begin(user)
+				}
+			}
+			for i := range test.queue {
+				one := &test.queue[i]
+				if one.queued.IsZero() {
+					one.queued = time.Unix(0, 0)
+				}
+				ln.queue = append(ln.queue, one)
+			}
+			got, wait := ln.choose(time.Unix(0, 0))
+			if got != test.want || got < 0 && wait <= 0 {
+				t.Errorf("got event %d and a wait of %v, want event %d", got, wait, test.want)
+			}
+		})
+	}
+}
+
+// A membership that the network could not take is offered again, and when that does not help after the next start.
+func TestMemberWatcherFails(t *testing.T) {
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	dir := t.TempDir()
+	w := startWorld(t, hs, dir, func(w *world) { w.ackWait = time.Millisecond })
+	room := w.portal(t, "chat")
+	hs.AwaitAcknowledged()
+	refuse := func(times int) {
+		w.net.mu.Lock()
+		defer w.net.mu.Unlock()
+		w.net.joins, w.net.refuse = nil, times
+	}
+	has := func(user id.UserID) bool {
+		w.net.mu.Lock()
+		defer w.net.mu.Unlock()
+		return slices.Contains(w.net.joins, user)
+	}
+	refuse(1)
+	hs.SetMember(hs.User("carol"), room, hs.User("carol"), "join", "")
+	for end := time.Now().Add(bridgetest.Patience); !has(hs.User("carol")); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the membership is not offered again")
+		}
+	}
+	refuse(1000)
+	hs.SetMember(hs.User("dave"), room, hs.User("dave"), "join", "")
+	hs.AwaitAcknowledged()
+	w.stop()
+
+	w = startWorld(t, hs, dir, nil)
+	hs.SetMember(hs.User("erin"), room, hs.User("erin"), "join", "")
+	hs.AwaitAcknowledged()
+	if !has(hs.User("dave")) {
+		t.Error("the membership was lost with the stop")
+	}
 }
 
 func TestMemberWatcher(t *testing.T) {

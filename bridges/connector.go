@@ -15,8 +15,9 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// matrixConnector is bridgev2's own Matrix side with two things changed: the network may name its ghosts, and
-// a message to Matrix carries a transaction ID that is the same when it is sent again.
+// matrixConnector is bridgev2's own Matrix side with three things changed: the network may name its ghosts, a
+// message to Matrix carries a transaction ID that is the same when it is sent again, and the history of a room is for
+// who was there.
 type matrixConnector struct {
 	*matrix.Connector
 	id    string
@@ -79,6 +80,18 @@ func (c *matrixConnector) BotIntent() bridgev2.MatrixAPI {
 type intent struct {
 	*matrix.ASIntent
 	bridge string
+}
+
+// CreateRoom implements bridgev2.MatrixAPI. Who enters a room has not been let in by the network yet, so what was said
+// before is not shown to them.
+func (i *intent) CreateRoom(ctx context.Context, req *mautrix.ReqCreateRoom) (id.RoomID, error) {
+	req.InitialState = append(req.InitialState, &event.Event{
+		Type: event.StateHistoryVisibility,
+		Content: event.Content{
+			Parsed: &event.HistoryVisibilityEventContent{HistoryVisibility: event.HistoryVisibilityJoined},
+		},
+	})
+	return i.ASIntent.CreateRoom(ctx, req)
 }
 
 // SendMessage implements bridgev2.MatrixAPI. A message that stands for one of the network's is sent under a

@@ -3,6 +3,7 @@ package bridges
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/bridgev2"
@@ -35,8 +36,10 @@ func (e *UnknownAlias) Error() string { return e.Reason }
 type MemberWatcher interface {
 	// HandleMember is called for each m.room.member event about a person (no ghost, not the bot) in a
 	// room of this bridge, whoever sent it, in the room's order: before bridgev2 sees the event, which then
-	// finds the login of who came, but after it for a leave or ban, while who left has one still.
-	HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event)
+	// finds the login of who came, but after it for a leave or ban, while who left has one still. After an
+	// error it is called again for the same event, if need be after the next start, and the room waits; so an
+	// error is for what will pass.
+	HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error
 }
 
 // GhostNamer is implemented by a network that chooses the localparts of its ghosts itself. By default a
@@ -126,14 +129,13 @@ func (b *Bridge) watchMembers() {
 		if isGone != gone || user == b.conn.Bot.UserID || b.v2.IsGhostMXID(user) {
 			return
 		}
-		portal, err := b.v2.GetPortalByMXID(ctx, evt.RoomID)
-		if err != nil {
-			b.log.Err(err).Stringer("room_id", evt.RoomID).Msg("find the portal of a room")
-			return
-		}
-		if portal != nil {
-			watcher.HandleMember(ctx, portal, evt)
-		}
+		b.insist(ctx, evt, func() error {
+			portal, err := b.v2.GetPortalByMXID(ctx, evt.RoomID)
+			if err != nil || portal == nil {
+				return err
+			}
+			return watcher.HandleMember(ctx, portal, evt)
+		})
 	}
 	b.conn.EventProcessor.PrependHandler(event.StateMember, func(ctx context.Context, evt *event.Event) {
 		watch(ctx, evt, false)
@@ -141,4 +143,36 @@ func (b *Bridge) watchMembers() {
 	b.conn.EventProcessor.On(event.StateMember, func(ctx context.Context, evt *event.Event) {
 		watch(ctx, evt, true)
 	})
+}
+
+const (
+	// memberPause is the time before a membership is offered again; it doubles up to maxMemberPause.
+	memberPause    = time.Second
+	maxMemberPause = time.Minute
+	// memberTries is after how many failures the person concerned is told.
+	memberTries = 4
+)
+
+// insist does what a membership asks for until it is done. The room waits, because what comes later must not be
+// overtaken by it; when the bridge stops meanwhile, the event is left for the next start.
+func (b *Bridge) insist(ctx context.Context, evt *event.Event, do func() error) {
+	pause := memberPause
+	for try := 1; ; try++ {
+		err := do()
+		if err == nil {
+			return
+		}
+		b.log.Err(err).Stringer("room_id", evt.RoomID).Stringer("event_id", evt.ID).Msg("follow a membership")
+		if try == memberTries {
+			_ = (&Host{b: b}).Notify(ctx, evt.RoomID, "The bridge cannot follow your membership at the moment: "+err.Error(),
+				id.UserID(evt.GetStateKey()))
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			b.lanes.keep(evt.ID)
+			return
+		}
+		pause = min(2*pause, maxMemberPause)
+	}
 }

@@ -3,7 +3,9 @@ package bridges
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
@@ -11,8 +13,13 @@ import (
 )
 
 const (
-	// maxUnfinished is the number of events of one room that the network may hold at once (Host.Defer).
+	// maxUnfinished is the number of one person's events in one room that the network may hold at once
+	// (Host.Defer).
 	maxUnfinished = 64
+	// orderWait is how long an event waits for those that other people sent before it.
+	orderWait = 5 * time.Second
+	// idleWait is when a lane looks again although nothing has told it to.
+	idleWait = time.Hour
 	// maxWaiting is the number of events in memory, of all rooms, above which the homeserver has to wait.
 	maxWaiting = 10000
 )
@@ -37,17 +44,19 @@ type lanes struct {
 type lane struct {
 	room       id.RoomID
 	queue      []*ticket
-	unfinished int           // dispatched, held by the network
-	wake       chan struct{} // of size 1: something has changed
-	last       id.UserID     // sender of the event before
+	unfinished map[id.UserID]int // dispatched, held by the network; by sender
+	total      int               // sum of unfinished
+	wake       chan struct{}     // of size 1: something has changed
 }
 
 // ticket is an event on its way through a lane.
 type ticket struct {
-	evt  *event.Event
-	lane *lane
-	left int           // 1 for the handler and 1 for each hold; guarded by lanes.mu
-	done chan struct{} // closed when the event is handled and marked so
+	evt    *event.Event
+	lane   *lane
+	queued time.Time     // when it entered the lane
+	left   int           // 1 for the handler and 1 for each hold; guarded by lanes.mu
+	keep   bool          // not to be marked as handled; guarded by lanes.mu
+	done   chan struct{} // closed when the event is handled and marked so, or kept for the next start
 }
 
 func newLanes(b *Bridge) *lanes {
@@ -82,12 +91,12 @@ func (l *lanes) push(evt *event.Event) (*ticket, error) {
 	}
 	ln, running := l.rooms[evt.RoomID]
 	if !running {
-		ln = &lane{room: evt.RoomID, wake: make(chan struct{}, 1)}
+		ln = &lane{room: evt.RoomID, unfinished: map[id.UserID]int{}, wake: make(chan struct{}, 1)}
 		l.rooms[evt.RoomID] = ln
 		l.wg.Add(1)
 		go l.work(ln)
 	}
-	t := &ticket{evt: evt, lane: ln, left: 1, done: make(chan struct{})}
+	t := &ticket{evt: evt, lane: ln, queued: time.Now(), left: 1, done: make(chan struct{})}
 	l.tickets[evt.ID] = t
 	ln.queue = append(ln.queue, t)
 	ln.ring()
@@ -120,7 +129,7 @@ func (l *lanes) work(ln *lane) {
 	defer l.wg.Done()
 	for {
 		t := l.next(ln)
-		if t == nil || !l.settle(ln, t.evt) {
+		if t == nil {
 			return
 		}
 		l.handle(t)
@@ -128,7 +137,7 @@ func (l *lanes) work(ln *lane) {
 	}
 }
 
-// next takes the first event of the lane, or ends the lane.
+// next takes the first event of the lane that may be handled, waiting for one, or ends the lane.
 func (l *lanes) next(ln *lane) *ticket {
 	for {
 		l.mu.Lock()
@@ -136,51 +145,73 @@ func (l *lanes) next(ln *lane) *ticket {
 			l.mu.Unlock()
 			return nil
 		}
-		if len(ln.queue) > 0 {
-			t := ln.queue[0]
-			ln.queue = ln.queue[1:]
+		at, wait := ln.choose(time.Now())
+		if at >= 0 {
+			t := ln.queue[at]
+			ln.queue = slices.Delete(ln.queue, at, at+1)
+			ln.begin(t.evt.Sender)
 			l.mu.Unlock()
 			return t
 		}
-		if ln.unfinished == 0 {
+		// A lane whose events the network still holds stays, because it knows what the next event
+		// has to wait for.
+		if len(ln.queue) == 0 && ln.total == 0 {
 			delete(l.rooms, ln.room)
 			l.mu.Unlock()
 			return nil
 		}
-		// A lane whose events the network still holds stays, because it knows what the next event
-		// has to wait for.
 		l.mu.Unlock()
-		if !l.await(ln) {
+		if !l.await(ln, wait) {
 			return nil
 		}
 	}
 }
 
-// settle waits until evt may be handled. The network sends for each person on a connection of their own, so
-// order between people is only kept by letting one person's events be finished before another's begin.
-func (l *lanes) settle(ln *lane, evt *event.Event) bool {
-	for {
-		l.mu.Lock()
-		limit := maxUnfinished
-		if evt.Sender != ln.last || evt.StateKey != nil {
-			limit = 1
+// choose returns the place in the queue of the event to be handled next, or -1 and after what time to look again.
+// The network sends for each person on a connection of their own, so order between people is only kept by letting
+// one person's events be finished before another's begin; that is worth orderWait and no more. Who has too much
+// unfinished holds up nobody but themselves.
+func (ln *lane) choose(now time.Time) (at int, wait time.Duration) {
+	full := map[id.UserID]bool{}
+	for i, t := range ln.queue {
+		sender := t.evt.Sender
+		if full[sender] || ln.unfinished[sender] >= maxUnfinished {
+			full[sender] = true
+			continue
 		}
-		if ln.unfinished < limit {
-			ln.last = evt.Sender
-			ln.unfinished++
-			l.mu.Unlock()
-			return true
+		ahead := ln.total
+		if t.evt.StateKey == nil {
+			ahead -= ln.unfinished[sender]
 		}
-		l.mu.Unlock()
-		if !l.await(ln) {
-			return false
+		if wait := t.queued.Add(orderWait).Sub(now); ahead > 0 && wait > 0 {
+			return -1, wait
 		}
+		return i, 0
+	}
+	return -1, idleWait
+}
+
+// begin and end count an event that is with the network.
+func (ln *lane) begin(sender id.UserID) {
+	ln.unfinished[sender]++
+	ln.total++
+}
+
+func (ln *lane) end(sender id.UserID) {
+	ln.total--
+	if ln.unfinished[sender]--; ln.unfinished[sender] == 0 {
+		delete(ln.unfinished, sender)
 	}
 }
 
-func (l *lanes) await(ln *lane) bool {
+// await waits until something has changed in the lane or the time is up, and reports false when the bridge stops.
+func (l *lanes) await(ln *lane, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
 	select {
 	case <-ln.wake:
+		return true
+	case <-timer.C:
 		return true
 	case <-l.ctx.Done():
 		return false
@@ -213,21 +244,37 @@ func (l *lanes) hold(event id.EventID) func() {
 func (l *lanes) release(t *ticket) {
 	l.mu.Lock()
 	t.left--
-	finished := t.left == 0
+	finished, keep := t.left == 0, t.keep
 	l.mu.Unlock()
-	if !finished {
+	switch {
+	case !finished:
 		return
+	case !keep:
+		l.record(t)
 	}
+	l.mu.Lock()
+	delete(l.tickets, t.evt.ID)
+	t.lane.end(t.evt.Sender)
+	l.mu.Unlock()
+	close(t.done)
+	t.lane.ring()
+}
+
+// keep leaves an event, whose handler has not returned yet, for the next start.
+func (l *lanes) keep(event id.EventID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t, ok := l.tickets[event]; ok {
+		t.keep = true
+	}
+}
+
+// record marks an event as handled.
+func (l *lanes) record(t *ticket) {
 	// Not l.ctx: what has been handled is recorded also while the bridge stops.
 	ctx := context.WithoutCancel(l.ctx)
 	if err := l.b.inbox.done(ctx, t.evt.ID); err != nil {
 		// It is handled again after the next start.
 		l.b.log.Err(err).Stringer("event_id", t.evt.ID).Msg("record an event")
 	}
-	l.mu.Lock()
-	delete(l.tickets, t.evt.ID)
-	t.lane.unfinished--
-	l.mu.Unlock()
-	close(t.done)
-	t.lane.ring()
 }

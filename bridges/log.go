@@ -7,11 +7,15 @@ import (
 )
 
 // withoutContent drops the log lines in which mautrix repeats the body of a request, which is what people
-// wrote. The caller of a failed request logs the error itself.
+// wrote. The caller of a failed request logs the error itself. It drops as well the warning about a homeserver
+// that takes no uploads.
 type withoutContent struct{}
 
 // Run implements zerolog.Hook.
 func (withoutContent) Run(e *zerolog.Event, _ zerolog.Level, message string) {
+	if message == "Failed to fetch media config" {
+		e.Discard()
+	}
 	if strings.HasPrefix(message, "Request ") {
 		switch message {
 		case "Request completed", "Request failed", "Request canceled", "Request parsing failed":

@@ -2,6 +2,7 @@ package bridges
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 
@@ -28,7 +29,9 @@ type loopNetwork struct {
 	got   []string
 	held  map[string]func()
 	joins []id.UserID
-	bell  chan struct{}
+	// refuse is how often HandleMember is to fail.
+	refuse int
+	bell   chan struct{}
 }
 
 func newLoopNetwork() *loopNetwork {
@@ -64,10 +67,15 @@ func (n *loopNetwork) QueryAlias(_ context.Context, alias id.RoomAlias) error {
 	return &UnknownAlias{Reason: string(alias) + " is not on this network"}
 }
 
-func (n *loopNetwork) HandleMember(_ context.Context, _ *bridgev2.Portal, evt *event.Event) {
+func (n *loopNetwork) HandleMember(_ context.Context, _ *bridgev2.Portal, evt *event.Event) error {
 	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.refuse > 0 {
+		n.refuse--
+		return errors.New("the database is locked")
+	}
 	n.joins = append(n.joins, id.UserID(evt.GetStateKey()))
-	n.mu.Unlock()
+	return nil
 }
 
 // note records text and keeps done if the network holds messages.

@@ -2,6 +2,7 @@ package irc
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ type account struct {
 	connector *Connector
 	net       *network
 	login     *bridgev2.UserLogin
-	client    *client
+	isBot     bool
 }
 
 var (
@@ -29,7 +30,7 @@ var (
 
 // Connect implements bridgev2.NetworkAPI: after a start it joins the channels of before.
 func (a *account) Connect(ctx context.Context) {
-	if a.client == nil {
+	if a.net == nil || a.isBot {
 		return
 	}
 	rows, err := a.connector.br.DB.UserPortal.GetAllForLogin(ctx, a.login.UserLogin)
@@ -37,32 +38,45 @@ func (a *account) Connect(ctx context.Context) {
 		a.login.Log.Err(err).Msg("load the channels of a login")
 		return
 	}
-	a.client.start(a.connector.ctx)
+	a.net.client(a.login.UserMXID)
 	for _, row := range rows {
 		portal, err := a.connector.br.GetExistingPortalByKey(ctx, row.Portal)
 		if err != nil || portal == nil || portal.MXID == "" {
 			continue
 		}
-		a.client.box.add(joinRequest{channel: portal.Name})
+		if err := a.net.ask(a.login.UserMXID, joinRequest{channel: portal.Name}); err != nil {
+			a.login.Log.Err(err).Msg("join the channels of a login")
+			return
+		}
 	}
 }
 
-// Disconnect implements bridgev2.NetworkAPI.
+// Disconnect implements bridgev2.NetworkAPI. The client is gone after it; messages on their way have failed, and who
+// comes again gets another one.
 func (a *account) Disconnect() {
-	if a.client != nil {
-		a.client.stop()
-		<-a.client.ended
+	if c := a.client(); c != nil {
+		a.net.drop(c)
+		c.stop(errDisconnected)
+		<-c.ended
 	}
+}
+
+// client is the user's connection, or nil when there is none.
+func (a *account) client() *client {
+	if a.net == nil || a.isBot {
+		return nil
+	}
+	return a.net.running(a.login.UserMXID)
 }
 
 // IsLoggedIn implements bridgev2.NetworkAPI. A connection that is away comes back, and messages wait for it, so
-// it does not count.
-func (a *account) IsLoggedIn() bool { return a.client != nil }
+// it does not count. Neither does that the network is configured no longer, so that who writes to it is told.
+func (a *account) IsLoggedIn() bool { return !a.isBot }
 
 // LogoutRemote implements bridgev2.NetworkAPI. The client goes on without channels, because its user may come again.
 func (a *account) LogoutRemote(context.Context) {
-	if a.client != nil {
-		a.client.box.add(logoutRequest{})
+	if c := a.client(); c != nil {
+		c.box.add(logoutRequest{})
 	}
 }
 
@@ -115,6 +129,9 @@ func (a *account) GetCapabilities(context.Context, *bridgev2.Portal) *event.Room
 // HandleMatrixMessage implements bridgev2.NetworkAPI. It only queues the message, because bridgev2 keeps the room
 // locked meanwhile, and lines from IRC need that lock too.
 func (a *account) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMessage) (*bridgev2.MatrixMessageResponse, error) {
+	if err := a.reaches(msg.Portal); err != nil {
+		return nil, err
+	}
 	err := a.submit(ctx, msg.Portal, msg.Event, a.compose(ctx, msg.Content, msg.ReplyTo), func(ctx context.Context, err error) {
 		if err == nil {
 			a.record(ctx, msg)
@@ -126,6 +143,9 @@ func (a *account) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixM
 // HandleMatrixEdit implements bridgev2.EditHandlingNetworkAPI. IRC has no edits; the new text goes out with an
 // asterisk before it, as people there do.
 func (a *account) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit) error {
+	if err := a.reaches(msg.Portal); err != nil {
+		return err
+	}
 	s := a.compose(ctx, msg.Content, nil)
 	if len(s.lines) > 0 {
 		s.lines[0] = "* " + s.lines[0]
@@ -142,7 +162,7 @@ func (a *account) HandleMatrixRoomTopic(ctx context.Context, msg *bridgev2.Matri
 		if err != nil {
 			lane := a.net.channel(s.channel).lane
 			lane.put(topicItem{topic: before})
-			lane.put(noticeItem{text: "The topic was not set: " + err.Error(), to: a.client.user})
+			lane.put(noticeItem{text: "The topic was not set: " + err.Error(), to: a.login.UserMXID})
 		}
 	})
 	if err != nil {
@@ -164,7 +184,7 @@ func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matr
 	s := &send{verb: "KICK", nick: nick, lines: []string{oneLine(msg.Content.Reason)}}
 	return nil, a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
 		if err != nil {
-			a.net.channel(s.channel).lane.put(noticeItem{text: nick + " was not kicked: " + err.Error(), to: a.client.user})
+			a.net.channel(s.channel).lane.put(noticeItem{text: nick + " was not kicked: " + err.Error(), to: a.login.UserMXID})
 		}
 	})
 }
@@ -174,8 +194,12 @@ func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matr
 // failures in the room.
 func (a *account) submit(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, s *send,
 	after func(ctx context.Context, err error)) error {
-	if network, _, _ := splitID(string(portal.ID)); a.net == nil || network != a.net.name {
-		return shown(failure("you are not connected to %s; leave this room and join it again", network))
+	if err := a.reaches(portal); err != nil {
+		return err
+	}
+	client := a.client()
+	if client == nil {
+		return notConnected(a.net.name)
 	}
 	ctx = context.WithoutCancel(ctx)
 	release := a.connector.host.Defer(evt.ID)
@@ -185,18 +209,42 @@ func (a *account) submit(ctx context.Context, portal *bridgev2.Portal, evt *even
 		if after != nil {
 			after(ctx, err)
 		}
+		if err == nil && s.left > 0 {
+			a.net.channel(s.channel).lane.put(noticeItem{
+				text: fmt.Sprintf("Your message was too long: %d lines of it were not sent to IRC.", s.left), to: a.login.UserMXID,
+			})
+		}
 		result := bridgev2.MessageStatus{Status: event.MessageStatusSuccess}
 		if err != nil {
-			a.login.Log.Warn().Err(err).Stringer("event_id", evt.ID).Msg("message not sent")
+			a.login.Log.Debug().Err(err).Stringer("event_id", evt.ID).Msg("message not sent, and its sender is told")
 			result = shown(err).WithSendNotice(evt.StateKey == nil)
 		}
 		a.connector.br.Matrix.SendMessageStatus(ctx, &result, bridgev2.StatusEventInfoFromEvent(evt))
 	}
-	if !a.client.box.add(s) {
+	if !client.box.add(s) {
 		release()
+		if client.box.isClosed() {
+			return notConnected(a.net.name)
+		}
 		return shown(failure("too many messages are waiting"))
 	}
 	return nil
+}
+
+// reaches returns why an account cannot send to a room, in words for its sender.
+func (a *account) reaches(portal *bridgev2.Portal) error {
+	network, _, _ := splitID(string(portal.ID))
+	switch _, known := a.connector.networks[network]; {
+	case !known:
+		return shown(failure("the bridge has no network %s any more", network))
+	case a.net == nil || network != a.net.name:
+		return notConnected(network)
+	}
+	return nil
+}
+
+func notConnected(network string) error {
+	return shown(failure("you are not connected to %s; leave this room and join it again", network))
 }
 
 // shown makes an error one that its sender reads in the room.

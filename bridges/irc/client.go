@@ -2,6 +2,7 @@ package irc
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -31,6 +32,8 @@ const (
 	goodbyeWait = 3 * time.Second
 	// regainEvery is the pause between attempts to get the wanted nick back.
 	regainEvery = time.Minute
+	// maxUrgent is the number of lines that may wait beside the queue, to go before it.
+	maxUrgent = 64
 	// quitMessage is what others read when we go.
 	quitMessage = "the bridge stops"
 )
@@ -55,7 +58,7 @@ type client struct {
 	box  mailbox
 
 	startOnce sync.Once
-	cancel    context.CancelFunc
+	cancel    context.CancelCauseFunc
 	ended     chan struct{}
 	shownNick atomic.Value // string, for currentNick
 
@@ -69,13 +72,16 @@ type client struct {
 	nick, userHost string
 	nickTries      int
 	nickLen        int
+	statusMsg      string // signs of rank before the name of a channel, as announced
 
 	bucket  bucket
 	urgent  []string
 	queue   []entry
 	unacked []*send
-	barrier uint64 // number of the last PING
-	since   int    // lines since then
+	unsent  []*send   // taken out of the queue at the goodbye
+	barrier uint64    // number of the last PING
+	since   int       // lines since then
+	sinceAt time.Time // when the first of them was written
 
 	downSince          time.Time // when it was last up, or began to try; zero while up
 	upSince            time.Time
@@ -108,19 +114,27 @@ func newClient(n *network, user id.UserID) *client {
 // start begins the goroutine, once.
 func (c *client) start(ctx context.Context) {
 	c.startOnce.Do(func() {
-		ctx, c.cancel = context.WithCancel(ctx)
+		ctx, c.cancel = context.WithCancelCause(ctx)
 		go c.run(ctx)
 	})
 }
 
+// errStopping and errDisconnected are why a client ends. What was not sent is handled again after the next start when
+// the bridge stops, and has failed when only the client ends.
+var (
+	errStopping     = errors.New("the bridge stops")
+	errDisconnected = errors.New("disconnected")
+)
+
 // stop asks the client to say goodbye; wait waits until it has. A client that was never started has nothing to
 // say.
-func (c *client) stop() {
+func (c *client) stop(why error) {
 	c.startOnce.Do(func() {
-		c.cancel = func() {}
+		c.cancel = func(error) {}
+		c.box.close()
 		close(c.ended)
 	})
-	c.cancel()
+	c.cancel(why)
 }
 
 func (c *client) wait(ctx context.Context) {
@@ -136,6 +150,7 @@ func (c *client) currentNick() string { return c.shownNick.Load().(string) }
 // run is the goroutine. ctx ends when the bridge stops.
 func (c *client) run(ctx context.Context) {
 	defer close(c.ended)
+	defer func() { c.end(context.Cause(ctx)) }()
 	dialCtx, stopDial := context.WithCancel(ctx)
 	defer stopDial()
 	c.ctx = dialCtx
@@ -144,8 +159,8 @@ func (c *client) run(ctx context.Context) {
 	stopping := ctx.Done()
 	for !c.finished() {
 		now := time.Now()
+		in, out, line := c.wires(now) // which may queue a PING, so that due comes after
 		timer.Reset(time.Until(c.due(now)))
-		in, out, line := c.wires(now)
 		select {
 		case <-stopping:
 			stopping = nil
@@ -268,8 +283,7 @@ func (c *client) connect(now time.Time) {
 func (c *client) pause(now time.Time) {
 	var wait time.Duration
 	if c.failures > 0 {
-		limit := min(c.net.cfg.Connect.RetryMin<<min(c.failures-1, 20), c.net.cfg.Connect.RetryMax)
-		wait = rand.N(max(limit, 1))
+		wait = rand.N(c.net.cfg.Connect.backoff(c.failures))
 	}
 	switch {
 	case c.banned:
@@ -317,7 +331,7 @@ func (c *client) connected(r dialResult) {
 	c.deadline = now.Add(registerTimeout)
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
-	c.userHost, c.leaving = "", false
+	c.userHost, c.statusMsg, c.leaving = "", "", false
 	if c.net.cfg.Password != "" {
 		c.command("PASS", c.net.cfg.Password)
 	}

@@ -42,11 +42,11 @@ func newBench(t *testing.T, cfg NetworkConfig) *bench {
 		return client, nil
 	}
 	// A lane without its goroutine keeps what would go to Matrix.
-	n.channels["#c"] = &channel{lane: &lane{net: n, name: "#c", items: make(chan item, 1000), done: make(chan struct{})}}
+	n.channels["#c"] = newChannel(&lane{net: n, name: "#c", items: make(chan item, 1000), done: make(chan struct{})})
 	b.c = newClient(n, "@alice:hs.test")
 	b.c.start(context.Background())
 	b.c.box.add(joinRequest{channel: "#c"})
-	t.Cleanup(func() { b.c.stop(); b.c.wait(context.Background()) })
+	t.Cleanup(func() { b.c.stop(errStopping); b.c.wait(context.Background()) })
 	return b
 }
 
@@ -144,9 +144,8 @@ func TestFloodControl(t *testing.T) {
 		s.welcome() // 3 lines
 		time.Sleep(time.Minute)
 		start := time.Now()
-		for n := range 8 {
-			b.say(fmt.Sprint(n))
-		}
+		lines := []string{"0", "1", "2", "3", "4", "5", "6", "7"} // of one message, so that no PING comes between
+		b.c.box.add(&send{channel: "#c", verb: "PRIVMSG", lines: lines, done: func(error) {}})
 		var at []time.Duration
 		for n := range 7 {
 			s.expect(fmt.Sprintf("PRIVMSG #c :%d", n))
@@ -258,7 +257,7 @@ func TestGoodbye(t *testing.T) {
 			result := b.say("last words")
 			s.expect("PRIVMSG #c :last words")
 			s.expect("PING :cw-1")
-			b.c.stop()
+			b.c.stop(errStopping)
 			synctest.Wait()
 			s.send(":s PONG s :cw-1")
 			s.expect("QUIT :" + quitMessage)
@@ -281,7 +280,7 @@ func TestGoodbye(t *testing.T) {
 				for s.lines.Scan() {
 				}
 			}()
-			b.c.stop()
+			b.c.stop(errStopping)
 			b.c.wait(context.Background())
 			if got := time.Since(start); got > goodbyeWait+time.Second {
 				t.Errorf("got the end after %v, want %v", got, goodbyeWait)
@@ -334,6 +333,143 @@ func TestBarriers(t *testing.T) {
 	})
 }
 
+// Under flood control, too, what is written is confirmed soon, and all goes out on a connection where nothing comes in.
+func TestConfirmationUnderFloodControl(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const interval, count = 2 * time.Second, 20
+		b := newBench(t, NetworkConfig{Flood: FloodConfig{Burst: 5, Interval: interval}})
+		s := b.accept()
+		s.welcome()
+		time.Sleep(time.Minute)
+		start := time.Now()
+		results := make([]chan error, count)
+		for n := range results {
+			results[n] = b.say(fmt.Sprint(n))
+		}
+		written := make([]time.Time, 0, count)
+		confirmed, lines := 0, 0
+		for confirmed < count {
+			if !s.lines.Scan() {
+				t.Fatal("the connection ended")
+			}
+			lines++
+			token, ping := strings.CutPrefix(s.lines.Text(), "PING :")
+			if !ping {
+				written = append(written, time.Now())
+				continue
+			}
+			s.send(":s PONG s :" + token)
+			synctest.Wait()
+			for ; confirmed < len(written); confirmed++ {
+				if err := <-results[confirmed]; err != nil {
+					t.Fatal(err)
+				}
+				if got, most := time.Since(written[confirmed]), barrierAfter+interval; got > most {
+					t.Errorf("message %d was confirmed %v after it was written, want %v at most", confirmed, got, most)
+				}
+			}
+		}
+		if got, most := time.Since(start), time.Duration(lines)*interval; got > most {
+			t.Errorf("%d lines took %v, want %v at most", lines, got, most)
+		}
+	})
+}
+
+// Who wants to send more than the connection can take in some minutes is told at once; the rest goes out.
+func TestBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, NetworkConfig{Flood: FloodConfig{Burst: 5, Interval: 2 * time.Second}})
+		s := b.accept()
+		s.welcome()
+		synctest.Wait()
+		const parts = 30
+		text := strings.Repeat("x\n", parts)
+		var results []chan error
+		for range maxBacklog/parts + 2 {
+			result := make(chan error, 1)
+			results = append(results, result)
+			b.c.box.add(&send{channel: "#c", verb: "PRIVMSG", lines: textLines(text), done: func(err error) { result <- err }})
+		}
+		go func() {
+			for s.lines.Scan() {
+				if token, ok := strings.CutPrefix(s.lines.Text(), "PING :"); ok {
+					s.send(":s PONG s :" + token)
+				}
+			}
+		}()
+		for i, result := range results {
+			err := <-result
+			if tooMuch := err != nil && strings.HasPrefix(err.Error(), "too much at once"); tooMuch != (i >= maxBacklog/parts) {
+				t.Errorf("message %d: got error %v", i, err)
+			}
+		}
+		if err := <-b.say("later"); err != nil {
+			t.Errorf("got %v when the backlog is gone", err)
+		}
+	})
+}
+
+// A room that takes nothing holds up the connection once and for putWait, and loses nobody's removal.
+func TestStuckRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(&Connector{}, "net", quick)
+		l := &lane{net: n, name: "#c", items: make(chan item, 1), done: make(chan struct{})}
+		ch := newChannel(l)
+		c := newClient(n, "@alice:hs.test")
+		ch.join(c)
+		start := time.Now()
+		for i := range 100 {
+			ch.observe(c, sighting[*client, item]{key: fmt.Sprint(i), item: leaveItem{nick: fmt.Sprint(i)}})
+		}
+		if got := time.Since(start); got != putWait {
+			t.Errorf("got a wait of %v, want %v", got, putWait)
+		}
+		if got := l.lost.Load(); got != 99 {
+			t.Errorf("got %d lines counted as lost, want 99", got)
+		}
+		l.put(kickItem{user: "@alice:hs.test"})
+		<-l.items
+		if got, ok := (<-l.items).(kickItem); !ok {
+			t.Errorf("got %v, want the removal", got)
+		}
+	})
+}
+
+// A server that asks and does not read the answers fills no memory.
+func TestPingFlood(t *testing.T) {
+	c := newClient(newNetwork(&Connector{}, "net", quick), "@alice:hs.test")
+	for range 10 * maxUrgent {
+		c.handle(message{Command: "PING", Params: []string{"x"}})
+	}
+	if got := len(c.urgent); got != maxUrgent {
+		t.Errorf("got %d answers waiting, want %d", got, maxUrgent)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	const hour = time.Hour
+	for _, test := range []struct {
+		name      string
+		low, high time.Duration
+		failures  int
+		want      time.Duration
+	}{
+		{"first", 2 * time.Second, 5 * time.Minute, 1, 2 * time.Second},
+		{"third", 2 * time.Second, 5 * time.Minute, 3, 8 * time.Second},
+		{"limit", 2 * time.Second, 5 * time.Minute, 1000000, 5 * time.Minute},
+		{"large", 100 * hour, 1000 * hour, 40, 1000 * hour},
+		{"the largest", 1 << 62, 1<<63 - 1, 40, 1<<63 - 1},
+		{"nothing", 0, 0, 5, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := ConnectConfig{RetryMin: test.low, RetryMax: test.high}.backoff(test.failures)
+			if got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
 // Whatever a server sends, the client neither falls nor writes a line end into a command.
 func FuzzIncoming(f *testing.F) {
 	for _, seed := range []string{
@@ -348,7 +484,7 @@ func FuzzIncoming(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input string) {
 		n := newNetwork(&Connector{}, "net", quick)
 		n.report = func(id.UserID, status.BridgeState) {}
-		ch := &channel{lane: &lane{net: n, name: "#c", items: make(chan item, 10), done: make(chan struct{})}}
+		ch := newChannel(&lane{net: n, name: "#c", items: make(chan item, 10), done: make(chan struct{})})
 		close(ch.lane.done) // so that put never waits
 		n.channels["#c"] = ch
 		c := newClient(n, "@alice:hs.test")

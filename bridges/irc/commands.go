@@ -83,7 +83,12 @@ func last(m message) string {
 	return m.Params[len(m.Params)-1]
 }
 
-func (c *client) onPing(m message) { c.urgent = append(c.urgent, "PONG :"+withoutLineEnds(last(m))) }
+// onPing answers, unless the server asks and asks and does not read the answers.
+func (c *client) onPing(m message) {
+	if len(c.urgent) < maxUrgent {
+		c.urgent = append(c.urgent, "PONG :"+withoutLineEnds(last(m)))
+	}
+}
 
 func (c *client) onPong(m message) { c.confirmed(last(m)) }
 
@@ -102,14 +107,18 @@ func (c *client) onWelcome(m message) {
 	c.showNick(c.nick)
 }
 
-// onISupport only looks for what contradicts the configuration: IDs are made before a server can be asked.
+// onISupport learns the signs of rank, and looks for what contradicts the configuration: IDs are made before a server
+// can be asked.
 func (c *client) onISupport(m message) {
 	for _, token := range m.Params[1:] {
+		if signs, ok := strings.CutPrefix(token, "STATUSMSG="); ok {
+			c.statusMsg = signs
+		}
 		value, ok := strings.CutPrefix(token, "CASEMAPPING=")
 		if ok && value != string(c.net.cfg.Casemapping) {
 			c.net.warnCasemapping.Do(func() {
 				c.log.Warn().Str("server", value).Str("config", string(c.net.cfg.Casemapping)).
-					Msg("the network's casemapping differs from its configuration")
+					Msg("the network's casemapping differs from its configuration; set casemapping of the network to what the server has")
 			})
 		}
 	}
@@ -177,10 +186,15 @@ func (c *client) onJoinError(m message) {
 	ms, ok := c.channels[key]
 	switch {
 	case ok && (ms.state == joining || ms.state == parting):
-		c.refusedChannel(ms, last(m))
+		c.refusedChannel(ms, last(m), passes(m))
 	case ok:
 		c.rejected(key, last(m))
 	}
+}
+
+// passes reports whether a refusal is about the state the server is in, and not about who may enter the channel.
+func passes(m message) bool {
+	return m.Command == "437" || isThrottled(last(m))
 }
 
 // onSendError is about a channel, which is the first or, with a nick before it, the second parameter.
@@ -210,14 +224,17 @@ func (c *client) observe(ms *membership, s sighting[*client, item]) {
 	}
 }
 
+// forSome reports whether a target is only those of a channel who have some rank ("@#channel"). RPL_ISUPPORT,
+// STATUSMSG. A server that does not announce the signs has none that could begin the name of a channel of ours.
+func (c *client) forSome(target string) bool {
+	return len(target) > 1 && strings.Contains(c.statusMsg, target[:1]) && isChannel(target[1:])
+}
+
+// onMessage takes what is said to a whole channel of ours; the room has people without rank in it.
 func (c *client) onMessage(m message) {
-	nick := m.Nick()
-	target := strings.TrimLeft(m.Params[0], "~&@%+")
-	if !isChannel(m.Params[0]) && !isChannel(target) || nick == "" || c.isMe(nick) {
+	nick, target := m.Nick(), m.Params[0]
+	if nick == "" || c.isMe(nick) || c.forSome(target) {
 		return
-	}
-	if isChannel(m.Params[0]) {
-		target = m.Params[0]
 	}
 	ms, ok := c.channels[c.net.ids.fold.Fold(target)]
 	if !ok || c.occupantOf(ms, nick, m.Source).puppet != nil || !validNick(nick) {

@@ -65,6 +65,18 @@ type ConnectConfig struct {
 	RetryMax time.Duration `yaml:"retry_max,omitempty"`
 }
 
+// backoff is the longest pause after so many failures in a row. It is at least a nanosecond.
+func (c ConnectConfig) backoff(failures int) time.Duration {
+	pause := max(c.RetryMin, 1)
+	for n := 1; n < failures && pause < c.RetryMax; n++ {
+		if pause > c.RetryMax/2 {
+			return c.RetryMax // doubling could overflow
+		}
+		pause *= 2
+	}
+	return max(min(pause, c.RetryMax), 1)
+}
+
 // Validate checks the configuration; errors name the field.
 func (c Config) Validate() error {
 	var errs []error

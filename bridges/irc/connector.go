@@ -116,10 +116,8 @@ func (c *Connector) login(ctx context.Context, n *network, user id.UserID) (*bri
 // LoadUserLogin implements bridgev2.NetworkConnector.
 func (c *Connector) LoadUserLogin(_ context.Context, login *bridgev2.UserLogin) error {
 	name, _, _ := splitID(string(login.ID))
-	a := &account{connector: c, net: c.networks[name], login: login}
-	login.Client = a
-	if a.net != nil && login.UserMXID != c.br.Bot.GetMXID() {
-		a.client = a.net.client(login)
+	login.Client = &account{
+		connector: c, net: c.networks[name], login: login, isBot: login.UserMXID == c.br.Bot.GetMXID(),
 	}
 	return nil
 }
@@ -169,7 +167,7 @@ func (c *Connector) parseAlias(alias id.RoomAlias) (*network, string, error) {
 	}
 	name, channel, ok := splitAlias(rest)
 	if !ok {
-		return nil, "", unknown("%s is not of the form #%sNETWORK_#channel:%s", alias, c.host.Prefix(), server)
+		return nil, "", unknown("%s is not of the form #%sNETWORK_#channel:%s, with NETWORK in lower case", alias, c.host.Prefix(), server)
 	}
 	n, ok := c.networks[name]
 	if !ok {
@@ -238,34 +236,32 @@ func (c *Connector) CreateLogin(context.Context, *bridgev2.User, string) (bridge
 const memberTimeout = 30 * time.Second
 
 // HandleMember implements bridges.MemberWatcher: who enters a room gets a connection and joins the channel, who
-// leaves it parts.
-func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) {
+// leaves it parts. The errors are those of the database.
+func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
 	name, _, _ := splitID(string(portal.ID))
 	n, ok := c.networks[name]
 	if !ok {
-		return
+		return nil
 	}
 	user := id.UserID(evt.GetStateKey())
 	content := evt.Content.AsMember()
-	var err error
 	switch content.Membership {
 	case event.MembershipJoin:
-		err = c.userJoined(ctx, n, portal, user)
+		return c.userJoined(ctx, n, portal, user)
 	case event.MembershipLeave, event.MembershipBan:
-		err = c.userLeft(ctx, n, portal, user, content.Reason)
+		return c.userLeft(ctx, n, portal, user, content.Reason)
 	}
-	if err == nil {
-		return
-	}
-	n.log.Err(err).Stringer("user_id", user).Stringer("room_id", portal.MXID).Msg("follow a membership")
-	_ = c.host.Notify(ctx, portal.MXID, "The bridge could not follow your membership: "+err.Error(), user)
+	return nil
 }
 
 func (c *Connector) userJoined(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID) error {
 	if !c.br.Config.Permissions.Get(user).Login {
-		return c.host.Notify(ctx, portal.MXID, "You are not allowed to use this bridge; nobody on IRC sees you.", user)
+		n.channel(portal.Name).lane.put(noticeItem{
+			text: "You are not allowed to use this bridge; nobody on IRC sees you.", to: user,
+		})
+		return nil
 	}
 	login, err := c.login(ctx, n, user)
 	if err != nil {
@@ -275,10 +271,7 @@ func (c *Connector) userJoined(ctx context.Context, n *network, portal *bridgev2
 	if _, err := c.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, portal.PortalKey); err != nil {
 		return err
 	}
-	client := n.client(login)
-	client.start(c.ctx)
-	client.box.add(joinRequest{channel: portal.Name})
-	return nil
+	return n.ask(user, joinRequest{channel: portal.Name})
 }
 
 func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID, reason string) error {
@@ -289,6 +282,8 @@ func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.P
 	if err := c.br.DB.UserPortal.Delete(ctx, database.UserPortalFor(login.UserLogin, portal.PortalKey)); err != nil {
 		return err
 	}
-	n.client(login).box.add(partRequest{channel: portal.Name, reason: reason})
+	if client := n.running(user); client != nil {
+		client.box.add(partRequest{channel: portal.Name, reason: reason})
+	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package irc
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // feed merges what several of our connections see of one channel into one stream, in which each line occurs
 // once and in order.
@@ -18,8 +21,14 @@ import "slices"
 // the same order; over several servers, lines that cross a JOIN on their way may be missed or doubled at a
 // hand-over.
 //
-// It is pure: it owns no goroutine and takes no lock.
+// Accounts age, because what two members see need not match for ever (a host that only some are shown). The leader
+// passes a line that it has not seen when it goes on with later ones, and staleAfter that moment the line is dropped;
+// a debt of that age is forgiven. A leader that says nothing may be dead, so nothing is dropped meanwhile: its successor
+// delivers all that is not older than lateAfter.
+//
+// It owns no goroutine and takes no lock.
 type feed[M comparable, T any] struct {
+	clock   func() time.Time
 	members []*follower[M, T]
 	lead    *follower[M, T] // one of members, or nil
 }
@@ -30,13 +39,14 @@ type follower[M comparable, T any] struct {
 	present  bool // it has seen its own JOIN
 	anchored bool // the stream has come to its JOIN
 	ring     []sighting[M, T]
-	debt     map[string]int
+	debt     map[string][]time.Time // when the leader delivered it, oldest first
 }
 
 // sighting is one line as one member saw it. key is its whole content.
 type sighting[M comparable, T any] struct {
 	key  string
 	item T
+	at   time.Time // when it was seen, by the feed's clock
 	// anchors and loosens tell that the line is the JOIN, or the end of membership, of one of us.
 	anchors, loosens *M
 }
@@ -44,6 +54,13 @@ type sighting[M comparable, T any] struct {
 // maxRing bounds how far a leader may fall behind before another member leads. Its value is a few seconds of a
 // very busy channel.
 const maxRing = 1024
+
+const (
+	// staleAfter is how long a line may be on the way from one member to another.
+	staleAfter = 60 * time.Second
+	// lateAfter is the age beyond which a line is not delivered any more. A dead leader is noticed before.
+	lateAfter = idleBeforePing + pingTimeout + 30*time.Second
+)
 
 // maxDebt bounds the different lines that a follower may have yet to see.
 const maxDebt = 4 * maxRing
@@ -62,7 +79,7 @@ func (f *feed[M, T]) open(m M) *follower[M, T] {
 	if i := f.find(m); i >= 0 {
 		return f.members[i]
 	}
-	x := &follower[M, T]{member: m, debt: map[string]int{}}
+	x := &follower[M, T]{member: m, debt: map[string][]time.Time{}}
 	f.members = append(f.members, x)
 	return x
 }
@@ -114,10 +131,8 @@ func (f *feed[M, T]) observe(m M, s sighting[M, T]) []T {
 		return nil
 	}
 	x := f.members[i]
-	if x.debt[s.key] > 0 {
-		if x.debt[s.key]--; x.debt[s.key] == 0 {
-			delete(x.debt, s.key)
-		}
+	s.at = f.clock()
+	if x.pay(s) {
 		return nil
 	}
 	if x == f.lead {
@@ -139,7 +154,11 @@ func (f *feed[M, T]) flush() []T {
 	var deliver []T
 	ring := f.lead.ring
 	f.lead.ring = nil
+	now := f.clock()
 	for _, s := range ring {
+		if now.Sub(s.at) > lateAfter {
+			continue
+		}
 		f.delivered(s)
 		deliver = f.visible(deliver, s)
 	}
@@ -156,9 +175,10 @@ func (f *feed[M, T]) visible(list []T, s sighting[M, T]) []T {
 
 // delivered brings the accounts of all but the leader up to date with a line of the stream.
 func (f *feed[M, T]) delivered(s sighting[M, T]) {
+	now := f.clock()
 	for _, x := range f.members {
 		if x != f.lead && x.anchored && !s.concerns(x.member) {
-			x.settle(s)
+			x.settle(s, now)
 		}
 	}
 	switch {
@@ -188,15 +208,44 @@ func (s sighting[M, T]) concerns(m M) bool {
 	return s.anchors != nil && *s.anchors == m || s.loosens != nil && *s.loosens == m
 }
 
+// pay takes a line off the debt, if it is in it and the debt has not been forgiven.
+func (x *follower[M, T]) pay(s sighting[M, T]) bool {
+	owed := x.debt[s.key]
+	for len(owed) > 0 && s.at.Sub(owed[0]) > staleAfter {
+		owed = owed[1:]
+	}
+	paid := len(owed) > 0
+	if paid {
+		owed = owed[1:]
+	}
+	if x.debt[s.key] = owed; len(owed) == 0 {
+		delete(x.debt, s.key)
+	}
+	return paid
+}
+
 // settle matches a line of the stream with one that the follower has seen or will see.
-func (x *follower[M, T]) settle(s sighting[M, T]) {
-	if at := slices.IndexFunc(x.ring, func(r sighting[M, T]) bool { return r.key == s.key }); at >= 0 {
+func (x *follower[M, T]) settle(s sighting[M, T], now time.Time) {
+	at := slices.IndexFunc(x.ring, func(r sighting[M, T]) bool { return r.key == s.key })
+	if at >= 0 {
 		x.ring = slices.Delete(x.ring, at, at+1)
+		x.prune(at, now)
 		return
 	}
+	x.prune(len(x.ring), now)
 	if len(x.debt) >= maxDebt {
 		// What is so old will not come any more.
 		clear(x.debt)
 	}
-	x.debt[s.key]++
+	owed := append(x.debt[s.key], now)
+	x.debt[s.key] = owed[max(0, len(owed)-maxDebt):]
+}
+
+// prune drops what is stale of the first n lines of the ring, which the leader has passed.
+func (x *follower[M, T]) prune(n int, now time.Time) {
+	stale := 0
+	for stale < n && now.Sub(x.ring[stale].at) > staleAfter {
+		stale++
+	}
+	x.ring = slices.Delete(x.ring, 0, stale)
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 func seen(key string) sighting[string, string] { return sighting[string, string]{key: key, item: key} }
@@ -19,12 +20,22 @@ func mark(m string, came bool) sighting[string, string] {
 	return s
 }
 
+// newTestFeed is a feed whose time stands still until it is moved.
+func newTestFeed[T any](now *time.Time) *feed[string, T] {
+	return &feed[string, T]{clock: func() time.Time { return *now }}
+}
+
 // step is one thing that happens to a feed: a member comes (+a), goes (-a) or sees a line (a:line, or a:+b for the
-// JOIN of b).
-func play(f *feed[string, string], steps ...string) []string {
+// JOIN of b), or time passes (~61s).
+func play(steps ...string) []string {
 	var got []string
+	now := time.Unix(0, 0)
+	f := newTestFeed[string](&now)
 	for _, s := range steps {
 		switch {
+		case s[0] == '~':
+			pause, _ := time.ParseDuration(s[1:])
+			now = now.Add(pause)
 		case s[0] == '+':
 			f.add(s[1:])
 		case s[0] == '-':
@@ -61,10 +72,16 @@ func TestFeed(t *testing.T) {
 		{"the join never arrives", []string{"+a", "a:+b", "a:1", "a:-b", "a:+b", "a:2", "+b", "b:2", "-a", "b:3"}, []string{"1", "2", "3"}},
 		{"who has not arrived does not lead", []string{"+a", "a:+b", "a:1", "-a", "+c", "c:2", "+b", "b:1", "b:2"}, []string{"1", "2"}},
 		{"third follows second", []string{"+a", "+b", "a:+b", "+c", "b:+c", "b:1", "c:1", "c:2", "-a", "-b", "c:3"}, []string{"1", "2", "3"}},
+		{"a line the leader never sees", []string{"+a", "+b", "a:+b", "b:1", "~61s", "a:2", "b:2", "-a", "b:3"}, []string{"2", "3"}},
+		{"the leader is late, but comes to it", []string{"+a", "+b", "a:+b", "b:1", "b:2", "~61s", "a:1", "-a", "b:3"}, []string{"1", "2", "3"}},
+		{"the leader was dead for a while", []string{"+a", "+b", "a:+b", "b:1", "~150s", "-a", "b:2"}, []string{"1", "2"}},
+		{"nothing is hours late", []string{"+a", "+b", "a:+b", "b:1", "~3h", "-a", "b:2"}, []string{"2"}},
+		{"a debt is forgiven", []string{"+a", "+b", "a:+b", "a:x", "~61s", "-a", "b:x"}, []string{"x", "x"}},
+		{"a young debt is not", []string{"+a", "+b", "a:+b", "a:x", "~61s", "a:x", "-a", "b:x", "b:x"}, []string{"x", "x", "x"}},
 		{"come again", []string{"+a", "+b", "a:+b", "-b", "+b", "a:1", "a:-b", "a:+b", "a:2", "-a", "b:2", "b:3"}, []string{"1", "2", "3"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := play(&feed[string, string]{}, test.steps...); !slices.Equal(got, test.want) {
+			if got := play(test.steps...); !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -72,7 +89,8 @@ func TestFeed(t *testing.T) {
 }
 
 func TestFeedOverflow(t *testing.T) {
-	f := &feed[string, int]{}
+	now := time.Unix(0, 0)
+	f := newTestFeed[int](&now)
 	f.add("a")
 	f.add("b")
 	var got []int
@@ -106,7 +124,8 @@ func TestFeedOverflow(t *testing.T) {
 func TestFeedRandom(t *testing.T) {
 	for seed := range uint64(500) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		f := &feed[string, string]{}
+		now := time.Unix(0, 0)
+		f := newTestFeed[string](&now)
 		var got, want []string
 		var stream []sighting[string, string] // what the server sent, in order
 		at := map[string]int{}                // how far each member has read

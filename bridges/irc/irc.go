@@ -20,6 +20,7 @@
 // process breaks between the server's taking it and the PONG, because plain IRC has no way to ask.
 //
 // IRC to Matrix: a line that some client of ours received is delivered once and in order while the process
-// lives; when Matrix is slow the sockets are read more slowly. What passes while no client of ours is in a
+// lives; when Matrix is slow the sockets are read more slowly. When a room takes nothing for minutes, lines of it are
+// lost and the room is told how many. What passes while no client of ours is in a
 // channel is not seen: plain IRC has no history.
 package irc

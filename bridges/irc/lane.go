@@ -3,7 +3,9 @@ package irc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,8 +18,10 @@ import (
 
 const (
 	// laneBuffer is the number of lines of a channel that wait for Matrix in memory. When it is full, the
-	// sockets of the channel's members are not read until there is room.
+	// sockets of the channel's members are not read until there is room, or for putWait.
 	laneBuffer = 512
+	// putWait is how long a room that takes nothing may hold up the other channels of its members.
+	putWait = 3 * time.Second
 	// laneParallel is the number of ghosts that enter or leave a room at once after NAMES.
 	laneParallel = 8
 	// deliverTries and deliverPause bound how often an item is offered to a homeserver that fails; the pause
@@ -35,6 +39,9 @@ type lane struct {
 	items chan item
 	done  chan struct{} // closed when the goroutine ends
 	log   zerolog.Logger
+
+	stuck atomic.Bool  // put has waited in vain and nothing was delivered since
+	lost  atomic.Int64 // items lost since then
 }
 
 // item is something to do in a room. It is done again when it returns an error that may pass.
@@ -52,12 +59,61 @@ func newLane(ctx context.Context, net *network, name string) *lane {
 	return l
 }
 
-// put queues an item, and waits while the queue is full. After the lane has ended it does nothing.
+// put queues an item. While the queue is full it waits, but in all not longer than putWait until something is delivered
+// again: whoever calls it has other channels to read. After that an item is lost, which deliver makes known; only
+// who has to be removed from the room is kept. After the lane has ended it does nothing.
 func (l *lane) put(it item) {
+	select {
+	case l.items <- it:
+		return
+	case <-l.done:
+		return
+	default:
+	}
+	if !l.stuck.Load() {
+		timer := time.NewTimer(putWait)
+		defer timer.Stop()
+		select {
+		case l.items <- it:
+			return
+		case <-l.done:
+			return
+		case <-timer.C:
+			l.stuck.Store(true)
+			l.log.Error().Msg("the room takes nothing, lines are lost")
+		}
+	}
+	if _, kick := it.(kickItem); kick {
+		go l.insist(it) // it ends with the lane
+		return
+	}
+	l.lost.Add(1)
+}
+
+// insist queues an item however long that takes.
+func (l *lane) insist(it item) {
 	select {
 	case l.items <- it:
 	case <-l.done:
 	}
+}
+
+// resume comes after a delivery: it tells the room what it has missed, and brings its members up to date.
+func (l *lane) resume(ctx context.Context) {
+	if !l.stuck.Load() {
+		return
+	}
+	l.stuck.Store(false)
+	lost := l.lost.Swap(0)
+	if lost == 0 {
+		return
+	}
+	l.log.Error().Int64("lost", lost).Msg("the room takes lines again")
+	text := fmt.Sprintf("%d lines from IRC (messages, or people who came or went) could not be shown here.", lost)
+	if err := l.deliverOnce(ctx, noticeItem{text: text}); err != nil {
+		l.log.Err(err).Msg("tell a room that lines are lost")
+	}
+	l.net.channel(l.name).resync()
 }
 
 // stopItem ends a lane after all that is before it.
@@ -88,6 +144,7 @@ func (l *lane) deliver(ctx context.Context, it item) {
 		err := l.deliverOnce(ctx, it)
 		switch {
 		case err == nil:
+			l.resume(ctx)
 			return
 		case ctx.Err() != nil:
 			return

@@ -112,13 +112,38 @@ func (c *client) beginGoodbye(now time.Time) {
 	c.goodbye = true
 	c.goodbyeEnd = now.Add(goodbyeWait)
 	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 })
-	c.unacked = slices.DeleteFunc(c.unacked, func(s *send) bool { return s.written == 0 })
+	c.unacked = slices.DeleteFunc(c.unacked, func(s *send) bool {
+		if s.written == 0 {
+			c.unsent = append(c.unsent, s)
+		}
+		return s.written == 0
+	})
 	if c.phase == pausing {
 		c.phase = offline
 	}
 	if c.phase == registering {
 		c.dropSession()
 		c.phase = offline
+	}
+}
+
+// end is the last thing a client does. Nothing more is taken; what is left fails, or stays unfinished when the bridge
+// stops.
+func (c *client) end(why error) {
+	left := append(c.unsent, c.unacked...)
+	for _, m := range c.channels {
+		left = append(left, m.waiting...)
+	}
+	for _, r := range c.box.close() {
+		if s, ok := r.(*send); ok {
+			left = append(left, s)
+		}
+	}
+	if !errors.Is(why, errDisconnected) {
+		return
+	}
+	for _, s := range left {
+		s.done(failure("your connection to %s has ended", c.net.name))
 	}
 }
 

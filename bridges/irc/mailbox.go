@@ -11,8 +11,9 @@ const maxMailbox = 2000
 type mailbox struct {
 	bell chan struct{} // of size 1
 
-	mu    sync.Mutex // guards what follows
-	queue []request
+	mu     sync.Mutex // guards what follows
+	queue  []request
+	closed bool
 }
 
 // request is something to be done in the client's goroutine.
@@ -22,11 +23,11 @@ type request interface {
 
 func newMailbox() mailbox { return mailbox{bell: make(chan struct{}, 1)} }
 
-// add puts a request in. It reports false for a message that is one too many.
+// add puts a request in. It reports false for a message that is one too many, and after close.
 func (m *mailbox) add(r request) bool {
 	m.mu.Lock()
 	_, isMessage := r.(*send)
-	full := isMessage && len(m.queue) >= maxMailbox
+	full := m.closed || isMessage && len(m.queue) >= maxMailbox
 	if !full {
 		m.queue = append(m.queue, r)
 	}
@@ -48,4 +49,18 @@ func (m *mailbox) take() []request {
 	queue := m.queue
 	m.queue = nil
 	return queue
+}
+
+// close takes nothing more, because the client ends, and returns what is left.
+func (m *mailbox) close() []request {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	return m.take()
+}
+
+func (m *mailbox) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
 }

@@ -13,7 +13,7 @@ const (
 	wanted  memberState = iota // to be joined when the connection is up
 	joining                    // JOIN is sent
 	joined
-	refused // the server said no; a message tries again
+	refused // the server said no; a message tries again, if its sender may stay
 	parting // PART is sent
 )
 
@@ -169,8 +169,9 @@ func (c *client) leftChannel(m *membership) {
 	c.forget(m)
 }
 
-// refusedChannel is the server's no to JOIN.
-func (c *client) refusedChannel(m *membership, text string) {
+// refusedChannel is the server's no to JOIN. Who may not read the channel on IRC does not read it on Matrix either: they
+// are removed from the room, whose event then takes the membership away; a refusal that will pass lets them stay.
+func (c *client) refusedChannel(m *membership, text string, passes bool) {
 	if m.state == parting {
 		c.leftChannel(m)
 		return
@@ -185,6 +186,9 @@ func (c *client) refusedChannel(m *membership, text string) {
 		s.done(err)
 	}
 	m.waiting = nil
+	if !passes {
+		m.ch.lane.put(kickItem{user: c.user, reason: err.Error()})
+	}
 }
 
 // occupantOf looks up who a nick in a channel is.

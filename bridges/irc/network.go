@@ -2,6 +2,7 @@ package irc
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"slices"
@@ -72,33 +73,62 @@ func (n *network) channel(name string) *channel {
 	defer n.mu.Unlock()
 	ch, ok := n.channels[key]
 	if !ok {
-		ch = &channel{lane: newLane(n.conn.ctx, n, name)}
+		ch = newChannel(newLane(n.conn.ctx, n, name))
 		n.channels[key] = ch
 	}
 	return ch
 }
 
-// client returns the client of a user, and makes it the first time.
-func (n *network) client(login *bridgev2.UserLogin) *client {
+// client returns the client of a user, and makes and starts it the first time.
+func (n *network) client(user id.UserID) *client {
+	n.mu.Lock()
+	c, ok := n.clients[user]
+	if !ok {
+		c = newClient(n, user)
+		n.clients[user] = c
+	}
+	n.mu.Unlock()
+	c.start(n.conn.ctx)
+	return c
+}
+
+// running returns the client of a user, or nil if there is none.
+func (n *network) running(user id.UserID) *client {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	c, ok := n.clients[login.UserMXID]
-	if !ok {
-		c = newClient(n, login.UserMXID)
-		n.clients[login.UserMXID] = c
+	return n.clients[user]
+}
+
+// drop takes a client out, so that nobody is given one that has ended or is about to.
+func (n *network) drop(c *client) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.clients[c.user] == c {
+		delete(n.clients, c.user)
 	}
-	return c
+}
+
+// errEnded is what ask returns when clients end as they are made, because the bridge stops.
+var errEnded = errors.New("the connection has ended")
+
+// ask gives a request to the client of a user, a new one if the old one is just ending.
+func (n *network) ask(user id.UserID, r request) error {
+	for range 2 {
+		c := n.client(user)
+		if c.box.add(r) {
+			return nil
+		}
+		n.drop(c)
+	}
+	return errEnded
 }
 
 // nickOf returns the nick of one of our users while they are connected.
 func (n *network) nickOf(user id.UserID) string {
-	n.mu.Lock()
-	c := n.clients[user]
-	n.mu.Unlock()
-	if c == nil {
-		return ""
+	if c := n.running(user); c != nil {
+		return c.currentNick()
 	}
-	return c.currentNick()
+	return ""
 }
 
 // isPuppet reports whether a nick is at this moment that of one of our connections.
@@ -124,7 +154,7 @@ func (n *network) drain(ctx context.Context) {
 	clients := slices.Collect(maps.Values(n.clients))
 	n.mu.Unlock()
 	for _, c := range clients {
-		c.stop()
+		c.stop(errStopping)
 	}
 	for _, c := range clients {
 		c.wait(ctx)
@@ -134,7 +164,7 @@ func (n *network) drain(ctx context.Context) {
 	n.mu.Unlock()
 	for _, ch := range channels {
 		// In a goroutine, because a lane that is stuck would not take even this; it ends with the lane.
-		go ch.lane.put(stopItem{})
+		go ch.lane.insist(stopItem{})
 	}
 	for _, ch := range channels {
 		select {
@@ -152,6 +182,10 @@ type channel struct {
 	mu     sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
 	feed   feed[*client, item]
 	outage time.Time // when people were last told that the network is away
+}
+
+func newChannel(l *lane) *channel {
+	return &channel{lane: l, feed: feed[*client, item]{clock: time.Now}}
 }
 
 // join lets a client take part.
@@ -178,6 +212,15 @@ func (ch *channel) part(c *client) {
 	}
 	if next != nil {
 		(*next).box.add(resyncRequest{channel: ch.lane.name})
+	}
+}
+
+// resync asks the leader for its list of members.
+func (ch *channel) resync() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.feed.lead != nil {
+		ch.feed.lead.member.box.add(resyncRequest{channel: ch.lane.name})
 	}
 }
 

@@ -258,14 +258,41 @@ func TestPassword(t *testing.T) {
 func TestForward(t *testing.T) {
 	ircd := bridgetest.NewIRCServer(t)
 	w := startNew(t, testNetwork(ircd.Address))
-	room := w.join(w.hs.User("alice"), "#c")
+	alice := w.hs.User("alice")
+	w.join(alice, "#d") // or the connection would end with #c
 	conn := ircd.Accept()
 	conn.Welcome("alice")
+	conn.Joined("alice", "#d", "")
+	room := w.join(alice, "#c")
 	conn.Expect("JOIN #c")
 	conn.Send(":irc.test 470 alice #c ##c :Forwarding to another channel")
 	conn.Send(":alice!alice@host.test JOIN ##c")
 	conn.Expect("PART ##c :not wanted")
 	w.awaitNotice(room, "Forwarding to another channel")
+	w.hs.AwaitMembership(room, alice, "leave")
+}
+
+// A long message is cut, and its sender knows.
+func TestLongMessageIsCut(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	w := startNew(t, testNetwork(ircd.Address))
+	alice := w.hs.User("alice")
+	room := w.join(alice, "#c")
+	conn := ircd.Accept()
+	conn.Welcome("alice")
+	conn.Joined("alice", "#c", "")
+	w.hs.Say(alice, room, strings.Repeat("x\n", maxLinesPerMessage+7))
+	lines := 0
+	for line := conn.Read(); !strings.HasPrefix(line, "PING"); line = conn.Read() {
+		if lines++; lines == maxLinesPerMessage+1 && line != "PRIVMSG #c :… 7 more lines not sent" {
+			t.Errorf("got last line %q", line)
+		}
+	}
+	conn.Send(":irc.test PONG irc.test :cw-1")
+	if lines != maxLinesPerMessage+1 {
+		t.Errorf("got %d lines, want %d", lines, maxLinesPerMessage+1)
+	}
+	w.awaitNotice(room, "7 lines of it were not sent")
 }
 
 func TestAliasErrors(t *testing.T) {
@@ -306,6 +333,10 @@ func TestAliases(t *testing.T) {
 	}
 	if e := w.hs.State(room, "m.room.join_rules", ""); e == nil || e.Content["join_rule"] != "public" {
 		t.Errorf("got join rules %v", e)
+	}
+	e := w.hs.State(room, "m.room.history_visibility", "")
+	if e == nil || e.Content["history_visibility"] != "joined" {
+		t.Errorf("got history visibility %v, want joined", e)
 	}
 }
 

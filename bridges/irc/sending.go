@@ -14,11 +14,14 @@ const (
 	// maxSendTries bounds how often a message is sent again when the connection breaks before the server has
 	// confirmed it.
 	maxSendTries = 3
-	// maxQueue is the number of lines that a client may have to send, beyond which it takes no more.
-	maxQueue = 4000
+	// maxBacklog is the number of lines that a client may have on their way, beyond which it takes no more. At the
+	// usual two seconds a line it is ten minutes.
+	maxBacklog = 300
 	// barrierEvery is the number of lines after which the server is asked for a PONG also when there are more
 	// to send.
 	barrierEvery = 16
+	// barrierAfter is the time after which it is asked likewise: what is not confirmed is sent again after a crash.
+	barrierAfter = 6 * time.Second
 	// barrierPing and alivePing begin the tokens of our PINGs.
 	barrierPing = "cw-"
 	alivePing   = "alive"
@@ -44,6 +47,7 @@ type send struct {
 
 	key      string // of the channel, folded
 	total    int    // lines after splitting
+	left     int    // lines that were too many and are not sent
 	written  int
 	failed   int // lines refused by the server
 	err      error
@@ -61,6 +65,7 @@ type entry struct {
 // apply queues a message, or lets it wait, or refuses it at once.
 func (s *send) apply(c *client) {
 	if c.goodbye {
+		c.unsent = append(c.unsent, s)
 		return
 	}
 	now := time.Now()
@@ -92,6 +97,10 @@ func (s *send) apply(c *client) {
 			return
 		}
 	}
+	if c.waitingLines()+min(len(s.lines), maxLinesPerMessage) > maxBacklog {
+		s.done(errBacklog)
+		return
+	}
 	m.waiting = append(m.waiting, s)
 }
 
@@ -122,8 +131,10 @@ func (c *client) enqueue(s *send) {
 	for _, text := range s.lines {
 		lines = append(lines, c.compose(s, m.name, text)...)
 	}
-	if len(c.queue)+len(lines) > maxQueue {
-		s.done(failure("too much is waiting to be sent to %s", c.net.name))
+	lines = c.shorten(s, lines)
+	// What is sent again was within the limit when it came.
+	if s.tries == 0 && c.backlog()+len(lines) > maxBacklog {
+		s.done(errBacklog)
 		return
 	}
 	if len(lines) == 0 {
@@ -136,6 +147,40 @@ func (c *client) enqueue(s *send) {
 	for _, line := range lines {
 		c.queue = append(c.queue, entry{line: line, send: s})
 	}
+}
+
+// errBacklog tells a sender that the connection does not keep up.
+var errBacklog = failure("too much at once: more than %d lines would wait to be sent; try again later", maxBacklog)
+
+// backlog is the number of lines that are sent and not confirmed, or wait to be sent.
+func (c *client) backlog() int {
+	lines := 0
+	for _, s := range c.unacked {
+		lines += s.total
+	}
+	return lines
+}
+
+// waitingLines is about the number of lines that wait for a connection or a JOIN; they are not split yet.
+func (c *client) waitingLines() int {
+	lines := 0
+	for _, m := range c.channels {
+		for _, s := range m.waiting {
+			lines += min(len(s.lines), maxLinesPerMessage)
+		}
+	}
+	return lines
+}
+
+// shorten cuts a message that is too long, says so on IRC, and notes how much is left out for its sender.
+func (c *client) shorten(s *send, lines []string) []string {
+	s.left = len(lines) - maxLinesPerMessage
+	if s.left <= 0 {
+		s.left = 0
+		return lines
+	}
+	rest := c.compose(s, c.channels[s.key].name, fmt.Sprintf("… %d more lines not sent", s.left))
+	return append(lines[:maxLinesPerMessage:maxLinesPerMessage], rest...)
 }
 
 // actionBytes is what /me adds to a line: "\x01ACTION " and "\x01".
@@ -203,7 +248,7 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- string, lin
 	if c.sess == nil {
 		return nil, nil, ""
 	}
-	c.raiseBarrier()
+	c.raiseBarrier(now)
 	if c.goodbye && !c.quitSent && len(c.queue) == 0 && len(c.unacked) == 0 {
 		c.quitSent = true
 		c.urgent = append(c.urgent, "QUIT :"+quitMessage)
@@ -218,9 +263,9 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- string, lin
 }
 
 // raiseBarrier queues a PING when messages are written that none follows yet: one for all of them when nothing
-// else is to be sent, or after some lines of a longer queue.
-func (c *client) raiseBarrier() {
-	if c.phase != up || len(c.queue) > 0 && c.since < barrierEvery {
+// else is to be sent, or after some lines or some time of a longer queue.
+func (c *client) raiseBarrier(now time.Time) {
+	if c.phase != up || len(c.queue) > 0 && c.since < barrierEvery && now.Sub(c.sinceAt) < barrierAfter {
 		return
 	}
 	open := false
@@ -250,6 +295,9 @@ func (c *client) wrote(now time.Time) {
 	c.queue = c.queue[1:]
 	if e.send != nil {
 		e.send.written++
+		if c.since == 0 {
+			c.sinceAt = now
+		}
 		c.since++
 	}
 }

@@ -54,7 +54,7 @@ func dial(ctx context.Context, cfg NetworkConfig) (net.Conn, error) {
 	secure := tls.Client(conn, &tls.Config{ServerName: host, InsecureSkipVerify: cfg.TLSInsecure})
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", cfg.Address, err)
+		return nil, fmt.Errorf("TLS with %s (is the port one for TLS? if not, set tls: false): %w", cfg.Address, err)
 	}
 	return secure, nil
 }

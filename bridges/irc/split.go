@@ -12,8 +12,9 @@ const (
 	maxUserHost = 1 + 10 + 1 + 63
 	// minPiece is what is sent of a text in one line even when prefix and target leave less room.
 	minPiece = 64
-	// maxLinesPerMessage bounds what one Matrix message becomes; the last line says how much was left out.
-	maxLinesPerMessage = 60
+	// maxLinesPerMessage bounds what one Matrix message becomes; one more line says how much was left out, and a
+	// notice says it to the sender.
+	maxLinesPerMessage = 30
 )
 
 // room is the number of bytes a text may have in a line to a target, such that the server need not cut it when it

@@ -29,8 +29,5 @@ func bodyLines(content *event.MessageEventContent) []string {
 	default:
 		lines = textLines(content.Body)
 	}
-	if more := len(lines) - maxLinesPerMessage; more > 0 {
-		lines = append(lines[:maxLinesPerMessage:maxLinesPerMessage], fmt.Sprintf("[%d more lines were not sent]", more))
-	}
 	return lines
 }

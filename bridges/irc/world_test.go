@@ -34,9 +34,15 @@ func testNetwork(address string) NetworkConfig {
 // start runs a bridge. dir and hs may be those of an earlier one, for a restart.
 func start(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg NetworkConfig) *world {
 	t.Helper()
+	return startConfig(t, hs, dir, Config{Networks: map[string]NetworkConfig{"net": cfg}})
+}
+
+// startConfig is start with any networks.
+func startConfig(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg Config) *world {
+	t.Helper()
 	w := &world{t: t, hs: hs}
 	var err error
-	if w.conn, err = New(Config{Networks: map[string]NetworkConfig{"net": cfg}}); err != nil {
+	if w.conn, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	w.bridge, err = bridges.New(bridges.Options{

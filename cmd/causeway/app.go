@@ -16,6 +16,7 @@ import (
 	"causeway/bridges/irc"
 	"causeway/homeserver"
 	"causeway/homeserver/account"
+	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/notify"
 	"causeway/homeserver/sqldb"
@@ -30,19 +31,18 @@ import (
 // serve runs every part of the server until ctx ends. What a person must see (addresses, the one-time registration token)
 // goes to stdout.
 func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Writer) (err error) {
-	db, err := openStore(ctx, cfg)
+	db, key, err := openStore(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, db.Close)
-	key, err := homeserver.LoadSigningKey(filepath.Join(cfg.DataDir, "signing.key"), cfg.ServerName)
-	if err != nil {
-		return err
-	}
 	bus := new(notify.Local)
 
 	// The bridges reach the homeserver, and it them, by calls within the process. The homeserver's end is tied at the bottom.
 	toHomeserver := inproc.New(nil)
+	if err := os.MkdirAll(cfg.AppServices.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder of registration files: %w", err)
+	}
 	hosted, err := openBridges(cfg, log, toHomeserver)
 	if err != nil {
 		return err
@@ -112,25 +112,46 @@ func runParts(ctx context.Context, log zerolog.Logger, web *webServer, hs *homes
 	return webErr
 }
 
-// openStore makes the data directory if need be and opens the database.
-func openStore(ctx context.Context, cfg *Config) (*store.DB, error) {
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("the data directory %s cannot be made: %w", cfg.DataDir, err)
+// openStore makes the data directory if need be, and opens the database and the signing key.
+func openStore(ctx context.Context, cfg *Config) (*store.DB, *event.Key, error) {
+	if err := makeDataDir(cfg.DataDir); err != nil {
+		return nil, nil, err
 	}
-	probe, err := os.CreateTemp(cfg.DataDir, ".writable-*")
-	if err != nil {
-		return nil, fmt.Errorf("the data directory %s cannot be written: %w", cfg.DataDir, err)
-	}
-	_ = probe.Close()
-	_ = os.Remove(probe.Name())
 	db, err := store.Open(ctx, cfg.Database)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := db.Claim(ctx, cfg.ServerName); err != nil {
-		return nil, errors.Join(err, db.Close())
+	fresh, err := db.Claim(ctx, cfg.ServerName)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
 	}
-	return db, nil
+	key, err := openKey(cfg, fresh)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return db, key, nil
+}
+
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("the data directory %s cannot be made: %w", dir, err)
+	}
+	probe, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return fmt.Errorf("the data directory %s cannot be written: %w", dir, err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// openKey reads the signing key. Only a new server gets a new one: an old server that signs with another key than before looks
+// like an impostor.
+func openKey(cfg *Config, fresh bool) (*event.Key, error) {
+	path := filepath.Join(cfg.DataDir, "signing.key")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !fresh {
+		return nil, fmt.Errorf("the signing key %s is missing, and the database is in use since before: "+
+			"put the key back from where the data directory was copied", path)
+	}
+	return homeserver.LoadSigningKey(path, cfg.ServerName)
 }
 
 // hostedBridge is a bridge that runs in this process.
@@ -156,7 +177,7 @@ func openBridges(cfg *Config, log zerolog.Logger, toHomeserver http.RoundTripper
 	}
 	opts := bridges.Options{
 		ID: "irc", Name: "IRC bridge", ServerName: cfg.ServerName, HomeserverURL: cfg.BaseURL(), Transport: toHomeserver,
-		URL: "http://irc.bridge", Network: network, DataDir: dir, Log: log.With().Str("part", "irc").Logger(),
+		URL: "http://irc.bridge", Network: network, DataDir: dir, Log: bridgeLog(cfg, log, "irc"),
 	}
 	if sqldb.IsPostgres(cfg.Database) {
 		opts.Database = cfg.Database
@@ -166,6 +187,15 @@ func openBridges(cfg *Config, log zerolog.Logger, toHomeserver http.RoundTripper
 		return nil, err
 	}
 	return bridgeSet{{Bridge: b, toBridge: inproc.New(b.Handler())}}, nil
+}
+
+// bridgeLog is quieter than the rest: at info, the library tells of each step of its start.
+func bridgeLog(cfg *Config, log zerolog.Logger, part string) zerolog.Logger {
+	log = log.With().Str("part", part).Logger()
+	if cfg.Log.Level == zerolog.LevelInfoValue {
+		log = log.Level(zerolog.WarnLevel)
+	}
+	return log
 }
 
 // close closes what was opened for bridges that do not run.
@@ -206,7 +236,7 @@ func loadRegistrations(cfg *Config, log zerolog.Logger, hosted bridgeSet) (*regi
 
 // createUser makes an account in the database of a server that is not running.
 func createUser(ctx context.Context, cfg *Config, log zerolog.Logger, u newUser) (user id.UserID, err error) {
-	db, err := openStore(ctx, cfg)
+	db, _, err := openStore(ctx, cfg)
 	if err != nil {
 		return "", err
 	}

@@ -3,17 +3,21 @@ package main
 import (
 	"fmt"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
 func (c *cli) configCommand() *cobra.Command {
 	check := &cobra.Command{
 		Use:   "check",
-		Short: "Say what is wrong with the configuration, without starting anything",
+		Short: "Say what is wrong with the configuration and the registration files, without starting anything",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := c.loadConfig(defaultsWhenMissing)
 			if err != nil {
+				return err
+			}
+			if _, err := loadRegistrations(cfg, zerolog.Nop(), nil); err != nil {
 				return err
 			}
 			path, _ := c.findConfig()

@@ -73,7 +73,7 @@ var arrows = map[string][]string{
 	// limits (httpapi), and accounts without a server (account).
 	"cmd/causeway": {
 		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "registration", "homeserver/notify", "homeserver/store",
-		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account",
+		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account", "homeserver/event",
 	},
 	"cmd/causeway/e2e":   {},
 	"cmd/causeway-bench": {},

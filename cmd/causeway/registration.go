@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"causeway/registration"
@@ -26,7 +28,7 @@ func (c *cli) registrationCommand() *cobra.Command {
 		Long: "Make a registration file with fresh tokens for an application service, such as a bridge.\n" +
 			"The homeserver reads it from the folder of appservices.dir when it starts; the\n" +
 			"application service needs a copy.",
-		Example: `  causeway registration generate mybot --url http://127.0.0.1:9000 --user '@mybot_.*:example\.org' --out mybot.yaml`,
+		Example: `  causeway registration generate mybot --url http://127.0.0.1:9000 --user '@mybot_.*:localhost' --out mybot.yaml`,
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE:    func(_ *cobra.Command, args []string) error { return c.generateRegistration(args[0], o) },
 	}
@@ -62,6 +64,9 @@ func (c *cli) generateRegistration(name string, o registrationOptions) error {
 	if o.out == "" {
 		_, err := c.out.Write(text)
 		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o700); err != nil {
+		return fmt.Errorf("make the folder of %s: %w", o.out, err)
 	}
 	err = parsed.WriteFile(o.out)
 	if errors.Is(err, fs.ErrExist) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"causeway/homeserver"
@@ -40,6 +41,9 @@ type webServer struct {
 func listen(cfg *Config, hs *homeserver.Server, log zerolog.Logger) (*webServer, error) {
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("another program listens on %s: stop it, or set another address in listen", cfg.Listen)
+		}
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}
 	return &webServer{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -80,7 +81,7 @@ func (s *Service) authenticate(ctx context.Context, op operation, auth *AuthData
 	session := s.uia.get(op, auth.Session, s.now())
 	if auth.Type != "" && !slices.Contains(session.completed, auth.Type) {
 		if !op.next(session.completed, auth.Type) {
-			return nil, op.challenge(session, "M_FORBIDDEN", "This stage is not one that comes next")
+			return nil, op.challenge(session, "M_FORBIDDEN", "Go on with one of the stages in flows; "+strconv.Quote(auth.Type)+" is none of them")
 		}
 		if err := stages[auth.Type](s, ctx, op, session, auth); err != nil {
 			var failed *stageError

@@ -260,7 +260,7 @@ func (h *head) admit(d draft) error {
 	}
 	now := cmp.Or(eventauth.Membership(h, id.UserID(*d.StateKey)), event.MembershipLeave)
 	if !slices.Contains(d.From, now) {
-		return matrixError(403, "M_FORBIDDEN", "The membership of %s in %s is %s", *d.StateKey, h.roomID, now)
+		return matrixError(403, "M_FORBIDDEN", "That cannot be done to %s, whose membership of %s is %s", *d.StateKey, h.roomID, now)
 	}
 	return nil
 }

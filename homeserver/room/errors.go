@@ -13,7 +13,9 @@ import (
 // buildError turns what is wrong with a client's event into what the client sees.
 func buildError(err error) error {
 	switch {
-	case errors.Is(err, event.ErrTooLarge), errors.Is(err, event.ErrFieldTooLong):
+	case errors.Is(err, event.ErrTooLarge):
+		return matrixError(413, "M_TOO_LARGE", "This event is too large: it can have %d bytes", event.MaxEventBytes)
+	case errors.Is(err, event.ErrFieldTooLong):
 		return matrixError(413, "M_TOO_LARGE", "This event is too large: %s", err)
 	case errors.Is(err, event.ErrBadJSON):
 		return matrixError(400, "M_BAD_JSON", "The content cannot be sent: %s", err)

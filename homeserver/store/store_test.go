@@ -156,12 +156,13 @@ func TestAliasesAndRoomsThatAreMissing(t *testing.T) {
 
 func TestADatabaseKeepsItsServer(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		for _, test := range []struct {
+		for i, test := range []struct {
 			name string
 			ok   bool
 		}{{"a.test", true}, {"b.test", false}, {"a.test", true}} {
-			if err := db.Claim(t.Context(), test.name); (err == nil) != test.ok {
-				t.Errorf("%s: %v", test.name, err)
+			fresh, err := db.Claim(t.Context(), test.name)
+			if (err == nil) != test.ok || fresh != (i == 0) {
+				t.Errorf("%s: fresh %v, %v", test.name, fresh, err)
 			}
 		}
 	})
