@@ -28,7 +28,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	q := url.Values{}
 	for _, p := range []string{
 		"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "foreign_keys(1)",
-		"temp_store(MEMORY)", "cache_size(-2000)", "mmap_size(134217728)", "wal_autocheckpoint(4000)",
+		"temp_store(MEMORY)", "cache_size(-4000)", "wal_autocheckpoint(4000)",
 	} {
 		q.Add("_pragma", p)
 	}
