@@ -75,6 +75,10 @@ func (n *loopNetwork) HandleMember(_ context.Context, _ *bridgev2.Portal, evt *e
 		return errors.New("the database is locked")
 	}
 	n.joins = append(n.joins, id.UserID(evt.GetStateKey()))
+	select {
+	case n.bell <- struct{}{}:
+	default: // it rings already
+	}
 	return nil
 }
 
