@@ -120,7 +120,14 @@ class Session {
                 return this.client.sendEvent(roomID, null, type, content, txnID);
             }
             const room = this.client.getRoom(roomID);
-            return this.client.resendEvent(room.findEventById(`~${roomID}:${txnID}`), room);
+            const echo = room.findEventById(`~${roomID}:${txnID}`);
+            if (echo) {
+                return this.client.resendEvent(echo, room);
+            }
+            // Only the answer was lost: /sync has brought the event in the meantime, and the
+            // SDK has nothing left to send. The server says again which event it was.
+            const path = ["rooms", roomID, "send", type, txnID].map(encodeURIComponent).join("/");
+            return this.client.http.authedRequest("PUT", `/${path}`, undefined, content);
         };
         const { event_id: eventID } = await (retry ? untilAnswered(attempt) : attempt());
         return { event_id: eventID, attempts };
@@ -134,7 +141,7 @@ async function untilAnswered(request) {
         try {
             return await request();
         } catch (error) {
-            if (error.httpStatus !== undefined && error.httpStatus < 500) {
+            if ((error.httpStatus !== undefined && error.httpStatus < 500) || error instanceof TypeError) {
                 throw error;
             }
             await new Promise((resolve) => setTimeout(resolve, retryMS));
