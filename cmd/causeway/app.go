@@ -148,8 +148,8 @@ func makeDataDir(dir string) error {
 func openKey(cfg *Config, fresh bool) (*event.Key, error) {
 	path := filepath.Join(cfg.DataDir, "signing.key")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !fresh {
-		return nil, fmt.Errorf("the signing key %s is missing, and the database is in use since before: "+
-			"put the key back from where the data directory was copied", path)
+		return nil, fmt.Errorf("the signing key %s is missing, although this server has had one: "+
+			"put it back from a copy of the data directory", path)
 	}
 	return homeserver.LoadSigningKey(path, cfg.ServerName)
 }
