@@ -20,8 +20,9 @@ const (
 	// laneBuffer is the number of lines of a channel that wait for Matrix in memory. When it is full, the
 	// sockets of the channel's members are not read until there is room, or for putWait.
 	laneBuffer = 512
-	// putWait is how long a room that takes nothing may hold up the other channels of its members.
-	putWait = 3 * time.Second
+	// putWait is how long a room that takes nothing may hold up the other channels of its members, before lines are
+	// lost: a homeserver may be slow for a while, and IRC servers wait longer than this for a PONG.
+	putWait = 30 * time.Second
 	// laneParallel is the number of ghosts that enter or leave a room at once after NAMES.
 	laneParallel = 8
 	// deliverTries and deliverPause bound how often an item is offered to a homeserver that fails; the pause
