@@ -42,12 +42,8 @@ func (s *Service) Join(ctx context.Context, by By, roomIDOrAlias string, extra m
 
 // Invite invites a user to a room.
 func (s *Service) Invite(ctx context.Context, by By, roomID id.RoomID, user id.UserID, reason string) error {
-	_, server, err := user.Parse()
-	if err != nil {
+	if _, _, err := user.Parse(); err != nil {
 		return matrixError(400, "M_INVALID_PARAM", "%q is not a user id", user)
-	}
-	if server != s.ServerName {
-		return matrixError(403, "M_FORBIDDEN", "%s is a user of %s, and this server does not federate yet", user, server)
 	}
 	return s.setMembership(ctx, by, roomID, user, "invite", reasonOf(reason))
 }

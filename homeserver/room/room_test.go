@@ -184,6 +184,7 @@ func TestCreateRefusals(t *testing.T) {
 		{"preset", CreateRequest{Preset: "nonsense"}, "M_BAD_JSON"},
 		{"visibility", CreateRequest{Visibility: "nonsense"}, "M_BAD_JSON"},
 		{"invite", CreateRequest{Invite: []id.UserID{"bob"}}, "M_INVALID_PARAM"},
+		{"invite from another server", CreateRequest{Invite: []id.UserID{"@dave:elsewhere"}}, "M_INVALID_ROOM_STATE"},
 		{"email", CreateRequest{Invite3PID: []any{1}}, "M_THREEPID_DENIED"},
 		{"alias", CreateRequest{AliasLocalpart: "taken"}, "M_ROOM_IN_USE"},
 		{"state without content", CreateRequest{InitialState: []InitialState{{Type: "x"}}}, "M_BAD_JSON"},
@@ -222,6 +223,11 @@ func TestMembership(t *testing.T) {
 				func(r id.RoomID) error { return s.Leave(ctx, as(bob), r, "no") }, "", bob, "leave"},
 			{"leave a room one is not in", nil, func(r id.RoomID) error { return s.Leave(ctx, as(bob), r, "") }, "M_FORBIDDEN", bob, ""},
 			{"invite by a stranger", nil, func(r id.RoomID) error { return s.Invite(ctx, as(bob), r, carol, "") }, "M_FORBIDDEN", carol, ""},
+			{"invite from another server", nil, func(r id.RoomID) error { return s.Invite(ctx, as(alice), r, "@dave:elsewhere", "") }, "M_FORBIDDEN", "@dave:elsewhere", ""},
+			{"invite from another server by state", nil, func(r id.RoomID) error {
+				_, err := s.SendState(ctx, as(alice), r, event.TypeMember, "@dave:elsewhere", json.RawMessage(`{"membership":"invite"}`))
+				return err
+			}, "M_FORBIDDEN", "@dave:elsewhere", ""},
 			{"invite nonsense", nil, func(r id.RoomID) error { return s.Invite(ctx, as(alice), r, "carol", "") }, "M_INVALID_PARAM", "carol", ""},
 			{"kick a stranger", nil, func(r id.RoomID) error { return s.Kick(ctx, as(alice), r, bob, "") }, "M_FORBIDDEN", bob, ""},
 			{"take an invitation back", func(r id.RoomID) error { return s.Invite(ctx, as(alice), r, bob, "") },
