@@ -73,7 +73,7 @@ func (h *head) writeState(tx *store.Tx, e *entry, before int64) error {
 	if e.stateAfter, err = tx.InsertStateSet(h.nid, before, store.StateSet{k: e.nid}); err != nil {
 		return err
 	}
-	if err := tx.SetRoomState(h.nid, e.stateAfter); err != nil {
+	if err := tx.SetRoomState(h.nid, e.nid, e.stateAfter); err != nil {
 		return err
 	}
 	if err := tx.SetCurrentState(h.nid, k, e.nid); err != nil {

@@ -11,13 +11,27 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
+// Status says why an event is not in its room's timeline; 0 for one that is. Server-Server API, "Checks performed on receipt of a
+// PDU".
+type Status int64
+
+// The bits of a Status.
+const (
+	Outlier    Status = 1 << iota // held for its authority alone: where it stands in the room is not known, or no longer
+	Rejected                      // not allowed by its auth events or by the state before it
+	SoftFailed                    // allowed where it stands, but not by the room's state when it came
+)
+
 // Event is an event with what the server knows of it.
 type Event struct {
 	*event.PDU
 	NID         int64
 	RoomNID     int64
-	Pos         int64 // position in the stream, 0 for an outlier
-	StateBefore int64 // state set
+	Pos         int64 // position in the stream, 0 for an event with a Status
+	Status      Status
+	Reason      string  // why it is rejected or soft-failed
+	Auth        []int64 // its auth events; of a state event that is inserted
+	StateBefore int64   // state set
 	StateAfter  int64
 	Replaces    int64 // of a state event: the event whose place it took, or 0
 	RedactedBy  int64 // the redaction's nid, or 0
@@ -54,19 +68,75 @@ func (tx *Tx) InsertEvent(e *Event) error {
 		}
 		stateKeyNID = sql.NullInt64{Int64: nid, Valid: true}
 	}
+	if e.StateKey != nil {
+		if err := tx.insertAuth(e.NID, e.Auth); err != nil {
+			return err
+		}
+	}
 	hasTxn := e.TxnID != ""
 	txnID := nullString(e.TxnID)
 	// Not NULL even when empty, or the index would not hold them together.
 	txnDevice, txnTarget := sql.NullString{String: e.TxnDevice, Valid: hasTxn}, sql.NullString{String: string(e.TxnTarget), Valid: hasTxn}
 	return tx.Defer(`INSERT INTO events (nid, room_nid, pos, event_id, type_nid, state_key_nid, sender_nid, depth,
-		origin_server_ts, state_before, state_after, replaces_nid, redacted_by, txn_device, txn_id, txn_target, json)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13, $14, $15, $16)`,
+		origin_server_ts, state_before, state_after, replaces_nid, redacted_by, txn_device, txn_id, txn_target, json, status, reason)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13, $14, $15, $16, $17, $18)`,
 		e.NID, e.RoomNID, nullInt(e.Pos), string(e.EventID), typeNID, stateKeyNID, senderNID, e.Depth,
-		e.OriginServerTS, e.StateBefore, e.StateAfter, nullInt(e.Replaces), txnDevice, txnID, txnTarget, string(e.JSON()))
+		e.OriginServerTS, e.StateBefore, e.StateAfter, nullInt(e.Replaces), txnDevice, txnID, txnTarget, string(e.JSON()),
+		int64(e.Status), nullString(e.Reason))
+}
+
+// PlaceEvent gives an event that is stored as an outlier its place in the room: pos, states, status and reason.
+func (tx *Tx) PlaceEvent(e *Event) error {
+	return tx.DeferOne(`UPDATE events SET pos = $2, state_before = $3, state_after = $4, replaces_nid = $5, status = $6, reason = $7
+		WHERE nid = $1`, e.NID, nullInt(e.Pos), e.StateBefore, e.StateAfter, nullInt(e.Replaces), int64(e.Status), nullString(e.Reason))
+}
+
+// insertAuth records the auth events of a state event.
+func (tx *Tx) insertAuth(nid int64, auth []int64) error {
+	return tx.Defer(`INSERT INTO event_auth (event_nid, auth) VALUES ($1, $2)`, nid, packInts(auth))
+}
+
+// AuthEvents returns the auth events of state events, by event. Events that are not there are left out.
+func (tx *Tx) AuthEvents(nids []int64) (map[int64][]int64, error) {
+	all := make(map[int64][]int64, len(nids))
+	err := inBatches(nids, func(some []int64) error {
+		query, args := sqldb.In(`SELECT event_nid, auth FROM event_auth WHERE event_nid IN `, 1, some)
+		return tx.Query(query, args, func(scan func(...any) error) error {
+			var (
+				nid    int64
+				packed []byte
+			)
+			if err := scan(&nid, &packed); err != nil {
+				return fmt.Errorf("read auth events: %w", err)
+			}
+			auth, err := unpackInts(packed)
+			if err != nil {
+				return fmt.Errorf("auth events of event %d: %w", nid, err)
+			}
+			all[nid] = auth
+			return nil
+		})
+	})
+	return all, err
+}
+
+// maxIn bounds the values of one query.
+const maxIn = 512
+
+// inBatches calls fn with parts of values.
+func inBatches[T any](values []T, fn func([]T) error) error {
+	for len(values) > 0 {
+		n := min(len(values), maxIn)
+		if err := fn(values[:n]); err != nil {
+			return err
+		}
+		values = values[n:]
+	}
+	return nil
 }
 
 const eventColumns = `e.nid, e.room_nid, e.pos, e.event_id, e.state_before, e.state_after, e.replaces_nid, e.redacted_by,
-	e.txn_device, e.txn_id, e.json`
+	e.txn_device, e.txn_id, e.status, e.reason, e.json`
 
 // EventByID finds an event by its id. ErrNotFound.
 func (tx *Tx) EventByID(eventID id.EventID) (*Event, error) {
@@ -101,19 +171,58 @@ func (tx *Tx) EventIDByTxn(t Txn) (id.EventID, error) {
 	return id.EventID(eventID), err
 }
 
-// EventsByNID finds events by their integers, in no order.
-func (tx *Tx) EventsByNID(nids []int64) ([]*Event, error) {
-	var all []*Event
-	for len(nids) > 0 {
-		n := min(len(nids), 512)
-		query, args := sqldb.In(`SELECT `+eventColumns+` FROM events e WHERE e.nid IN `, 1, nids[:n])
-		some, err := tx.events(query, args)
-		if err != nil {
-			return nil, err
+// EventsByNID finds events by their integers, in no order. Those that are not there are left out.
+func (tx *Tx) EventsByNID(nids []int64) (all []*Event, err error) {
+	err = inBatches(nids, func(some []int64) error {
+		query, args := sqldb.In(`SELECT `+eventColumns+` FROM events e WHERE e.nid IN `, 1, some)
+		events, err := tx.events(query, args)
+		all = append(all, events...)
+		return err
+	})
+	return all, err
+}
+
+// EventsByID finds events by their ids, in no order. Those that are not there are left out.
+func (tx *Tx) EventsByID(ids []id.EventID) (all []*Event, err error) {
+	known := make([]string, 0, len(ids))
+	for _, eventID := range ids {
+		if !nobodys(string(eventID)) {
+			known = append(known, string(eventID))
 		}
-		all, nids = append(all, some...), nids[n:]
 	}
-	return all, nil
+	err = inBatches(known, func(some []string) error {
+		query, args := sqldb.In(`SELECT `+eventColumns+` FROM events e WHERE e.event_id IN `, 1, some)
+		events, err := tx.events(query, args)
+		all = append(all, events...)
+		return err
+	})
+	return all, err
+}
+
+// NIDsOf returns the integers of events, by their ids. Those that are not there are left out.
+func (tx *Tx) NIDsOf(ids []id.EventID) (map[id.EventID]int64, error) {
+	nids := make(map[id.EventID]int64, len(ids))
+	known := make([]string, 0, len(ids))
+	for _, eventID := range ids {
+		if !nobodys(string(eventID)) {
+			known = append(known, string(eventID))
+		}
+	}
+	err := inBatches(known, func(some []string) error {
+		query, args := sqldb.In(`SELECT event_id, nid FROM events WHERE event_id IN `, 1, some)
+		return tx.Query(query, args, func(scan func(...any) error) error {
+			var (
+				eventID string
+				nid     int64
+			)
+			if err := scan(&eventID, &nid); err != nil {
+				return fmt.Errorf("read the integer of an event: %w", err)
+			}
+			nids[id.EventID(eventID)] = nid
+			return nil
+		})
+	})
+	return nids, err
 }
 
 // TimelineBefore returns at most limit events of a room with from ≤ pos ≤ upto, newest first.
@@ -140,6 +249,13 @@ func (tx *Tx) LastPos(roomNID, upto int64) (int64, error) {
 	var pos sql.NullInt64
 	_, err := tx.Row(`SELECT MAX(pos) FROM events WHERE room_nid = $1 AND pos <= $2`, []any{roomNID, upto}, &pos)
 	return pos.Int64, err
+}
+
+// KeepOriginal keeps what an event that is about to be redacted says, until DropOriginals.
+func (tx *Tx) KeepOriginal(e *Event, redactedTS int64) error {
+	_, err := tx.Exec(`INSERT INTO redacted_originals (event_nid, room_nid, redacted_ts, json) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (event_nid) DO NOTHING`, e.NID, e.RoomNID, redactedTS, string(e.JSON()))
+	return err
 }
 
 // RedactEvent puts the redacted form in the place of an event's JSON, and remembers which event asked for it.
@@ -193,15 +309,17 @@ func (tx *Tx) events(query string, args []any) ([]*Event, error) {
 		var (
 			e                         Event
 			pos, replaces, redactedBy sql.NullInt64
-			txnDevice, txnID          sql.NullString
+			txnDevice, txnID, reason  sql.NullString
+			status                    int64
 			eventID, raw              string
 		)
 		if err := scan(&e.NID, &e.RoomNID, &pos, &eventID, &e.StateBefore, &e.StateAfter, &replaces, &redactedBy,
-			&txnDevice, &txnID, &raw); err != nil {
+			&txnDevice, &txnID, &status, &reason, &raw); err != nil {
 			return fmt.Errorf("read an event: %w", err)
 		}
 		e.Pos, e.Replaces, e.RedactedBy = pos.Int64, replaces.Int64, redactedBy.Int64
 		e.TxnDevice, e.TxnID = txnDevice.String, txnID.String
+		e.Status, e.Reason = Status(status), reason.String
 		all, raws, ids = append(all, &e), append(raws, raw), append(ids, eventID)
 		return nil
 	})

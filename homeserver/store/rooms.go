@@ -72,9 +72,20 @@ func (tx *Tx) InsertRoom(roomID id.RoomID, version *event.RoomVersion, published
 	return nid, err
 }
 
-// SetRoomState records the current state set of a room.
-func (tx *Tx) SetRoomState(nid, stateID int64) error {
-	return tx.Defer(`UPDATE rooms SET state_id = $2 WHERE nid = $1`, nid, stateID)
+// SetRoomState records the current state set of a room, which it has from position pos on.
+func (tx *Tx) SetRoomState(nid, pos, stateID int64) error {
+	if err := tx.Defer(`UPDATE rooms SET state_id = $2 WHERE nid = $1`, nid, stateID); err != nil {
+		return err
+	}
+	return tx.Defer(`INSERT INTO room_states (room_nid, pos, state_id) VALUES ($1, $2, $3)`, nid, pos, stateID)
+}
+
+// StateIDAt returns the current state set that a room had at a position, or 0 when it was not yet there.
+func (tx *Tx) StateIDAt(roomNID, upto int64) (int64, error) {
+	var setID int64
+	_, err := tx.Row(`SELECT state_id FROM room_states WHERE room_nid = $1 AND pos <= $2 ORDER BY pos DESC LIMIT 1`,
+		[]any{roomNID, upto}, &setID)
+	return setID, err
 }
 
 // Room finds a room by its id. ErrNotFound when this server does not know it.
@@ -82,7 +93,7 @@ func (tx *Tx) Room(roomID id.RoomID) (*Room, error) {
 	if nobodys(string(roomID)) {
 		return nil, fmt.Errorf("room %q: %w", roomID, ErrNotFound)
 	}
-	return tx.room(`SELECT nid, room_id, version, state_id, published FROM rooms WHERE room_id = $1`, string(roomID))
+	return tx.room(`SELECT nid, room_id, version, state_id, published FROM rooms WHERE room_id = $1 AND purging = 0`, string(roomID))
 }
 
 // RoomByNID finds a room by its integer.
@@ -122,7 +133,7 @@ func (tx *Tx) RoomNID(roomID id.RoomID) (int64, error) {
 		return 0, nil
 	}
 	var nid int64
-	_, err := tx.Row(`SELECT nid FROM rooms WHERE room_id = $1`, []any{string(roomID)}, &nid)
+	_, err := tx.Row(`SELECT nid FROM rooms WHERE room_id = $1 AND purging = 0`, []any{string(roomID)}, &nid)
 	return nid, err
 }
 

@@ -1,128 +1,21 @@
 package store
 
 import (
-	"database/sql"
-	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"maunium.net/go/mautrix/id"
 )
-
-// maxChain bounds the ancestors of a state set, and so the rows that reading one takes.
-const maxChain = 50
-
-// StateNID is a type and a state key as integers.
-type StateNID struct{ Type, Key int64 }
-
-// StateSet maps what a state holds to the events that hold it.
-type StateSet map[StateNID]int64
-
-var errBadStateSet = errors.New("a state set's entries are damaged")
-
-// InsertStateSet stores the state that is parent (0: nothing) with entries put over it and returns its id. A set whose chain
-// of ancestors would grow past its bound is stored whole.
-func (tx *Tx) InsertStateSet(roomNID, parent int64, entries StateSet) (int64, error) {
-	chain := 0
-	if parent != 0 {
-		found, err := tx.Row(`SELECT chain FROM state_sets WHERE id = $1`, []any{parent}, &chain)
-		if err == nil && !found {
-			err = ErrNotFound
-		}
-		if err != nil {
-			return 0, fmt.Errorf("parent state set %d: %w", parent, err)
-		}
-		chain++
-	}
-	if chain > maxChain {
-		whole, err := tx.StateSet(parent)
-		if err != nil {
-			return 0, err
-		}
-		for k, v := range entries {
-			whole[k] = v
-		}
-		parent, chain, entries = 0, 0, whole
-	}
-	setID, err := tx.NextPos()
-	if err != nil {
-		return 0, err
-	}
-	_, err = tx.Exec(`INSERT INTO state_sets (id, room_nid, parent, chain, entries) VALUES ($1, $2, $3, $4, $5)`,
-		setID, roomNID, nullInt(parent), chain, packState(entries))
-	return setID, err
-}
-
-// StateSet reads a state set whole. Set 0 is empty.
-func (tx *Tx) StateSet(setID int64) (StateSet, error) {
-	out := make(StateSet)
-	err := tx.walkState(setID, func(k StateNID, event int64) bool {
-		if _, newer := out[k]; !newer {
-			out[k] = event
-		}
-		return true
-	})
-	return out, err
-}
-
-// StateValues returns the events that a state set holds for the given keys; keys that it does not hold are left out.
-func (tx *Tx) StateValues(setID int64, keys ...StateNID) (StateSet, error) {
-	out := make(StateSet, len(keys))
-	err := tx.walkState(setID, func(k StateNID, event int64) bool {
-		for _, want := range keys {
-			if _, newer := out[k]; k == want && !newer {
-				out[k] = event
-			}
-		}
-		return len(out) < len(keys)
-	})
-	return out, err
-}
-
-// walkState calls visit for the entries of a set, then of its parent and so on, until visit returns false.
-func (tx *Tx) walkState(setID int64, visit func(StateNID, int64) bool) error {
-	for setID != 0 {
-		var (
-			parent sql.NullInt64
-			packed []byte
-		)
-		found, err := tx.Row(`SELECT parent, entries FROM state_sets WHERE id = $1`, []any{setID}, &parent, &packed)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return fmt.Errorf("state set %d: %w", setID, ErrNotFound)
-		}
-		more := true
-		err = unpackState(packed, func(k StateNID, event int64) {
-			more = more && visit(k, event)
-		})
-		if err != nil {
-			return fmt.Errorf("state set %d: %w", setID, err)
-		}
-		if !more {
-			return nil
-		}
-		setID = parent.Int64
-	}
-	return nil
-}
-
-func packState(entries StateSet) []byte {
-	b := make([]byte, 0, 12*len(entries))
-	for k, event := range entries {
-		b = binary.AppendVarint(b, k.Type)
-		b = binary.AppendVarint(b, k.Key)
-		b = binary.AppendVarint(b, event)
-	}
-	return b
-}
 
 // SetCurrentState makes an event the current one for its type and state key.
 func (tx *Tx) SetCurrentState(roomNID int64, k StateNID, event int64) error {
 	return tx.Defer(`INSERT INTO current_state (room_nid, type_nid, state_key_nid, event_nid) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (room_nid, type_nid, state_key_nid) DO UPDATE SET event_nid = excluded.event_nid`,
 		roomNID, k.Type, k.Key, event)
+}
+
+// ClearCurrentState takes a type and state key out of the current state.
+func (tx *Tx) ClearCurrentState(roomNID int64, k StateNID) error {
+	return tx.Defer(`DELETE FROM current_state WHERE room_nid = $1 AND type_nid = $2 AND state_key_nid = $3`, roomNID, k.Type, k.Key)
 }
 
 // CurrentState returns the events of a room's current state, in no order.
@@ -187,6 +80,11 @@ func (tx *Tx) SetMembership(m Membership) error {
 		VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (user_nid, room_nid) DO UPDATE SET membership = excluded.membership,
 		event_nid = excluded.event_nid, pos = excluded.pos, forgotten = 0`,
 		m.UserNID, m.RoomNID, m.Membership, m.EventNID, m.Pos)
+}
+
+// ClearMembership forgets that a user ever was in a room.
+func (tx *Tx) ClearMembership(roomNID, userNID int64) error {
+	return tx.Defer(`DELETE FROM memberships WHERE user_nid = $1 AND room_nid = $2`, userNID, roomNID)
 }
 
 // Forget hides a room that a user has left.

@@ -25,6 +25,8 @@ type DB struct {
 	sql   *sqldb.DB
 	names *names
 	rooms *roomVersions
+
+	stateKey stateKey
 }
 
 // Tx is a transaction on the homeserver's database. Its methods are the queries.
@@ -44,7 +46,12 @@ func Open(ctx context.Context, target string) (*DB, error) {
 		_ = db.Close()
 		return nil, err
 	}
-	return &DB{sql: db, names: newNames(), rooms: newRoomVersions()}, nil
+	d := &DB{sql: db, names: newNames(), rooms: newRoomVersions()}
+	if err := d.prepare(ctx); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return d, nil
 }
 
 // Close ends after the writes that are queued.

@@ -169,7 +169,7 @@ func (p *place) writeState(tx *store.Tx, row *store.Event) error {
 	if row.StateAfter, err = tx.InsertStateSet(p.nid, row.StateBefore, store.StateSet{at: row.NID}); err != nil {
 		return err
 	}
-	if err := tx.SetRoomState(p.nid, row.StateAfter); err != nil {
+	if err := tx.SetRoomState(p.nid, row.Pos, row.StateAfter); err != nil {
 		return err
 	}
 	if err := tx.SetCurrentState(p.nid, at, row.NID); err != nil || row.Type != event.TypeMember {
