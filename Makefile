@@ -3,7 +3,7 @@
 
 GO ?= go
 
-.PHONY: build run test lint fmt e2e bench fuzz tools clean
+.PHONY: build run test lint fmt e2e differential bench fuzz tools clean
 
 # The product is pure Go: one static binary.
 build:
@@ -26,6 +26,10 @@ fmt:
 # The end-to-end tests alone, with their names. make e2e RUN=TestTalk for some of them.
 e2e: tools
 	RUN='$(RUN)' build/e2e.sh
+
+# Our authorisation rules against those of another implementation.
+differential:
+	build/differential.sh -count=1 -v
 
 # The table of docs/benchmarks.md, for this machine.
 bench: build tools

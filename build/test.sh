@@ -24,5 +24,8 @@ echo "test: units and stores, with the race detector"
 mapfile -t packages < <(go list ./... | grep -vx "$e2e")
 CGO_ENABLED=1 go test -race -timeout "$limit" "${packages[@]}"
 
+echo "test: authorisation rules against mautrix-go's"
+build/differential.sh
+
 echo "test: end to end"
 go test -count=1 -timeout "$limit" "$e2e"

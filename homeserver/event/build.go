@@ -21,7 +21,9 @@ type Builder struct {
 	// content in place of what stands there. When empty, the content is left alone.
 	Redacts                id.EventID
 	PrevEvents, AuthEvents []id.EventID
-	Depth, OriginServerTS  int64 // OriginServerTS in milliseconds
+	// Depth is one more than that of the deepest of PrevEvents (RoomVersion.NextDepth). One over the limit becomes the limit.
+	Depth          int64
+	OriginServerTS int64 // in milliseconds
 
 	// ReferenceHashes has the ReferenceHash of each of PrevEvents and AuthEvents, for versions 1 and 2 only.
 	ReferenceHashes map[id.EventID]string
@@ -61,10 +63,11 @@ func (b *Builder) prepare(p *PDU, key *Key) error {
 	if v.EventIDs == EventIDGiven {
 		p.EventID = randomEventID(key.ServerName)
 	}
-	if p.Depth > maxCanonicalInt || p.OriginServerTS > maxCanonicalInt || p.OriginServerTS < -maxCanonicalInt {
-		return fmt.Errorf("%w: depth or origin_server_ts out of range", ErrBadEvent)
+	p.Depth = min(p.Depth, v.maxDepth())
+	if p.OriginServerTS > maxCanonicalInt || p.OriginServerTS < -maxCanonicalInt {
+		return fmt.Errorf("%w: origin_server_ts out of range", ErrBadEvent)
 	}
-	return p.checkFields()
+	return p.checkFields(true)
 }
 
 // write makes the JSON of p, and with it the ID.
@@ -108,7 +111,7 @@ func (b *Builder) finish(p *PDU, referenceHash [sha256.Size]byte) {
 
 func (b *Builder) appendContent(dst []byte, v *RoomVersion) ([]byte, error) {
 	start := len(dst)
-	dst, err := appendCanonical(dst, b.Content, v.StrictJSON, 1)
+	dst, err := appendCanonical(dst, b.Content, v.numbers(), 1)
 	if err != nil {
 		return nil, fmt.Errorf("content: %w", err)
 	}

@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -17,10 +18,18 @@ func messageBuilder() *Builder {
 		RoomID: testRoom, Sender: "@alice:domain", Type: "m.room.message",
 		Content:        json.RawMessage(`{"msgtype":"m.text", "body":"Hello, world"}`),
 		PrevEvents:     []id.EventID{"$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg"},
-		AuthEvents:     []id.EventID{"$acR1l0raoZnm60CBwAVgqbZqoO_mYU81xysh1u7XcJk", "$b"},
+		AuthEvents:     []id.EventID{"$acR1l0raoZnm60CBwAVgqbZqoO_mYU81xysh1u7XcJk", "$CD66HAED5npg6074c6pDtLKalHjVfYb2q4Q3LZgrW6o"},
 		Depth:          7,
 		OriginServerTS: 1700000000000,
 	}
+}
+
+// testRoomOf is a room ID of the form that version v has.
+func testRoomOf(v *RoomVersion) id.RoomID {
+	if v.RoomIDIsCreateHash {
+		return testRoom
+	}
+	return "!room:domain"
 }
 
 func stateKey(s string) *string { return &s }
@@ -35,7 +44,7 @@ func TestBuildForm(t *testing.T) {
 	got := string(p.JSON())
 	sig, _ := Text(Field(Field(Field(p.JSON(), "signatures"), "domain"), "ed25519:1"))
 	hash, _ := Text(Field(Field(p.JSON(), "hashes"), "sha256"))
-	want := `{"auth_events":["$acR1l0raoZnm60CBwAVgqbZqoO_mYU81xysh1u7XcJk","$b"],"content":{"body":"Hello, world","msgtype":"m.text"},"depth":7,` +
+	want := `{"auth_events":["$acR1l0raoZnm60CBwAVgqbZqoO_mYU81xysh1u7XcJk","$CD66HAED5npg6074c6pDtLKalHjVfYb2q4Q3LZgrW6o"],"content":{"body":"Hello, world","msgtype":"m.text"},"depth":7,` +
 		`"hashes":{"sha256":"` + hash + `"},"origin_server_ts":1700000000000,"prev_events":["$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg"],` +
 		`"room_id":"!Nhcu5BS-UMnFX7hBVfVSoXiD7OgH6iRT-xyIuqDnpYQ","sender":"@alice:domain","signatures":{"domain":{"ed25519:1":"` + sig +
 		`"}},"state_key":"k\"","type":"m.room.message"}`
@@ -68,9 +77,7 @@ func TestBuildParseAgree(t *testing.T) {
 			t.Run(v.ID+" "+tc.name, func(t *testing.T) {
 				b := messageBuilder()
 				b.Type, b.StateKey, b.Content, b.Redacts = tc.evType, tc.stateKey, json.RawMessage(tc.content), tc.redacts
-				if !v.RoomIDIsCreateHash {
-					b.RoomID = "!room:domain"
-				}
+				b.RoomID = testRoomOf(v)
 				b.ReferenceHashes = map[id.EventID]string{b.PrevEvents[0]: "h0", b.AuthEvents[0]: "h1", b.AuthEvents[1]: "h2"}
 				built, err := b.Build(v, key)
 				if err != nil {
@@ -210,6 +217,8 @@ func TestBuildErrors(t *testing.T) {
 		{"long room ID", func(b *Builder) { b.RoomID = id.RoomID("!" + long) }, ErrFieldTooLong},
 		{"long event ID", func(b *Builder) { b.PrevEvents = []id.EventID{id.EventID("$" + long)} }, ErrFieldTooLong},
 		{"type is not UTF-8", func(b *Builder) { b.Type = "\xff" }, ErrBadEvent},
+		{"type with a NUL", func(b *Builder) { b.Type = "a\x00" }, ErrBadEvent},
+		{"state key with a NUL", func(b *Builder) { b.StateKey = stateKey("\x00") }, ErrBadEvent},
 		{"state key is not UTF-8", func(b *Builder) { b.StateKey = stateKey("\xff") }, ErrBadEvent},
 		{"sender is no user", func(b *Builder) { b.Sender = "alice" }, ErrBadEvent},
 		{"no room", func(b *Builder) { b.RoomID = "" }, ErrBadEvent},
@@ -218,7 +227,6 @@ func TestBuildErrors(t *testing.T) {
 		{"too many prev events", func(b *Builder) { b.PrevEvents = sameIDs(MaxPrevEvents + 1) }, ErrBadEvent},
 		{"too many auth events", func(b *Builder) { b.AuthEvents = sameIDs(MaxAuthEvents + 1) }, ErrBadEvent},
 		{"negative depth", func(b *Builder) { b.Depth = -1 }, ErrBadEvent},
-		{"enormous depth", func(b *Builder) { b.Depth = maxCanonicalInt + 1 }, ErrBadEvent},
 		{"enormous time", func(b *Builder) { b.OriginServerTS = maxCanonicalInt + 1 }, ErrBadEvent},
 		{"target is no event", func(b *Builder) { b.Type, b.Redacts = TypeRedaction, "x" }, ErrBadEvent},
 		{"fields of just the right length", func(b *Builder) {
@@ -242,6 +250,36 @@ func sameIDs(n int) []id.EventID {
 		ids[i] = "$x"
 	}
 	return ids
+}
+
+// Room versions 1 and 6, "Event format": a room whose depth is at the limit stays there.
+func TestDepthLimit(t *testing.T) {
+	for _, tc := range []struct {
+		version       string
+		deepest, want int64
+	}{
+		{"12", 0, 1},
+		{"12", maxCanonicalInt - 1, maxCanonicalInt},
+		{"12", maxCanonicalInt, maxCanonicalInt},
+		{"6", math.MaxInt64, maxCanonicalInt},
+		{"5", maxCanonicalInt, maxCanonicalInt + 1},
+		{"5", math.MaxInt64 - 1, math.MaxInt64},
+		{"1", math.MaxInt64, math.MaxInt64},
+	} {
+		v := mustVersion(t, tc.version)
+		if got := v.NextDepth(tc.deepest); got != tc.want {
+			t.Errorf("version %s, after %d: got %d, want %d", tc.version, tc.deepest, got, tc.want)
+		}
+		b := messageBuilder()
+		b.RoomID, b.Depth, b.PrevEvents, b.AuthEvents = testRoomOf(v), max(tc.want, tc.deepest), nil, nil
+		p, err := b.Build(v, testKey(t))
+		if err != nil || p.Depth != tc.want {
+			t.Fatalf("version %s, depth %d: got %+v, %v, want %d", tc.version, b.Depth, p, err, tc.want)
+		}
+		if parsed, err := Parse(v, p.JSON()); err != nil || parsed.Depth != tc.want {
+			t.Errorf("version %s: parsed: %v", tc.version, err)
+		}
+	}
 }
 
 // An event of exactly MaxEventBytes is allowed, and one byte more is not.

@@ -13,23 +13,34 @@ import (
 // code point, integers within ±(2^53-1) and no other numbers. It is not RFC 8785. Appendices, "Canonical JSON".
 //
 // A number written with an exponent is accepted when it is such an integer (1e10), as the specification's examples have it; one with
-// a fraction never is. Of duplicate keys the last one stands, as in the specification's reference code: a stranger's bytes are read
-// only after this, so that no two readers can disagree about which one counts. Invalid UTF-8, lone surrogates and nesting beyond
-// MaxNesting are errors; all errors wrap ErrBadJSON.
+// a fraction never is. Events are held to more than that: RoomVersion.Canonical. Of duplicate keys the last one stands, as in the
+// specification's reference code: a stranger's bytes are read only after this, so that no two readers can disagree about which one
+// counts. Invalid UTF-8, lone surrogates and nesting beyond MaxNesting are errors; all errors wrap ErrBadJSON.
 func CanonicalJSON(raw []byte) ([]byte, error) {
-	return canonical(raw, true)
+	return canonical(raw, integers)
 }
 
-// canonical returns the canonical form of raw. Unless strict, numbers are not restricted: rooms of versions 1 to 5 hold floats and
-// integers of any size.
-func canonical(raw []byte, strict bool) ([]byte, error) {
-	return appendCanonical(make([]byte, 0, len(raw)), raw, strict, 0)
+// numbers says which numbers a text may hold.
+type numbers int
+
+const (
+	// integers are those that canonical JSON has a form for, however they are written: 1e2 is 100.
+	integers numbers = iota
+	// plainIntegers are those that are written as canonical JSON has them, but for the sign of -0.
+	plainIntegers
+	// anyNumbers are floats and integers of any size.
+	anyNumbers
+)
+
+// canonical returns the canonical form of raw.
+func canonical(raw []byte, allowed numbers) ([]byte, error) {
+	return appendCanonical(make([]byte, 0, len(raw)), raw, allowed, 0)
 }
 
 // appendCanonical appends the canonical form of raw, which is all of one JSON value, to dst. The value will stand within depth
 // objects and arrays.
-func appendCanonical(dst, raw []byte, strict bool, depth int) ([]byte, error) {
-	c := canonicaliser{src: raw, dst: dst, strict: strict}
+func appendCanonical(dst, raw []byte, allowed numbers, depth int) ([]byte, error) {
+	c := canonicaliser{src: raw, dst: dst, allowed: allowed}
 	c.space()
 	if err := c.value(depth); err != nil {
 		return nil, err
@@ -43,10 +54,10 @@ func appendCanonical(dst, raw []byte, strict bool, depth int) ([]byte, error) {
 
 // canonicaliser reads src once and writes dst.
 type canonicaliser struct {
-	src    []byte
-	pos    int
-	dst    []byte
-	strict bool
+	src     []byte
+	pos     int
+	dst     []byte
+	allowed numbers
 	// members holds, as a stack, the members of the objects that are being read.
 	members []member
 	scratch []byte
@@ -318,8 +329,17 @@ func (c *canonicaliser) escape() error {
 	return nil
 }
 
-// Canonical returns raw in canonical form as far as version v demands it: where JSON is not strict, numbers of any kind are kept.
-// Otherwise it is CanonicalJSON.
+// Canonical returns raw, which is an event or a part of one, in canonical form as far as version v demands it. Versions 1 to 5 keep
+// numbers of any kind. From version 6 on the form is enforced (MSC2540): a number with a fraction or an exponent makes an event
+// malformed, even one that CanonicalJSON could write as an integer, because servers must agree on which events there are, and most
+// take any such number for a float.
 func (v *RoomVersion) Canonical(raw []byte) ([]byte, error) {
-	return canonical(raw, v.StrictJSON)
+	return canonical(raw, v.numbers())
+}
+
+func (v *RoomVersion) numbers() numbers {
+	if v.StrictJSON {
+		return plainIntegers
+	}
+	return anyNumbers
 }

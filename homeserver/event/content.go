@@ -45,6 +45,7 @@ type contentView struct {
 	visibility    string
 	power         *PowerLevels
 	create        *Create
+	acl           *ServerACL
 	err           error
 }
 
@@ -64,6 +65,8 @@ func (p *PDU) views() *contentView {
 			p.view.power, p.view.err = parsePowerLevels(p.Version, p.Content)
 		case TypeCreate:
 			p.view.create, p.view.err = parseCreate(p)
+		case TypeServerACL:
+			p.view.acl = parseServerACL(p.Content)
 		}
 	})
 	return &p.view

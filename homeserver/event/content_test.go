@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -80,6 +82,7 @@ func TestCreate(t *testing.T) {
 		{"creator of content no longer counts", "11", `{"creator":"@other:domain"}`, &Create{RoomVersion: "1", Federate: true, Creator: "@creator:domain"}},
 		{"additional creators do not count yet", "11", `{"additional_creators":1}`, &Create{RoomVersion: "1", Federate: true, Creator: "@creator:domain"}},
 		{"no creator", "10", `{}`, nil},
+		{"creator is no user", "10", `{"creator":5}`, &Create{RoomVersion: "1", Federate: true}},
 		{"version is a number", "12", `{"room_version":12}`, nil},
 		{"additional creators are no list", "12", `{"additional_creators":"@a:b"}`, nil},
 		{"additional creators are null", "12", `{"additional_creators":null}`, nil},
@@ -140,13 +143,15 @@ func TestPowerLevels(t *testing.T) {
 func TestPowerLevelForms(t *testing.T) {
 	for _, tc := range []struct {
 		name, value string
-		want        map[string]int64 // by version; versions left out reject
+		want        map[string]int64 // by version; in those left out it is no level
 	}{
 		{"integer", `50`, map[string]int64{"1": 50, "5": 50, "6": 50, "9": 50, "10": 50, "12": 50}},
 		{"negative", `-50`, map[string]int64{"1": -50, "5": -50, "6": -50, "9": -50, "10": -50, "12": -50}},
 		{"string", `"0050"`, map[string]int64{"1": 50, "5": 50, "6": 50, "9": 50}},
 		{"string with a sign and spaces", `" +50\t"`, map[string]int64{"1": 50, "5": 50, "6": 50, "9": 50}},
 		{"negative string", `" -50 "`, map[string]int64{"1": -50, "5": -50, "6": -50, "9": -50}},
+		{"string beyond all", `"99999999999999999999"`, map[string]int64{"1": math.MaxInt64 - 1, "5": math.MaxInt64 - 1, "6": math.MaxInt64 - 1, "9": math.MaxInt64 - 1}},
+		{"negative string beyond all", `"-99999999999999999999"`, map[string]int64{"1": math.MinInt64, "5": math.MinInt64, "6": math.MinInt64, "9": math.MinInt64}},
 		{"float", `50.57`, map[string]int64{"1": 50, "5": 50}},
 		{"negative float", `-50.57`, map[string]int64{"1": -50, "5": -50}},
 		{"exponent", `51146.98`, map[string]int64{"1": 51146, "5": 51146}},
@@ -154,6 +159,7 @@ func TestPowerLevelForms(t *testing.T) {
 		{"string of a float", `"50.5"`, nil},
 		{"empty string", `""`, nil},
 		{"string with two signs", `"--5"`, nil},
+		{"string with an underscore", `"5_0"`, nil},
 		{"word", `"x"`, nil},
 		{"true", `true`, nil},
 		{"null", `null`, nil},
@@ -163,42 +169,75 @@ func TestPowerLevelForms(t *testing.T) {
 		for _, version := range []string{"1", "5", "6", "9", "10", "12"} {
 			t.Run(tc.name+" in "+version, func(t *testing.T) {
 				want, valid := tc.want[version]
-				for _, where := range []string{`{"ban":%}`, `{"users":{"@a:b":%}}`, `{"events":{"x":%}}`, `{"notifications":{"room":%}}`} {
-					l, err := withContent(t, version, TypePowerLevels, replace(where, tc.value)).PowerLevels()
-					if !valid {
-						if !errors.Is(err, ErrBadContent) {
-							t.Errorf("%s: got %+v, %v, want ErrBadContent", where, l, err)
-						}
-						continue
-					}
-					if err != nil {
-						t.Errorf("%s: %v", where, err)
-						continue
-					}
-					if l.Ban != want && l.User("@a:b") != want && l.Event("x", false) != want && l.Notification("room") != want {
-						t.Errorf("%s: got %+v, want %d", where, l, want)
-					}
-				}
+				checkLevelForm(t, mustVersion(t, version), tc.value, want, valid)
 			})
 		}
 	}
 }
 
-func replace(pattern, value string) string {
-	for i := range pattern {
-		if pattern[i] == '%' {
-			return pattern[:i] + value + pattern[i+1:]
+// checkLevelForm checks what becomes of value wherever a level may stand.
+func checkLevelForm(t *testing.T, v *RoomVersion, value string, want int64, valid bool) {
+	t.Helper()
+	for _, tc := range []struct {
+		where      string
+		get        func(*PowerLevels) int64
+		ifMissing  int64
+		mustBeGood bool
+	}{
+		{`{"ban":%}`, func(l *PowerLevels) int64 { return l.Ban }, DefaultBanLevel, v.IntegerPowerLevels},
+		{`{"events_default":%}`, func(l *PowerLevels) int64 { return l.Event("x", false) }, DefaultEventsLevel, v.IntegerPowerLevels},
+		{`{"events":{"x":%}}`, func(l *PowerLevels) int64 { return l.Event("x", true) }, DefaultStateLevel, v.IntegerPowerLevels},
+		{`{"notifications":{"room":%}}`, func(l *PowerLevels) int64 { return l.Notification("room") }, DefaultNotificationLevel, v.IntegerPowerLevels},
+		{`{"users":{"@a:b":%}}`, func(l *PowerLevels) int64 { return l.User("@a:b") }, DefaultUsersLevel, true},
+	} {
+		l, err := withContent(t, v.ID, TypePowerLevels, strings.Replace(tc.where, "%", value, 1)).PowerLevels()
+		if !valid && tc.mustBeGood {
+			if !errors.Is(err, ErrBadContent) {
+				t.Errorf("%s: got %+v, %v, want ErrBadContent", tc.where, l, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", tc.where, err)
+			continue
+		}
+		want := want
+		if !valid {
+			want = tc.ifMissing
+		}
+		if got := tc.get(l); got != want {
+			t.Errorf("%s: got %d, want %d", tc.where, got, want)
 		}
 	}
-	return pattern
 }
 
 func TestPowerLevelsMalformed(t *testing.T) {
-	for _, content := range []string{
-		`{"users":[]}`, `{"users":null}`, `{"events":1}`, `{"notifications":"x"}`, `{"users":{"alice":1}}`, `{"users":{"@alice":1}}`,
+	beyond := strings.Repeat("9", 400)
+	for _, tc := range []struct{ content, versions string }{ // versions that reject it
+		{`{"users":[]}`, "1 5 9 10 12"},
+		{`{"users":null}`, "1 5 9 10 12"},
+		{`{"users":{"alice":1}}`, "1 5 9 10 12"},
+		{`{"users":{"@alice":1}}`, "1 5 9 10 12"},
+		{`{"users":{"@a:b_c":1}}`, "1 5 9 10 12"},
+		{`{"events":1}`, "10 12"},
+		{`{"events":null}`, "10 12"},
+		{`{"notifications":"x"}`, "10 12"},
+		{`{"notifications":{"x":"y"}}`, "10 12"},
+		{`{"invite":null}`, "10 12"},
+		{`{"other":null}`, ""},
+		{`{"ban":` + beyond + `}`, "1 5 10 12"}, // the versions between have no such number
+		{`{"events":{"x":-` + beyond + `}}`, "1 5 10 12"},
+		{`{"users":{"@a:b":` + beyond + `}}`, "1 5 9 10 12"},
 	} {
-		if _, err := withContent(t, "12", TypePowerLevels, content).PowerLevels(); !errors.Is(err, ErrBadContent) {
-			t.Errorf("%s: got %v, want ErrBadContent", content, err)
+		for _, version := range []string{"1", "5", "9", "10", "12"} {
+			l, err := withContent(t, version, TypePowerLevels, tc.content).PowerLevels()
+			reject := slices.Contains(strings.Fields(tc.versions), version)
+			if reject != errors.Is(err, ErrBadContent) || !reject && err != nil {
+				t.Errorf("%.40s in %s: got %+v, %v, want it rejected: %v", tc.content, version, l, err, reject)
+			}
+			if err == nil && (l.Ban != DefaultBanLevel || l.Event("x", true) != DefaultStateLevel) {
+				t.Errorf("%.40s in %s: got %+v, want the defaults", tc.content, version, l)
+			}
 		}
 	}
 	if _, err := withContent(t, "12", TypeMember, `{}`).PowerLevels(); !errors.Is(err, ErrBadContent) {

@@ -15,6 +15,8 @@ type Create struct {
 	Creator id.UserID
 	// AdditionalCreators is empty in versions that have none.
 	AdditionalCreators []id.UserID
+	// additional is AdditionalCreators as a set, where it is long: an event has room for thousands.
+	additional map[id.UserID]bool
 	// Predecessor is the room that this one replaces; nil when there is none.
 	Predecessor *Predecessor
 }
@@ -27,8 +29,14 @@ type Predecessor struct {
 
 // IsCreator reports whether user is one of the room's creators.
 func (c *Create) IsCreator(user id.UserID) bool {
+	if c.additional != nil {
+		return c.Creator == user || c.additional[user]
+	}
 	return c.Creator == user || slices.Contains(c.AdditionalCreators, user)
 }
+
+// fewCreators are quicker to compare with than to look up.
+const fewCreators = 8
 
 func parseCreate(p *PDU) (*Create, error) {
 	c := &Create{RoomVersion: "1", Creator: p.Sender}
@@ -43,16 +51,24 @@ func parseCreate(p *PDU) (*Create, error) {
 		c.RoomVersion = version
 	}
 	if p.Version.CreatorField {
-		creator, ok := Text(Field(p.Content, "creator"))
-		if !ok {
+		value := Field(p.Content, "creator")
+		if value == nil {
 			return nil, fieldError(ErrBadContent, "creator")
 		}
+		// The rule is that there is one. When it is no user, nobody is the creator.
+		creator, _ := Text(value)
 		c.Creator = id.UserID(creator)
 	}
 	if p.Version.PrivilegedCreators {
 		var ok bool
 		if c.AdditionalCreators, ok = parseUserIDs(Field(p.Content, "additional_creators")); !ok {
 			return nil, fieldError(ErrBadContent, "additional_creators")
+		}
+		if len(c.AdditionalCreators) > fewCreators {
+			c.additional = make(map[id.UserID]bool, len(c.AdditionalCreators))
+			for _, user := range c.AdditionalCreators {
+				c.additional[user] = true
+			}
 		}
 	}
 	if before := Field(p.Content, "predecessor"); isObject(before) {

@@ -53,7 +53,7 @@ func (d *draft) head(b *Builder, p *PDU) (err error) {
 // tail writes what comes after hashes, but for the signatures.
 func (d *draft) tail(b *Builder, p *PDU) (err error) {
 	if p.Type == TypeRedaction && b.Redacts != "" {
-		if err := checkSigil("redacts", string(b.Redacts), '$'); err != nil {
+		if err := checkSigil("redacts", string(b.Redacts), '$', true); err != nil {
 			return err
 		}
 	}

@@ -24,7 +24,7 @@ func decodeBase64(s string) ([]byte, error) {
 
 // eventID returns the ID of an event of version v with the given reference hash. Room versions, "Event IDs".
 func eventID(v *RoomVersion, hash [sha256.Size]byte) id.EventID {
-	var buf [1 + 43]byte
+	var buf [hashIDBytes]byte
 	buf[0] = '$'
 	if v.EventIDs == EventIDHashStd {
 		base64.RawStdEncoding.Encode(buf[1:], hash[:])

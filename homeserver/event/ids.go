@@ -8,12 +8,36 @@ import (
 // ValidUserID reports whether s is a user ID that servers must accept: @localpart:server, no more than MaxFieldBytes, where the
 // localpart may be any text without colons and NULs, even empty. Appendices, "Historical User IDs".
 func ValidUserID(s string) bool {
-	if len(s) > MaxFieldBytes || !strings.HasPrefix(s, "@") || !utf8.ValidString(s) {
+	return len(s) <= MaxFieldBytes && hasDomain(s, '@')
+}
+
+// hasDomain reports whether s is an identifier with the sigil, of the form that has a server name. Appendices, "Common Identifier
+// Format".
+func hasDomain(s string, sigil byte) bool {
+	if s == "" || s[0] != sigil || !utf8.ValidString(s) {
 		return false
 	}
 	localpart, server, ok := strings.Cut(s[1:], ":")
 	return ok && strings.IndexByte(localpart, 0) < 0 && ValidServerName(server)
 }
+
+// isHash reports whether s is the sigil and a reference hash in either alphabet of base64. Room versions 3 and 4, "Event IDs".
+func isHash(s string, sigil byte) bool {
+	if len(s) != hashIDBytes || s[0] != sigil {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		switch b := s[i]; {
+		case b >= 'A' && b <= 'Z', b >= 'a' && b <= 'z', b >= '0' && b <= '9', b == '+', b == '/', b == '-', b == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// hashIDBytes is the length of an identifier that is a sigil and a hash.
+const hashIDBytes = 1 + 43
 
 // ServerOf returns the server name of a user ID, or of an event ID of versions 1 and 2: what follows the first colon, "" when there
 // is none. There is no such thing for room IDs.
@@ -21,6 +45,9 @@ func ServerOf[S ~string](s S) string {
 	_, server, _ := strings.Cut(string(s), ":")
 	return server
 }
+
+// maxServerNameBytes is that of a name with brackets or a port and the longest host.
+const maxServerNameBytes = 255 + len(":65535")
 
 // ValidServerName reports whether s follows the grammar of server names. Appendices, "Server Name".
 func ValidServerName(s string) bool {
@@ -72,36 +99,4 @@ func validHost(s string) bool {
 		}
 	}
 	return true
-}
-
-// checkField returns an error when s is not text, or is over MaxFieldBytes.
-func checkField(name, s string) error {
-	if len(s) > MaxFieldBytes {
-		return fieldError(ErrFieldTooLong, name)
-	}
-	if !utf8.ValidString(s) {
-		return fieldError(ErrBadEvent, name)
-	}
-	return nil
-}
-
-func checkUserID(name, s string) error {
-	if err := checkField(name, s); err != nil {
-		return err
-	}
-	if !ValidUserID(s) {
-		return fieldError(ErrBadEvent, name)
-	}
-	return nil
-}
-
-// checkSigil checks an event or room ID, of which only the first character means something to us.
-func checkSigil(name, s string, sigil byte) error {
-	if err := checkField(name, s); err != nil {
-		return err
-	}
-	if len(s) < 2 || s[0] != sigil {
-		return fieldError(ErrBadEvent, name)
-	}
-	return nil
 }

@@ -4,7 +4,8 @@ package event
 const (
 	// MaxEventBytes is the size of an event's canonical JSON with its signatures. Client-Server API, "Size limits".
 	MaxEventBytes = 65536
-	// MaxFieldBytes bounds sender, room_id, event_id, type and state_key, in bytes. Client-Server API, "Size limits".
+	// MaxFieldBytes bounds sender, room_id, event_id, type and state_key, in bytes. Client-Server API, "Size limits". In the
+	// versions before 11, which are older than these words, servers took it for code points: RoomVersion.ByteLimits.
 	MaxFieldBytes = 255
 	// MaxPrevEvents and MaxAuthEvents bound the references of an event. Room version event formats.
 	MaxPrevEvents = 20

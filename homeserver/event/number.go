@@ -39,10 +39,13 @@ func (c *canonicaliser) number() error {
 	if c.pos == integer {
 		return c.integer(text)
 	}
-	if c.strict {
-		return c.strictFloat(text, fraction)
+	switch {
+	case c.allowed == anyNumbers:
+		return c.looseFloat(text)
+	case c.allowed == plainIntegers || fraction:
+		return c.errorf("number that is not an integer")
 	}
-	return c.looseFloat(text)
+	return c.exponent(text)
 }
 
 // digits reads decimal digits and reports whether there was one.
@@ -59,7 +62,7 @@ func (c *canonicaliser) integer(text []byte) error {
 		text = text[1:]
 	}
 	// 2^53-1 has sixteen digits.
-	if c.strict && len(text) > 15 {
+	if c.allowed != anyNumbers && len(text) > 15 {
 		n, err := strconv.ParseInt(string(text), 10, 64)
 		if err != nil || n > maxCanonicalInt || n < -maxCanonicalInt {
 			return c.errorf("integer out of range")
@@ -69,10 +72,10 @@ func (c *canonicaliser) integer(text []byte) error {
 	return nil
 }
 
-// strictFloat writes a number with an exponent if it is an integer for all that.
-func (c *canonicaliser) strictFloat(text []byte, fraction bool) error {
+// exponent writes a number with an exponent if it is an integer for all that.
+func (c *canonicaliser) exponent(text []byte) error {
 	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || fraction || f > maxCanonicalInt || f < -maxCanonicalInt || f != float64(int64(f)) {
+	if err != nil || f > maxCanonicalInt || f < -maxCanonicalInt || f != float64(int64(f)) {
 		return c.errorf("number that is not an integer in range")
 	}
 	c.dst = strconv.AppendInt(c.dst, int64(f), 10)

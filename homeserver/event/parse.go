@@ -15,7 +15,7 @@ func Parse(v *RoomVersion, raw []byte) (*PDU, error) {
 	if len(raw) > maxRawBytes {
 		return nil, ErrTooLarge
 	}
-	obj, err := canonical(raw, v.StrictJSON)
+	obj, err := v.Canonical(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -162,70 +162,6 @@ func (p *PDU) decodeField(key string, value []byte, redacts *[]byte) (fields, er
 	return bit, nil
 }
 
-// complete checks that p has the fields that its version's event format demands, within their limits.
-func (found fields) complete(p *PDU) error {
-	want := required
-	if p.Version.EventIDs == EventIDGiven {
-		want |= hasEventID
-	}
-	// The authorisation rules, not the format, reject a create event that has a room_id where it must have none.
-	create := p.Version.RoomIDIsCreateHash && p.Type == TypeCreate
-	if !create {
-		want |= hasRoomID
-	}
-	if found&want != want {
-		return fmt.Errorf("%w: a required field is missing", ErrBadEvent)
-	}
-	if p.Version.EventIDs == EventIDGiven {
-		if err := checkSigil("event_id", string(p.EventID), '$'); err != nil {
-			return err
-		}
-	}
-	return p.checkFields()
-}
-
-// checkFields checks what Parse and Build both must: lengths, and the form of IDs.
-func (p *PDU) checkFields() error {
-	if err := checkUserID("sender", string(p.Sender)); err != nil {
-		return err
-	}
-	if err := checkField("type", p.Type); err != nil {
-		return err
-	}
-	if p.StateKey != nil {
-		if err := checkField("state_key", *p.StateKey); err != nil {
-			return err
-		}
-	}
-	if !p.Version.RoomIDIsCreateHash || p.Type != TypeCreate {
-		if err := checkSigil("room_id", string(p.RoomID), '!'); err != nil {
-			return err
-		}
-	}
-	if err := checkReferences("prev_events", p.PrevEvents, MaxPrevEvents); err != nil {
-		return err
-	}
-	if err := checkReferences("auth_events", p.AuthEvents, MaxAuthEvents); err != nil {
-		return err
-	}
-	if p.Depth < 0 {
-		return fieldError(ErrBadEvent, "depth")
-	}
-	return nil
-}
-
-func checkReferences(name string, ids []id.EventID, most int) error {
-	if len(ids) > most {
-		return fmt.Errorf("%w: more than %d %s", ErrBadEvent, most, name)
-	}
-	for _, ref := range ids {
-		if err := checkSigil(name, string(ref), '$'); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // decodeReferences reads prev_events or auth_events: IDs, or pairs of an ID and its hash. It gives up past most.
 func decodeReferences(v *RoomVersion, value []byte, most int) ([]id.EventID, bool) {
 	if !isArray(value) {
@@ -288,7 +224,7 @@ var commonTypes = func() map[string]string {
 	for _, t := range []string{
 		TypeCreate, TypeMember, TypePowerLevels, TypeJoinRules, TypeThirdPartyInvite, TypeHistoryVisibility, TypeRedaction, TypeAliases,
 		"m.room.message", "m.room.encrypted", "m.room.encryption", "m.reaction", "m.room.name", "m.room.topic", "m.room.avatar",
-		"m.room.canonical_alias", "m.room.guest_access", "m.room.server_acl", "m.room.tombstone", "m.room.pinned_events", "m.sticker",
+		"m.room.canonical_alias", "m.room.guest_access", TypeServerACL, "m.room.tombstone", "m.room.pinned_events", "m.sticker",
 		"m.space.child", "m.space.parent",
 	} {
 		m[t] = t

@@ -17,6 +17,7 @@ const (
 	TypeHistoryVisibility = "m.room.history_visibility"
 	TypeRedaction         = "m.room.redaction"
 	TypeAliases           = "m.room.aliases"
+	TypeServerACL         = "m.room.server_acl"
 )
 
 // PDU is one event of a room. It is made by Builder.Build, Parse, ParseTrusted or Redact, and not changed afterwards; it is passed

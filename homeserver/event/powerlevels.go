@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -76,9 +77,9 @@ func (l *PowerLevels) Notification(key string) int64 {
 	return DefaultNotificationLevel
 }
 
-// parsePowerLevels reads content by the rules of version v. That it is well-formed is rules 10.1 to 10.3 of version 12's
-// authorisation rules; the versions before 10 ask that of users only, but a level that is nothing like a number is one that no
-// implementation can weigh.
+// parsePowerLevels reads content by the rules of version v. That all of it is well-formed is rules 10.1 to 10.3 of version 12's
+// authorisation rules. The versions before 10 ask that of users only: what else is no level counts as absent there, unless it is a
+// number beyond a double (version 1, "m.room.power_levels events accept values as floats").
 func parsePowerLevels(v *RoomVersion, content []byte) (*PowerLevels, error) {
 	l := NewPowerLevels()
 	l.explicit = make(map[string]int64, len(LevelNames))
@@ -91,21 +92,22 @@ func parsePowerLevels(v *RoomVersion, content []byte) (*PowerLevels, error) {
 		var err error
 		switch key {
 		case "events":
-			l.Events, err = parseLevels[string](v, key, value)
+			l.Events, err = parseLevels[string](v, key, value, v.IntegerPowerLevels)
 		case "notifications":
-			l.Notifications, err = parseLevels[string](v, key, value)
+			l.Notifications, err = parseLevels[string](v, key, value, v.IntegerPowerLevels)
 		case "users":
-			l.Users, err = parseLevels[id.UserID](v, key, value)
+			l.Users, err = parseLevels[id.UserID](v, key, value, true)
 		default:
 			slot := slots[key]
 			if slot == nil {
 				continue
 			}
-			level, ok := parseLevel(v, value)
-			if !ok {
+			switch level, kind := parseLevel(v, value); {
+			case kind == isLevel:
+				*slot, l.explicit[key] = level, level
+			case kind == beyondLevels || v.IntegerPowerLevels:
 				return nil, fieldError(ErrBadContent, key)
 			}
-			*slot, l.explicit[key] = level, level
 		}
 		if err != nil {
 			return nil, err
@@ -119,56 +121,76 @@ func parsePowerLevels(v *RoomVersion, content []byte) (*PowerLevels, error) {
 	return l, nil
 }
 
-// parseLevels reads an object of levels.
-func parseLevels[K ~string](v *RoomVersion, name string, value []byte) (map[K]int64, error) {
+// parseLevels reads an object of levels. Unless it must be well-formed, what is not a level is left out.
+func parseLevels[K ~string](v *RoomVersion, name string, value []byte, strict bool) (map[K]int64, error) {
 	if !isObject(value) {
-		return nil, fieldError(ErrBadContent, name)
+		if strict {
+			return nil, fieldError(ErrBadContent, name)
+		}
+		return nil, nil
 	}
 	levels := make(map[K]int64)
 	for k, e := range Members(value) {
-		level, ok := parseLevel(v, e)
-		if !ok {
+		switch level, kind := parseLevel(v, e); {
+		case kind == isLevel:
+			levels[K(Unescape(k))] = level
+		case kind == beyondLevels || strict:
 			return nil, fieldError(ErrBadContent, name)
 		}
-		levels[K(Unescape(k))] = level
 	}
 	return levels, nil
 }
 
+// levelKind is what a value turned out to be.
+type levelKind int
+
+const (
+	notLevel     levelKind = iota
+	beyondLevels           // a number that is too large for a double
+	isLevel
+)
+
 // parseLevel reads one level: an integer, or in earlier versions what passes for one.
-func parseLevel(v *RoomVersion, value []byte) (int64, bool) {
+func parseLevel(v *RoomVersion, value []byte) (int64, levelKind) {
 	if len(value) == 0 {
-		return 0, false
+		return 0, notLevel
 	}
 	if value[0] == '-' || value[0] >= '0' && value[0] <= '9' {
-		if n, ok := integer(value); ok || v.StrictJSON {
-			return n, ok
+		if n, ok := integer(value); ok {
+			return n, isLevel
+		}
+		if !v.FloatingPowerLevels {
+			return 0, notLevel
 		}
 		return truncated(string(value))
 	}
-	if v.IntegerPowerLevels {
-		return 0, false
-	}
 	s, ok := Text(value)
-	if !ok {
-		return 0, false
+	if !ok || v.IntegerPowerLevels {
+		return 0, notLevel
 	}
-	// Version 1, "m.room.power_levels events accept values as strings": white space, a sign, leading zeroes.
+	// Version 1, "m.room.power_levels events accept values as strings": white space, a sign, leading zeroes. There is no limit to
+	// them, so one beyond int64 is taken to be the highest or lowest level there is.
 	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
-	return n, err == nil
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, notLevel
+	}
+	return min(n, highestLevel), isLevel
 }
+
+// highestLevel leaves room for a creator's above it.
+const highestLevel = math.MaxInt64 - 1
 
 // truncated reads a number that is no int64. Version 1, "m.room.power_levels events accept values as floats". A level beyond int64 is
 // taken to be the highest or lowest there is.
-func truncated(s string) (int64, bool) {
+func truncated(s string) (int64, levelKind) {
 	f, err := strconv.ParseFloat(s, 64)
 	switch {
 	case err != nil:
-		return 0, false
+		return 0, beyondLevels
 	case f >= math.MaxInt64:
-		return math.MaxInt64 - 1, true
+		return highestLevel, isLevel
 	case f <= math.MinInt64:
-		return math.MinInt64, true
+		return math.MinInt64, isLevel
 	}
-	return int64(f), true
+	return int64(f), isLevel
 }

@@ -1,6 +1,9 @@
 package event
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // DefaultRoomVersion is the version of a new room when its creator names none.
 const DefaultRoomVersion = "12"
@@ -51,6 +54,7 @@ type RoomVersion struct {
 	StrictJSON         bool // canonical JSON is enforced: integers within ±(2^53-1), no floats (6+)
 	RedactsInContent   bool // m.room.redaction names its target in content, not at the top level (11+)
 	RoomIDIsCreateHash bool // room ID is "!" and the hash of the create event, which has no room_id and is in no auth_events (12+)
+	ByteLimits         bool // an event with a field over MaxFieldBytes is malformed; before, one over as many code points is (11+)
 
 	Redaction RedactionRules
 
@@ -103,7 +107,7 @@ func buildVersions() []*RoomVersion {
 		func() { v.ID = "10"; v.IntegerPowerLevels, v.KnockRestricted = true, true },
 		func() {
 			v.ID = "11"
-			v.CreatorField, v.RedactsInContent = false, true
+			v.CreatorField, v.RedactsInContent, v.ByteLimits = false, true, true
 			v.Redaction.LegacyTopLevel, v.Redaction.CreatorOnly = false, false
 			v.Redaction.MemberThirdPartySign, v.Redaction.PowerLevelsInvite, v.Redaction.ContentRedacts = true, true, true
 		},
@@ -126,6 +130,23 @@ func LookupVersion(id string) (*RoomVersion, error) {
 		}
 	}
 	return nil, fmt.Errorf("%w %q", ErrUnknownVersion, clip(id))
+}
+
+// maxDepth is the largest depth of an event. Room versions 1 and 6, "Event format".
+func (v *RoomVersion) maxDepth() int64 {
+	if v.StrictJSON {
+		return maxCanonicalInt
+	}
+	return math.MaxInt64
+}
+
+// NextDepth returns the depth of an event of which deepest is that of the deepest previous event. Anybody can send an event at the
+// limit; those after it stay there.
+func (v *RoomVersion) NextDepth(deepest int64) int64 {
+	if deepest >= v.maxDepth() {
+		return v.maxDepth()
+	}
+	return deepest + 1
 }
 
 // Versions returns every version, oldest first. All of them are stable.

@@ -20,6 +20,7 @@ func TestVersions(t *testing.T) {
 		{"strict JSON", func(v *RoomVersion) bool { return v.StrictJSON }, "6 7 8 9 10 11 12"},
 		{"redacts in content", func(v *RoomVersion) bool { return v.RedactsInContent }, "11 12"},
 		{"room ID is a hash", func(v *RoomVersion) bool { return v.RoomIDIsCreateHash }, "12"},
+		{"limits are of bytes", func(v *RoomVersion) bool { return v.ByteLimits }, "11 12"},
 		{"event ID's server signs", func(v *RoomVersion) bool { return v.EventIDSignature }, "1 2"},
 		{"key validity", func(v *RoomVersion) bool { return v.KeyValidity }, "5 6 7 8 9 10 11 12"},
 		{"redaction auth", func(v *RoomVersion) bool { return v.RedactionAuth }, "1 2"},

@@ -22,7 +22,7 @@ func reject(rule, reason string) error { return &NotAllowed{Rule: rule, Reason: 
 //
 // These are the authorisation rules of the room versions, "Authorisation rules", but for two. Rule 3, about the auth events as p lists
 // them, is CheckAuthEvents. Rule 5.2, that the server of join_authorised_via_users_server has signed, is a signature like that of the
-// sender's server, and checked with it by whoever receives p.
+// sender's server, and checked with it by event.CheckSignatures. Rule 0 is ours: an event over the size limits.
 func Check(p *event.PDU, auth State) error {
 	c := &checker{p: p, version: p.Version, state: auth}
 	for _, apply := range steps {
@@ -35,6 +35,7 @@ func Check(p *event.PDU, auth State) error {
 
 // steps are the rules in their order. Each allows (done), rejects (an error), or leaves the event to the next.
 var steps = []func(*checker) (done bool, err error){
+	(*checker).sizeLimits,
 	(*checker).createRules,      // 1
 	(*checker).roomRules,        // 2, 4
 	(*checker).aliasesRules,     // 4 of versions 1 to 5
@@ -58,6 +59,15 @@ type checker struct {
 	levels      *event.PowerLevels // the current ones, or the defaults
 	hasLevels   bool
 	senderLevel int64
+}
+
+// sizeLimits are no rule of the list, but what became of the events of old rooms that are too large for today's limits: they were
+// sent, so they are kept, but nobody heeds them. Client-Server API, "Size limits".
+func (c *checker) sizeLimits() (bool, error) {
+	if c.p.Oversized() {
+		return false, reject("0", "A field of the event is too long")
+	}
+	return false, nil
 }
 
 // roomRules are the rules about the room that p is in.
@@ -149,7 +159,8 @@ func (c *checker) redactionRules() (bool, error) {
 	if !c.version.RedactionAuth || c.p.Type != event.TypeRedaction {
 		return false, nil
 	}
-	if c.senderLevel >= c.levels.Redact || event.ServerOf(c.p.Redacts) == event.ServerOf(c.p.EventID) {
+	server := event.ServerOf(c.p.EventID)
+	if c.senderLevel >= c.levels.Redact || server != "" && event.ServerOf(c.p.Redacts) == server {
 		return true, nil
 	}
 	return false, reject("11.3 of version 1", "The sender's power level does not suffice to redact")

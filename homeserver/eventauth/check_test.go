@@ -1,6 +1,8 @@
 package eventauth
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"maunium.net/go/mautrix/id"
@@ -33,6 +35,9 @@ func TestCreate(t *testing.T) {
 		{"additional creators are not looked at", "11", parts{content: `{"additional_creators":["a"]}`, room: "!x:here"}, ""},
 		{"creator", "10", parts{content: `{"creator":"@creator:here"}`, room: "!x:here"}, ""},
 		{"no creator", "10", parts{content: `{}`, room: "!x:here"}, "1.4 of version 10"},
+		{"creator is no user", "10", parts{content: `{"creator":5}`, room: "!x:here"}, ""},
+		{"creator is null", "10", parts{content: `{"creator":null}`, room: "!x:here"}, ""},
+		{"no room ID's server", "10", parts{content: `{"creator":"@creator:here"}`, room: "!x"}, "1.2 of version 11"},
 		{"no creator since", "11", parts{content: `{}`, room: "!x:here"}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -138,6 +143,9 @@ func TestRedactionOfVersion1(t *testing.T) {
 		{"level", "@mod:here", "$x:there", ""},
 		{"same server", "@bob:here", "$x:here", ""},
 		{"neither", "@bob:here", "$x:there", "11.3 of version 1"},
+		{"level to send it", "@stranger:there", "$x:there", "6"},
+		{"no target", "@bob:here", "", "11.3 of version 1"},
+		{"target without a server", "@bob:here", "$x", "11.3 of version 1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRoom(t, "2", "")
@@ -145,6 +153,52 @@ func TestRedactionOfVersion1(t *testing.T) {
 			p.Redacts = tc.target
 			checkRule(t, Check(p, r.state), tc.rule)
 		})
+	}
+}
+
+// Client-Server API, "Size limits", in the versions that let such events pass as well-formed.
+func TestOversized(t *testing.T) {
+	long := strings.Repeat("é", event.MaxFieldBytes/2+1)
+	for _, tc := range []struct{ name, evType, key, rule string }{
+		{"fits", "x", long[:254], ""},
+		{"type", long, "", "0"},
+		{"state key", "x", long, "0"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRoom(t, "10", "")
+			raw := string(r.build(ev{"@creator:here", "TYPE", "KEY", `{}`}, nil).JSON())
+			raw = strings.NewReplacer("TYPE", tc.evType, "KEY", tc.key).Replace(raw)
+			p, err := event.Parse(r.version, []byte(raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkRule(t, Check(p, r.state), tc.rule)
+		})
+	}
+}
+
+// The rules of version 12 for rooms with so many creators that the time to compare them with as many users would tell.
+func TestManyCreators(t *testing.T) {
+	const n = 2000
+	var creators, users []string
+	for i := range n {
+		creators = append(creators, fmt.Sprintf(`"@c%d:x"`, i))
+		users = append(users, fmt.Sprintf(`"@u%d:x":1`, i))
+	}
+	r := newRoom(t, "12", `{"additional_creators":[`+strings.Join(creators, ",")+`]}`)
+	for _, tc := range []struct{ name, extra, rule string }{
+		{"others", `"@u:x":1`, ""},
+		{"the creator", `"@creator:here":1`, "10.4"},
+		{"the first", `"@c0:x":1`, "10.4"},
+		{"the last", fmt.Sprintf(`"@c%d:x":1`, n-1), "10.4"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			content := `{"users":{` + strings.Join(users, ",") + `,` + tc.extra + `}}`
+			checkRule(t, Check(r.build(powerLevels("@creator:here", content), nil), r.state), tc.rule)
+		})
+	}
+	if got := UserLevel(r.state, "@c1999:x"); got != CreatorLevel {
+		t.Errorf("level of an additional creator: got %d", got)
 	}
 }
 

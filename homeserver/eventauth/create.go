@@ -31,7 +31,7 @@ func (c *checker) createRules() (bool, error) {
 	if c.version.CreatorField && p.ContentValue("creator") == nil {
 		return false, reject("1.4 of version 10", "The create event does not name the creator")
 	}
-	// 1.4. All that is left to be malformed are the additional creators, and in the earlier versions a creator that is no string.
+	// 1.4. All that is left to be malformed are the additional creators.
 	if _, err := p.Create(); err != nil {
 		return false, reject("1.4", "The additional creators are not a list of user IDs")
 	}

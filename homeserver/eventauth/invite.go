@@ -69,7 +69,7 @@ func (c *checker) redeem(target id.UserID, third []byte) error {
 		return reject("5.4.1.6", "The third-party invite was made by another user")
 	}
 	// 5.4.1.7
-	if signedByAny(signed, inviteKeys(issued)) {
+	if event.SignedByAny(signed, inviteKeys(issued), maxInviteVerifications) {
 		return nil
 	}
 	return reject("5.4.1.8", "The third-party invite has no valid signature")
@@ -104,29 +104,4 @@ func publicKey(value []byte) ed25519.PublicKey {
 		return nil
 	}
 	return key
-}
-
-// signedByAny reports whether one of the signatures in signed is by one of keys, whatever names they go by.
-func signedByAny(signed []byte, keys []ed25519.PublicKey) bool {
-	signatures := event.Field(signed, "signatures")
-	if len(signatures) == 0 || signatures[0] != '{' {
-		return false
-	}
-	tries := 0
-	for server, own := range event.Members(signatures) {
-		if own[0] != '{' {
-			continue
-		}
-		for keyID := range event.Members(own) {
-			for _, key := range keys {
-				if tries++; tries > maxInviteVerifications {
-					return false
-				}
-				if event.VerifyJSON(signed, event.Unescape(server), event.Unescape(keyID), key) == nil {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }

@@ -33,6 +33,9 @@ func TestThirdPartyInvite(t *testing.T) {
 	}
 	redeem := func(third string) ev { return redeemBy("@bob:here", "@stranger:there", third) }
 	good := `{"signed":` + signed + `}`
+	const withFloats = `{"mxid":"@stranger:there","power":1.5,"token":"abc"}`
+	floats := strings.TrimSuffix(withFloats, "}") + `,"signatures":{"id.example":{"ed25519:0":"` +
+		base64.RawStdEncoding.EncodeToString(ed25519.Sign(private, []byte(withFloats))) + `"}}}`
 
 	runAuthCases(t, []authCase{
 		{"5.4.1.7: valid", "", []ev{issued}, redeem(good), ""},
@@ -55,6 +58,7 @@ func TestThirdPartyInvite(t *testing.T) {
 		{"5.4.1.8: changed", "", []ev{issued}, redeem(`{"signed":` + strings.Replace(signed, "{", `{"a":1,`, 1) + `}`), "5.4.1.8"},
 		{"5.4.1.8: no signatures", "", []ev{issued}, redeem(`{"signed":{"mxid":"@stranger:there","token":"abc"}}`), "5.4.1.8"},
 		{"5.4.1.8: signatures are no object", "", []ev{issued}, redeem(`{"signed":{"mxid":"@stranger:there","signatures":[],"token":"abc"}}`), "5.4.1.8"},
+		{"5.4.1.7: signed with floats, where there are any", "5", []ev{issued}, redeem(`{"signed":` + floats + `}`), ""},
 		{"5.4.1: what is null is there all the same", "", nil, redeem(`null`), "5.4.1.2"},
 	})
 
@@ -62,7 +66,7 @@ func TestThirdPartyInvite(t *testing.T) {
 		var keys, signatures []string
 		for i := range 150 {
 			keys = append(keys, `{"public_key":"`+other+`"}`)
-			signatures = append(signatures, fmt.Sprintf(`"ed25519:%d":"x"`, i))
+			signatures = append(signatures, fmt.Sprintf(`"ed25519:%d":"%s"`, i, strings.Repeat("A", 86)))
 		}
 		r := newRoom(t, "12", "")
 		r.put(issue(`{"public_keys":[` + strings.Join(keys, ",") + `]}`))

@@ -64,11 +64,16 @@ func NeededBy(p *event.PDU) []StateKey {
 	return Needed(p.Version, p.Sender, p.Type, p.StateKey, p.Content)
 }
 
-// CheckAuthEvents applies the rules about the auth_events of p: nil, or a *NotAllowed. events are the events that p names, and
-// rejected says which of them were rejected; nil for none. Rule 3 (rule 2 in the versions before 12).
+// CheckAuthEvents applies the rules about the auth_events of p: nil, or a *NotAllowed. events are all the events that p names, and
+// rejected says of them, and of the room's create event, whether they were rejected; nil for none. Rule 3 (rule 2 in the versions
+// before 12).
 func CheckAuthEvents(p *event.PDU, events []*event.PDU, rejected func(id.EventID) bool) error {
 	if p.Type == event.TypeCreate {
 		return nil // Rule 1 has the last word on create events.
+	}
+	// Rule 2. The room is named by its create event.
+	if p.Version.RoomIDIsCreateHash && rejected != nil && p.RoomID != "" && rejected(id.EventID("$"+p.RoomID[1:])) {
+		return reject("2", "The create event was rejected")
 	}
 	needed := NeededBy(p)
 	seen := make(map[StateKey]bool, len(events))

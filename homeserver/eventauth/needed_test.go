@@ -64,10 +64,10 @@ func TestCheckAuthEvents(t *testing.T) {
 		elsewhere := r.build(member("@bob:here", "@bob:here", "join"), nil)
 		elsewhere.RoomID = "!elsewhere:here"
 		right := []*event.PDU{levels, bob}
-		createRule, missingRule := "3.2", ""
+		createRule, missingRule, rejectedRule := "3.2", "", "2"
 		if version == "11" {
 			right = append(right, r.create)
-			createRule, missingRule = "", "2.4 of version 11"
+			createRule, missingRule, rejectedRule = "", "2.4 of version 11", "3.3"
 		}
 		reject := func(which *event.PDU) func(id.EventID) bool {
 			return func(e id.EventID) bool { return e == which.EventID }
@@ -87,6 +87,7 @@ func TestCheckAuthEvents(t *testing.T) {
 			{"3.2: message", message, append(right[:len(right):len(right)], message), nil, "3.2"},
 			{"3.2: create", message, []*event.PDU{r.create, levels, bob}, nil, createRule},
 			{"3.3: rejected", message, right, reject(bob), "3.3"},
+			{"2: room's create event rejected", message, right, reject(r.create), rejectedRule},
 			{"no create", message, []*event.PDU{levels, bob}, nil, missingRule},
 			{"3.5: other room", message, []*event.PDU{levels, elsewhere}, nil, "3.5"},
 			{"create event", r.create, nil, nil, ""},

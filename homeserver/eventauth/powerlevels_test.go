@@ -41,7 +41,7 @@ func TestPowerLevelsForm(t *testing.T) {
 // Rules 10.6 to 10.10.
 func TestPowerLevelsChanges(t *testing.T) {
 	// @mod:here, of level 50, may send power levels, and changes these.
-	const before = `{"ban":60,"events":{"high":60,"low":40,"m.room.power_levels":50},"kick":40,` +
+	const before = `{"ban":60,"events":{"equal":50,"high":60,"low":40,"m.room.power_levels":50},"kick":40,"redact":50,` +
 		`"notifications":{"high":60,"low":40},"users":{"@admin:here":100,"@bob:here":10,"@carol:there":50,"@mod:here":50}}`
 	for _, tc := range []struct{ name, version, after, rule string }{
 		{"nothing", "12", before, ""},
@@ -49,12 +49,16 @@ func TestPowerLevelsChanges(t *testing.T) {
 		{"10.6.1: remove a level above", "12", replaced(t, before, `"ban":60,`, ``), "10.6.1"},
 		{"10.6: change a level below", "12", replaced(t, before, `"kick":40`, `"kick":50`), ""},
 		{"10.6: remove a level below", "12", replaced(t, before, `"kick":40,`, ``), ""},
-		{"10.6: add a level", "12", replaced(t, before, `"kick":40`, `"kick":40,"redact":50`), ""},
+		{"10.6: change a level that is one's own", "12", replaced(t, before, `"redact":50`, `"redact":40`), ""},
+		{"10.6: remove a level that is one's own", "12", replaced(t, before, `"redact":50,`, ``), ""},
+		{"10.7: change an event of one's own level", "12", replaced(t, before, `"equal":50`, `"equal":40`), ""},
+		{"10.7: remove an event of one's own level", "12", replaced(t, before, `"equal":50,`, ``), ""},
+		{"10.6: add a level", "12", replaced(t, before, `"kick":40`, `"kick":40,"invite":50`), ""},
 		{"10.6: make a default explicit", "12", replaced(t, before, `"kick":40`, `"kick":40,"users_default":0`), ""},
 		{"10.6.2: raise a level above", "12", replaced(t, before, `"kick":40`, `"kick":51`), "10.6.2"},
 		{"10.6.2: add a level above", "12", replaced(t, before, `"kick":40`, `"kick":40,"state_default":51`), "10.6.2"},
-		{"10.7: change an event above", "12", replaced(t, before, `{"high":60,"low":40,"m.`, `{"high":50,"low":40,"m.`), "10.7.1"},
-		{"10.7: remove an event above", "12", replaced(t, before, `{"high":60,"low":40,"m.`, `{"low":40,"m.`), "10.7.1"},
+		{"10.7: change an event above", "12", replaced(t, before, `"high":60,"low":40,"m.`, `"high":50,"low":40,"m.`), "10.7.1"},
+		{"10.7: remove an event above", "12", replaced(t, before, `"high":60,"low":40,"m.`, `"low":40,"m.`), "10.7.1"},
 		{"10.7: change an event below", "12", replaced(t, before, `"low":40,"m.`, `"low":50,"m.`), ""},
 		{"10.7: remove an event below", "12", replaced(t, before, `"low":40,"m.`, `"m.`), ""},
 		{"10.8: add an event", "12", replaced(t, before, `"low":40,"m.`, `"low":40,"x":50,"m.`), ""},

@@ -6,6 +6,21 @@ import (
 	"causeway/homeserver/event"
 )
 
+// View is how much of an event somebody may see.
+type View int
+
+const (
+	// Hidden is nothing.
+	Hidden View = iota
+	// Redacted is what a redaction would leave (event.PDU.Redact).
+	Redacted
+	// Whole is all of it.
+	Whole
+)
+
+// String returns the name of v.
+func (v View) String() string { return [...]string{"hidden", "redacted", "whole"}[v] }
+
 // VisibilityInput is what it takes to know whether a user may see an event.
 type VisibilityInput struct {
 	Event *event.PDU
@@ -17,6 +32,38 @@ type VisibilityInput struct {
 	// JoinedAfter says that the user joined at any point after the event, whether or not they have left since. Someone who was in
 	// the room at the event and stayed need not be counted.
 	JoinedAfter bool
+
+	// SenderErased says that the sender had their account erased. Visible does not look at it.
+	SenderErased bool
+	// SenderIgnored says that the user ignores the sender. Visible does not look at it.
+	SenderIgnored bool
+}
+
+// ViewFor returns how much of the event the user may see: nothing when history visibility forbids it (Visible), nor when it is a
+// message of somebody whom they ignore; of erased senders' events only those whole that the user was there to see. Client-Server API,
+// "Room History Visibility" and "Ignoring Users"; MSC4025.
+func ViewFor(v VisibilityInput) View {
+	switch {
+	case !Visible(v):
+		return Hidden
+	case v.SenderIgnored && !v.Event.IsState() && v.Event.Sender != v.User:
+		return Hidden
+	case v.SenderErased && !wasThere(v):
+		return Redacted
+	}
+	return Whole
+}
+
+// wasThere reports whether the event was shown to the user when it was sent, and is not only part of a history that they were given
+// later or from outside. Their own membership always was.
+func wasThere(v VisibilityInput) bool {
+	if v.Event.Sender == v.User || v.Event.IsStateOf(event.TypeMember, string(v.User)) {
+		return true
+	}
+	if present(event.NormalVisibility(v.Visibility), v.Membership) {
+		return true
+	}
+	return v.Event.IsStateOf(event.TypeHistoryVisibility, "") && present(v.Event.HistoryVisibility(), v.Membership)
 }
 
 // Visible reports whether the user may see the event. Client-Server API, "Room History Visibility", "Server behaviour".
@@ -39,12 +86,15 @@ func allows(visibility, membership string, joinedAfter bool) bool {
 	switch {
 	case visibility == event.VisibilityWorldReadable: // 1
 		return true
-	case membership == event.MembershipJoin: // 2
+	case present(visibility, membership): // 2 and 4
 		return true
 	case visibility == event.VisibilityShared && joinedAfter: // 3
 		return true
-	case visibility == event.VisibilityInvited && membership == event.MembershipInvite: // 4
-		return true
 	}
 	return false // 5
+}
+
+// present are rules 2 and 4: those of members, and of the invited where they count.
+func present(visibility, membership string) bool {
+	return membership == event.MembershipJoin || visibility == event.VisibilityInvited && membership == event.MembershipInvite
 }
