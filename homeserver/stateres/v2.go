@@ -29,30 +29,34 @@ func (r *resolution) version2() Set {
 
 // separate returns the power events of the full conflicted set, with those of it that are in their auth chains, in reverse topological
 // power ordering; and the rest.
+//
+// Here and in the ordering, auth chains are followed within the full conflicted set alone, as all servers do. Room version 2 can be read
+// to mean that an event outside of it still connects two inside. Who reads it so comes to other states than the rest of the room. From
+// version 12 on there is no such event.
 func (r *resolution) separate() (power, rest []*Event) {
 	p := r.problem
 	g := p.graph
-	in, full := make([]bool, len(g.ids)), make([]bool, len(g.ids))
+	full, chosen := make([]bool, len(g.ids)), make([]bool, len(g.ids))
 	for _, id := range p.full {
 		full[g.index[id]] = true
 	}
-	needed := make([]bool, len(g.ids)) // is a power event, or in the auth chain of one
 	for i := len(g.ids) - 1; i >= 0; i-- {
-		needed[i] = needed[i] || full[i] && isPowerEvent(p.Events[g.ids[i]].PDU)
-		if !needed[i] {
+		if !full[i] {
 			continue
 		}
-		in[i] = full[i]
+		if chosen[i] = chosen[i] || isPowerEvent(p.Events[g.ids[i]].PDU); !chosen[i] {
+			continue
+		}
 		for _, a := range g.auth[i] {
-			needed[a] = true
+			chosen[a] = full[a]
 		}
 	}
 	for i, id := range g.ids {
-		if full[i] && !in[i] {
+		if full[i] && !chosen[i] {
 			rest = append(rest, p.Events[id])
 		}
 	}
-	return r.sortByPower(in), rest
+	return r.sortByPower(chosen), rest
 }
 
 // isPowerEvent is room version 2, "Power events".
@@ -82,44 +86,37 @@ func comparePower(a, b ranked) int {
 	)
 }
 
-// sortByPower orders the chosen events so that each comes after those in its auth chain, and else by the power of the sender, the
-// time and the id. Room version 2, "Reverse topological power ordering". Events that are not chosen only carry the order from one
-// that is to another.
+// sortByPower orders the chosen events so that each comes after those of its auth events that are chosen, and else by the power of the
+// sender, the time and the id. Room version 2, "Reverse topological power ordering".
 func (r *resolution) sortByPower(chosen []bool) []*Event {
 	g := r.problem.graph
-	waits, users := make([]int32, len(g.ids)), make([][]int32, len(g.ids))
+	waits, users := make(map[int32]int), make(map[int32][]int32)
+	var queue powerQueue
+	push := func(i int32) {
+		e := r.problem.Events[g.ids[i]]
+		queue.push(ranked{e: e, node: i, power: r.senderPower(e)})
+	}
 	for i := range g.ids {
-		waits[i] = int32(len(g.auth[i]))
+		if !chosen[i] {
+			continue
+		}
 		for _, a := range g.auth[i] {
-			users[a] = append(users[a], int32(i))
-		}
-	}
-	var (
-		queue powerQueue
-		free  []int32
-		order []*Event
-	)
-	for i := range g.ids {
-		if waits[i] == 0 {
-			free = append(free, int32(i))
-		}
-	}
-	for len(free) > 0 || len(queue) > 0 {
-		var done int32
-		if n := len(free); n > 0 {
-			done, free = free[n-1], free[:n-1]
-			if chosen[done] {
-				e := r.problem.Events[g.ids[done]]
-				queue.push(ranked{e: e, node: done, power: r.senderPower(e)})
-				continue
+			if chosen[a] {
+				waits[int32(i)]++
+				users[a] = append(users[a], int32(i))
 			}
-		} else {
-			next := queue.pop()
-			order, done = append(order, next.e), next.node
 		}
-		for _, user := range users[done] {
+		if waits[int32(i)] == 0 {
+			push(int32(i))
+		}
+	}
+	var order []*Event
+	for len(queue) > 0 {
+		next := queue.pop()
+		order = append(order, next.e)
+		for _, user := range users[next.node] {
 			if waits[user]--; waits[user] == 0 {
-				free = append(free, user)
+				push(user)
 			}
 		}
 	}
