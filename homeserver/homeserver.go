@@ -18,6 +18,7 @@ import (
 	"causeway/homeserver/usersync"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -34,6 +35,8 @@ type Config struct {
 	Limits           map[httpapi.Class]httpapi.Limit // nil for none
 	ForwardedFor     bool                            // take clients' addresses from X-Forwarded-For
 
+	Maintenance MaintenanceConfig
+
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
 	Aliases     room.AliasQuerier
@@ -43,7 +46,8 @@ type Config struct {
 
 // Server is a homeserver.
 type Server struct {
-	Accounts *account.Service
+	Accounts    *account.Service
+	Maintenance *Maintenance
 
 	rooms   *room.Service
 	handler http.Handler
@@ -55,9 +59,8 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
 	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
-	s.rooms = room.New(room.Config{
-		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
-	})
+	s.rooms = room.New(roomConfig(c))
+	s.Maintenance = newMaintenance(c, s.rooms, grace)
 	pushes := push.New(c.DB, c.Bus)
 	api := &clientapi.API{Services: clientapi.Services{
 		ServerName: c.ServerName,
@@ -74,6 +77,13 @@ func New(c Config) *Server {
 	return s
 }
 
+func roomConfig(c Config) room.Config {
+	return room.Config{
+		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
+		KeepRedacted: c.Maintenance.RedactedKeep,
+	}
+}
+
 // Handler serves the Matrix APIs.
 func (s *Server) Handler() http.Handler { return s.handler }
 
@@ -81,4 +91,9 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) Closing() { s.once.Do(func() { close(s.closing) }) }
 
 // Run does what the server does by itself until ctx ends. It returns nil then.
-func (s *Server) Run(ctx context.Context) error { return s.rooms.Run(ctx) }
+func (s *Server) Run(ctx context.Context) error {
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return s.rooms.Run(ctx) })
+	parts.Go(func() error { return s.Maintenance.Run(ctx) })
+	return parts.Wait()
+}

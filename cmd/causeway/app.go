@@ -63,6 +63,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		OpenRegistration: cfg.Registration.Open,
 		Limits:           limits(cfg.RateLimits),
 		ForwardedFor:     len(cfg.TrustedProxies) > 0,
+		Maintenance:      cfg.Maintenance,
 		AppServices:      func() *registration.Set { return services },
 		Aliases:          send,
 		AliasOwner:       aliasOwner(services),
@@ -77,22 +78,36 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err != nil {
 		return err
 	}
-	if err := greet(ctx, cfg, hs.Accounts, stdout); err != nil {
+	control, err := listenControl(cfg.DataDir, hs.Maintenance, log)
+	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
-	return runParts(ctx, log, web, hs, send, hosted)
+	if err := greet(ctx, cfg, hs.Accounts, stdout); err != nil {
+		return errors.Join(err, web.listener.Close(), control.close())
+	}
+	return runParts(ctx, log, parts{web: web, control: control, homeserver: hs, sender: send, bridges: hosted})
+}
+
+// parts are what runs.
+type parts struct {
+	web        *webServer
+	control    *controlServer
+	homeserver *homeserver.Server
+	sender     *sender.Sender
+	bridges    bridgeSet
 }
 
 // runParts runs all parts until ctx ends, and ends them in this order: no new requests, those that wait are answered, those
 // under way finish; then the sender and the bridges; the caller closes the database last.
-func runParts(ctx context.Context, log zerolog.Logger, web *webServer, hs *homeserver.Server, send *sender.Sender, hosted bridgeSet) error {
+func runParts(ctx context.Context, log zerolog.Logger, p parts) error {
 	behind, stopBehind := context.WithCancel(log.WithContext(context.WithoutCancel(ctx)))
 	defer stopBehind()
-	parts, behind := errgroup.WithContext(behind)
-	parts.Go(func() error { return hs.Run(behind) })
-	parts.Go(func() error { return send.Run(behind) })
-	for _, b := range hosted {
-		parts.Go(func() error {
+	running, behind := errgroup.WithContext(behind)
+	running.Go(func() error { return p.homeserver.Run(behind) })
+	running.Go(func() error { return p.sender.Run(behind) })
+	running.Go(func() error { return p.control.run(behind) })
+	for _, b := range p.bridges {
+		running.Go(func() error {
 			if err := b.Run(behind); err != nil {
 				// The other networks, and Matrix itself, go on without it.
 				log.Error().Err(err).Str("bridge", b.Registration().ID).Msg("The bridge has stopped")
@@ -103,10 +118,10 @@ func runParts(ctx context.Context, log zerolog.Logger, web *webServer, hs *homes
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()
 	context.AfterFunc(behind, stopFront) // a part that fails takes the server down in order
-	webErr := web.run(front)
+	webErr := p.web.run(front)
 	log.Info().Msg("Stopping")
 	stopBehind()
-	if err := parts.Wait(); err != nil {
+	if err := running.Wait(); err != nil {
 		return err
 	}
 	return webErr

@@ -97,7 +97,10 @@ func (c *cli) rootCommand() *cobra.Command {
 		},
 		c.userCommand(),
 		c.registrationCommand(),
+		c.purgeCommand(),
+		c.compactCommand(),
 		c.configCommand(),
+		c.doctorCommand(),
 		c.versionCommand(),
 	)
 	return root

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"causeway/bridges/irc"
+	"causeway/homeserver"
 
 	"github.com/rs/zerolog"
 )
@@ -29,8 +30,11 @@ type Config struct {
 	Registration   RegistrationConfig `yaml:"registration"`
 	AppServices    AppServicesConfig  `yaml:"appservices"`
 	Bridges        BridgesConfig      `yaml:"bridges"`
-	Log            LogConfig          `yaml:"log"`
-	RateLimits     RateLimitsConfig   `yaml:"rate_limits"`
+
+	Maintenance homeserver.MaintenanceConfig `yaml:"maintenance"`
+
+	Log        LogConfig        `yaml:"log"`
+	RateLimits RateLimitsConfig `yaml:"rate_limits"`
 }
 
 // RegistrationConfig says who may make an account.
@@ -105,7 +109,10 @@ func defaultConfig() *Config {
 		Listen:         "127.0.0.1:8008",
 		TrustedProxies: []string{},
 		AppServices:    AppServicesConfig{Dir: "registration"},
-		Log:            LogConfig{Level: "info", Format: logAuto},
+		Maintenance: homeserver.MaintenanceConfig{
+			Schedule: "30 3 * * *", RedactedKeep: 7 * day, PurgeForgotten: true, ForgottenKeep: 30 * day,
+		},
+		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{
 			Enabled:  true,
 			Login:    RateLimit{PerSecond: 0.2, Burst: 10},
@@ -173,6 +180,7 @@ func (c *Config) check(bad report) {
 		bad("appservices.dir", "must not be empty")
 	}
 	checkSection("bridges.irc", c.Bridges.IRC, bad)
+	checkSection("maintenance", c.Maintenance, bad)
 	c.Log.check(bad)
 	c.RateLimits.check(bad)
 }

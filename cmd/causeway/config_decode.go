@@ -152,10 +152,10 @@ func (d *decoder) decodeScalar(src source, key string, out reflect.Value) {
 	tag := node.ShortTag()
 	switch {
 	case out.Type() == durationType:
-		if t, err := time.ParseDuration(node.Value); err == nil && node.Kind == yaml.ScalarNode {
+		if t, err := parseDuration(node.Value); err == nil && node.Kind == yaml.ScalarNode {
 			out.SetInt(int64(t))
 		} else {
-			wrong("a duration such as 30s or 5m")
+			wrong("a duration such as 30s, 5m or 7d")
 		}
 	case out.Kind() == reflect.String:
 		// A number is taken as the text that was written: passwords and names may look like one.
@@ -192,6 +192,29 @@ func (d *decoder) decodeScalar(src source, key string, out reflect.Value) {
 	default:
 		d.add(src.at, key, "cannot be set: the program has no way to read a %s", out.Type())
 	}
+}
+
+const day = 24 * time.Hour
+
+// parseDuration is time.ParseDuration with days, which come first: 7d, 1d12h.
+func parseDuration(s string) (time.Duration, error) {
+	days, rest, found := strings.Cut(s, "d")
+	if !found {
+		return time.ParseDuration(s)
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number of days", days)
+	}
+	t := time.Duration(n) * day
+	if rest == "" {
+		return t, nil
+	}
+	more, err := time.ParseDuration(rest)
+	if err == nil && more < 0 {
+		err = fmt.Errorf("%q is negative", rest)
+	}
+	return t + more, err
 }
 
 // yamlError notes an error of the YAML library, which holds lines as text.

@@ -156,7 +156,7 @@ func TestConfigProblems(t *testing.T) {
 			want: []string{
 				`causeway.yaml:4: bridges.irc.networks.broken.address: missing; it is host:port`,
 				`causeway.yaml:7: bridges.irc.networks.odd.address: "nowhere" is not host:port`,
-				`causeway.yaml:8: bridges.irc.networks.odd.flood.interval: must be a duration such as 30s or 5m, not "2"`,
+				`causeway.yaml:8: bridges.irc.networks.odd.flood.interval: must be a duration such as 30s, 5m or 7d, not "2"`,
 			},
 		},
 		{
@@ -192,6 +192,22 @@ func TestConfigProblems(t *testing.T) {
 		{
 			name: "public URL with a path", yaml: "public_url: https://example.org/matrix\n",
 			want: []string{`causeway.yaml:1: public_url: "https://example.org/matrix" must be a scheme and a host, nothing more`},
+		},
+		{
+			name: "maintenance",
+			yaml: "maintenance:\n  schedule: nightly\n  redacted_keep: -1h\n  forgotten_keep: 1w\n  retention:\n    default_lifetime: 1s\n" +
+				"    min_lifetime: 2d\n    max_lifetime: 1d\n",
+			want: []string{
+				`causeway.yaml:2: maintenance.schedule: "nightly" is not five fields as of cron (minute, hour, day, month, day of the week), such as "30 3 * * *"`,
+				`causeway.yaml:3: maintenance.redacted_keep: must not be negative`,
+				`causeway.yaml:4: maintenance.forgotten_keep: must be a duration such as 30s, 5m or 7d, not "1w"`,
+				`causeway.yaml:6: maintenance.retention.default_lifetime: must be 0, or 1m0s at least`,
+				`causeway.yaml:7: maintenance.retention.min_lifetime: must not be more than max_lifetime`,
+			},
+		},
+		{
+			name: "time that never comes", yaml: "maintenance: {schedule: 0 0 31 2 *}\n",
+			want: []string{`causeway.yaml:1: maintenance.schedule: "0 0 31 2 *" is a time that never comes`},
 		},
 		{
 			name: "server name that is a URL", yaml: "server_name: https://example.org\n",
@@ -330,6 +346,25 @@ func TestDecoderTypes(t *testing.T) {
 		"x.yaml:3: weights.a: must be a whole number, not \"x\""
 	if err := d.err(); err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	tests := []struct {
+		in   string
+		want time.Duration
+	}{
+		{"7d", 7 * 24 * time.Hour}, {"1d12h", 36 * time.Hour}, {"0d", 0}, {"90s", 90 * time.Second}, {"0", 0}, {"-1h", -time.Hour},
+	}
+	for _, test := range tests {
+		if got, err := parseDuration(test.in); err != nil || got != test.want {
+			t.Errorf("%s: got %s and %v, want %s", test.in, got, err, test.want)
+		}
+	}
+	for _, bad := range []string{"", "d", "-1d", "1.5d", "1d-1h", "1d1", "1dd", "7 d", "99999999d"} {
+		if got, err := parseDuration(bad); err == nil {
+			t.Errorf("%q: got %s, want an error", bad, got)
+		}
 	}
 }
 

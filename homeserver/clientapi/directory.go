@@ -34,7 +34,11 @@ func (a *API) putAlias(ctx context.Context, r *httpapi.Request, in roomIDRespons
 
 // deleteAlias is DELETE /directory/room/{roomAlias}.
 func (a *API) deleteAlias(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (httpapi.Empty, error) {
-	return httpapi.Empty{}, a.Rooms.DeleteAlias(ctx, by(r), id.RoomAlias(r.Path("roomAlias")))
+	alias := id.RoomAlias(r.Path("roomAlias"))
+	if r.Requester.IsAdmin {
+		return httpapi.Empty{}, a.Rooms.DeleteAnyAlias(ctx, by(r), alias)
+	}
+	return httpapi.Empty{}, a.Rooms.DeleteAlias(ctx, by(r), alias)
 }
 
 type aliasesResponse struct {

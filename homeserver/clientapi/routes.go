@@ -82,6 +82,7 @@ func (a *API) v3() []row {
 		// Rooms: in and out.
 		{"POST", "/createRoom", user, httpapi.JSON(a.createRoom).Limited(httpapi.ClassJoin)},
 		{"POST", "/join/{roomIdOrAlias}", user, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
+		{"POST", "/knock/{roomIdOrAlias}", user, httpapi.JSON(a.knock).BodyOptional().Limited(httpapi.ClassJoin)},
 		{"POST", "/rooms/{roomId}/join", user, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
 		{"POST", "/rooms/{roomId}/invite", user, httpapi.JSON(a.invite).Limited(httpapi.ClassInvite)},
 		{"POST", "/rooms/{roomId}/leave", user, httpapi.JSON(a.leave).BodyOptional()},
@@ -89,11 +90,17 @@ func (a *API) v3() []row {
 		{"POST", "/rooms/{roomId}/kick", user, httpapi.JSON(a.kick).Limited(httpapi.ClassInvite)},
 		{"POST", "/rooms/{roomId}/ban", user, httpapi.JSON(a.ban).Limited(httpapi.ClassInvite)},
 		{"POST", "/rooms/{roomId}/unban", user, httpapi.JSON(a.unban).Limited(httpapi.ClassInvite)},
+		{"POST", "/rooms/{roomId}/upgrade", user, httpapi.JSON(a.upgradeRoom).Limited(httpapi.ClassJoin)},
 		{"GET", "/joined_rooms", user, httpapi.JSON(a.joinedRooms)},
 		{"GET", "/directory/room/{roomAlias}", optional, httpapi.JSON(a.getAlias).Limited(httpapi.ClassJoin)},
 		{"PUT", "/directory/room/{roomAlias}", user, httpapi.JSON(a.putAlias)},
 		{"DELETE", "/directory/room/{roomAlias}", user, httpapi.JSON(a.deleteAlias)},
 		{"GET", "/rooms/{roomId}/aliases", user, httpapi.JSON(a.roomAliases)},
+		{"GET", "/directory/list/room/{roomId}", optional, httpapi.JSON(a.getVisibility).Limited(httpapi.ClassJoin)},
+		{"PUT", "/directory/list/room/{roomId}", user, httpapi.JSON(a.setVisibility)},
+		{"PUT", "/directory/list/appservice/{networkId}/{roomId}", service, httpapi.JSON(a.setNetworkVisibility)},
+		{"GET", "/publicRooms", optional, httpapi.JSON(a.publicRooms).Limited(httpapi.ClassJoin)},
+		{"POST", "/publicRooms", user, httpapi.JSON(a.searchPublicRooms).Limited(httpapi.ClassJoin)},
 
 		// Rooms: what is said.
 		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", user, httpapi.JSON(a.sendEvent).Limited(httpapi.ClassMessage)},

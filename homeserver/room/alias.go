@@ -11,6 +11,7 @@ import (
 	"causeway/homeserver/eventauth"
 	"causeway/homeserver/store"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -126,15 +127,7 @@ func (s *Service) DeleteAlias(ctx context.Context, by By, alias id.RoomAlias) er
 	if err := s.mayChangeAlias(by, alias); err != nil {
 		return err
 	}
-	var a store.Alias
-	err := s.DB.View(ctx, func(tx *store.Tx) error {
-		var err error
-		a, err = tx.Alias(alias)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		return matrixError(404, "M_NOT_FOUND", "There is no room with the alias %s", alias)
-	}
+	a, err := s.aliasRow(ctx, alias)
 	if err != nil {
 		return err
 	}
@@ -147,11 +140,96 @@ func (s *Service) DeleteAlias(ctx context.Context, by By, alias id.RoomAlias) er
 			return matrixError(403, "M_FORBIDDEN", "You may not remove the alias %s", alias)
 		}
 	}
-	err = s.DB.Write(ctx, func(tx *store.Tx) error { return tx.DeleteAlias(alias) })
+	return s.deleteAlias(ctx, by, a)
+}
+
+// DeleteAnyAlias takes a name from a room, whosever it is: for administrators of the server.
+func (s *Service) DeleteAnyAlias(ctx context.Context, by By, alias id.RoomAlias) error {
+	a, err := s.aliasRow(ctx, alias)
+	if err != nil {
+		return err
+	}
+	return s.deleteAlias(ctx, by, a)
+}
+
+// aliasRow finds an alias of this server. 404 M_NOT_FOUND.
+func (s *Service) aliasRow(ctx context.Context, alias id.RoomAlias) (a store.Alias, err error) {
+	if _, err := s.checkAlias(alias); err != nil {
+		return a, err
+	}
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		a, err = tx.Alias(alias)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = matrixError(404, "M_NOT_FOUND", "There is no room with the alias %s", alias)
+	}
+	return a, err
+}
+
+func (s *Service) deleteAlias(ctx context.Context, by By, a store.Alias) error {
+	err := s.DB.Write(ctx, func(tx *store.Tx) error { return tx.DeleteAlias(a.Alias) })
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // another removed it at the same moment
 	}
+	if err != nil {
+		return err
+	}
+	// The alias is gone, whatever becomes of what the room says of it.
+	if err := s.forgetAlias(context.WithoutCancel(ctx), by, a); err != nil {
+		zerolog.Ctx(ctx).Debug().Err(err).Stringer("room_id", a.RoomID).Msg("A room keeps an alias in its state that is gone")
+	}
+	return nil
+}
+
+// forgetAlias takes an alias out of a room's m.room.canonical_alias event when the user may. Client-Server API,
+// DELETE /directory/room/{roomAlias}.
+func (s *Service) forgetAlias(ctx context.Context, by By, a store.Alias) error {
+	var content json.RawMessage
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		nid, err := joinedRoom(tx, a.RoomID, by.User)
+		if err != nil {
+			return err
+		}
+		e, err := tx.CurrentStateEvent(nid, typeCanonicalAlias, "")
+		if err == nil {
+			content, err = withoutAlias(e.Content, a.Alias)
+		}
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && content == nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	stateKey := ""
+	_, err = s.send(ctx, a.RoomID, draft{Type: typeCanonicalAlias, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by)}, nil)
 	return err
+}
+
+// withoutAlias returns the content of an m.room.canonical_alias event without an alias; nil when it does not name it.
+func withoutAlias(content json.RawMessage, alias id.RoomAlias) (json.RawMessage, error) {
+	all, err := canonicalAliases(content)
+	if err != nil || !slices.Contains(all, alias) {
+		return nil, err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(content, &fields); err != nil {
+		return nil, err
+	}
+	others := all[:len(all)-1]
+	if all[len(all)-1] == alias {
+		delete(fields, "alias")
+	}
+	if slices.Contains(others, alias) {
+		raw, err := json.Marshal(slices.DeleteFunc(others, func(a id.RoomAlias) bool { return a == alias }))
+		if err != nil {
+			return nil, err
+		}
+		fields["alt_aliases"] = raw
+	}
+	return json.Marshal(fields)
 }
 
 // RoomAliases lists the aliases of a room for one of its members, or for anybody when the room is world_readable (Client-Server
@@ -237,7 +315,8 @@ func (s *Service) checkCanonicalAlias(ctx context.Context, by By, roomID id.Room
 	})
 }
 
-// canonicalAliases returns the aliases in the content of an m.room.canonical_alias event. The keys are compared exactly, as those
+// canonicalAliases returns the aliases in the content of an m.room.canonical_alias event: the alternative ones, and last the main one,
+// which is "" when there is none. The keys are compared exactly, as those
 // who read the event will: to decode into a struct would take "Alias" for alias.
 func canonicalAliases(content json.RawMessage) ([]id.RoomAlias, error) {
 	var (

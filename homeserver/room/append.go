@@ -50,6 +50,8 @@ func (d *draft) check() error {
 		return matrixError(413, "M_TOO_LARGE", "An event's type and state key can have %d bytes each", event.MaxFieldBytes)
 	case strings.ContainsRune(d.Type+stateKey, 0):
 		return matrixError(400, "M_INVALID_PARAM", "An event's type and state key cannot hold a NUL")
+	case d.Redacts != "" && d.Redacts[0] != '$':
+		return matrixError(400, "M_INVALID_PARAM", "%q is not an event id", d.Redacts)
 	case d.Type == event.TypeMember && d.StateKey != nil && !event.ValidUserID(stateKey):
 		return matrixError(400, "M_INVALID_PARAM", "%q is not a user id", stateKey)
 	}
@@ -129,6 +131,9 @@ func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also fun
 	if r, ok := h.repeated(drafts[0]); ok {
 		return r, nil
 	}
+	if len(h.tips) > event.MaxPrevEvents && len(drafts) == 1 && also == nil {
+		return s.appendBeside(ctx, h, drafts[0])
+	}
 	r := receipt{ids: make([]id.EventID, 0, len(drafts))}
 	fresh := make([]*entry, 0, len(drafts))
 	result := &outcome{done: make(chan struct{})}
@@ -151,12 +156,18 @@ func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also fun
 		return r, nil
 	}
 	r.outcome, r.own = result, true
+	return r, s.hand(ctx, h, fresh, also, result)
+}
+
+// hand hands events that have been applied to the writer. The caller holds h.mu.
+func (s *Service) hand(ctx context.Context, h *head, fresh []*entry, also func(*store.Tx) error, result *outcome) error {
 	s.retain(h)
+	h.newest = result
 	err := s.DB.Enqueue(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if h.stale(s.DB) {
 			return errStale
 		}
-		return h.write(tx, fresh, also)
+		return s.write(tx, h, fresh, also)
 	}, func(err error) {
 		s.wrote(h, fresh, err)
 		result.err = err
@@ -164,9 +175,8 @@ func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also fun
 	})
 	if err != nil { // the database is closed: nothing is built on this head any more
 		s.release(h)
-		return receipt{}, err
 	}
-	return r, nil
+	return err
 }
 
 // wrote runs on the writer's goroutine when the outcome is known.
@@ -181,7 +191,7 @@ func (s *Service) wrote(h *head, entries []*entry, err error) {
 			if e.memberNID != 0 {
 				signals = append(signals, notify.Signal{Key: notify.Key{Kind: notify.User, NID: e.memberNID}, Pos: e.nid})
 			}
-			e.after, e.replaces, e.prevs = nil, nil, nil // or every event would keep all before it alive
+			e.after, e.replaces, e.prevs, e.auth = nil, nil, nil, nil // or every event would keep all before it alive
 		}
 		s.Bus.Publish(signals...)
 	}
@@ -208,18 +218,25 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	if same := h.unchanged(d); same != nil {
 		return same, false, nil
 	}
+	var redacts *redaction
+	if d.Redacts != "" {
+		if redacts, err = s.redaction(ctx, h, d); err != nil {
+			return nil, false, err
+		}
+	}
 	b := event.Builder{
 		RoomID: h.roomID, Sender: d.Sender, Type: d.Type, StateKey: d.StateKey, Content: d.Content,
 		Redacts: d.Redacts, OriginServerTS: d.TS, Depth: 1,
 	}
+	var auth []*entry
 	for _, k := range keys {
 		if a := h.state[k]; a != nil {
-			b.AuthEvents = append(b.AuthEvents, h.refer(&b, a.pdu))
+			b.AuthEvents, auth = append(b.AuthEvents, h.refer(&b, a.pdu)), append(auth, a)
 		}
 	}
 	for _, tip := range h.tips {
 		b.PrevEvents = append(b.PrevEvents, h.refer(&b, tip.pdu))
-		b.Depth = max(b.Depth, tip.pdu.Depth+1)
+		b.Depth = max(b.Depth, h.version.NextDepth(tip.pdu.Depth))
 	}
 	pdu, err := b.Build(h.version, s.Key)
 	if err != nil {
@@ -231,11 +248,9 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	if err := s.reaches(pdu); err != nil {
 		return nil, false, err
 	}
-	e = &entry{pdu: pdu, after: h.last, prevs: h.tips, txn: d.txn(h.roomID)}
-	if d.Redacts != "" {
-		if e.redacts, err = s.redaction(ctx, h, d); err != nil {
-			return nil, false, err
-		}
+	e = &entry{pdu: pdu, after: h.last, prevs: h.tips, txn: d.txn(h.roomID), redacts: redacts}
+	if d.StateKey != nil {
+		e.auth = auth
 	}
 	return e, true, nil
 }

@@ -79,6 +79,9 @@ func (s *Service) Create(ctx context.Context, by By, in CreateRequest) (id.RoomI
 			return "", err
 		}
 	}
+	if err := in.checkAliases(alias); err != nil {
+		return "", err
+	}
 	// A room's id may be the hash of its create event, and one user's rooms that begin alike in one millisecond would be one.
 	for range maxCreateTries {
 		roomID, err := s.create(ctx, by, version, rules, alias, in)
@@ -154,6 +157,25 @@ func (in *CreateRequest) check() (preset, error) {
 	return rules, nil
 }
 
+// checkAliases refuses an m.room.canonical_alias event that names other aliases than the new room's own: they lead elsewhere, or nowhere.
+func (in *CreateRequest) checkAliases(own id.RoomAlias) error {
+	for _, e := range in.InitialState {
+		if e.Type != typeCanonicalAlias || len(e.Content) == 0 {
+			continue
+		}
+		aliases, err := canonicalAliases(e.Content)
+		if err != nil {
+			return matrixError(400, "M_BAD_JSON", "alias must be a string and alt_aliases a list of strings")
+		}
+		for _, alias := range aliases {
+			if alias != "" && alias != own {
+				return matrixError(400, "M_BAD_ALIAS", "The alias %s does not lead to this room", alias)
+			}
+		}
+	}
+	return nil
+}
+
 // firstEvents are the events of a new room, in the order that the specification gives.
 func (s *Service) firstEvents(ctx context.Context, by By, version *event.RoomVersion, rules preset, alias id.RoomAlias, in CreateRequest) ([]draft, error) {
 	b := &draftList{by: by, ts: s.ts(by), set: make(map[eventauth.StateKey]bool)}
@@ -177,7 +199,7 @@ func (s *Service) firstEvents(ctx context.Context, by By, version *event.RoomVer
 	for _, d := range []struct{ eventType, key, value string }{
 		{event.TypeJoinRules, "join_rule", rules.joinRule},
 		{event.TypeHistoryVisibility, "history_visibility", rules.historyVisibility},
-		{"m.room.guest_access", "guest_access", rules.guestAccess},
+		{typeGuestAccess, "guest_access", rules.guestAccess},
 	} {
 		if !b.set[eventauth.StateKey{Type: d.eventType}] {
 			b.addMap(d.eventType, map[string]any{d.key: d.value})

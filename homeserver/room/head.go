@@ -34,7 +34,10 @@ type head struct {
 
 	failed atomic.Bool // a write failed: what is here is not what is stored, and nothing may build on it
 
+	receiving sync.Mutex // held by who receives events of the room from elsewhere, one server at a time
+
 	mu     sync.Mutex // guards all below
+	newest *outcome   // of the newest write
 	loaded bool
 	tips   []*entry                      // forward extremities
 	last   *entry                        // its stateAfter is the current state
@@ -52,6 +55,9 @@ type entry struct {
 	stateAfter int64
 	memberNID  int64 // of an m.room.member event: the user whose membership it is
 
+	received bool      // from elsewhere
+	auth     []*entry  // of a state event: its auth events
+	authNIDs []int64   // and those that are stored
 	after    *entry    // the event that this one's state builds on
 	prevs    []*entry  // the extremities that it takes the place of
 	replaces *entry    // the state event whose place it takes

@@ -15,29 +15,41 @@ import (
 )
 
 // Join joins a room by its id or one of its aliases. extra is put into the content of the m.room.member event (reason and the
-// like) and may be nil. Joining a room that one is in already does nothing.
+// like) and may be nil. Joining a room that one is in already does nothing. A room that is restricted to the members of others is
+// joined when the user is one: see Authoriser for the errors.
 func (s *Service) Join(ctx context.Context, by By, roomIDOrAlias string, extra map[string]any) (id.RoomID, error) {
-	roomID := id.RoomID(roomIDOrAlias)
+	roomID, now, err := s.findRoom(ctx, by, roomIDOrAlias)
+	if err != nil || now == event.MembershipJoin {
+		return roomID, err
+	}
+	content, err := s.memberContent(ctx, by.User, event.MembershipJoin, extra)
+	if err == nil {
+		_, err = s.join(ctx, by, roomID, content)
+	}
+	return roomID, err
+}
+
+// findRoom finds a room that a user wants into, and the user's membership of it, "" for none.
+func (s *Service) findRoom(ctx context.Context, by By, roomIDOrAlias string) (roomID id.RoomID, now string, err error) {
+	roomID = id.RoomID(roomIDOrAlias)
 	switch {
 	case strings.HasPrefix(roomIDOrAlias, "#"):
-		var err error
 		if roomID, err = s.ResolveAlias(ctx, by, id.RoomAlias(roomIDOrAlias)); err != nil {
-			return "", err
+			return "", "", err
 		}
 	case !strings.HasPrefix(roomIDOrAlias, "!"):
-		return "", matrixError(400, "M_INVALID_PARAM", "%q is neither a room id nor a room alias", roomIDOrAlias)
+		return "", "", matrixError(400, "M_INVALID_PARAM", "%q is neither a room id nor a room alias", roomIDOrAlias)
 	}
-	joined, err := s.findMembership(ctx, roomID, by.User)
+	now, err = s.findMembership(ctx, roomID, by.User)
 	if errors.Is(err, store.ErrNotFound) {
-		return "", matrixError(404, "M_NOT_FOUND", "This server knows no room %s", roomID)
+		return "", "", unknownRoom(roomID)
 	}
-	if err != nil {
-		return "", err
-	}
-	if joined == "join" {
-		return roomID, nil
-	}
-	return roomID, s.setMembership(ctx, by, roomID, by.User, "join", extra)
+	return roomID, now, err
+}
+
+// unknownRoom is for endpoints that the specification has answer so: most hide whether there is a room.
+func unknownRoom(roomID id.RoomID) error {
+	return matrixError(404, "M_NOT_FOUND", "This server knows no room %s", roomID)
 }
 
 // Invite invites a user to a room.
@@ -48,7 +60,7 @@ func (s *Service) Invite(ctx context.Context, by By, roomID id.RoomID, user id.U
 	return s.setMembership(ctx, by, roomID, user, "invite", reasonOf(reason))
 }
 
-// Leave leaves a room, or declines an invitation to it.
+// Leave leaves a room, declines an invitation to it, or takes back a knock.
 func (s *Service) Leave(ctx context.Context, by By, roomID id.RoomID, reason string) error {
 	now, err := s.membership(ctx, roomID, by.User)
 	if err != nil {
@@ -176,7 +188,7 @@ func (s *Service) setMembership(ctx context.Context, by By, roomID id.RoomID, us
 	stateKey := string(user)
 	_, err = s.send(ctx, roomID, draft{
 		Type: event.TypeMember, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), From: from,
-	})
+	}, nil)
 	return err
 }
 
@@ -186,7 +198,8 @@ func (s *Service) memberContent(ctx context.Context, user id.UserID, membership 
 		content[k] = v
 	}
 	content["membership"] = membership
-	if membership == "join" || membership == "invite" {
+	switch membership {
+	case event.MembershipJoin, event.MembershipInvite, event.MembershipKnock:
 		err := s.DB.View(ctx, func(tx *store.Tx) error {
 			name, avatar, err := tx.Profile(user)
 			if name != "" {

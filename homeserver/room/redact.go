@@ -14,8 +14,9 @@ import (
 
 // redaction is what an m.room.redaction does to its target.
 type redaction struct {
-	nid    int64      // the target
-	pruned *event.PDU // what is left of it
+	nid      int64        // the target
+	pruned   *event.PDU   // what is left of it
+	original *store.Event // what it was
 }
 
 // Redact takes the content out of an event (Client-Server API, "Redactions"). Users may redact their own events, and those
@@ -32,7 +33,7 @@ func (s *Service) Redact(ctx context.Context, by By, roomID id.RoomID, target id
 	return s.send(ctx, roomID, draft{
 		Type: event.TypeRedaction, Sender: by.User, Content: raw, Redacts: target, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID,
 		TxnTarget: target,
-	})
+	}, nil)
 }
 
 // redaction finds the target of a redaction and prunes it. The caller holds h.mu.
@@ -62,5 +63,5 @@ func (s *Service) redaction(ctx context.Context, h *head, d draft) (*redaction, 
 	if err != nil {
 		return nil, err
 	}
-	return &redaction{nid: target.NID, pruned: pruned}, nil
+	return &redaction{nid: target.NID, pruned: pruned, original: target}, nil
 }

@@ -33,12 +33,19 @@ type Config struct {
 	Aliases    AliasQuerier // may be nil
 	// AliasOwner names the application service that alone may make an alias, "" for none. May be nil.
 	AliasOwner func(id.RoomAlias) string
-	Now        func() time.Time
+	// KeepRedacted is how long the content of redacted events is kept where only the operator sees it; 0 for not at all.
+	KeepRedacted time.Duration
+	// Fetch and Keys reach other servers. Both may be nil: then nothing is taken from elsewhere.
+	Fetch Fetcher
+	Keys  KeyRing
+	Now   func() time.Time
 }
 
 // Service acts on rooms.
 type Service struct {
 	Config
+
+	resolver *Resolver
 
 	mu    sync.Mutex // guards heads, and refs of each head
 	heads map[id.RoomID]*head
@@ -49,7 +56,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{Config: c, heads: make(map[id.RoomID]*head)}
+	return &Service{Config: c, resolver: NewResolver(c.DB), heads: make(map[id.RoomID]*head)}
 }
 
 // By says on whose behalf a method acts.

@@ -21,7 +21,7 @@ func (s *Service) Send(ctx context.Context, by By, roomID id.RoomID, eventType, 
 			return "", err
 		}
 	}
-	return s.send(ctx, roomID, d)
+	return s.send(ctx, roomID, d, nil)
 }
 
 // SendState sends a state event. When the state says the same already, the event that says so is returned.
@@ -32,14 +32,28 @@ func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventT
 	case typeCanonicalAlias:
 		err = s.checkCanonicalAlias(ctx, by, roomID, content)
 	case event.TypeMember:
-		d.Content, err = withoutAuthoriser(content)
+		if d.Content, err = withoutAuthoriser(content); err == nil && joinsOneself(by, stateKey, content) {
+			return s.join(ctx, by, roomID, d.Content)
+		}
+	case typeTombstone:
+		err = checkTombstone(roomID, content)
 	case event.TypeRedaction: // of no use, but everybody who sees it takes it for one
 		d.Redacts, err = redactionTarget(content)
 	}
 	if err != nil {
 		return "", err
 	}
-	return s.send(ctx, roomID, d)
+	return s.send(ctx, roomID, d, nil)
+}
+
+// joinsOneself tells whether a member event is its sender's own join.
+func joinsOneself(by By, stateKey string, content json.RawMessage) bool {
+	var fields map[string]json.RawMessage
+	if stateKey != string(by.User) || json.Unmarshal(content, &fields) != nil {
+		return false
+	}
+	var membership string
+	return json.Unmarshal(fields["membership"], &membership) == nil && membership == event.MembershipJoin
 }
 
 func redactionTarget(content json.RawMessage) (id.EventID, error) {
@@ -55,19 +69,19 @@ func redactionTarget(content json.RawMessage) (id.EventID, error) {
 // withoutAuthoriser takes out of a client's member event who authorised the join. That the conditions of a restricted room are
 // met is for this server to say: its signature is what other servers rely on (Client-Server API, "Restricted rooms").
 func withoutAuthoriser(content json.RawMessage) (json.RawMessage, error) {
-	const authoriser = "join_authorised_via_users_server"
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(content, &fields); err != nil {
 		return nil, matrixError(400, "M_BAD_JSON", "The content must be an object")
 	}
-	if _, given := fields[authoriser]; !given {
+	if _, given := fields[authoriserKey]; !given {
 		return content, nil
 	}
-	delete(fields, authoriser)
+	delete(fields, authoriserKey)
 	return json.Marshal(fields)
 }
 
-func (s *Service) send(ctx context.Context, roomID id.RoomID, d draft) (id.EventID, error) {
+// send appends one event. also, if not nil, runs in the transaction that stores it: see append.
+func (s *Service) send(ctx context.Context, roomID id.RoomID, d draft, also func(*store.Tx) error) (id.EventID, error) {
 	if len(d.TxnID) > maxTxnIDBytes {
 		return "", matrixError(400, "M_INVALID_PARAM", "The transaction id is longer than %d bytes", maxTxnIDBytes)
 	}
@@ -76,7 +90,7 @@ func (s *Service) send(ctx context.Context, roomID id.RoomID, d draft) (id.Event
 			return sent, err
 		}
 	}
-	ids, err := s.append(ctx, roomID, []draft{d}, nil)
+	ids, err := s.append(ctx, roomID, []draft{d}, also)
 	if errors.Is(err, store.ErrExists) {
 		// A repeat overtook its original, or the commit was answered by an error after it had happened.
 		if d.TxnID != "" {

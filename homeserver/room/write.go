@@ -1,6 +1,7 @@
 package room
 
 import (
+	"errors"
 	"fmt"
 
 	"causeway/homeserver/event"
@@ -8,7 +9,7 @@ import (
 )
 
 // write stores events and all that goes with them. It runs on the writer's goroutine, perhaps more than once.
-func (h *head) write(tx *store.Tx, entries []*entry, also func(*store.Tx) error) error {
+func (s *Service) write(tx *store.Tx, h *head, entries []*entry, also func(*store.Tx) error) error {
 	if h.create {
 		nid, err := tx.InsertRoom(h.roomID, h.version, h.published)
 		if err != nil {
@@ -17,7 +18,7 @@ func (h *head) write(tx *store.Tx, entries []*entry, also func(*store.Tx) error)
 		h.nid = nid
 	}
 	for _, e := range entries {
-		if err := h.writeEvent(tx, e); err != nil {
+		if err := s.writeEvent(tx, h, e); err != nil {
 			return fmt.Errorf("store event %s: %w", e.pdu.EventID, err)
 		}
 	}
@@ -27,7 +28,7 @@ func (h *head) write(tx *store.Tx, entries []*entry, also func(*store.Tx) error)
 	return nil
 }
 
-func (h *head) writeEvent(tx *store.Tx, e *entry) error {
+func (s *Service) writeEvent(tx *store.Tx, h *head, e *entry) error {
 	var err error
 	if e.nid, err = tx.NextPos(); err != nil {
 		return err
@@ -46,6 +47,10 @@ func (h *head) writeEvent(tx *store.Tx, e *entry) error {
 	if e.replaces != nil {
 		row.Replaces = e.replaces.nid
 	}
+	row.Auth = e.authNIDs
+	for _, a := range e.auth {
+		row.Auth = append(row.Auth, a.nid)
+	}
 	if err := tx.InsertEvent(&row); err != nil {
 		return err
 	}
@@ -59,10 +64,55 @@ func (h *head) writeEvent(tx *store.Tx, e *entry) error {
 	if err := tx.ReplaceExtremities(h.nid, gone, e.nid); err != nil {
 		return err
 	}
-	if e.redacts != nil {
-		return tx.RedactEvent(e.redacts.nid, e.nid, e.redacts.pruned.JSON())
+	if e.received {
+		if err := s.writeAwaited(tx, &row, e.redacts); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.writeRedaction(tx, e.redacts, e.nid)
+}
+
+// writeRedaction puts what is left of a redacted event in its place.
+func (s *Service) writeRedaction(tx *store.Tx, r *redaction, by int64) error {
+	if r == nil {
+		return nil
+	}
+	if s.KeepRedacted > 0 {
+		if err := tx.KeepOriginal(r.original, s.Now().UnixMilli()); err != nil {
+			return err
+		}
+	}
+	return tx.RedactEvent(r.nid, by, r.pruned.JSON())
+}
+
+// writeAwaited remembers an event from elsewhere that redacts what is not here yet, and redacts it when its own redaction came first.
+func (s *Service) writeAwaited(tx *store.Tx, e *store.Event, redacts *redaction) error {
+	if e.Redacts != "" && redacts == nil {
+		switch target, err := tx.EventByID(e.Redacts); {
+		case errors.Is(err, store.ErrNotFound):
+			if err := tx.AwaitRedaction(e.RoomNID, e.Redacts, e.NID); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		case target.Status&store.Outlier != 0: // it may yet come to stand in the room
+			if err := tx.AwaitRedaction(e.RoomNID, e.Redacts, e.NID); err != nil {
+				return err
+			}
+		}
+	}
+	by, err := awaitedRedaction(tx, e.RoomNID, e.PDU)
+	if err != nil || by == nil {
+		return err
+	}
+	pruned, err := e.Redact()
+	if err != nil {
+		return err
+	}
+	if err := tx.EndAwait(e.EventID); err != nil {
+		return err
+	}
+	return s.writeRedaction(tx, &redaction{nid: e.NID, pruned: pruned, original: e}, by.NID)
 }
 
 func (h *head) writeState(tx *store.Tx, e *entry, before int64) error {
@@ -70,7 +120,11 @@ func (h *head) writeState(tx *store.Tx, e *entry, before int64) error {
 	if err != nil {
 		return err
 	}
-	if e.stateAfter, err = tx.InsertStateSet(h.nid, before, store.StateSet{k: e.nid}); err != nil {
+	change := store.StateChange{Place: k, New: e.nid}
+	if e.replaces != nil {
+		change.Old = e.replaces.nid
+	}
+	if e.stateAfter, err = tx.ChangeState(h.nid, before, []store.StateChange{change}); err != nil {
 		return err
 	}
 	if err := tx.SetRoomState(h.nid, e.nid, e.stateAfter); err != nil {

@@ -11,6 +11,8 @@ type job struct {
 	ctx  context.Context
 	fn   func(*Tx) error
 	done func(error)
+
+	alone func(context.Context, *conn) error // in the place of fn, of what needs the connection without a transaction
 }
 
 // writeLoop is the only writer: it takes what waits, runs it in one transaction, and reports after the commit.
@@ -21,7 +23,7 @@ func (db *DB) writeLoop(c *conn) {
 	for first := range db.jobs {
 		group = append(group[:0], first)
 	collect:
-		for len(group) < maxGroup {
+		for len(group) < maxGroup && group[len(group)-1].alone == nil {
 			select {
 			case j, ok := <-db.jobs:
 				if !ok {
@@ -32,7 +34,15 @@ func (db *DB) writeLoop(c *conn) {
 				break collect
 			}
 		}
-		db.commitGroup(c, group)
+		last := group[len(group)-1]
+		if last.alone == nil {
+			db.commitGroup(c, group)
+			continue
+		}
+		if len(group) > 1 {
+			db.commitGroup(c, group[:len(group)-1])
+		}
+		db.runAlone(c, last)
 	}
 }
 

@@ -92,9 +92,17 @@ func TestLostConnectionsAreReplaced(t *testing.T) {
 	if err := db.Write(t.Context(), insert(2, "two")); err != nil {
 		t.Errorf("write: %v", err)
 	}
-	for range 20 {
+	for range 20 { // all the readers get their turn, with and without a transaction
 		if got := count(t, db); got != 2 {
 			t.Errorf("rows: %d, want 2", got)
+		}
+		var things int
+		err := db.Peek(t.Context(), func(tx *sqldb.Tx) error {
+			_, err := tx.Row(`SELECT COUNT(*) FROM things`, nil, &things)
+			return err
+		})
+		if err != nil || things != 2 {
+			t.Errorf("peek: %d, %v; want 2", things, err)
 		}
 	}
 	err = db.View(t.Context(), func(tx *sqldb.Tx) error {

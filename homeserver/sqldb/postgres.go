@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strings"
 	"time"
@@ -20,6 +21,19 @@ func IsPostgres(target string) bool {
 }
 
 func openPostgres(ctx context.Context, target string) (*DB, error) {
+	db, err := postgresPool(target, postgresReaders+1, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.fillReaders(ctx, postgresReaders); err != nil {
+		_ = db.release()
+		return nil, err
+	}
+	return db, nil
+}
+
+// postgresPool prepares connections to a server, and makes none yet.
+func postgresPool(target string, most int, params map[string]string) (*DB, error) {
 	config, err := pgx.ParseConfig(target)
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", redactURL(err))
@@ -27,18 +41,14 @@ func openPostgres(ctx context.Context, target string) (*DB, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "causeway"
 	}
+	maps.Copy(config.RuntimeParams, params)
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
 	pool := sql.OpenDB(stdlib.GetConnector(*config))
-	pool.SetMaxOpenConns(postgresReaders + 1)
-	pool.SetMaxIdleConns(postgresReaders + 1)
-	db := &DB{engine: Postgres, pool: pool}
-	if err := db.fillReaders(ctx, postgresReaders); err != nil {
-		_ = db.release()
-		return nil, fmt.Errorf("PostgreSQL at %s: %w", net.JoinHostPort(config.Host, fmt.Sprint(config.Port)), err)
-	}
-	return db, nil
+	pool.SetMaxOpenConns(most)
+	pool.SetMaxIdleConns(most)
+	return &DB{engine: Postgres, pool: pool, place: "PostgreSQL at " + net.JoinHostPort(config.Host, fmt.Sprint(config.Port))}, nil
 }
 
 // connectTimeout is how long a connection may take to be made, unless the URL says otherwise.

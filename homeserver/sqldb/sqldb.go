@@ -36,11 +36,14 @@ const (
 // DB is an open database: one connection that writes and a pool of connections that read.
 type DB struct {
 	engine  Engine
+	place   string // of a PostgreSQL server, for errors
 	pool    *sql.DB
 	readers chan *conn
 	jobs    chan *job
 	done    chan struct{} // closed when the writer has ended
 	unlock  func()        // releases what keeps other processes out
+
+	readOnly bool // there is no writer: see OpenReadOnly
 
 	writers atomic.Int64 // connections that write, one after the other
 
@@ -107,10 +110,19 @@ func (db *DB) reader(ctx context.Context, use func(*conn) error) error {
 }
 
 // Peek runs fn without a transaction: each statement is a snapshot of its own. It is for a single statement, which it spares
-// the cost of beginning and ending one.
+// the cost of beginning and ending one. Where a transaction finds out at its beginning that the connection was lost, as after a
+// restart of the server, Peek finds out in fn, which then runs once more.
 func (db *DB) Peek(ctx context.Context, fn func(*Tx) error) error {
 	return db.reader(ctx, func(c *conn) error {
-		return call(fn, &Tx{conn: c, ctx: context.WithoutCancel(ctx), outer: ctx, engine: db.engine})
+		tx := func() *Tx { return &Tx{conn: c, ctx: context.WithoutCancel(ctx), outer: ctx, engine: db.engine} }
+		err := call(fn, tx())
+		if err == nil || !c.broken {
+			return err
+		}
+		if err := c.usable(ctx, db.connect); err != nil {
+			return err
+		}
+		return call(fn, tx())
 	})
 }
 
@@ -128,13 +140,21 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 // Enqueue puts fn into the queue of writes and returns; done is called with the outcome, on the writer's goroutine, after
 // the commit and before any later write runs singly. Calls from one goroutine run in order. done must not block.
 func (db *DB) Enqueue(ctx context.Context, fn func(*Tx) error, done func(error)) error {
+	return db.enqueue(ctx, &job{fn: fn, done: done})
+}
+
+func (db *DB) enqueue(ctx context.Context, j *job) error {
+	j.ctx = context.WithoutCancel(ctx)
 	db.mu.RLock()
 	defer db.mu.RUnlock()
 	if db.closed {
 		return ErrClosed
 	}
+	if db.readOnly {
+		return ErrReadOnly
+	}
 	select {
-	case db.jobs <- &job{ctx: context.WithoutCancel(ctx), fn: fn, done: done}:
+	case db.jobs <- j:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -149,7 +169,11 @@ func (db *DB) Close() error {
 		return nil
 	}
 	db.closed = true
-	close(db.jobs)
+	if db.readOnly {
+		close(db.done)
+	} else {
+		close(db.jobs)
+	}
 	db.mu.Unlock()
 	<-db.done
 	for range cap(db.readers) {
@@ -190,6 +214,9 @@ func (db *DB) fillReaders(ctx context.Context, n int) error {
 	db.readers = make(chan *conn, n)
 	for range n {
 		c, err := db.connect(ctx)
+		if err != nil && db.place != "" {
+			err = fmt.Errorf("%s: %w", db.place, err)
+		}
 		if err != nil {
 			return err
 		}

@@ -120,8 +120,8 @@ func (tx *Tx) AuthEvents(nids []int64) (map[int64][]int64, error) {
 	return all, err
 }
 
-// maxIn bounds the values of one query.
-const maxIn = 512
+// maxIn bounds the values of one query. SQLite's driver takes time that grows with their square.
+const maxIn = 64
 
 // inBatches calls fn with parts of values.
 func inBatches[T any](values []T, fn func([]T) error) error {
@@ -249,43 +249,6 @@ func (tx *Tx) LastPos(roomNID, upto int64) (int64, error) {
 	var pos sql.NullInt64
 	_, err := tx.Row(`SELECT MAX(pos) FROM events WHERE room_nid = $1 AND pos <= $2`, []any{roomNID, upto}, &pos)
 	return pos.Int64, err
-}
-
-// KeepOriginal keeps what an event that is about to be redacted says, until DropOriginals.
-func (tx *Tx) KeepOriginal(e *Event, redactedTS int64) error {
-	_, err := tx.Exec(`INSERT INTO redacted_originals (event_nid, room_nid, redacted_ts, json) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (event_nid) DO NOTHING`, e.NID, e.RoomNID, redactedTS, string(e.JSON()))
-	return err
-}
-
-// RedactEvent puts the redacted form in the place of an event's JSON, and remembers which event asked for it.
-func (tx *Tx) RedactEvent(nid, redaction int64, json []byte) error {
-	_, err := tx.Exec(`UPDATE events SET redacted_by = $2, json = $3 WHERE nid = $1`, nid, redaction, string(json))
-	return err
-}
-
-// InsertEdge records that an event comes after prev.
-func (tx *Tx) InsertEdge(prev, nid int64) error {
-	return tx.Defer(`INSERT INTO edges (prev_nid, event_nid) VALUES ($1, $2)`, prev, nid)
-}
-
-// Extremities returns the events of a room that no other event comes after.
-func (tx *Tx) Extremities(roomNID int64) ([]*Event, error) {
-	return tx.events(`SELECT `+eventColumns+` FROM extremities x JOIN events e ON e.nid = x.event_nid
-		WHERE x.room_nid = $1 ORDER BY e.nid`, []any{roomNID})
-}
-
-// ReplaceExtremities makes nid an extremity of a room in the place of gone, which must be extremities.
-func (tx *Tx) ReplaceExtremities(roomNID int64, gone []int64, nid int64) error {
-	if len(gone) == 1 {
-		return tx.DeferOne(`UPDATE extremities SET event_nid = $3 WHERE room_nid = $1 AND event_nid = $2`, roomNID, gone[0], nid)
-	}
-	for _, g := range gone {
-		if err := tx.DeferOne(`DELETE FROM extremities WHERE room_nid = $1 AND event_nid = $2`, roomNID, g); err != nil {
-			return err
-		}
-	}
-	return tx.Defer(`INSERT INTO extremities (room_nid, event_nid) VALUES ($1, $2)`, roomNID, nid)
 }
 
 func (tx *Tx) oneEvent(query string, args ...any) (*Event, error) {

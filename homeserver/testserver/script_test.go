@@ -109,7 +109,7 @@ func (s *script) run(steps []step) {
 			if a.Status != step.status {
 				t.Fatalf("%s: got %d %s, want %d", step.request, a.Status, a.Body, step.status)
 			}
-			if problem := check(decode(t, a.Body), step.want); problem != "" {
+			if problem := check(decode(t, a.Body), s.fill(step.want, func(v string) string { return v })); problem != "" {
 				t.Fatalf("%s: %s in %s", step.request, problem, a.Body)
 			}
 			if word, path, ok := strings.Cut(step.keep, "="); ok {

@@ -3,12 +3,45 @@ package testserver_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// readers are those who look at the room that visibilityRoom makes, by what they have to do with it.
-var readers = []string{"stranger", "invited", "joined", "returned", "left", "kicked", "banned"}
+// standing is what a reader has to do with the room that visibilityRoom makes.
+type standing struct {
+	name    string
+	section string // of /sync
+	stayed  bool   // the section has what happened while the reader was in the room
+	member  bool   // is in the room now
+}
+
+var standings = []standing{
+	{name: "stranger"},
+	{name: "invited", section: "invite"},
+	{name: "declined", section: "leave"},  // the invitation
+	{name: "withdrawn", section: "leave"}, // was the invitation
+	{name: "knocking", section: "knock"},
+	{name: "admitted", section: "join", stayed: true, member: true}, // after knocking
+	{name: "joined", section: "join", stayed: true, member: true},
+	{name: "ignorer", section: "join", stayed: true, member: true}, // of who says it all
+	{name: "returned", section: "join", stayed: true, member: true},
+	{name: "pardoned", section: "join", stayed: true, member: true}, // was banned, and has come back
+	{name: "left", section: "leave", stayed: true},
+	{name: "kicked", section: "leave", stayed: true},
+	{name: "banned", section: "leave", stayed: true},
+	{name: "unbanned", section: "leave", stayed: true}, // and has not come back
+	{name: "forgetful", section: "leave", stayed: true},
+}
+
+// readers are the names of standings.
+func readers() []string {
+	names := make([]string, len(standings))
+	for i, st := range standings {
+		names[i] = st.name
+	}
+	return names
+}
 
 // insight is what a reader may see of the five messages and of the topics that go with them.
 type insight struct {
@@ -17,44 +50,57 @@ type insight struct {
 	topic string // the topic in the state, "" when the state may not be read
 }
 
-// Client-Server API, "Room History Visibility", "Server behaviour": the rules in their order, of messages 1 before the invitation,
-// 2 between the invitation and the join, 3 in the room, 4 after leaving, and 5 after who returned has returned. Where the room is
-// world_readable a user who left reads the whole of it by event, as a stranger does; pages end where the user left.
+// Client-Server API, "Room History Visibility", "Server behaviour": the rules in their order, of messages 1 before the invitation or
+// the knock, 2 between that and the join, 3 in the room, 4 after leaving, and 5 after who returned has returned. Only who has been in
+// the room reads it, unless it is world_readable. Where it is, a user who left reads the whole of it by event, as a stranger does;
+// pages end where the user left.
 var insights = map[string]map[string]insight{
 	"world_readable": {
-		"stranger": {"12345", "12345", "five"}, "invited": {"12345", "12345", "five"},
-		"joined": {"12345", "12345", "five"}, "returned": {"12345", "12345", "five"},
-		"left": {"123", "12345", "three"}, "kicked": {"123", "12345", "three"}, "banned": {"123", "12345", "three"},
+		"stranger invited declined withdrawn knocking forgetful": {"12345", "12345", "five"},
+		"joined admitted returned pardoned":                      {"12345", "12345", "five"},
+		"left kicked banned unbanned":                            {"123", "12345", "three"},
+		"ignorer":                                                {"", "", "five"},
 	},
 	"shared": {
-		"stranger": {}, "invited": {},
-		"joined": {"12345", "12345", "five"}, "returned": {"12345", "12345", "five"},
-		"left": {"123", "123", "three"}, "kicked": {"123", "123", "three"}, "banned": {"123", "123", "three"},
+		"stranger invited declined withdrawn knocking forgetful": {},
+		"joined admitted returned pardoned":                      {"12345", "12345", "five"},
+		"left kicked banned unbanned":                            {"123", "123", "three"},
+		"ignorer":                                                {"", "", "five"},
 	},
 	"invited": {
-		"stranger": {}, "invited": {},
-		"joined": {"2345", "2345", "five"}, "returned": {"235", "235", "five"},
-		"left": {"23", "23", "three"}, "kicked": {"23", "23", "three"}, "banned": {"23", "23", "three"},
+		"stranger invited declined withdrawn knocking forgetful": {},
+		"joined":                      {"2345", "2345", "five"},
+		"admitted":                    {"345", "345", "five"},
+		"returned pardoned":           {"235", "235", "five"},
+		"left kicked banned unbanned": {"23", "23", "three"},
+		"ignorer":                     {"", "", "five"},
 	},
 	"joined": {
-		"stranger": {}, "invited": {},
-		"joined": {"345", "345", "five"}, "returned": {"35", "35", "five"},
-		"left": {"3", "3", "three"}, "kicked": {"3", "3", "three"}, "banned": {"3", "3", "three"},
+		"stranger invited declined withdrawn knocking forgetful": {},
+		"joined admitted":             {"345", "345", "five"},
+		"returned pardoned":           {"35", "35", "five"},
+		"left kicked banned unbanned": {"3", "3", "three"},
+		"ignorer":                     {"", "", "five"},
 	},
 }
 
 // TestWhoMayRead has every reader look at a room of every history visibility through every endpoint.
 func TestWhoMayRead(t *testing.T) {
-	each(t, "alice "+strings.Join(readers, " "), func(s *script) {
+	each(t, "alice "+strings.Join(readers(), " "), func(s *script) {
 		outer := s.t
+		s.get("ignorer PUT /user/<ignorer>/account_data/m.ignored_user_list", `{"ignored_users":{"<alice>":{}}}`)
 		for _, visibility := range []string{"world_readable", "shared", "invited", "joined"} {
 			s.t = outer
 			s.visibilityRoom(visibility)
-			for _, reader := range readers {
-				outer.Run(visibility+"/"+reader, func(t *testing.T) {
-					s.t = t
-					s.look(reader, insights[visibility][reader])
-				})
+			for names, may := range insights[visibility] {
+				for _, st := range standings {
+					if slices.Contains(strings.Fields(names), st.name) {
+						outer.Run(visibility+"/"+st.name, func(t *testing.T) {
+							s.t = t
+							s.look(st, may)
+						})
+					}
+				}
 			}
 		}
 	})
@@ -69,36 +115,60 @@ func (s *script) say(n int, word string) {
 // visibilityRoom makes the room, with its five messages and the comings and goings between them. Everybody syncs before.
 func (s *script) visibilityRoom(visibility string) {
 	s.t.Helper()
-	for _, reader := range readers {
+	for _, reader := range readers() {
 		s.since(reader, "")
 	}
 	s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat","initial_state":[
-		{"type":"m.room.history_visibility","content":{"history_visibility":"`+visibility+`"}}]}`, "room_id")
+		{"type":"m.room.history_visibility","content":{"history_visibility":"`+visibility+`"}},
+		{"type":"m.room.join_rules","content":{"join_rule":"knock"}}]}`, "room_id")
 	s.say(1, "one")
-	for _, reader := range readers[1:] {
-		s.get("alice POST /rooms/<room>/invite", `{"user_id":"<`+reader+`>"}`)
+	for _, st := range standings[1:] {
+		if st.name == "knocking" || st.name == "admitted" {
+			s.get(st.name+" POST /knock/<room>", "")
+		} else {
+			s.alice("invite", st.name)
+		}
 	}
 	s.say(2, "two")
-	for _, reader := range readers[2:] {
-		s.get(reader+" POST /rooms/<room>/join", "")
+	s.get("declined POST /rooms/<room>/leave", "")
+	s.alice("kick", "withdrawn")
+	s.alice("invite", "admitted")
+	s.get("alice PUT /rooms/<room>/state/m.room.join_rules", `{"join_rule":"public"}`)
+	for _, st := range standings {
+		if st.stayed {
+			s.get(st.name+" POST /rooms/<room>/join", "")
+		}
 	}
 	s.say(3, "three")
-	s.get("left POST /rooms/<room>/leave", "")
-	s.get("returned POST /rooms/<room>/leave", "")
-	s.get("alice POST /rooms/<room>/kick", `{"user_id":"<kicked>"}`)
-	s.get("alice POST /rooms/<room>/ban", `{"user_id":"<banned>"}`)
+	for _, name := range []string{"left", "returned", "forgetful"} {
+		s.get(name+" POST /rooms/<room>/leave", "")
+	}
+	s.get("forgetful POST /rooms/<room>/forget", "{}")
+	s.alice("kick", "kicked")
+	for _, name := range []string{"banned", "unbanned", "pardoned"} {
+		s.alice("ban", name)
+	}
 	s.say(4, "four")
+	s.alice("unban", "unbanned")
+	s.alice("unban", "pardoned")
 	s.get("returned POST /rooms/<room>/join", "")
+	s.get("pardoned POST /rooms/<room>/join", "")
 	s.say(5, "five")
 	s.since("alice", "")
 }
 
+// alice does something to a user's membership.
+func (s *script) alice(action, name string) {
+	s.t.Helper()
+	s.get("alice POST /rooms/<room>/"+action, `{"user_id":"<`+name+`>"}`)
+}
+
 // look compares what a reader gets from each endpoint with what the reader may get.
-func (s *script) look(reader string, may insight) {
-	s.lookAtPages(reader, may)
-	s.lookAtEvents(reader, may)
-	s.lookAtState(reader, may)
-	s.lookAtSync(reader, may)
+func (s *script) look(st standing, may insight) {
+	s.lookAtPages(st.name, may)
+	s.lookAtEvents(st.name, may)
+	s.lookAtState(st, may)
+	s.lookAtSync(st, may)
 }
 
 func (s *script) lookAtPages(reader string, may insight) {
@@ -129,7 +199,12 @@ func (s *script) lookAtEvents(reader string, may insight) {
 			s.refused("event "+body, a.Status, a.Code(), http.StatusNotFound, "M_NOT_FOUND")
 			s.refused("context "+body, c.Status, c.Code(), http.StatusNotFound, "M_NOT_FOUND")
 			topic := s.ask(reader+" GET /rooms/<room>/event/<topic "+body+">", "")
-			s.refused("topic "+body, topic.Status, topic.Code(), http.StatusNotFound, "M_NOT_FOUND")
+			switch {
+			case reader != "ignorer":
+				s.refused("topic "+body, topic.Status, topic.Code(), http.StatusNotFound, "M_NOT_FOUND")
+			case body == "5" && topic.Status != http.StatusOK:
+				s.t.Errorf("topic 5, which is state whoever set it: got %d %s", topic.Status, topic.Body)
+			}
 			continue
 		}
 		if a.Status != http.StatusOK || check(decode(s.t, a.Body), ":event content/body="+body) != "" {
@@ -156,8 +231,9 @@ func (s *script) lookAtEvents(reader string, may insight) {
 	}
 }
 
-func (s *script) lookAtState(reader string, may insight) {
+func (s *script) lookAtState(st standing, may insight) {
 	s.t.Helper()
+	reader := st.name
 	for _, row := range []struct{ path, want string }{
 		{"state/m.room.topic", "topic=" + may.topic},
 		{"state/m.room.topic/?format=event", ":state content/topic=" + may.topic},
@@ -179,9 +255,9 @@ func (s *script) lookAtState(reader string, may insight) {
 		}
 	}
 	a := s.ask(reader+" GET /rooms/<room>/joined_members", "")
-	if reader != "joined" && reader != "returned" {
+	if !st.member {
 		s.refused("joined_members", a.Status, a.Code(), http.StatusForbidden, "M_FORBIDDEN")
-	} else if len(at(decode(s.t, a.Body), "joined/*")) != 3 {
+	} else if len(at(decode(s.t, a.Body), "joined/*")) != 6 {
 		s.t.Errorf("joined_members: got %d %s", a.Status, a.Body)
 	}
 	if may.topic == "" {
@@ -189,7 +265,7 @@ func (s *script) lookAtState(reader string, may insight) {
 	}
 	// Those who are out see who was in when they went: who left did so before who returned, the others after.
 	want := "join"
-	if reader == "kicked" || reader == "banned" {
+	if may.topic == "three" && reader != "left" {
 		want = "leave"
 	}
 	for _, e := range at(s.get(reader+" GET /rooms/<room>/members", ""), "chunk/*") {
@@ -199,21 +275,26 @@ func (s *script) lookAtState(reader string, may insight) {
 	}
 }
 
-func (s *script) lookAtSync(reader string, may insight) {
+func (s *script) lookAtSync(st standing, may insight) {
 	s.t.Helper()
 	const filter = `filter={"room":{"include_leave":true,"timeline":{"limit":100}}}`
-	s.lookAtRooms("initial", reader, s.get(reader+" GET /sync?"+filter, ""), may)
-	s.lookAtRooms("incremental", reader, s.get(reader+" GET /sync?since=<"+reader+" since>&"+filter, ""), may)
+	if !st.stayed {
+		may.page = ""
+	}
+	initial := st.section
+	if st.section == "leave" && !st.stayed || st.name == "forgetful" {
+		initial = "" // there is nothing to go back to
+	}
+	s.lookAtRooms("initial", st, initial, s.get(st.name+" GET /sync?"+filter, ""), may)
+	if st.name == "forgetful" {
+		return // other devices of theirs hear of the leave, see usersync
+	}
+	s.lookAtRooms("incremental", st, st.section, s.get(st.name+" GET /sync?since=<"+st.name+" since>&"+filter, ""), may)
 }
 
-func (s *script) lookAtRooms(kind, reader string, v any, may insight) {
+func (s *script) lookAtRooms(kind string, st standing, want string, v any, may insight) {
 	s.t.Helper()
-	section := map[string]string{"stranger": "", "invited": "invite", "joined": "join", "returned": "join"}
-	want, ok := section[reader]
-	if !ok {
-		want = "leave"
-	}
-	for _, name := range []string{"join", "invite", "leave"} {
+	for _, name := range []string{"join", "invite", "knock", "leave"} {
 		room := at(v, "rooms/"+name+"/"+s.words["room"])
 		if (len(room) == 1) != (name == want) {
 			s.t.Errorf("%s sync: in %s %t, want %t", kind, name, len(room) == 1, name == want)
@@ -221,7 +302,14 @@ func (s *script) lookAtRooms(kind, reader string, v any, may insight) {
 		if len(room) == 0 {
 			continue
 		}
-		if got := strings.Join(said(at(room[0], "timeline/events/*")), ""); name != "invite" && got != may.page {
+		if name == "invite" || name == "knock" {
+			stripped := at(room[0], name+"_state/events/*")
+			if problem := check(room[0], name+"_state/events/*:stripped"); problem != "" || len(at(stripped, "0/content/room_version")) != 1 {
+				s.t.Errorf("%s sync: %s_state begins without a create event, or %s: %v", kind, name, problem, stripped)
+			}
+			continue
+		}
+		if got := s.timeline(st.name, room[0]); got != may.page {
 			s.t.Errorf("%s sync: got %q, want %q", kind, got, may.page)
 		}
 		for _, e := range at(room[0], "state/events/*") {
@@ -230,6 +318,19 @@ func (s *script) lookAtRooms(kind, reader string, v any, may insight) {
 			}
 		}
 	}
+}
+
+// timeline returns the messages of a room in /sync, with those of the gap before it: where what a reader may not see has changed the
+// state, the timeline begins behind that.
+func (s *script) timeline(reader string, room any) string {
+	s.t.Helper()
+	bodies := said(at(room, "timeline/events/*"))
+	if check(room, "timeline/limited=true timeline/prev_batch:string") == "" {
+		s.words["gap"] = textAt(s.t, room, "timeline/prev_batch")
+		page := s.get(reader+" GET /rooms/<room>/messages?limit=100&dir=b&from=<gap>", "")
+		bodies = append(reversed(said(at(page, "chunk/*"))), bodies...)
+	}
+	return strings.Join(bodies, "")
 }
 
 func (s *script) refused(what string, status int, code string, wantStatus int, wantCode string) {

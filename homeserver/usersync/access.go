@@ -39,7 +39,7 @@ func open(tx *store.Tx, user id.UserID, roomID id.RoomID) (*reading, error) {
 		return nil, err
 	}
 	r := &reading{
-		viewer: newViewer(tx, user, room.NID, seat, room.StateID),
+		viewer: newViewer(newSight(tx, user), room.NID, seat, room.StateID),
 		room:   room, stateID: room.StateID, current: true, upto: upto,
 	}
 	if seat.Membership == event.MembershipJoin {
@@ -51,7 +51,7 @@ func open(tx *store.Tx, user id.UserID, roomID id.RoomID) (*reading, error) {
 			return nil, err
 		}
 		if left != nil {
-			r.stateID, r.current, r.upto = left.StateAfter, false, left.Pos
+			r.stateID, r.current, r.upto = left.stateID, left.stateID == room.StateID, left.pos
 			return r, nil
 		}
 	}

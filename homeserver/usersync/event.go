@@ -51,14 +51,14 @@ func openEvent(tx *store.Tx, user id.UserID, roomID id.RoomID, eventID id.EventI
 	if err != nil {
 		return nil, nil, err
 	}
-	seen, err := r.visible(e)
+	seen, err := r.see(e)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !seen {
+	if seen == nil {
 		return nil, nil, notFound
 	}
-	return r, e, nil
+	return r, seen, nil
 }
 
 // Context returns what happened around an event (Client-Server API, GET /rooms/{roomId}/context/{eventId}): {event,
@@ -133,16 +133,16 @@ func (c *surroundings) state(all []*store.Event) ([]*store.Event, error) {
 	if readable, err := c.readable(last); err != nil || !readable {
 		return nil, err
 	}
-	var members []int64
-	if c.filter.lazy() {
-		var err error
-		if members, err = senders(c.tx, all); err != nil {
-			return nil, err
-		}
-	}
-	events, err := stateEvents(c.tx, c.roomNID, last.StateAfter, c.room.StateID, c.filter.lazy(), members)
+	events, err := stateEvents(c.tx, c.roomNID, last.StateAfter, c.room.StateID, c.filter.lazy(), nil)
 	if err != nil {
 		return nil, err
+	}
+	if c.filter.lazy() {
+		members, err := c.senderMembers(all, last.StateAfter)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, members...)
 	}
 	kept := events[:0]
 	for _, e := range events {
@@ -150,6 +150,5 @@ func (c *surroundings) state(all []*store.Event) ([]*store.Event, error) {
 			kept = append(kept, e)
 		}
 	}
-	sortByPos(kept)
 	return kept, nil
 }

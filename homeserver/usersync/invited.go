@@ -1,6 +1,7 @@
 package usersync
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -14,13 +15,17 @@ var strippedTypes = []string{
 	event.TypeCreate, event.TypeJoinRules, typeName, "m.room.avatar", "m.room.topic", typeCanonicalAlias, "m.room.encryption",
 }
 
-// invited writes a room that the user is invited to, or knocks at: stripped state as of the event that made it so.
+// invited writes a room that the user is invited to, or knocks at: stripped state as of when it came to that. Invitations from users
+// whom the user ignores are kept from the client (Client-Server API, "Ignoring Users").
 func (r *roomPass) invited(section *[]byte, name string) error {
 	member, err := r.tx.EventByNID(r.seat.EventNID)
 	if err != nil {
 		return err
 	}
-	state, err := strippedState(r.tx, member)
+	if ignored, err := r.ignores(member.Sender); err != nil || ignored {
+		return err
+	}
+	state, err := r.strippedState(member)
 	if err != nil {
 		return err
 	}
@@ -36,10 +41,10 @@ func (r *roomPass) invited(section *[]byte, name string) error {
 
 // strippedState returns the state that a user may know of who is invited by, or knocks with, a member event: that event is
 // the last of it.
-func strippedState(tx *store.Tx, member *store.Event) ([]*store.Event, error) {
-	places := make([]store.StateNID, 0, len(strippedTypes))
+func (r *roomPass) strippedState(member *store.Event) ([]*store.Event, error) {
+	places := make([]store.StateNID, 0, len(strippedTypes)+1)
 	for _, eventType := range strippedTypes {
-		place, err := tx.LookupStateNID(eventType, "")
+		place, err := r.tx.LookupStateNID(eventType, "")
 		if err != nil {
 			return nil, err
 		}
@@ -48,21 +53,28 @@ func strippedState(tx *store.Tx, member *store.Event) ([]*store.Event, error) {
 		}
 	}
 	// The inviter's membership gives the inviter a name.
-	inviter, err := tx.LookupStateNID(event.TypeMember, string(member.Sender))
+	inviter, err := r.tx.LookupStateNID(event.TypeMember, string(member.Sender))
 	if err != nil {
 		return nil, err
 	}
-	if member.StateKey != nil && string(member.Sender) != *member.StateKey && inviter.Key != 0 {
+	if member.Sender != r.req.User && inviter.Key != 0 {
 		places = append(places, inviter)
 	}
-	set, err := tx.StateValues(member.StateBefore, places...)
+	setID, err := r.tx.StateIDAt(r.seat.RoomNID, r.seat.Pos)
 	if err != nil {
 		return nil, err
 	}
-	state, err := tx.EventsByNID(slices.Collect(maps.Values(set)))
+	if setID == 0 { // purged, but for what the event itself needs
+		setID = cmp.Or(member.StateAfter, r.seat.StateID)
+	}
+	set, err := r.tx.StateValues(setID, places...)
+	if err != nil {
+		return nil, err
+	}
+	state, err := r.tx.EventsByNID(slices.Collect(maps.Values(set)))
 	if err != nil {
 		return nil, err
 	}
 	sortByPos(state)
-	return append(state, member), nil
+	return r.v.seeState(append(state, member))
 }

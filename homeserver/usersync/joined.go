@@ -17,6 +17,7 @@ type roomPass struct {
 
 	known int64 // the state set that the client knows; 0 when it needs the whole state
 	end   int64 // the state set at the end of the timeline
+	base  int64 // the state set that the state section is told from
 	t     timeline
 }
 
@@ -37,7 +38,7 @@ func (r *roomPass) joined() error {
 	if full {
 		r.known = 0
 	}
-	changes, err := r.delta()
+	changes, err := r.delta(full)
 	if err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (r *roomPass) joined() error {
 	if err != nil {
 		return err
 	}
-	if !full && len(r.t.shown) == 0 && len(state) == 0 && len(data) == 0 && len(summary) == 0 {
+	if !full && len(r.t.shown) == 0 && len(state) == 0 && len(data) == 0 && len(summary) == 0 && !r.t.cutOff {
 		return nil // nothing that the filter lets pass
 	}
 	r.news = true
@@ -75,7 +76,9 @@ func (r *roomPass) window() (after int64, full, arrived bool, err error) {
 		r.known = r.seat.StateID
 	}
 	if r.seat.Pos <= r.after {
-		return r.after, r.req.FullState, false, nil
+		// What the client knows of the state may have been purged.
+		purged := r.known == 0
+		return r.after, r.req.FullState || purged, purged, nil
 	}
 	before, err := r.v.member.at(r.tx, r.known)
 	if err != nil {

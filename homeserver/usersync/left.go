@@ -19,11 +19,11 @@ func (r *roomPass) left() error {
 		return nil // never in the room: an invitation that came to nothing long ago
 	}
 	var state []*store.Event
-	if departure != nil && (!fresh || departure.Pos > r.after) {
-		state, err = r.stay(departure)
+	if departure != nil && (!fresh || departure.pos > r.after) {
+		state, err = r.stayed(departure)
 	} else {
 		// What happened since was none of the user's business, but for what ended the invitation, or the ban.
-		err = r.onlyMembership()
+		state, err = r.onlyMembership()
 	}
 	if err != nil {
 		return err
@@ -43,8 +43,8 @@ func (r *roomPass) left() error {
 	return nil
 }
 
-// stay reads what the client does not know of the user's last stay in the room, up to its end.
-func (r *roomPass) stay(departure *store.Event) ([]*store.Event, error) {
+// stayed reads what the client does not know of the user's last stay in the room, up to its end.
+func (r *roomPass) stayed(d *departure) ([]*store.Event, error) {
 	after, full := r.after, r.initial || r.req.FullState
 	if !r.initial {
 		known, err := r.tx.StateIDAt(r.seat.RoomNID, r.after)
@@ -63,43 +63,44 @@ func (r *roomPass) stay(departure *store.Event) ([]*store.Event, error) {
 		}
 	}
 	var err error
-	if r.t, err = r.readTimeline(after, departure.Pos); err != nil {
+	if r.t, err = r.readTimeline(after, d.pos); err != nil {
 		return nil, err
 	}
 	r.t.limited = r.t.limited || after == 0 && !r.initial
-	r.end = departure.StateAfter
-	changes, err := r.delta()
+	r.end = d.stateID
+	changes, err := r.delta(full)
 	if err != nil {
 		return nil, err
 	}
 	state, err := r.state(full, changes, nil)
-	if err != nil || r.seat.EventNID == departure.NID {
+	if err != nil || r.seat.EventNID == d.eventNID {
 		return state, err
 	}
-	// A ban, or another invitation that came to nothing, has followed.
-	last, err := r.tx.EventByNID(r.seat.EventNID)
+	return r.showMembership(state) // a ban, or another invitation that came to nothing, has followed
+}
+
+// onlyMembership shows the event that holds the user's membership, and nothing else.
+func (r *roomPass) onlyMembership() ([]*store.Event, error) {
+	r.t = timeline{start: r.seat.Pos - 1}
+	r.known = r.seat.StateID // no state, no account data
+	return r.showMembership(nil)
+}
+
+// showMembership adds the event that holds the user's membership to the end of the timeline, or, when it has no place there, to the
+// state, whatever the filter says: without it the client would not know that it is out. There is none when a fork was resolved so
+// that the user never had any membership; then the room's being among those left must do.
+func (r *roomPass) showMembership(state []*store.Event) ([]*store.Event, error) {
+	if r.seat.EventNID == 0 {
+		return state, nil
+	}
+	e, err := r.tx.EventByNID(r.seat.EventNID)
 	if err != nil {
 		return nil, err
 	}
-	r.show(last)
-	return state, nil
-}
-
-// onlyMembership makes a timeline of the event that holds the user's membership.
-func (r *roomPass) onlyMembership() error {
-	e, err := r.tx.EventByNID(r.seat.EventNID)
-	if err != nil {
-		return err
+	if !r.v.holds(e) {
+		return append(state, e), nil
 	}
-	r.t = timeline{start: e.Pos - 1}
-	r.known = r.seat.StateID // no state, no account data
-	r.show(e)
-	return nil
-}
-
-// show adds an event on the user's own membership to the end of the timeline, whatever the filter says: without it the
-// client would not know that it is out.
-func (r *roomPass) show(e *store.Event) {
 	r.t.shown = append(r.t.shown, e)
 	r.t.scanned = append(r.t.scanned, e)
+	return state, nil
 }

@@ -2,6 +2,7 @@ package usersync
 
 import (
 	"context"
+	"slices"
 
 	"causeway/homeserver/store"
 
@@ -147,15 +148,12 @@ func (p *page) take(e *store.Event) error {
 	if p.backwards {
 		p.cursor--
 	}
-	if !p.filter.allows(e.PDU) {
-		return nil
-	}
-	seen, err := p.visible(e)
-	if err != nil || !seen {
+	seen, err := p.pick(p.filter, e)
+	if err != nil || seen == nil {
 		return err
 	}
-	p.events = append(p.events, e)
-	p.bytes += len(e.JSON())
+	p.events = append(p.events, seen)
+	p.bytes += len(seen.JSON())
 	return nil
 }
 
@@ -170,18 +168,35 @@ func (p *page) append(r *renderer) ([]byte, error) {
 		dst = appendString(appendKey(dst, "end"), token(p.cursor))
 	}
 	if p.filter.lazy() && len(p.events) > 0 {
-		members, err := senders(p.tx, p.events)
+		state, err := p.senderMembers(p.events, p.events[0].StateAfter)
 		if err != nil {
 			return nil, err
 		}
-		state, err := stateMembers(p.tx, p.roomNID, p.events[0].StateAfter, p.room.StateID, members)
-		if err != nil {
-			return nil, err
-		}
-		sortByPos(state)
 		if dst, err = r.appendState(appendKey(dst, "state"), state); err != nil {
 			return nil, err
 		}
 	}
 	return append(dst, '}'), nil
+}
+
+// senderMembers returns the member events of the senders of events in a state set. Those who are not in it, as they came later or on
+// another branch, are looked for in the state that the user may read.
+func (r *reading) senderMembers(events []*store.Event, setID int64) ([]*store.Event, error) {
+	nids, err := senders(r.tx, events)
+	if err != nil {
+		return nil, err
+	}
+	members, err := stateMembers(r.tx, r.roomNID, setID, r.room.StateID, nids)
+	if err != nil || len(members) == len(nids) || setID == r.stateID {
+		return members, err
+	}
+	for _, e := range members {
+		nid, err := r.tx.LookupNID(*e.StateKey)
+		if err != nil {
+			return nil, err
+		}
+		nids = slices.DeleteFunc(nids, func(n int64) bool { return n == nid })
+	}
+	more, err := stateMembers(r.tx, r.roomNID, r.stateID, r.room.StateID, nids)
+	return append(members, more...), err
 }

@@ -90,17 +90,9 @@ func TestModel(t *testing.T) {
 			for round := range tt.rounds {
 				random := rand.New(rand.NewPCG(uint64(round), uint64(tt.ops)))
 				p := w.room(alice, "shared")
-				var models []*model
-				for _, stateAfter := range []string{"", StateAfter} {
-					for _, limit := range []int{1, 2, 5, 100} {
-						m := &model{client: w.client(alice), p: p, state: make(map[[2]string]id.EventID)}
-						m.filter(fmt.Sprintf(`{"room":{"timeline":{"limit":%d}}}`, limit))
-						m.req.StateAfter = stateAfter
-						models = append(models, m)
-					}
-				}
+				models := p.models()
 				for range tt.ops {
-					p.random(random, tt.leaving)
+					p.send(p.anything(random, tt.leaving))
 					for _, m := range models {
 						if random.IntN(6) == 0 {
 							m.sync()
@@ -119,23 +111,36 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// random does something in the room.
-func (p *place) random(r *rand.Rand, leaving bool) {
+// models returns clients of several kinds.
+func (p *place) models() (models []*model) {
+	p.w.t.Helper()
+	for _, stateAfter := range []string{"", StateAfter} {
+		for _, limit := range []int{1, 2, 5, 100} {
+			m := &model{client: p.w.client(alice), p: p, state: make(map[[2]string]id.EventID)}
+			m.filter(fmt.Sprintf(`{"room":{"timeline":{"limit":%d}}}`, limit))
+			m.req.StateAfter = stateAfter
+			models = append(models, m)
+		}
+	}
+	return models
+}
+
+// anything is something that may happen in the room.
+func (p *place) anything(r *rand.Rand, leaving bool) say {
 	who := []id.UserID{bob, carol, "@d:test"}[r.IntN(3)]
 	switch r.IntN(8) {
 	case 0:
-		p.set(alice, "m.room.topic", "", obj{"topic": fmt.Sprint(r.IntN(100))})
+		return p.topic(fmt.Sprint(r.IntN(100)))
 	case 1:
-		p.set(alice, "x.y", fmt.Sprint(r.IntN(3)), obj{"v": r.IntN(100)})
+		return say{sender: alice, eventType: "x.y", key: key(fmt.Sprint(r.IntN(3))), content: obj{"v": r.IntN(100)}}
 	case 2, 3:
-		p.member(who, who, []string{"join", "leave"}[r.IntN(2)])
+		return membership(who, who, []string{"join", "leave"}[r.IntN(2)])
 	case 4:
 		if leaving {
-			p.member(alice, alice, []string{"join", "leave"}[r.IntN(2)])
+			return membership(alice, alice, []string{"join", "leave"}[r.IntN(2)])
 		}
-	default:
-		p.text(who, "text")
 	}
+	return body(who, "text")
 }
 
 func (m *model) check(name string, leaving bool) {

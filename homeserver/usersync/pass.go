@@ -16,6 +16,7 @@ const shortRange = 400
 // pass is one reading of what is new to a device, in one snapshot of the database. Its sections are JSON in the making.
 type pass struct {
 	*look
+	*sight
 	tx      *store.Tx
 	nowTS   int64
 	userNID int64
@@ -32,7 +33,7 @@ type pass struct {
 }
 
 func newPass(l *look, tx *store.Tx) (*pass, error) {
-	p := &pass{look: l, tx: tx, nowTS: l.s.now().UnixMilli(), after: l.since}
+	p := &pass{look: l, sight: newSight(tx, l.req.User), tx: tx, nowTS: l.s.now().UnixMilli(), after: l.since}
 	var err error
 	if p.upto, err = tx.StreamPos(); err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func (p *pass) room(seat store.Seat) error {
 	}
 	r := &roomPass{
 		pass: p, seat: seat, roomID: roomID,
-		v: newViewer(p.tx, p.req.User, seat.RoomNID, seat.Membership, seat.StateID),
+		v: newViewer(p.sight, seat.RoomNID, seat.Membership, seat.StateID),
 	}
 	r.renderer = renderer{v: r.v, device: p.req.Device, nowTS: p.nowTS, omitRoomID: true}
 	switch seat.Membership.Membership {

@@ -42,11 +42,11 @@ func (r *renderer) gather(events []*store.Event) error {
 	}
 	for _, e := range found {
 		if e.Type == event.TypeRedaction {
-			// A redaction may have come after the user had left.
-			if seen, err := r.v.visible(e); err != nil || !seen {
-				if err != nil {
-					return err
-				}
+			// It may have come after the user had left.
+			if e, err = r.v.seeRedaction(e); err != nil {
+				return err
+			}
+			if e == nil {
 				continue
 			}
 		}
@@ -77,7 +77,9 @@ func (r *renderer) appendEvent(dst []byte, e *store.Event) ([]byte, error) {
 		return dst, err
 	}
 	u := r.begin(e)
-	u = appendString(appendKey(u, "membership"), membership)
+	if e.Pos != 0 {
+		u = appendString(appendKey(u, "membership"), membership)
+	}
 	if old := r.related[e.Replaces]; old != nil {
 		if u, err = r.appendReplaced(u, e, old); err != nil {
 			return dst, err
@@ -90,8 +92,13 @@ func (r *renderer) appendEvent(dst []byte, e *store.Event) ([]byte, error) {
 	return e.AppendClient(dst, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch}), nil
 }
 
-// appendState appends a JSON array of events that are shown as state: what they replaced is not told.
+// appendState appends a JSON array of events that are shown as state: what they replaced is not told. It puts them into order.
 func (r *renderer) appendState(dst []byte, events []*store.Event) ([]byte, error) {
+	events, err := r.v.seeState(events)
+	if err != nil {
+		return dst, err
+	}
+	sortByPos(events)
 	var redacted []*store.Event
 	for _, e := range events {
 		if e.RedactedBy != 0 {
@@ -128,15 +135,18 @@ func (r *renderer) appendReplaced(u []byte, e, old *store.Event) ([]byte, error)
 	if err != nil {
 		return u, err
 	}
-	seen := before == event.MembershipJoin
-	if !seen {
-		if seen, err = r.v.visible(old); err != nil {
-			return u, err
-		}
+	seen := []*store.Event{old}
+	if before == event.MembershipJoin {
+		seen, err = r.v.seeState(seen)
+	} else {
+		seen[0], err = r.v.see(old)
 	}
-	if seen {
-		u = append(appendKey(u, "prev_content"), old.Content...)
-		u = appendString(appendKey(u, "prev_sender"), old.Sender)
+	if err != nil {
+		return u, err
+	}
+	if seen[0] != nil {
+		u = append(appendKey(u, "prev_content"), seen[0].Content...)
+		u = appendString(appendKey(u, "prev_sender"), seen[0].Sender)
 	}
 	return appendString(appendKey(u, "replaces_state"), old.EventID), nil
 }

@@ -11,57 +11,96 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// target is the state set that the client is to know from the state section: that at the start of the timeline, or that at
-// its end (MSC4222).
-func (r *roomPass) target() int64 {
+// delta returns what the state section holds over base, which it sets: the changes of the state between what the client knows and base,
+// or, for a client that knows nothing, what there is to put over the whole of base; an event 0 takes a place away.
+//
+// With state_after (MSC4222) that leads to the state now. Without, it leads to the state at the start of the timeline, from where the
+// client goes on with the state events of the timeline itself. On one branch with nothing left out it then arrives at the state now.
+// Where the room has forked, or the timeline leaves something out, that must be seen to: see bent.
+func (r *roomPass) delta(full bool) (changes store.StateSet, err error) {
+	r.base = r.end
+	bent := false
 	if r.req.StateAfter == "" && len(r.t.shown) > 0 {
-		return r.t.shown[0].StateBefore
+		if bent = !r.t.straight(r.end); !bent {
+			r.base = r.t.shown[0].StateBefore
+		}
 	}
-	return r.end
-}
-
-// delta returns the state that changed between what the client knows and the target, and what else of the state the
-// timeline should have told but does not, because the filter or the rules of visibility hide it. It is empty for a client
-// that knows nothing.
-func (r *roomPass) delta() (store.StateSet, error) {
-	changes := store.StateSet{}
-	if r.known != 0 {
-		var err error
-		if changes, err = r.tx.StateDelta(r.known, r.target()); err != nil {
+	changes = store.StateSet{}
+	if !full {
+		if changes, err = r.tx.StateDelta(r.known, r.base); err != nil {
 			return nil, err
 		}
 	}
-	if r.req.StateAfter != "" || len(r.t.shown) == 0 || len(r.t.shown) == len(r.t.scanned) {
-		return changes, nil
+	if bent {
+		err = r.bent(full, changes)
 	}
-	return changes, r.addHidden(changes)
+	return changes, err
 }
 
-// addHidden adds to changes the state events that the timeline leaves out, unless a later one of the timeline makes up for
-// them.
-func (r *roomPass) addHidden(changes store.StateSet) error {
-	hidden := store.StateSet{}
-	next := 0
-	for _, e := range r.t.scanned {
-		shown := next < len(r.t.shown) && r.t.shown[next] == e
-		if shown {
-			next++
+// bent corrects the changes up to the end for a timeline that does not by itself lead from the state at its start to that at its
+// end. Where its last word on a place is the truth, the state section says what the place was before it. Where it is not, as that
+// event has lost to one of another branch, the client would go on believing it: the timeline is cut short behind it, so that
+// the client has to ask for that part of the history, as it has for any gap. Other places are what they are at the end.
+func (r *roomPass) bent(full bool, changes store.StateSet) error {
+	last, err := r.lastWords()
+	if err != nil || len(last) == 0 {
+		return err
+	}
+	places := slices.Collect(maps.Keys(last))
+	now, err := r.tx.StateValues(r.end, places...)
+	if err != nil {
+		return err
+	}
+	var lost int64 // position of the last event that is not the truth
+	for place, e := range last {
+		if now[place] != e.NID {
+			lost = max(lost, e.Pos)
 		}
-		if !e.IsState() || next == 0 { // before the first shown, it is part of the state at the start
+	}
+	if lost > 0 {
+		r.t.cut(lost)
+		maps.DeleteFunc(last, func(_ store.StateNID, e *store.Event) bool { return e.Pos <= lost })
+	}
+	if len(last) == 0 {
+		return nil
+	}
+	places = slices.Collect(maps.Keys(last))
+	before, err := r.tx.StateValues(r.t.shown[0].StateBefore, places...)
+	if err != nil {
+		return err
+	}
+	known := store.StateSet{}
+	if !full {
+		if known, err = r.tx.StateValues(r.known, places...); err != nil {
+			return err
+		}
+	}
+	for _, place := range places {
+		if changes[place] = before[place]; !full && known[place] == before[place] {
+			delete(changes, place)
+		}
+	}
+	return nil
+}
+
+// lastWords returns the newest event that the timeline shows of each place of the state, but for places that the client does not
+// want to know of.
+func (r *roomPass) lastWords() (map[store.StateNID]*store.Event, error) {
+	last := make(map[store.StateNID]*store.Event)
+	if !r.filter.Room.State.allowsRoom(r.roomID) {
+		return last, nil
+	}
+	for _, e := range r.t.shown {
+		if !e.IsState() || !r.filter.Room.State.allows(e.PDU) {
 			continue
 		}
 		place, err := r.tx.LookupStateNID(e.Type, *e.StateKey)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if shown {
-			delete(hidden, place)
-		} else {
-			hidden[place] = e.NID
-		}
+		last[place] = e
 	}
-	maps.Copy(changes, hidden)
-	return nil
+	return last, nil
 }
 
 // state returns the events of the state section: changes, or the whole state for a client that knows nothing; with the
@@ -83,9 +122,9 @@ func (r *roomPass) state(full bool, changes store.StateSet, heroes []int64) ([]*
 		err    error
 	)
 	if full {
-		events, err = stateEvents(r.tx, r.seat.RoomNID, r.target(), r.seat.StateID, filter.lazy(), wanted)
+		events, err = stateEvents(r.tx, r.seat.RoomNID, r.base, r.seat.StateID, filter.lazy(), wanted)
 	} else if len(wanted) > 0 {
-		events, err = stateMembers(r.tx, r.seat.RoomNID, r.target(), r.seat.StateID, wanted)
+		events, err = stateMembers(r.tx, r.seat.RoomNID, r.base, r.seat.StateID, wanted)
 	}
 	if err != nil {
 		return nil, err
@@ -96,7 +135,6 @@ func (r *roomPass) state(full bool, changes store.StateSet, heroes []int64) ([]*
 	if !filter.all() {
 		events = slices.DeleteFunc(events, func(e *store.Event) bool { return !filter.allows(e.PDU) })
 	}
-	sortByPos(events)
 	return events, nil
 }
 
@@ -107,20 +145,19 @@ func (r *roomPass) overlay(events []*store.Event, changes store.StateSet) ([]*st
 	}
 	missing := make(map[int64]bool, len(changes))
 	for _, nid := range changes {
-		missing[nid] = true
+		if nid != 0 {
+			missing[nid] = true
+		}
 	}
-	replaced := make(map[store.StateNID]bool, len(changes))
 	kept := events[:0]
 	for _, e := range events {
 		place, err := r.tx.LookupStateNID(e.Type, *e.StateKey)
 		if err != nil {
 			return nil, err
 		}
-		if _, changed := changes[place]; changed {
-			replaced[place] = true
-			continue
+		if _, changed := changes[place]; !changed {
+			kept = append(kept, e)
 		}
-		kept = append(kept, e)
 	}
 	for _, e := range r.t.scanned {
 		if missing[e.NID] {
@@ -222,6 +259,7 @@ func stateMembers(tx *store.Tx, roomNID, setID, currentID int64, members []int64
 	return tx.EventsByNID(slices.Collect(maps.Values(set)))
 }
 
+// sortByPos puts events into the order of the timeline. Those whose place in it is not known, or no longer, come first.
 func sortByPos(events []*store.Event) {
-	slices.SortFunc(events, func(a, b *store.Event) int { return cmp.Compare(a.Pos, b.Pos) })
+	slices.SortFunc(events, func(a, b *store.Event) int { return cmp.Or(cmp.Compare(a.Pos, b.Pos), cmp.Compare(a.NID, b.NID)) })
 }

@@ -3,6 +3,7 @@ package usersync
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
@@ -23,7 +24,6 @@ func (s *Service) State(ctx context.Context, by Viewer, roomID id.RoomID) (JSON,
 		if err != nil {
 			return err
 		}
-		sortByPos(events)
 		out, err = s.renderer(r, by).appendState(nil, events)
 		return err
 	})
@@ -45,15 +45,19 @@ func (s *Service) StateEvent(ctx context.Context, by Viewer, roomID id.RoomID, e
 		if err != nil {
 			return err
 		}
+		seen, err := r.seeState([]*store.Event{e})
+		if err != nil {
+			return err
+		}
 		if !whole {
-			out = append(out, e.Content...)
+			out = append(out, seen[0].Content...)
 			return nil
 		}
 		render := s.renderer(r, by)
-		if err := render.gather([]*store.Event{e}); err != nil {
+		if err := render.gather(seen); err != nil {
 			return err
 		}
-		out, err = render.appendEvent(nil, e)
+		out, err = render.appendEvent(nil, seen[0])
 		return err
 	})
 	return out, err
@@ -122,7 +126,6 @@ func (s *Service) Members(ctx context.Context, req MembersRequest) (JSON, error)
 				kept = append(kept, e)
 			}
 		}
-		sortByPos(kept)
 		out, err = s.renderer(r, req.Viewer).appendState([]byte(`{"chunk":`), kept)
 		out = append(out, '}')
 		return err
@@ -130,17 +133,18 @@ func (s *Service) Members(ctx context.Context, req MembersRequest) (JSON, error)
 	return out, err
 }
 
-// goTo makes the state of a point in time the one to read. Who may not see what happened last before that time may not know
-// who was there either.
+// goTo makes the state of a point in time the one to read. Who may not see what happened last before that time, nor was in the room
+// then, may not know who was there either.
 func (r *reading) goTo(at string) error {
 	pos, err := parseToken("at", at)
-	if err != nil {
+	if err != nil || pos >= r.upto {
 		return err
 	}
-	if pos >= r.upto {
-		return nil
-	}
 	last, err := r.tx.TimelineBefore(r.roomNID, 1, pos, 1)
+	if err == nil && len(last) == 0 {
+		// Before the room, or before what has been kept of it.
+		last, err = r.tx.TimelineAfter(r.roomNID, pos+1, r.upto, 1)
+	}
 	if err != nil {
 		return err
 	}
@@ -148,15 +152,24 @@ func (r *reading) goTo(at string) error {
 	if len(last) == 0 {
 		return forbidden
 	}
-	seen, err := r.readable(last[0])
+	stateID, err := r.tx.StateIDAt(r.roomNID, pos)
 	if err != nil {
 		return err
 	}
-	if !seen {
+	if stateID == 0 {
+		stateID = last[0].StateBefore
+	}
+	seen, err := r.readable(last[0])
+	if err == nil && !seen {
+		seen, err = r.readableAt(last[0], stateID)
+	}
+	if err != nil {
+		return err
+	}
+	if !seen || stateID == 0 {
 		return forbidden
 	}
-	r.stateID = last[0].StateAfter
-	r.current = r.stateID == r.room.StateID
+	r.stateID, r.current = stateID, stateID == r.room.StateID
 	return nil
 }
 
@@ -188,35 +201,51 @@ func (r *reading) members() ([]*store.Event, error) {
 func (s *Service) JoinedMembers(ctx context.Context, user id.UserID, roomID id.RoomID, also func(id.UserID) bool) (JSON, error) {
 	var out JSON
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		roomNID, err := tx.RoomNID(roomID)
+		forbidden := matrixError(403, "M_FORBIDDEN", "You are not in %s", roomID)
+		room, err := tx.Room(roomID)
+		if errors.Is(err, store.ErrNotFound) {
+			return forbidden
+		}
 		if err != nil {
 			return err
 		}
-		events, err := tx.MemberEvents(roomNID, event.MembershipJoin)
+		events, err := tx.MemberEvents(room.NID, event.MembershipJoin)
 		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(events, func(e *store.Event) bool {
+			member := id.UserID(*e.StateKey)
+			return member == user || also != nil && also(member)
+		}) {
+			return forbidden
+		}
+		seat, err := tx.Membership(room.NID, user)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if events, err = newViewer(newSight(tx, user), room.NID, seat, room.StateID).seeState(events); err != nil {
 			return err
 		}
 		sortByPos(events)
-		in := false
 		dst := []byte(`{"joined":{`)
 		for _, e := range events {
-			member := id.UserID(*e.StateKey)
-			in = in || member == user || also != nil && also(member)
-			dst = append(appendKey(dst, member), '{')
-			for _, field := range [...][2]string{{"displayname", "display_name"}, {"avatar_url", "avatar_url"}} {
-				if value := e.ContentString(field[0]); value != "" {
-					dst = appendString(appendKey(dst, field[1]), value)
-				}
-			}
-			dst = append(dst, '}')
-		}
-		if !in {
-			return matrixError(403, "M_FORBIDDEN", "You are not in %s", roomID)
+			dst = appendMember(dst, e)
 		}
 		out = append(dst, `}}`...)
 		return nil
 	})
 	return out, err
+}
+
+// appendMember appends a member of the object of /joined_members.
+func appendMember(dst []byte, e *store.Event) []byte {
+	dst = append(appendKey(dst, *e.StateKey), '{')
+	for _, field := range [...][2]string{{"displayname", "display_name"}, {"avatar_url", "avatar_url"}} {
+		if value := e.ContentString(field[0]); value != "" {
+			dst = appendString(appendKey(dst, field[1]), value)
+		}
+	}
+	return append(dst, '}')
 }
 
 // JoinedRooms returns the rooms that a user is in.

@@ -17,9 +17,10 @@ const (
 
 // timeline is a run of a room's events.
 type timeline struct {
-	shown   []*store.Event // oldest first
+	shown   []*store.Event // oldest first, as the user sees them
 	scanned []*store.Event // oldest first: all from the first shown to the end, those that are hidden among them
 	limited bool           // there is more between the start of the range and this
+	cutOff  bool           // some of it would have been shown, had it not misled the client: see cut
 	start   int64          // position before the first event of scanned
 }
 
@@ -34,19 +35,17 @@ scan:
 			return t, err
 		}
 		for _, e := range page {
-			seen := filter.allows(e.PDU)
-			if seen {
-				if seen, err = v.visible(e); err != nil {
-					return t, err
-				}
+			seen, err := v.pick(filter, e)
+			if err != nil {
+				return t, err
 			}
-			if seen && len(t.shown) == limit {
+			if seen != nil && len(t.shown) == limit {
 				more, t.start = true, e.Pos
 				break scan
 			}
 			t.scanned = append(t.scanned, e)
-			if seen {
-				t.shown = append(t.shown, e)
+			if seen != nil {
+				t.shown = append(t.shown, seen)
 			}
 		}
 		if len(page) < size {
@@ -63,6 +62,51 @@ scan:
 	slices.Reverse(t.shown)
 	slices.Reverse(t.scanned)
 	return t, nil
+}
+
+// pick returns what the user sees of an event if the filter lets it pass, and nil if it does not or there is nothing to see.
+func (v *viewer) pick(filter *EventFilter, e *store.Event) (*store.Event, error) {
+	if !filter.allows(e.PDU) {
+		return nil, nil
+	}
+	seen, err := v.see(e)
+	if err != nil || seen == nil || seen == e || filter.allows(seen.PDU) {
+		return seen, err
+	}
+	return nil, nil
+}
+
+// straight tells whether the events from the first shown to the end follow each other on one branch that ends with the state set end,
+// with each change of the state shown.
+func (t *timeline) straight(end int64) bool {
+	state, next := int64(0), 0
+	for _, e := range t.scanned {
+		shown := next < len(t.shown) && t.shown[next].NID == e.NID
+		if next > 0 && e.StateBefore != state {
+			return false
+		}
+		if shown {
+			next++
+		} else if next > 0 && e.StateBefore != e.StateAfter {
+			return false
+		}
+		state = e.StateAfter
+	}
+	return next == 0 || state == end
+}
+
+// cut takes the events up to a position off the start.
+func (t *timeline) cut(pos int64) {
+	t.shown, t.scanned = after(t.shown, pos), after(t.scanned, pos)
+	t.limited, t.cutOff, t.start = true, true, pos
+}
+
+// after returns those of events, oldest first, that come after a position.
+func after(events []*store.Event, pos int64) []*store.Event {
+	for len(events) > 0 && events[0].Pos <= pos {
+		events = events[1:]
+	}
+	return events
 }
 
 // appendTimeline appends the timeline object of a room in /sync.

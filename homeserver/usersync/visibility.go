@@ -1,7 +1,7 @@
 package usersync
 
 import (
-	"math"
+	"errors"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
@@ -10,79 +10,223 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// viewer is one user looking at one room in one transaction. It is the door through which every event goes that is shown to
-// a client: visible decides, by history visibility and by the user's membership at the event and afterwards.
+// typeDummy is the type of the events with which servers join the ends of a room that has forked. They are no business of clients.
+const typeDummy = "org.matrix.dummy_event"
+
+// viewer is one user looking at one room in one transaction. It is the door through which every event goes that is shown to a client:
+// see for events of the timeline, seeState for events that are shown as state. Both return what is to be shown.
 //
 // What the rules need of the room's state is followed from one state set to the next along the events that are looked at, so
 // that a run of events costs at most one reading of state, and none when the user is in the room and the run ends now.
 type viewer struct {
-	tx      *store.Tx
-	user    id.UserID
+	*sight
 	roomNID int64
 	seat    store.Membership // the user's current membership, "" for none
 
 	member  fact // the user's membership
 	history fact // the history visibility
 
-	lastStay    int64 // position of the event that ended the user's last stay, see stayedUntil
-	lastStayRow *store.Event
-	stayKnown   bool
+	stay      *departure // the end of the user's last stay, nil when there is none
+	stayKnown bool
 }
 
-// maxMemberships bounds how far back a user's memberships of one room are followed.
-const maxMemberships = 1000
-
 // newViewer returns the viewer of a user whose current membership is seat. stateID is the room's current state set.
-func newViewer(tx *store.Tx, user id.UserID, roomNID int64, seat store.Membership, stateID int64) *viewer {
+func newViewer(s *sight, roomNID int64, seat store.Membership, stateID int64) *viewer {
 	v := &viewer{
-		tx: tx, user: user, roomNID: roomNID, seat: seat,
-		member:  fact{eventType: event.TypeMember, stateKey: string(user), read: (*event.PDU).Membership},
+		sight: s, roomNID: roomNID, seat: seat,
+		member:  fact{eventType: event.TypeMember, stateKey: string(s.user), read: (*event.PDU).Membership},
 		history: fact{eventType: event.TypeHistoryVisibility, read: (*event.PDU).HistoryVisibility},
 	}
 	v.member.learn(stateID, seat.Membership)
 	return v
 }
 
-// visible tells whether the user may see an event of the room. What is done to a user's own membership is told to the user in any
-// case; an invitation is news before any join.
-func (v *viewer) visible(e *store.Event) (bool, error) {
-	if e.RoomNID == v.roomNID && e.Pos != 0 && e.IsStateOf(event.TypeMember, string(v.user)) {
-		return true, nil
+// see returns what the user sees of an event in the timeline: the event, its redacted form, or nil for nothing.
+func (v *viewer) see(e *store.Event) (*store.Event, error) {
+	if !e.IsState() && e.Type == typeDummy {
+		return nil, nil
 	}
-	return v.readable(e)
+	// Client-Server API, "Ignoring Users": all but the state that they set.
+	ignored := false
+	if !e.IsState() {
+		var err error
+		if ignored, err = v.ignores(e.Sender); err != nil {
+			return nil, err
+		}
+	}
+	return v.form(e, ignored)
 }
 
-// readable tells whether the user may see an event of the room, and with it the room's state at that time. Client-Server API, "Room
-// History Visibility".
-func (v *viewer) readable(e *store.Event) (bool, error) {
-	if e.RoomNID != v.roomNID || e.Pos == 0 {
-		return false, nil // not of this room's timeline
+// seeRedaction returns what the user sees of the redaction of an event that they see. It comes with that event, and so is shown
+// even when the user ignores who made it, and, to members, when its place in the timeline has been purged.
+func (v *viewer) seeRedaction(e *store.Event) (*store.Event, error) {
+	if e.RoomNID != v.roomNID || e.Status != store.Outlier || v.seat.Membership != event.MembershipJoin {
+		return v.form(e, false)
 	}
-	before, _, err := v.member.across(v.tx, e)
+	if erased, err := v.hasErased(e.Sender); err != nil || !erased {
+		return e, err
+	}
+	return redacted(e)
+}
+
+// form returns the event, its redacted form, or nil.
+func (v *viewer) form(e *store.Event, ignored bool) (*store.Event, error) {
+	view, err := v.view(e, ignored)
+	if err != nil || view == eventauth.Hidden {
+		return nil, err
+	}
+	if view == eventauth.Whole {
+		return e, nil
+	}
+	if current, err := v.governs(e); err != nil || current {
+		return e, err
+	}
+	return redacted(e)
+}
+
+// view judges an event. What is done to a user's own membership is told to the user in any case; an invitation is news before any
+// join.
+func (v *viewer) view(e *store.Event, ignored bool) (eventauth.View, error) {
+	if !v.holds(e) {
+		return eventauth.Hidden, nil
+	}
+	if e.IsStateOf(event.TypeMember, string(v.user)) {
+		return eventauth.Whole, nil
+	}
+	in, err := v.circumstances(e)
 	if err != nil {
-		return false, err
+		return eventauth.Hidden, err
 	}
-	if before == event.MembershipJoin && v.seat.Membership == event.MembershipJoin {
-		return true, nil
+	in.SenderIgnored = ignored
+	view := eventauth.ViewFor(in)
+	if view != eventauth.Whole || in.Membership == event.MembershipJoin {
+		return view, nil
 	}
+	if in.SenderErased, err = v.hasErased(e.Sender); err != nil || !in.SenderErased {
+		return view, err
+	}
+	return eventauth.ViewFor(in), nil
+}
+
+// holds tells whether an event is in the room's timeline. Outliers and events that were rejected are not, nor is what has been purged
+// but for the state that it set.
+func (v *viewer) holds(e *store.Event) bool {
+	return e.RoomNID == v.roomNID && e.Pos != 0 && e.Status == 0
+}
+
+// readable tells whether the user may know the room's state as it was at an event. Client-Server API, "Room History Visibility".
+func (v *viewer) readable(e *store.Event) (bool, error) {
+	if !v.holds(e) {
+		return false, nil
+	}
+	in, err := v.circumstances(e)
+	return err == nil && eventauth.ViewFor(in) != eventauth.Hidden, err
+}
+
+// readableAt is readable by the state that the room itself had, which where it forks is not that of the event. e is the last event
+// before.
+func (v *viewer) readableAt(e *store.Event, stateID int64) (bool, error) {
+	in := eventauth.VisibilityInput{Event: e.PDU, User: v.user}
 	until, err := v.stayedUntil()
 	if err != nil {
 		return false, err
 	}
-	if before == event.MembershipJoin {
-		if e.Pos <= until {
-			return true, nil
-		}
-		// It came after the user had left, from a branch on which they had not yet.
-		before = event.MembershipLeave
-	}
-	visibility, _, err := v.history.across(v.tx, e)
-	if err != nil {
+	in.JoinedAfter = e.Pos < until
+	if in.Membership, err = v.member.at(v.tx, stateID); err != nil {
 		return false, err
 	}
-	return eventauth.Visible(eventauth.VisibilityInput{
-		Event: e.PDU, User: v.user, Visibility: visibility, Membership: before, JoinedAfter: e.Pos < until,
-	}), nil
+	if in.Visibility, err = v.history.at(v.tx, stateID); err != nil {
+		return false, err
+	}
+	return eventauth.ViewFor(in) != eventauth.Hidden, nil
+}
+
+// circumstances are what the rules of visibility depend on, at an event.
+func (v *viewer) circumstances(e *store.Event) (in eventauth.VisibilityInput, err error) {
+	in = eventauth.VisibilityInput{Event: e.PDU, User: v.user}
+	if in.Membership, _, err = v.member.across(v.tx, e); err != nil {
+		return in, err
+	}
+	if in.Membership == event.MembershipJoin && v.seat.Membership == event.MembershipJoin {
+		return in, nil // may see all, whatever the visibility
+	}
+	until, err := v.stayedUntil()
+	if err != nil {
+		return in, err
+	}
+	if in.Membership == event.MembershipJoin {
+		if e.Pos <= until {
+			return in, nil
+		}
+		// It came after the user had left, from a branch on which they had not yet.
+		in.Membership = event.MembershipLeave
+	}
+	in.JoinedAfter = e.Pos < until
+	in.Visibility, _, err = v.history.across(v.tx, e)
+	return in, err
+}
+
+// governs tells whether an event is part of the room's current state and must stay as it is, whoever set it: a room whose
+// encryption or name only some of its members know is broken. A member event is about its user alone, and is not spared.
+func (v *viewer) governs(e *store.Event) (bool, error) {
+	if !e.IsState() || e.Type == event.TypeMember {
+		return false, nil
+	}
+	now, err := v.tx.CurrentStateEvent(v.roomNID, e.Type, *e.StateKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && now.NID == e.NID, err
+}
+
+// seeState returns what the user sees of events that are shown as the state of a room, which the user may read. State is shown whoever
+// set it and wherever its event stands; only the member events of erased users are redacted, for those who were not in the room
+// then. The slice that is given is the caller's no more.
+func (v *viewer) seeState(events []*store.Event) ([]*store.Event, error) {
+	var senders []id.UserID
+	for _, e := range events {
+		if v.erasable(e) {
+			senders = append(senders, e.Sender)
+		}
+	}
+	if len(senders) == 0 {
+		return events, nil
+	}
+	if err := v.askErased(senders); err != nil || v.noneErased {
+		return events, err
+	}
+	for i, e := range events {
+		if !v.erasable(e) || !v.erased[e.Sender] {
+			continue
+		}
+		before, _, err := v.member.across(v.tx, e)
+		if err != nil {
+			return nil, err
+		}
+		if before == event.MembershipJoin {
+			continue
+		}
+		if events[i], err = redacted(e); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
+
+// erasable tells whether an event of the state says something of its sender that goes when the sender is erased.
+func (v *viewer) erasable(e *store.Event) bool {
+	return e.Sender != v.user && e.IsStateOf(event.TypeMember, string(e.Sender))
+}
+
+// redacted returns the redacted form of an event.
+func redacted(e *store.Event) (*store.Event, error) {
+	pruned, err := e.Redact()
+	if err != nil {
+		return nil, err
+	}
+	shown := *e
+	shown.PDU = pruned
+	return &shown, nil
 }
 
 // membershipAfter returns the user's membership in the state after an event, "leave" when there is none.
@@ -92,129 +236,4 @@ func (v *viewer) membershipAfter(e *store.Event) (string, error) {
 		after = event.MembershipLeave
 	}
 	return after, err
-}
-
-// stayedUntil returns the position up to which the user was in the room: without end for one who is in it, the position of
-// the event that ended the last stay for one who is not, and 0 for one who never was.
-func (v *viewer) stayedUntil() (int64, error) {
-	if v.seat.Membership == event.MembershipJoin {
-		return math.MaxInt64, nil
-	}
-	_, err := v.departure()
-	return v.lastStay, err
-}
-
-// departure returns the event by which the user, who is not in the room now, last left it or was removed, and nil when they
-// were never in it.
-func (v *viewer) departure() (*store.Event, error) {
-	if v.stayKnown || v.seat.EventNID == 0 {
-		return v.lastStayRow, nil
-	}
-	nid := v.seat.EventNID
-	var later *store.Event
-	for range maxMemberships {
-		e, err := v.tx.EventByNID(nid)
-		if err != nil {
-			return nil, err
-		}
-		if e.Membership() == event.MembershipJoin {
-			if later != nil { // nil would mean that seat is out of date
-				v.lastStay, v.lastStayRow = later.Pos, later
-			}
-			break
-		}
-		if e.Replaces == 0 {
-			break
-		}
-		later, nid = e, e.Replaces
-	}
-	v.stayKnown = true
-	return v.lastStayRow, nil
-}
-
-// fact follows what one place of a room's state says, from state set to state set.
-type fact struct {
-	eventType, stateKey string
-	read                func(*event.PDU) string
-	known               []knownFact
-}
-
-type knownFact struct {
-	setID int64
-	value string
-}
-
-// maxKnown bounds what a fact remembers; the newest are what the next event will ask for.
-const maxKnown = 64
-
-func (f *fact) learn(setID int64, value string) {
-	if len(f.known) >= maxKnown {
-		f.known = append(f.known[:0], f.known[maxKnown/2:]...)
-	}
-	f.known = append(f.known, knownFact{setID, value})
-}
-
-func (f *fact) recall(setID int64) (string, bool) {
-	for i := len(f.known) - 1; i >= 0; i-- {
-		if f.known[i].setID == setID {
-			return f.known[i].value, true
-		}
-	}
-	return "", false
-}
-
-// across returns what the place says in the states before and after an event; "" for nothing.
-func (f *fact) across(tx *store.Tx, e *store.Event) (before, after string, err error) {
-	if !e.IsStateOf(f.eventType, f.stateKey) {
-		if value, ok := f.recall(e.StateAfter); ok {
-			if e.StateBefore != e.StateAfter {
-				f.learn(e.StateBefore, value)
-			}
-			return value, value, nil
-		}
-		value, err := f.at(tx, e.StateBefore)
-		if e.StateBefore != e.StateAfter {
-			f.learn(e.StateAfter, value)
-		}
-		return value, value, err
-	}
-	after = f.read(e.PDU)
-	if _, ok := f.recall(e.StateAfter); !ok {
-		f.learn(e.StateAfter, after)
-	}
-	if before, ok := f.recall(e.StateBefore); ok || e.Replaces == 0 {
-		return before, after, nil
-	}
-	old, err := tx.EventByNID(e.Replaces)
-	if err != nil {
-		return "", "", err
-	}
-	before = f.read(old.PDU)
-	f.learn(e.StateBefore, before)
-	return before, after, nil
-}
-
-// at returns what the place says in a state set.
-func (f *fact) at(tx *store.Tx, setID int64) (string, error) {
-	if value, ok := f.recall(setID); ok || setID == 0 {
-		return value, nil
-	}
-	place, err := tx.LookupStateNID(f.eventType, f.stateKey)
-	if err != nil {
-		return "", err
-	}
-	values, err := tx.StateValues(setID, place)
-	if err != nil {
-		return "", err
-	}
-	value := ""
-	if nid := values[place]; nid != 0 {
-		e, err := tx.EventByNID(nid)
-		if err != nil {
-			return "", err
-		}
-		value = f.read(e.PDU)
-	}
-	f.learn(setID, value)
-	return value, nil
 }

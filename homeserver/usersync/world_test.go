@@ -88,30 +88,14 @@ func (w *world) room(creator id.UserID, visibility string) *place {
 // send writes an event as the room service does, and rings the bells.
 func (p *place) send(s say) *store.Event {
 	p.w.t.Helper()
-	version, err := event.LookupVersion("12")
-	if err != nil {
-		p.w.t.Fatal(err)
-	}
-	content, err := json.Marshal(s.content)
-	if err != nil {
-		p.w.t.Fatal(err)
-	}
-	p.w.now += 1000
-	p.depth++
-	b := event.Builder{
-		RoomID: p.id, Sender: s.sender, Type: s.eventType, StateKey: s.key, Content: content, Redacts: s.redacts,
-		Depth: p.depth, OriginServerTS: p.w.now,
-	}
+	var prevs []id.EventID
 	if p.last != nil {
-		b.PrevEvents = []id.EventID{p.last.EventID}
+		prevs = []id.EventID{p.last.EventID}
 	}
-	pdu, err := b.Build(version, p.w.key)
-	if err != nil {
-		p.w.t.Fatal(err)
-	}
+	pdu := p.build(s, prevs...)
 	p.id = pdu.RoomID
 	var row store.Event
-	err = p.w.db.Write(context.Background(), func(tx *store.Tx) error {
+	err := p.w.db.Write(context.Background(), func(tx *store.Tx) error {
 		row = store.Event{PDU: pdu, TxnDevice: s.device, TxnID: s.txn}
 		return p.write(tx, &row)
 	})
@@ -124,6 +108,30 @@ func (p *place) send(s say) *store.Event {
 	}
 	p.ring(&row)
 	return &row
+}
+
+// build makes an event that comes after others.
+func (p *place) build(s say, prevs ...id.EventID) *event.PDU {
+	p.w.t.Helper()
+	version, err := event.LookupVersion("12")
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	content, err := json.Marshal(s.content)
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	p.w.now += 1000
+	p.depth++
+	b := event.Builder{
+		RoomID: p.id, Sender: s.sender, Type: s.eventType, StateKey: s.key, Content: content, Redacts: s.redacts, PrevEvents: prevs,
+		Depth: p.depth, OriginServerTS: p.w.now,
+	}
+	pdu, err := b.Build(version, p.w.key)
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	return pdu
 }
 
 func (p *place) write(tx *store.Tx, row *store.Event) (err error) {

@@ -37,6 +37,15 @@ CREATE TABLE redacted_originals (
 );
 CREATE INDEX redacted_originals_ts ON redacted_originals (redacted_ts);
 
+-- The redactions whose target is not here yet.
+CREATE TABLE awaited_redactions (
+  target TEXT NOT NULL, -- event id
+  redaction_nid INTEGER NOT NULL,
+  room_nid INTEGER NOT NULL,
+  PRIMARY KEY (target, redaction_nid)
+) WITHOUT ROWID;
+CREATE INDEX awaited_redactions_room ON awaited_redactions (room_nid);
+
 -- 1: the room is being purged, and nothing reads or writes it any more.
 ALTER TABLE rooms ADD COLUMN purging INTEGER NOT NULL DEFAULT 0;
 

@@ -1,0 +1,130 @@
+package doctor
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"causeway/homeserver/store"
+)
+
+// meet counts an edge that was seen in the table (by 1) or in the JSON (by -1). What is seen in both is forgotten.
+func (r *roomCheck) meet(e edge, by int) {
+	if n := r.edges[e] + by; n == 0 {
+		delete(r.edges, e)
+	} else {
+		r.edges[e] = n
+	}
+}
+
+// checkPrevs examines what an event comes after.
+func (r *roomCheck) checkPrevs(s *subject) {
+	for _, prev := range s.prevs {
+		i, ok := r.find(prev)
+		if !ok {
+			r.fault(KindEdges, "events", s.row.NID, "it comes after %s, which is of another room", r.eventID(prev))
+			s.noPrev = true
+			continue
+		}
+		r.meet(edge{prev, s.row.NID}, -1)
+		if s.place.Pos != 0 {
+			r.hasNext[i] = true
+		} else if !s.is(store.Outlier) {
+			r.behind[s.at] = append(r.behind[s.at], i)
+		}
+		before := &r.places[i]
+		s.blindPrev = s.blindPrev || before.Status&store.Outlier != 0
+		s.latePrev = s.latePrev || prev > s.row.NID || s.place.Pos != 0 && before.Pos > s.place.Pos
+	}
+	marked := r.gaps[s.row.NID]
+	switch {
+	case s.is(store.Outlier): // told when the marks were read
+	case s.noPrev && !marked:
+		r.fault(KindGaps, "gaps", s.row.NID, "an event that it comes after is not stored, and it is not marked")
+	case marked && !s.noPrev && !s.blindPrev:
+		r.fault(KindGaps, "gaps", s.row.NID, "it is marked, although all events that it comes after are stored")
+	}
+}
+
+// checkEdges looks at the edges of which only one half was seen.
+func (r *roomCheck) checkEdges() error {
+	odd := slices.SortedFunc(maps.Keys(r.edges), func(a, b edge) int { return cmp.Or(cmp.Compare(a.event, b.event), cmp.Compare(a.prev, b.prev)) })
+	for _, e := range odd {
+		if err := r.tx.Context().Err(); err != nil {
+			return err
+		}
+		i, ok := r.find(e.event)
+		if !ok {
+			// Where the event is nowhere, the edge is an orphan.
+			if rows, err := r.tx.AuditEvents([]int64{e.event}); err != nil {
+				return err
+			} else if len(rows) > 0 {
+				r.fault(KindEdges, "edges", e.prev, "it is said to come before %s, which is of another room", rows[0].EventID)
+			}
+			continue
+		}
+		at, _ := r.find(e.prev) // it is of the room: its edges were asked for, or it was found
+		blind := (r.places[i].Status|r.places[at].Status)&store.Outlier != 0
+		switch {
+		case r.unread[e.event]: // nobody knows what it says
+			r.hasNext[at] = r.hasNext[at] || r.places[i].Pos != 0
+		case r.edges[e] > 0:
+			r.fault(KindEdges, "edges", e.event, "it is said to come after %s, and does not say so", r.eventID(e.prev))
+		case !blind: // where nothing is known of where an event stands, there need not be an edge
+			r.fault(KindEdges, "edges", e.event, "it comes after %s, and the table does not know", r.eventID(e.prev))
+		}
+	}
+	return nil
+}
+
+// spread makes what comes after an event that is not in the timeline come after those before it.
+func (r *roomCheck) spread() {
+	var look []int
+	for i := range r.behind {
+		if r.hasNext[i] {
+			look = append(look, i)
+		}
+	}
+	for len(look) > 0 {
+		i := look[0]
+		look = look[1:]
+		for _, before := range r.behind[i] {
+			if !r.hasNext[before] {
+				r.hasNext[before] = true
+				look = append(look, before)
+			}
+		}
+		delete(r.behind, i)
+	}
+}
+
+// checkTips compares the room's extremities with the events of the timeline that no other comes after, be it by way of events that are
+// not in the timeline.
+func (r *roomCheck) checkTips() error {
+	r.spread()
+	rows, err := r.tx.AuditExtremities(r.row.NID)
+	if err != nil {
+		return err
+	}
+	slices.Sort(rows)
+	for _, nid := range rows {
+		i, ok := r.find(nid)
+		switch {
+		case !ok:
+			r.fault(KindExtremities, "extremities", 0, "event %d is a tip, and is not in the room", nid)
+		case r.places[i].Pos == 0:
+			r.fault(KindExtremities, "extremities", nid, "it is a tip, and is not in the timeline")
+		case r.hasNext[i]:
+			r.fault(KindExtremities, "extremities", nid, "it is a tip, although events come after it")
+		}
+	}
+	for i := range r.places {
+		if r.places[i].Pos == 0 || r.hasNext[i] {
+			continue
+		}
+		if _, ok := slices.BinarySearch(rows, r.places[i].NID); !ok {
+			r.fault(KindExtremities, "extremities", r.places[i].NID, "nothing comes after it, and it is not a tip")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,422 @@
+package room
+
+import (
+	"context"
+	"slices"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/eventauth"
+	"causeway/homeserver/notify"
+	"causeway/homeserver/store"
+)
+
+// receiveAppend appends an event that stands on a branch of its own, or is only kept: rejected, or, when the room's current state does
+// not allow it, soft-failed. Server-Server API, "Checks performed on receipt of a PDU", step 6, and "Soft failure".
+func (s *Service) receiveAppend(ctx context.Context, a *arrival) error {
+	h := s.head(a.roomID)
+	defer s.release(h)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := s.settle(h); err != nil {
+		return err
+	}
+	return s.put(ctx, h, &placement{arrival: a})
+}
+
+// put appends an event where its prev_events say. The caller holds h.mu, and everything of the room is stored.
+func (s *Service) put(ctx context.Context, h *head, p *placement) error {
+	if a := p.arrival; a.pdu.StateKey != nil {
+		err := s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+			p.place, err = tx.StateNID(a.pdu.Type, *a.pdu.StateKey)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.DB.View(ctx, func(tx *store.Tx) error { return p.prepare(tx) }); err != nil {
+		return err
+	}
+	if err := s.softFail(ctx, p); err != nil {
+		return err
+	}
+	if err := s.settleState(ctx, p); err != nil {
+		return err
+	}
+	err := s.DB.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		if h.stale(s.DB) {
+			return errStale
+		}
+		return s.writePlacement(tx, p)
+	})
+	if err != nil {
+		return err
+	}
+	h.loaded = false // the next event reads the tip anew
+	s.Bus.Publish(p.signals()...)
+	return nil
+}
+
+// settle waits until all that the head has handed to the writer is stored, or not. The caller holds h.mu, so nothing is added.
+func (s *Service) settle(h *head) error {
+	if h.newest != nil {
+		<-h.newest.done
+	}
+	if h.stale(s.DB) {
+		return errStale
+	}
+	return nil
+}
+
+// placement is an event with its place in the room, when everything of the room is stored and nothing else is added.
+type placement struct {
+	*arrival
+	txn      store.Txn      // of an event of this server
+	place    store.StateNID // of a state event
+	replaces int64          // what its place held in the state before it
+	redacts  *redaction
+
+	current  int64          // the room's current state set
+	tips     []*store.Event // its tips
+	gone     []int64        // tips that the event comes after
+	children []*store.Event // events of gaps that come after the event
+	covered  bool           // something of the timeline comes after the event: it is no tip
+	next     State          // the new current state, over current
+
+	nid, pos int64 // set by the writer
+	changed  []store.StateNID
+}
+
+// changesState tells whether the state after the event is another than that before it.
+func (p *placement) changesState() bool {
+	return p.pdu.StateKey != nil && p.status&store.Rejected == 0
+}
+
+// prepare reads what the place depends on.
+func (p *placement) prepare(tx *store.Tx) error {
+	r, err := tx.RoomByNID(p.arrival.nid)
+	if err != nil {
+		return err
+	}
+	p.current = r.StateID
+	if p.tips, err = tx.Extremities(r.NID); err != nil {
+		return err
+	}
+	if p.changesState() {
+		if p.replaces, err = p.before.value(tx, p.place); err != nil {
+			return err
+		}
+	}
+	if err := p.findChildren(tx); err != nil {
+		return err
+	}
+	return p.findGone(tx)
+}
+
+// softFail soft-fails an event that is allowed where it stands, but not by the room's current state, and finds what becomes of the
+// target of a redaction that is accepted. After a gap, this server may have missed what the room has been told since: there, the current
+// state is taken together with the state before the event.
+func (s *Service) softFail(ctx context.Context, p *placement) error {
+	if p.status != 0 {
+		return nil
+	}
+	current := State{Base: p.current}
+	if p.gap {
+		states := []State{p.before}
+		for _, tip := range p.tips {
+			states = append(states, State{Base: tip.StateAfter})
+		}
+		var err error
+		if current, err = s.meet(ctx, p, states, nil); err != nil {
+			return err
+		}
+	}
+	return s.DB.View(ctx, func(tx *store.Tx) error {
+		now, err := loadAuthState(tx, current, p.pdu)
+		if err != nil {
+			return err
+		}
+		if err := eventauth.Check(p.pdu, now); err != nil {
+			p.status, p.reason = store.SoftFailed, "By the room's state when it came: "+err.Error()
+			return nil
+		}
+		if p.pdu.Redacts == "" {
+			return nil
+		}
+		state, err := loadAuthState(tx, p.before, p.pdu)
+		if err != nil {
+			return err
+		}
+		p.redacts, err = redactionOf(tx, state, p.arrival.nid, p.pdu)
+		return err
+	})
+}
+
+// findChildren finds the events of gaps that name the event as one before them.
+func (p *placement) findChildren(tx *store.Tx) error {
+	gaps, err := tx.Gaps(p.arrival.nid)
+	for _, e := range gaps {
+		if slices.Contains(e.PrevEvents, p.pdu.EventID) {
+			p.children = append(p.children, e)
+			p.covered = p.covered || e.Status == 0
+		}
+	}
+	return err
+}
+
+// maxBehind bounds how many soft-failed and rejected events are looked behind for tips.
+const maxBehind = 1000
+
+// findGone finds the tips that the event comes after, directly or by way of events that are not in the timeline.
+func (p *placement) findGone(tx *store.Tx) error {
+	tips := make(map[int64]bool, len(p.tips))
+	for _, tip := range p.tips {
+		tips[tip.NID] = true
+	}
+	seen := make(map[int64]bool)
+	for look := slices.Clone(p.prevs); len(look) > 0 && len(seen) < maxBehind; {
+		e := look[0]
+		look = look[1:]
+		if seen[e.NID] {
+			continue
+		}
+		seen[e.NID] = true
+		if tips[e.NID] {
+			p.gone = append(p.gone, e.NID)
+		}
+		if e.Status != 0 {
+			behind, err := tx.PrevEvents(e.NID)
+			if err != nil {
+				return err
+			}
+			look = append(look, behind...)
+		}
+	}
+	return nil
+}
+
+// settleState finds the room's state with the event.
+func (s *Service) settleState(ctx context.Context, p *placement) error {
+	p.next = State{Base: p.current}
+	if p.status != 0 || p.covered && len(p.gone) == 0 {
+		return nil
+	}
+	var states []State
+	for _, tip := range p.tips {
+		if !slices.Contains(p.gone, tip.NID) {
+			states = append(states, State{Base: tip.StateAfter})
+		}
+	}
+	var fresh *arriving
+	if !p.covered {
+		after := p.before
+		if p.changesState() {
+			fresh = &arriving{pdu: p.pdu, place: p.place}
+			for _, e := range p.auth {
+				fresh.auth = append(fresh.auth, e.NID)
+			}
+			after.Changes = append(slices.Clone(after.Changes), store.StateChange{Place: p.place, Old: p.replaces, New: newEvent})
+		}
+		states = append(states, after)
+	}
+	resolved, err := s.meet(ctx, p, states, fresh)
+	if err != nil {
+		return err
+	}
+	return s.DB.View(ctx, func(tx *store.Tx) (err error) {
+		p.next, err = rebase(tx, resolved, p.current)
+		return err
+	})
+}
+
+// meet resolves the states of the tips.
+func (s *Service) meet(ctx context.Context, p *placement, states []State, fresh *arriving) (State, error) {
+	sets := make([]int64, 0, len(states))
+	stored := true
+	for _, st := range states {
+		sets, stored = append(sets, st.Base), stored && len(st.Changes) == 0
+	}
+	switch {
+	case len(states) == 1:
+		return states[0], nil
+	case stored:
+		return s.resolver.Resolve(ctx, p.arrival.nid, p.version, sets)
+	}
+	return s.resolver.resolve(ctx, p.version, states, fresh)
+}
+
+// writePlacement stores the event in its place. It runs on the writer's goroutine, perhaps more than once.
+func (s *Service) writePlacement(tx *store.Tx, p *placement) error {
+	row, err := p.row(tx)
+	if err != nil {
+		return err
+	}
+	if p.stored != nil {
+		err = tx.PlaceEvent(row)
+	} else {
+		err = tx.InsertEvent(row)
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.writeEdges(tx); err != nil {
+		return err
+	}
+	if p.status != 0 {
+		return nil
+	}
+	tip := p.nid
+	if p.covered {
+		tip = 0
+	}
+	if err := tx.ReplaceExtremities(p.arrival.nid, p.gone, tip); err != nil {
+		return err
+	}
+	if err := p.writeCurrent(tx); err != nil {
+		return err
+	}
+	if err := s.writeAwaited(tx, row, p.redacts); err != nil {
+		return err
+	}
+	return s.writeRedaction(tx, p.redacts, p.nid)
+}
+
+// row makes the event's row, with the state sets that it needs.
+func (p *placement) row(tx *store.Tx) (*store.Event, error) {
+	var err error
+	p.pos = 0
+	if p.stored != nil {
+		p.nid = p.stored.NID
+	} else if p.nid, err = tx.NextPos(); err != nil {
+		return nil, err
+	}
+	if p.status == 0 {
+		if p.pos = p.nid; p.stored != nil {
+			if p.pos, err = tx.NextPos(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	row := &store.Event{
+		PDU: p.pdu, NID: p.nid, RoomNID: p.arrival.nid, Pos: p.pos, Status: p.status, Reason: p.reason, Replaces: p.replaces,
+		TxnDevice: p.txn.Device, TxnID: p.txn.ID, TxnTarget: p.txn.Target,
+	}
+	for _, e := range p.auth {
+		row.Auth = append(row.Auth, e.NID)
+	}
+	if row.StateBefore, err = tx.ChangeState(p.arrival.nid, p.before.Base, p.before.Changes); err != nil {
+		return nil, err
+	}
+	row.StateAfter = row.StateBefore
+	if p.changesState() {
+		change := store.StateChange{Place: p.place, Old: p.replaces, New: p.nid}
+		row.StateAfter, err = tx.ChangeState(p.arrival.nid, row.StateBefore, []store.StateChange{change})
+	}
+	return row, err
+}
+
+// writeEdges records what the event comes after, and what comes after it.
+func (p *placement) writeEdges(tx *store.Tx) error {
+	for _, prev := range p.prevs {
+		if err := tx.InsertEdge(prev.NID, p.nid); err != nil {
+			return err
+		}
+	}
+	if p.gap {
+		if err := tx.InsertGap(p.arrival.nid, p.nid); err != nil {
+			return err
+		}
+	}
+	for _, child := range p.children {
+		if err := tx.InsertEdge(p.nid, child.NID); err != nil {
+			return err
+		}
+		have, err := tx.PrevEvents(child.NID)
+		if err != nil {
+			return err
+		}
+		if len(have) == countDistinct(child.PrevEvents) {
+			if err := tx.DeleteGap(p.arrival.nid, child.NID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeCurrent makes the room's state what the tips make it.
+func (p *placement) writeCurrent(tx *store.Tx) error {
+	p.changed = p.changed[:0]
+	if len(p.next.Changes) == 0 {
+		return nil
+	}
+	room := p.arrival.nid
+	changes := slices.Clone(p.next.Changes)
+	for i, c := range changes {
+		if c.New == newEvent {
+			changes[i].New = p.nid
+		}
+	}
+	setID, err := tx.ChangeState(room, p.current, changes)
+	if err != nil {
+		return err
+	}
+	if err := tx.SetRoomState(room, p.pos, setID); err != nil {
+		return err
+	}
+	memberType, err := tx.NID(event.TypeMember)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if err := p.writePlace(tx, c, c.Place.Type == memberType); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePlace makes one place of the current state what it is now.
+func (p *placement) writePlace(tx *store.Tx, c store.StateChange, isMember bool) error {
+	room := p.arrival.nid
+	if isMember {
+		p.changed = append(p.changed, c.Place)
+	}
+	if c.New == 0 {
+		if isMember {
+			if err := tx.ClearMembership(room, c.Place.Key); err != nil {
+				return err
+			}
+		}
+		return tx.ClearCurrentState(room, c.Place)
+	}
+	if err := tx.SetCurrentState(room, c.Place, c.New); err != nil || !isMember {
+		return err
+	}
+	pdu := p.pdu
+	if c.New != p.nid {
+		e, err := tx.EventByNID(c.New)
+		if err != nil {
+			return err
+		}
+		pdu = e.PDU
+	}
+	return tx.SetMembership(store.Membership{
+		RoomNID: room, UserNID: c.Place.Key, Membership: pdu.Membership(), EventNID: c.New, Pos: p.pos,
+	})
+}
+
+// signals tell of the event.
+func (p *placement) signals() []notify.Signal {
+	if p.status != 0 {
+		return nil
+	}
+	all := []notify.Signal{
+		{Key: notify.Key{Kind: notify.Room, NID: p.arrival.nid}, Pos: p.pos},
+		{Key: notify.Events, Pos: p.pos},
+	}
+	for _, member := range p.changed {
+		all = append(all, notify.Signal{Key: notify.Key{Kind: notify.User, NID: member.Key}, Pos: p.pos})
+	}
+	return all
+}

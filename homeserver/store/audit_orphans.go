@@ -1,0 +1,93 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+)
+
+// AuditOrphans are rows of a table that refer to what is not there.
+type AuditOrphans struct {
+	Table   string
+	Missing string   // what is not there: "room", "event", …
+	Count   int64    // how many rows
+	Rows    []string // some of them, by their keys
+}
+
+// orphanRule says of a table x what its rows refer to.
+type orphanRule struct {
+	table, key, missing, absent string
+}
+
+const (
+	noRoom   = `NOT EXISTS (SELECT 1 FROM rooms y WHERE y.nid = x.room_nid)`
+	noEvent  = `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.event_nid)`
+	noUser   = `NOT EXISTS (SELECT 1 FROM users y WHERE y.nid = x.user_nid)`
+	noString = `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.user_nid)`
+)
+
+var orphanRules = []orphanRule{
+	{"events", "event_id", "room", noRoom},
+	{"edges", "prev_nid, event_nid", "event", noEvent},
+	{"edges", "prev_nid, event_nid", "previous event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.prev_nid)`},
+	{"event_auth", "event_nid", "state event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.event_nid AND y.state_key_nid IS NOT NULL)`},
+	{"extremities", "room_nid, event_nid", "room", noRoom},
+	{"gaps", "room_nid, event_nid", "room", noRoom},
+	{"state_sets", "id", "room", noRoom},
+	{"room_states", "room_nid, pos", "room", noRoom},
+	{"current_state", "room_nid, event_nid", "room", noRoom},
+	{"memberships", "room_nid, user_nid", "room", noRoom},
+	{"memberships", "room_nid, user_nid", "user id", noString},
+	{"redacted_originals", "event_nid", "redacted event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.event_nid
+		AND y.room_nid = x.room_nid AND y.redacted_by IS NOT NULL)`},
+	{"awaited_redactions", "target, redaction_nid", "redaction", `NOT EXISTS (SELECT 1 FROM events y
+		WHERE y.nid = x.redaction_nid AND y.room_nid = x.room_nid)`},
+	{"aliases", "alias", "room", noRoom},
+	{"directory", "network, room_nid", "room", noRoom},
+	{"users", "nid", "user id", `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.nid)`},
+	{"devices", "user_nid, device_id", "user", noUser},
+	{"access_tokens", "user_nid, device_id", "device", `NOT EXISTS (SELECT 1 FROM devices y WHERE y.user_nid = x.user_nid AND y.device_id = x.device_id)`},
+	{"account_data", "user_nid, type", "user", noUser},
+	{"account_data", "user_nid, room_nid, type", "room", `x.room_nid <> 0 AND ` + noRoom},
+	{"filters", "user_nid, filter_id", "user", noUser},
+	{"appservice_pending", "id", "application service", `NOT EXISTS (SELECT 1 FROM appservices y WHERE y.id = x.id)`},
+}
+
+// AuditOrphans returns the rows that refer to what is not there: at most limit of each kind, and how many there are.
+func (tx *Tx) AuditOrphans(limit int) ([]AuditOrphans, error) {
+	var all []AuditOrphans
+	for _, r := range orphanRules {
+		o := AuditOrphans{Table: r.table, Missing: r.missing}
+		from := ` FROM ` + r.table + ` x WHERE ` + r.absent
+		if _, err := tx.Row(`SELECT COUNT(*)`+from, nil, &o.Count); err != nil {
+			return nil, fmt.Errorf("look for orphans in %s: %w", r.table, err)
+		}
+		if o.Count == 0 {
+			continue
+		}
+		keys := strings.Split(r.key, ", ")
+		err := tx.Query(`SELECT `+r.key+from+` ORDER BY `+r.key+` LIMIT `+atLeast(limit), nil, func(scan func(...any) error) error {
+			values, into := make([]any, len(keys)), make([]any, len(keys))
+			for i := range values {
+				into[i] = &values[i]
+			}
+			if err := scan(into...); err != nil {
+				return err
+			}
+			named := make([]string, len(keys))
+			for i, key := range keys {
+				if b, ok := values[i].([]byte); ok {
+					values[i] = string(b)
+				}
+				named[i] = fmt.Sprintf("%s %v", key, values[i])
+			}
+			o.Rows = append(o.Rows, strings.Join(named, ", "))
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		o.Rows = o.Rows[:min(len(o.Rows), limit)]
+		all = append(all, o)
+	}
+	return all, nil
+}

@@ -1,0 +1,103 @@
+package usersync
+
+import (
+	"encoding/json"
+	"errors"
+
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// typeIgnoredUsers is the account data that names whom a user ignores. Client-Server API, "Ignoring Users".
+const typeIgnoredUsers = "m.ignored_user_list"
+
+// sight is what decides about events of all rooms alike: whom the user ignores, and which users are erased. It lives as long as one
+// reading of the database, and asks each question at most once, and not before somebody needs the answer.
+type sight struct {
+	tx   *store.Tx
+	user id.UserID
+
+	ignored      map[id.UserID]json.RawMessage
+	ignoredKnown bool
+
+	erased      map[id.UserID]bool // as far as it was asked for
+	noneErased  bool
+	erasedKnown bool // noneErased is
+}
+
+func newSight(tx *store.Tx, user id.UserID) *sight { return &sight{tx: tx, user: user} }
+
+// ignores tells whether the user ignores another. Nobody ignores themselves.
+func (s *sight) ignores(sender id.UserID) (bool, error) {
+	if sender == s.user {
+		return false, nil
+	}
+	if !s.ignoredKnown {
+		content, err := s.tx.AccountData(s.user, 0, typeIgnoredUsers)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+		s.ignored, s.ignoredKnown = parseIgnored(content), true
+	}
+	_, yes := s.ignored[sender]
+	return yes, nil
+}
+
+// parseIgnored reads the content of m.ignored_user_list. What is not understood names nobody: clients write it.
+func parseIgnored(content json.RawMessage) map[id.UserID]json.RawMessage {
+	var list struct {
+		Users map[id.UserID]json.RawMessage `json:"ignored_users"`
+	}
+	if len(content) == 0 || json.Unmarshal(content, &list) != nil {
+		return nil
+	}
+	return list.Users
+}
+
+// hasErased tells whether a user has been erased.
+func (s *sight) hasErased(user id.UserID) (bool, error) {
+	if yes, ok := s.erased[user]; ok {
+		return yes, nil
+	}
+	if err := s.askErased([]id.UserID{user}); err != nil {
+		return false, err
+	}
+	return s.erased[user], nil
+}
+
+// askErased finds out about users all at once.
+func (s *sight) askErased(users []id.UserID) error {
+	if !s.erasedKnown {
+		some, err := s.tx.AnyErased()
+		if err != nil {
+			return err
+		}
+		s.noneErased, s.erasedKnown = !some, true
+	}
+	if s.noneErased {
+		return nil
+	}
+	if s.erased == nil {
+		s.erased = make(map[id.UserID]bool)
+	}
+	nids := make([]int64, 0, len(users))
+	byNID := make(map[int64]id.UserID, len(users))
+	for _, user := range users {
+		if _, ok := s.erased[user]; ok {
+			continue
+		}
+		s.erased[user] = false
+		nid, err := s.tx.LookupNID(string(user))
+		if err != nil {
+			return err
+		}
+		nids = append(nids, nid)
+		byNID[nid] = user
+	}
+	erased, err := s.tx.ErasedUsers(nids)
+	for _, nid := range erased {
+		s.erased[byNID[nid]] = true
+	}
+	return err
+}
