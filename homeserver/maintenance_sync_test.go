@@ -47,9 +47,14 @@ func (k *talk) sync(user testserver.User, query string) (out synced) {
 	return out
 }
 
+func (k *talk) set(eventType string, content any) {
+	k.t.Helper()
+	k.OK("PUT", fmt.Sprintf("/_matrix/client/v3/rooms/%s/state/%s", k.roomID, eventType), k.user.Token, content, nil)
+}
+
 func (k *talk) join(user testserver.User) {
 	k.t.Helper()
-	k.put("state/m.room.join_rules", map[string]string{"join_rule": "public"})
+	k.set("m.room.join_rules", map[string]string{"join_rule": "public"})
 	k.OK("POST", fmt.Sprintf("/_matrix/client/v3/join/%s", k.roomID), user.Token, map[string]any{}, nil)
 }
 
@@ -61,11 +66,11 @@ func TestClientsAfterAPurgeOfHistory(t *testing.T) {
 		k := newTalk(t, s)
 		bob := s.Register("bob")
 		k.join(bob)
-		k.put("state/m.room.name", map[string]string{"name": "then"})
+		k.set("m.room.name", map[string]string{"name": "then"})
 		k.say("bob saw this")
 		early := k.sync(k.user, "").NextBatch
 		s.OK("POST", fmt.Sprintf("/_matrix/client/v3/rooms/%s/leave", k.roomID), bob.Token, map[string]any{}, nil)
-		k.put("state/m.room.name", map[string]string{"name": "now"})
+		k.set("m.room.name", map[string]string{"name": "now"})
 		k.say("gone")
 		point := k.say("point")
 		if _, err := s.Maintenance.PurgeHistory(t.Context(), k.roomID, homeserver.Before{EventID: point}); err != nil {
@@ -118,18 +123,25 @@ func TestClientsOfARoomThatIsGone(t *testing.T) {
 		k.join(bob)
 		away := k.sync(bob, "").NextBatch
 		since := k.sync(k.user, "").NextBatch
-		heard := make(chan synced, 1)
-		go func() {
-			a := k.Do("GET", "/_matrix/client/v3/sync?timeout=20000&since="+since, k.user.Token, nil)
-			var out synced
-			_ = json.Unmarshal(a.Body, &out)
-			heard <- out
+		heard := make(chan bool, 1)
+		go func() { // until it is told to leave, or the room is gone without a word
+			told := false
+			for next := since; !told && next != ""; {
+				a := k.Do("GET", "/_matrix/client/v3/sync?timeout=20000&since="+next, k.user.Token, nil)
+				var out synced
+				_ = json.Unmarshal(a.Body, &out)
+				_, told = out.Rooms.Leave[k.roomID]
+				if next = out.NextBatch; len(out.Rooms.Join)+len(out.Rooms.Leave) == 0 {
+					next = ""
+				}
+			}
+			heard <- told
 		}()
 		if _, err := s.Maintenance.PurgeRoom(t.Context(), k.roomID, true); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-heard; len(got.Rooms.Join)+len(got.Rooms.Leave) == 0 {
-			t.Error("the client that waited heard of nothing")
+		if !<-heard {
+			t.Error("the client that waited did not hear that its user has left")
 		}
 		for _, query := range []string{"", "since=" + away, "since=" + away + "&full_state=true"} {
 			if got := k.sync(bob, query); got.Rooms.Join[k.roomID].Timeline.Events != nil {

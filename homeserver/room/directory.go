@@ -169,8 +169,7 @@ func (d *directoryScan) run(tx *store.Tx) error {
 			return err
 		}
 		for i := range rooms {
-			if len(d.found) == d.limit || d.bytes > maxDirectoryBytes || scanned == maxDirectoryScan {
-				d.more = true
+			if d.more = scanned == maxDirectoryScan; d.more {
 				return nil
 			}
 			if i%describedRooms == 0 {
@@ -179,7 +178,9 @@ func (d *directoryScan) run(tx *store.Tx) error {
 				}
 			}
 			scanned++
-			d.take(&rooms[i], &d.entries[i%describedRooms])
+			if d.more = !d.take(&rooms[i], &d.entries[i%describedRooms]); d.more {
+				return nil
+			}
 		}
 		if len(rooms) < d.query.Limit {
 			return nil
@@ -188,15 +189,21 @@ func (d *directoryScan) run(tx *store.Tx) error {
 	}
 }
 
-func (d *directoryScan) take(r *store.DirectoryRoom, e *DirectoryEntry) {
+// take looks at a room, and is false when it is wanted and the page is full.
+func (d *directoryScan) take(r *store.DirectoryRoom, e *DirectoryEntry) bool {
+	wanted := d.accept(e)
+	if wanted && (len(d.found) == d.limit || d.bytes > maxDirectoryBytes) {
+		return false
+	}
 	if d.first == nil {
 		d.first = r
 	}
 	d.last = r
-	if d.accept(e) {
+	if wanted {
 		d.found = append(d.found, *e)
 		d.bytes += e.size()
 	}
+	return true
 }
 
 // directoryToken names a place in the directory and a direction from it, n or p.

@@ -383,8 +383,9 @@ func (p *placement) writePlace(tx *store.Tx, c store.StateChange, isMember bool)
 		p.changed = append(p.changed, c.Place)
 	}
 	if c.New == 0 {
-		if isMember {
-			if err := tx.ClearMembership(room, c.Place.Key); err != nil {
+		if isMember { // the row stays, so that the user is told
+			m := store.Membership{RoomNID: room, UserNID: c.Place.Key, Membership: event.MembershipLeave, Pos: p.pos}
+			if err := tx.SetMembership(m); err != nil {
 				return err
 			}
 		}

@@ -138,7 +138,7 @@ func (c *conn) freePages(ctx context.Context) (n int64, err error) {
 const checkpointWait = time.Second
 
 // checkpointTries bounds the attempts. Others write between them.
-const checkpointTries = 5
+const checkpointTries = 3
 
 // ErrLogKept means that somebody read an older snapshot of a SQLite database for so long that its write-ahead log still holds what was
 // deleted. The next Shrink tries again.

@@ -98,7 +98,7 @@ const maxStays = 1000
 // nothing.
 func (tx *Tx) PinnedEvents(roomNID int64) (map[int64]bool, error) {
 	nids, err := tx.ints(`SELECT m.event_nid FROM memberships m JOIN users u ON u.nid = m.user_nid
-		WHERE m.room_nid = $1 AND m.membership <> 'join' AND m.forgotten = 0`, roomNID)
+		WHERE m.room_nid = $1 AND m.membership <> 'join' AND m.forgotten = 0 AND m.event_nid <> 0`, roomNID)
 	if err != nil {
 		return nil, err
 	}

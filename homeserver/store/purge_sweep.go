@@ -110,6 +110,7 @@ func (s *sweep) roots() error {
 		refs[before], refs[after] = true, true
 		if redacted.Valid {
 			s.redactors[redacted.Int64] = nid
+			s.live[nid] = status&Outlier == 0 && !key.Valid
 		}
 		if replaces.Valid {
 			s.replaces[nid] = replaces.Int64
@@ -119,9 +120,7 @@ func (s *sweep) roots() error {
 			s.outliers = append(s.outliers, nid)
 		case key.Valid:
 			s.keep(nid)
-		default:
-			s.live[nid] = true // its auth events are in its JSON: see messagesAuth
-		}
+		} // messages' auth events are in their JSON: see messagesAuth
 		return nil
 	})
 	if err != nil {

@@ -67,8 +67,8 @@ type Membership struct {
 	RoomNID    int64
 	UserNID    int64
 	Membership string // join, invite, leave, ban or knock
-	EventNID   int64
-	Pos        int64 // of the event
+	EventNID   int64  // 0 when branches met and none of them is left: the user is out since Pos
+	Pos        int64  // of the event
 	Forgotten  bool
 }
 
@@ -80,11 +80,6 @@ func (tx *Tx) SetMembership(m Membership) error {
 		VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (user_nid, room_nid) DO UPDATE SET membership = excluded.membership,
 		event_nid = excluded.event_nid, pos = excluded.pos, forgotten = 0`,
 		m.UserNID, m.RoomNID, m.Membership, m.EventNID, m.Pos)
-}
-
-// ClearMembership forgets that a user ever was in a room.
-func (tx *Tx) ClearMembership(roomNID, userNID int64) error {
-	return tx.Defer(`DELETE FROM memberships WHERE user_nid = $1 AND room_nid = $2`, userNID, roomNID)
 }
 
 // Forget hides a room that a user has left.

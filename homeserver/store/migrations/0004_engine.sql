@@ -51,6 +51,7 @@ ALTER TABLE rooms ADD COLUMN purging INTEGER NOT NULL DEFAULT 0;
 
 -- 1: who sees events of this user that were not there when they were sent sees them redacted.
 ALTER TABLE users ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX users_erased ON users (nid) WHERE erased = 1;
 
 -- The rooms that application services list under a network of theirs. rooms.published is the list of this server.
 CREATE TABLE directory (network TEXT NOT NULL, room_nid INTEGER NOT NULL, PRIMARY KEY (network, room_nid)) WITHOUT ROWID;
