@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 )
 
@@ -71,7 +72,7 @@ func loadEvents(tx *store.Tx, rows []store.EventIDs, now int64) ([]outEvent, err
 	out := make([]outEvent, 0, len(rows))
 	for _, row := range rows {
 		e := events[row.NID]
-		if e == nil { // purged since the row was read
+		if e == nil || e.Type == event.TypeDummy { // nil: purged since the row was read
 			continue
 		}
 		out = append(out, outEvent{pos: row.Pos, json: appendEvent(nil, e, related, now)})

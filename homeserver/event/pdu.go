@@ -18,6 +18,9 @@ const (
 	TypeRedaction         = "m.room.redaction"
 	TypeAliases           = "m.room.aliases"
 	TypeServerACL         = "m.room.server_acl"
+	// TypeDummy is that of the events by which a server joins branches that nobody else joins. Clients and application services
+	// are not told of them.
+	TypeDummy = "org.matrix.dummy_event"
 )
 
 // PDU is one event of a room. It is made by Builder.Build, Parse, ParseTrusted or Redact, and not changed afterwards; it is passed

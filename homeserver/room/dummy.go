@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 
+	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 )
-
-// TypeDummy is the type of the events by which this server joins branches that nobody else joins. Clients do not see them.
-const TypeDummy = "org.matrix.dummy_event"
 
 // maxTips is how many tips a room may have before they are joined, and maxDummySenders how many users are tried for it.
 const (
@@ -49,7 +47,7 @@ func (s *Service) collapse(ctx context.Context, roomID id.RoomID) {
 		if err != nil {
 			break
 		}
-		_, err = s.append(ctx, roomID, []draft{{Type: TypeDummy, Sender: user, Content: []byte("{}"), TS: s.Now().UnixMilli()}}, nil)
+		_, err = s.append(ctx, roomID, []draft{{Type: event.TypeDummy, Sender: user, Content: []byte("{}"), TS: s.Now().UnixMilli()}}, nil)
 		var refused mautrix.RespError
 		if !errors.As(err, &refused) {
 			break

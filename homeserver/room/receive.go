@@ -19,6 +19,20 @@ const (
 	maxStateFetch = 50_000 // events of the state before it, with their auth chain
 )
 
+// budget is how many events may still be fetched.
+type budget struct{ auth, state int }
+
+func newBudget() *budget { return &budget{auth: maxAuthFetch, state: maxStateFetch} }
+
+// spend takes n events from a part of the budget, unless that has less.
+func spend(left *int, n int) error {
+	if n > *left {
+		return fmt.Errorf("%w: %d, and this server fetches no more than another %d for one event", errMissing, n, *left)
+	}
+	*left -= n
+	return nil
+}
+
 // Received is what became of an event from elsewhere.
 type Received struct {
 	EventID id.EventID
@@ -47,7 +61,8 @@ type arrival struct {
 	roomID id.RoomID
 	nid    int64 // of the room
 	raw    json.RawMessage
-	inGap  bool // it was fetched to fill a gap: no more gaps are filled for it
+	inGap  bool    // it was fetched to fill a gap: no more gaps are filled for it
+	budget *budget // of all that is fetched for it, and for the events of the gap before it
 
 	version *event.RoomVersion
 	pdu     *event.PDU
@@ -107,7 +122,7 @@ func (s *Service) Receive(ctx context.Context, origin string, roomID id.RoomID, 
 	defer h.receiving.Unlock()
 	all := make([]Received, 0, len(raws))
 	for _, raw := range raws {
-		all = append(all, s.receive(ctx, &arrival{origin: origin, roomID: roomID, raw: raw}))
+		all = append(all, s.receive(ctx, &arrival{origin: origin, roomID: roomID, raw: raw, budget: newBudget()}))
 	}
 	s.collapse(ctx, roomID)
 	return all, nil
@@ -137,7 +152,7 @@ func (s *Service) receive(ctx context.Context, a *arrival) Received {
 		}
 		switch {
 		case errors.Is(err, errStale):
-			*a = arrival{origin: a.origin, roomID: a.roomID, raw: a.raw, inGap: a.inGap}
+			*a = arrival{origin: a.origin, roomID: a.roomID, raw: a.raw, inGap: a.inGap, budget: a.budget}
 			out.Err = err
 			continue
 		case errors.Is(err, store.ErrExists):

@@ -219,6 +219,10 @@ func (s *Service) settleState(ctx context.Context, p *placement) error {
 		}
 		states = append(states, after)
 	}
+	if len(states) == 0 { // ids that their senders choose, in versions 1 and 2, can be made to go in circles
+		p.gone = nil
+		return nil
+	}
 	resolved, err := s.meet(ctx, p, states, fresh)
 	if err != nil {
 		return err

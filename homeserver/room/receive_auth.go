@@ -15,7 +15,7 @@ import (
 
 // receiveAuth rejects an event that its own auth events do not allow. Those that are not here are fetched.
 func (s *Service) receiveAuth(ctx context.Context, a *arrival) error {
-	if err := s.fetchAuth(ctx, a.origin, a.roomID, a.nid, a.version, []*event.PDU{a.pdu}); err != nil {
+	if err := s.fetchAuth(ctx, a); err != nil {
 		return err
 	}
 	return s.DB.View(ctx, func(tx *store.Tx) error {
@@ -65,10 +65,10 @@ func refusedByAuth(pdu *event.PDU, auth []*store.Event, create *store.Event) str
 	return ""
 }
 
-// fetchAuth brings the auth events of events here, with all that those build on, as outliers.
-func (s *Service) fetchAuth(ctx context.Context, origin string, roomID id.RoomID, nid int64, version *event.RoomVersion, pdus []*event.PDU) error {
+// fetchAuth brings the auth events of an event here, with all that those build on, as outliers.
+func (s *Service) fetchAuth(ctx context.Context, a *arrival) error {
 	batch := make(map[id.EventID]*event.PDU)
-	wanted := authOf(pdus)
+	wanted := authOf([]*event.PDU{a.pdu})
 	for len(wanted) > 0 {
 		missing, err := s.absent(ctx, wanted)
 		if err != nil {
@@ -78,20 +78,23 @@ func (s *Service) fetchAuth(ctx context.Context, origin string, roomID id.RoomID
 		if len(missing) == 0 {
 			break
 		}
-		if s.Fetch == nil || len(batch)+len(missing) > maxAuthFetch {
+		if s.Fetch == nil {
 			return fmt.Errorf("%w: %d auth events", errMissing, len(missing))
 		}
-		raws, err := s.Fetch.Events(ctx, origin, roomID, missing)
-		if err != nil {
-			return fmt.Errorf("fetch auth events from %s: %w", origin, err)
+		if err := spend(&a.budget.auth, len(missing)); err != nil {
+			return err
 		}
-		fetched := s.readOutliers(ctx, roomID, version, raws, missing)
+		raws, err := s.Fetch.Events(ctx, a.origin, a.roomID, missing)
+		if err != nil {
+			return fmt.Errorf("fetch auth events from %s: %w", a.origin, err)
+		}
+		fetched := s.readOutliers(ctx, a.roomID, a.version, raws, missing)
 		for _, pdu := range fetched {
 			batch[pdu.EventID] = pdu
 		}
 		wanted = authOf(fetched) // of nothing, when nothing came: the caller sees what is missing
 	}
-	return s.storeOutliers(ctx, nid, batch)
+	return s.storeOutliers(ctx, a.nid, batch)
 }
 
 func authOf(pdus []*event.PDU) []id.EventID {

@@ -95,7 +95,7 @@ func (s *Service) fillGap(ctx context.Context, a *arrival) error {
 			continue
 		}
 		// What cannot be had of it shows when its successors are looked at.
-		s.receive(ctx, &arrival{origin: a.origin, roomID: a.roomID, raw: rawOf[pdu.EventID], inGap: true})
+		s.receive(ctx, &arrival{origin: a.origin, roomID: a.roomID, raw: rawOf[pdu.EventID], inGap: true, budget: a.budget})
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -109,8 +109,8 @@ func (s *Service) fetchState(ctx context.Context, a *arrival) error {
 	if err != nil {
 		return fmt.Errorf("fetch the state before the event from %s: %w", a.origin, err)
 	}
-	if len(state)+len(auth) > maxStateFetch {
-		return fmt.Errorf("%w: the state of %d events, with its auth chain, is more than this server takes", errMissing, len(state)+len(auth))
+	if err := spend(&a.budget.state, len(state)+len(auth)); err != nil {
+		return err
 	}
 	all := append(append([]id.EventID(nil), auth...), state...)
 	missing, err := s.absent(ctx, all)

@@ -666,7 +666,7 @@ func TestManyTipsAreJoined(t *testing.T) {
 		if len(tips) != 1 {
 			t.Fatalf("%d tips", len(tips))
 		}
-		if e := w.row(tips[0]); e.Type != TypeDummy || e.Sender != alice || len(e.PrevEvents) != len(all) {
+		if e := w.row(tips[0]); e.Type != event.TypeDummy || e.Sender != alice || len(e.PrevEvents) != len(all) {
 			t.Errorf("joined by %s of %s with %d prev_events", e.Type, e.Sender, len(e.PrevEvents))
 		}
 		w.current()

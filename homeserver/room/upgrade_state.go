@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"causeway/homeserver/event"
@@ -54,7 +55,11 @@ func (s *Service) upgradable(ctx context.Context, roomID id.RoomID) (*oldRoom, e
 		for _, e := range events {
 			old.state[e.Type] = e
 		}
-		if old.create, err = old.state[event.TypeCreate].Create(); err != nil {
+		create := old.state[event.TypeCreate]
+		if create == nil {
+			return fmt.Errorf("create event of %s: %w", roomID, store.ErrNotFound)
+		}
+		if old.create, err = create.Create(); err != nil {
 			return err
 		}
 		if e := old.state[typeTombstone]; e != nil {

@@ -95,7 +95,9 @@ var upgradeTwelveSteps = []step{
 var upgradeSpaceSteps = []step{
 	{"a space", "alice POST /createRoom", `{"name":"S","creation_content":{"type":"m.space"},"room_version":"11","initial_state":[
 		{"type":"m.space.child","state_key":"!a:test","content":{"via":["test"],"order":"a"}},{"type":"m.space.child","state_key":"!gone:test","content":{}}]}`, 200, "room_id:roomid", "space=room_id"},
+	{"sync", "alice GET /sync?timeout=0", ``, 200, "rooms/join/<space>:object", "since=next_batch"},
 	{"upgrade", "alice POST /rooms/<space>/upgrade", `{"new_version":"12"}`, 200, "replacement_room:roomid", "new=replacement_room"},
+	{"sync, with both rooms", "alice GET /sync?timeout=0&since=<since>", ``, 200, "rooms/join/<new>/timeline/events/0/type=m.room.create rooms/join/<space>/timeline/events/0/type=m.room.tombstone rooms/join/<space>/timeline/events/0/content/replacement_room=<new> rooms/join/<space>/timeline/events/1/type=m.room.power_levels", ""},
 	{"its type", "alice GET /rooms/<new>/state/m.room.create", ``, 200, "type=m.space", ""},
 	{"its child", "alice GET /rooms/<new>/state/m.space.child/!a:test", ``, 200, "via/0=test order=a", ""},
 	{"not its former child", "alice GET /rooms/<new>/state/m.space.child/!gone:test", ``, 404, "M_NOT_FOUND", ""},

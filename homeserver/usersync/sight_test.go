@@ -219,7 +219,7 @@ func TestDummyEvents(t *testing.T) {
 		p := w.room(alice, "shared")
 		c := w.client(alice)
 		c.sync()
-		dummy := p.send(say{sender: alice, eventType: typeDummy, content: obj{}})
+		dummy := p.send(say{sender: alice, eventType: event.TypeDummy, content: obj{}})
 		if a := c.sync(); !a.empty() {
 			t.Errorf("a dummy event is news: %+v", a)
 		}

@@ -10,9 +10,6 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// typeDummy is the type of the events with which servers join the ends of a room that has forked. They are no business of clients.
-const typeDummy = "org.matrix.dummy_event"
-
 // viewer is one user looking at one room in one transaction. It is the door through which every event goes that is shown to a client:
 // see for events of the timeline, seeState for events that are shown as state. Both return what is to be shown.
 //
@@ -43,7 +40,7 @@ func newViewer(s *sight, roomNID int64, seat store.Membership, stateID int64) *v
 
 // see returns what the user sees of an event in the timeline: the event, its redacted form, or nil for nothing.
 func (v *viewer) see(e *store.Event) (*store.Event, error) {
-	if !e.IsState() && e.Type == typeDummy {
+	if !e.IsState() && e.Type == event.TypeDummy {
 		return nil, nil
 	}
 	// Client-Server API, "Ignoring Users": all but the state that they set.
