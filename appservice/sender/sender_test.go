@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 	"causeway/homeserver/storetest"
 )
@@ -22,6 +23,7 @@ func TestOrder(t *testing.T) {
 		for i := range 250 {
 			text := fmt.Sprint("line ", i)
 			bridged.say(alice, text)
+			bridged.add(alice, event.TypeDummy, nil, "{}", "") // this server's own business
 			private.say(alice, "not for the service")
 			want = append(want, text)
 		}

@@ -124,7 +124,7 @@ func (h *head) writeState(tx *store.Tx, e *entry, before int64) error {
 	if e.replaces != nil {
 		change.Old = e.replaces.nid
 	}
-	if e.stateAfter, err = tx.ChangeState(h.nid, before, []store.StateChange{change}); err != nil {
+	if e.stateAfter, err = tx.AddToState(h.nid, before, change); err != nil {
 		return err
 	}
 	if err := tx.SetRoomState(h.nid, e.nid, e.stateAfter); err != nil {

@@ -69,6 +69,15 @@ func (tx *Tx) InsertStateSet(roomNID, base int64, changes StateSet) (int64, erro
 
 // ChangeState is InsertStateSet for a caller who knows what the changes replace, which must be true.
 func (tx *Tx) ChangeState(roomNID, base int64, changes []StateChange) (int64, error) {
+	return tx.changeState(roomNID, base, changes, false)
+}
+
+// AddToState is ChangeState with one change, to an event that is being inserted: no set can hold it yet.
+func (tx *Tx) AddToState(roomNID, base int64, change StateChange) (int64, error) {
+	return tx.changeState(roomNID, base, []StateChange{change}, true)
+}
+
+func (tx *Tx) changeState(roomNID, base int64, changes []StateChange, fresh bool) (int64, error) {
 	if len(changes) == 0 {
 		return base, nil
 	}
@@ -91,8 +100,10 @@ func (tx *Tx) ChangeState(roomNID, base int64, changes []StateChange) (int64, er
 	if next.size == 0 {
 		return 0, nil
 	}
-	if setID, err := tx.findStateSet(roomNID, next.hash); err != nil || setID != 0 {
-		return setID, err
+	if !fresh {
+		if setID, err := tx.findStateSet(roomNID, next.hash); err != nil || setID != 0 {
+			return setID, err
+		}
 	}
 	if err := tx.stepFrom(&next, from, entries); err != nil {
 		return 0, err
@@ -152,9 +163,8 @@ func (tx *Tx) insertStateRow(roomNID int64, row *stateRow) (err error) {
 	if row.id, err = tx.NextPos(); err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO state_sets (id, room_nid, parent, seq, size, hash, entries) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+	return tx.Defer(`INSERT INTO state_sets (id, room_nid, parent, seq, size, hash, entries) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		row.id, roomNID, nullInt(row.parent), row.seq, row.size, row.hash.bytes(), row.packed)
-	return err
 }
 
 // StateSet reads a state set whole. Set 0 is empty.
