@@ -19,13 +19,38 @@ func (in reasonRequest) extra() map[string]any {
 	return map[string]any{"reason": in.Reason}
 }
 
+// joinRequest is the body of a join: what it holds goes into the member event, as other servers have it, but for what is the server's
+// to say.
+type joinRequest map[string]any
+
+// notOfJoiners are the keys of a join's body that do not go into the event.
+var notOfJoiners = []string{
+	"membership", "displayname", "avatar_url", "join_authorised_via_users_server", "third_party_signed", "third_party_invite", "is_direct",
+}
+
+func (in joinRequest) extra() (map[string]any, error) {
+	for _, key := range notOfJoiners {
+		delete(in, key)
+	}
+	if reason, given := in["reason"]; given {
+		if _, ok := reason.(string); !ok {
+			return nil, httpapi.BadJSON("reason must be a string")
+		}
+	}
+	return in, nil
+}
+
 // join is POST /join/{roomIdOrAlias} and POST /rooms/{roomId}/join.
-func (a *API) join(ctx context.Context, r *httpapi.Request, in reasonRequest) (roomIDResponse, error) {
+func (a *API) join(ctx context.Context, r *httpapi.Request, in joinRequest) (roomIDResponse, error) {
+	extra, err := in.extra()
+	if err != nil {
+		return roomIDResponse{}, err
+	}
 	target := r.Path("roomIdOrAlias")
 	if target == "" {
 		target = r.Path("roomId")
 	}
-	roomID, err := a.Rooms.Join(ctx, by(r), target, in.extra())
+	roomID, err := a.Rooms.Join(ctx, by(r), target, extra)
 	return roomIDResponse{roomID}, err
 }
 

@@ -57,7 +57,6 @@ type checker struct {
 	report   *Report
 	resolver *room.Resolver
 
-	server  string // whose database it is
 	hashed  bool   // the secret of the state sets is there, so that their hashes can be verified
 	strings used
 	done    int64 // events

@@ -58,10 +58,11 @@ func (c *checker) inspect(v *event.RoomVersion, roomID id.RoomID, row *store.Aud
 		in.find(KindRedaction, "it was redacted, and its content is still there")
 	}
 	// An event whose hash was wrong when it came has been pruned, and is not marked as redacted.
-	if !isPruned && pdu.VerifyHash() != nil {
+	intact := pdu.VerifyHash() == nil
+	if !isPruned && !intact {
 		in.find(KindContentHash, "the content does not have the hash that the event names")
 	}
-	c.checkSignatures(&in, isPruned)
+	c.checkSignatures(&in, row.RedactedBy != 0 || !intact)
 	return in
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,6 +36,9 @@ func each(t *testing.T, test func(t *testing.T, p place)) {
 			p := place{target: engine.target()}
 			var err error
 			if p.db, err = store.Open(t.Context(), p.target); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.db.Claim(t.Context(), testserver.Name); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() {
@@ -124,11 +128,11 @@ func (w *world) room(version string) string {
 	for i := range 5 {
 		said = append(said, w.put(w.bob, fmt.Sprintf("%s/send/m.room.message/%d", at, i), object{"msgtype": "m.text", "body": fmt.Sprint("message ", i)}))
 	}
-	w.put(w.bob, at+"/redact/"+said[1]+"/r1", object{"reason": "a mistake"})
-	w.put(w.alice, at+"/redact/"+said[2]+"/r2", object{})
+	w.put(w.bob, at+"/redact/"+url.PathEscape(said[1])+"/r1", object{"reason": "a mistake"})
+	w.put(w.alice, at+"/redact/"+url.PathEscape(said[2])+"/r2", object{})
 	topic := w.put(w.alice, at+"/state/m.room.topic/", object{"topic": "one"})
 	w.put(w.alice, at+"/state/m.room.topic/", object{"topic": "two"})
-	w.put(w.alice, at+"/redact/"+topic+"/r3", object{})
+	w.put(w.alice, at+"/redact/"+url.PathEscape(topic)+"/r3", object{})
 	w.put(w.alice, at+"/state/m.room.topic/", object{"topic": "one"})
 	w.put(w.alice, at+"/state/m.room.join_rules/", object{"join_rule": "invite"})
 	w.post(w.alice, at+"/invite", object{"user_id": w.eve.ID})

@@ -26,12 +26,8 @@ func (c *checker) checkEngine(tx *store.Tx) error {
 
 // checkServer looks at what there is one of: whose database this is, how it is ordered, what an upgrade has left.
 func (c *checker) checkServer(tx *store.Tx) error {
-	c.server = c.report.Server
-	if c.ServerName != "" {
-		if c.server != "" && c.server != c.ServerName {
-			c.report.add(KindServer, Fault{Table: "server", Text: fmt.Sprintf("it is that of %s, and server_name says %s", c.server, c.ServerName)})
-		}
-		c.server = c.ServerName
+	if name := c.report.Server; name != "" && c.ServerName != "" && name != c.ServerName {
+		c.report.add(KindServer, Fault{Table: "server", Text: fmt.Sprintf("it is that of %s, and server_name says %s", name, c.ServerName)})
 	}
 	columns, err := tx.AuditCollations()
 	if err != nil {

@@ -131,8 +131,8 @@ func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also fun
 	if r, ok := h.repeated(drafts[0]); ok {
 		return r, nil
 	}
-	if len(h.tips) > event.MaxPrevEvents && len(drafts) == 1 && also == nil {
-		return s.appendBeside(ctx, h, drafts[0])
+	if len(h.tips) > event.MaxPrevEvents && len(drafts) == 1 {
+		return s.appendBeside(ctx, h, drafts[0], also)
 	}
 	r := receipt{ids: make([]id.EventID, 0, len(drafts))}
 	fresh := make([]*entry, 0, len(drafts))

@@ -14,7 +14,7 @@ import (
 
 // appendBeside appends an event in a room that has more tips than an event can name: it names the deepest of them, so that each event
 // from here leaves fewer. As it does not come after all that is here, it goes the way of an event from elsewhere. The caller holds h.mu.
-func (s *Service) appendBeside(ctx context.Context, h *head, d draft) (receipt, error) {
+func (s *Service) appendBeside(ctx context.Context, h *head, d draft, also func(*store.Tx) error) (receipt, error) {
 	if err := d.check(); err != nil {
 		return receipt{}, err
 	}
@@ -48,7 +48,7 @@ func (s *Service) appendBeside(ctx context.Context, h *head, d draft) (receipt, 
 		return receipt{}, err
 	}
 	p := &placement{arrival: a, txn: d.txn(h.roomID)}
-	if err := s.put(ctx, h, p); err != nil {
+	if err := s.put(ctx, h, p, also); err != nil {
 		return receipt{}, err
 	}
 	if p.status != 0 {

@@ -26,10 +26,16 @@ func buildError(err error) error {
 	}
 }
 
+// ruleCreators is the authorisation rule that keeps a room's creators out of the power levels.
+const ruleCreators = "10.4"
+
 // notAllowed turns a refusal of the authorisation rules into what the client sees.
 func notAllowed(err error) error {
 	var no *eventauth.NotAllowed
-	if errors.As(err, &no) {
+	switch {
+	case errors.As(err, &no) && no.Rule == ruleCreators: // nobody may: it makes no sense
+		return matrixError(400, "M_INVALID_PARAM", "%s", no.Reason)
+	case errors.As(err, &no):
 		return matrixError(403, "M_FORBIDDEN", "%s", no.Reason)
 	}
 	return fmt.Errorf("authorise an event: %w", err)

@@ -37,10 +37,12 @@ func (s *Service) PurgeHistory(ctx context.Context, roomID id.RoomID, before Bef
 		return err
 	})
 	if err == nil {
-		err = s.purgeBefore(ctx, point, &all)
-	}
-	if err == nil {
-		err = s.sweepRoom(ctx, roomID, point.RoomNID, true, &all)
+		err = s.unreceived(roomID, func() error {
+			if err := s.purgeBefore(ctx, point, &all); err != nil {
+				return err
+			}
+			return s.sweepRoom(ctx, point.RoomNID, true, &all)
+		})
 	}
 	if err != nil {
 		return all, fmt.Errorf("purge the history of %s: %w", roomID, err)
@@ -48,7 +50,18 @@ func (s *Service) PurgeHistory(ctx context.Context, roomID id.RoomID, before Bef
 	return all, nil
 }
 
-// purgeBefore takes all before a point out of a room's timeline. Each step leaves a database in which all is well.
+// unreceived runs do when no events of a room are being received from elsewhere: such an event may come after any that is here. Those
+// that are made here come after the extremities, which stay.
+func (s *Service) unreceived(roomID id.RoomID, do func() error) error {
+	h := s.head(roomID)
+	defer s.release(h)
+	h.receiving.Lock()
+	defer h.receiving.Unlock()
+	return do()
+}
+
+// purgeBefore takes all before a point out of a room's timeline. Each step leaves a database in which all is well. The caller keeps
+// events from being received.
 func (s *Service) purgeBefore(ctx context.Context, p store.PurgePoint, all *store.Purged) error {
 	var next int64
 	steps := []func(*store.Tx) (done store.Purged, more bool, err error){
@@ -111,12 +124,8 @@ func (s *Service) repeat(ctx context.Context, all *store.Purged, step func(*stor
 }
 
 // sweepRoom deletes the state sets of a room that nothing refers to any more, and with outliers the outliers that nothing needs.
-// Events from elsewhere wait until it is done.
-func (s *Service) sweepRoom(ctx context.Context, roomID id.RoomID, roomNID int64, outliers bool, all *store.Purged) error {
-	h := s.head(roomID)
-	defer s.release(h)
-	h.receiving.Lock()
-	defer h.receiving.Unlock()
+// The caller keeps events from being received.
+func (s *Service) sweepRoom(ctx context.Context, roomNID int64, outliers bool, all *store.Purged) error {
 	if outliers {
 		if err := s.rebase(ctx, roomNID); err != nil {
 			return err

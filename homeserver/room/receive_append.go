@@ -20,11 +20,12 @@ func (s *Service) receiveAppend(ctx context.Context, a *arrival) error {
 	if err := s.settle(h); err != nil {
 		return err
 	}
-	return s.put(ctx, h, &placement{arrival: a})
+	return s.put(ctx, h, &placement{arrival: a}, nil)
 }
 
-// put appends an event where its prev_events say. The caller holds h.mu, and everything of the room is stored.
-func (s *Service) put(ctx context.Context, h *head, p *placement) error {
+// put appends an event where its prev_events say. also, if not nil, runs in the same transaction. The caller holds h.mu, and everything
+// of the room is stored.
+func (s *Service) put(ctx context.Context, h *head, p *placement, also func(*store.Tx) error) error {
 	if a := p.arrival; a.pdu.StateKey != nil {
 		err := s.DB.Write(ctx, func(tx *store.Tx) (err error) {
 			p.place, err = tx.StateNID(a.pdu.Type, *a.pdu.StateKey)
@@ -47,7 +48,10 @@ func (s *Service) put(ctx context.Context, h *head, p *placement) error {
 		if h.stale(s.DB) {
 			return errStale
 		}
-		return s.writePlacement(tx, p)
+		if err := s.writePlacement(tx, p); err != nil || also == nil {
+			return err
+		}
+		return also(tx)
 	})
 	if err != nil {
 		return err

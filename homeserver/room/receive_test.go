@@ -672,3 +672,39 @@ func TestManyTipsAreJoined(t *testing.T) {
 		w.current()
 	})
 }
+
+// Where no user of this server may join the tips, an event from here names as many as it can.
+func TestMoreTipsThanAnEventCanName(t *testing.T) {
+	eachVersion(t, func(t *testing.T, w *elsewhere) {
+		b := w.from()
+		var all []*event.PDU
+		for i := range event.MaxPrevEvents + 5 {
+			fork := b.fork()
+			all = append(all, fork.text(dave, fmt.Sprint(i)))
+		}
+		w.accept(all...)
+		if got := len(w.tipIDs()); got != len(all) {
+			t.Fatalf("%d tips, want %d", got, len(all))
+		}
+		for i, want := range []int{6, 1} {
+			txn := fmt.Sprint("t", i)
+			sent, err := w.s.Send(t.Context(), as(alice), w.roomID, "m.room.message", txn, body("here"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e := w.row(sent); i == 0 && len(e.PrevEvents) != event.MaxPrevEvents || e.Pos == 0 {
+				t.Errorf("%s comes after %d events, at position %d", sent, len(e.PrevEvents), e.Pos)
+			}
+			if got := len(w.tipIDs()); got != want {
+				t.Errorf("%d tips are left, want %d", got, want)
+			}
+			if again, err := w.s.Send(t.Context(), as(alice), w.roomID, "m.room.message", txn, body("here")); err != nil || again != sent {
+				t.Errorf("again: %s, %v", again, err)
+			}
+		}
+		if err := w.s.Invite(t.Context(), as(alice), w.roomID, bob, ""); err != nil {
+			t.Fatal(err)
+		}
+		w.current()
+	})
+}

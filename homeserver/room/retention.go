@@ -67,12 +67,14 @@ func (s *Service) expire(ctx context.Context, r store.RoomRetention, lifetime in
 		if len(nids) == 0 {
 			continue
 		}
-		err = s.repeat(ctx, all, func(tx *store.Tx) (store.Purged, bool, error) {
-			deleted, rest, loose, err := tx.DeleteExpired(r.RoomNID, nids)
-			if err == nil {
-				tx.AfterCommit(func() { nids, sweep = rest, sweep || loose })
-			}
-			return deleted, rest != nil, err
+		err = s.unreceived(r.RoomID, func() error {
+			return s.repeat(ctx, all, func(tx *store.Tx) (store.Purged, bool, error) {
+				deleted, rest, loose, err := tx.DeleteExpired(r.RoomNID, nids)
+				if err == nil {
+					tx.AfterCommit(func() { nids, sweep = rest, sweep || loose })
+				}
+				return deleted, rest != nil, err
+			})
 		})
 		if err != nil {
 			return err
@@ -81,5 +83,5 @@ func (s *Service) expire(ctx context.Context, r store.RoomRetention, lifetime in
 	if !sweep {
 		return nil
 	}
-	return s.sweepRoom(ctx, r.RoomID, r.RoomNID, false, all)
+	return s.unreceived(r.RoomID, func() error { return s.sweepRoom(ctx, r.RoomNID, false, all) })
 }

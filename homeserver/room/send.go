@@ -35,6 +35,8 @@ func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventT
 		if d.Content, err = withoutAuthoriser(content); err == nil && joinsOneself(by, stateKey, content) {
 			return s.join(ctx, by, roomID, d.Content)
 		}
+	case event.TypeCreate:
+		err = matrixError(400, "M_INVALID_PARAM", "A room has one create event, which it begins with")
 	case typeTombstone:
 		err = checkTombstone(roomID, content)
 	case event.TypeRedaction: // of no use, but everybody who sees it takes it for one

@@ -50,8 +50,18 @@ func (tx *Tx) AuditTables() ([]AuditTable, error) {
 // fullPage is the share of a page that a freshly written B-tree leaves empty, as one in so many.
 const fullPage = 25
 
+// surplus tells how many bytes of whole pages are more than what is in them needs.
+func surplus(size, contents, page int64) int64 {
+	pages := max(1, (contents+contents/fullPage+page-1)/page)
+	return max(0, size-pages*page)
+}
+
 func (tx *Tx) sqliteTables() (map[string]AuditTable, error) {
 	tables := make(map[string]AuditTable)
+	var page int64
+	if _, err := tx.Row(`PRAGMA page_size`, nil, &page); err != nil {
+		return nil, err
+	}
 	err := tx.Query(`SELECT m.name, m.tbl_name, m.type, s.pgsize, s.unused FROM sqlite_master m
 		JOIN dbstat('main', 1) s ON s.name = m.name WHERE m.type IN ('table', 'index')`, nil, func(scan func(...any) error) error {
 		var (
@@ -63,7 +73,7 @@ func (tx *Tx) sqliteTables() (map[string]AuditTable, error) {
 		}
 		t := tables[table]
 		t.Name = table
-		t.Free += max(0, unused-size/fullPage)
+		t.Free += surplus(size, size-unused, page)
 		if kind == "table" {
 			t.Bytes += size
 		} else {
@@ -103,8 +113,8 @@ func (tx *Tx) postgresTables() (map[string]AuditTable, error) {
 		if _, err := tx.Row(`SELECT COUNT(*), COALESCE(SUM(pg_column_size(t.*) + 4), 0) FROM `+quoteName(name)+` t`, nil, &t.Rows, &live); err != nil {
 			return nil, err
 		}
-		needed := live + live/fullPage + 3*postgresPage // with the maps of free space and of visibility
-		if t.Free = max(0, t.Bytes-needed); t.Free > 0 && t.Bytes > 0 {
+		// The maps of free space and of visibility take some pages, and an empty table takes none.
+		if t.Free = surplus(t.Bytes-postgresMaps, live, postgresPage); t.Free > 0 {
 			t.Free += int64(float64(t.IndexBytes) * float64(t.Free) / float64(t.Bytes))
 		}
 		tables[name] = t
@@ -112,8 +122,12 @@ func (tx *Tx) postgresTables() (map[string]AuditTable, error) {
 	return tables, nil
 }
 
-// postgresPage is the size of a page of PostgreSQL, unless somebody compiled it otherwise.
-const postgresPage = 8192
+// postgresPage is the size of a page of PostgreSQL, unless somebody compiled it otherwise. postgresMaps is what the maps of free space
+// and of visibility take of a table that is not large.
+const (
+	postgresPage = 8192
+	postgresMaps = 5 * postgresPage
+)
 
 func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 

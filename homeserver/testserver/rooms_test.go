@@ -55,6 +55,12 @@ var createSteps = []step{
 	{"trusted guests have power", "alice GET /rooms/<trusted>/state/m.room.power_levels", ``, 200, "users/@bob:test=100", ""},
 	{"version 12", "alice POST /createRoom", `{"room_version":"12"}`, 200, "room_id:roomid", "twelve=room_id"},
 	{"version 12 knows its room", "alice GET /rooms/<twelve>/state/m.room.create", ``, 200, "room_version=12", ""},
+	{"a second create event", "alice PUT /rooms/<twelve>/state/m.room.create", `{"room_version":"12"}`, 400, "M_INVALID_PARAM", ""},
+	{"levels that name a creator", "alice PUT /rooms/<twelve>/state/m.room.power_levels", `{"users":{"@alice:test":100}}`, 400, "M_INVALID_PARAM", ""},
+	{"levels that name another", "alice PUT /rooms/<twelve>/state/m.room.power_levels", `{"users":{"<bob>":50}}`, 200, "event_id:eventid", ""},
+	{"a join with a reason that is none", "bob POST /join/<full>", `{"reason":1}`, 400, "M_BAD_JSON", ""},
+	{"a join with more", "bob POST /join/<full>", `{"reason":"r","foo":"bar","membership":"ban","displayname":"x"}`, 200, "room_id=<full>", ""},
+	{"is told to others", "alice GET /rooms/<full>/state/m.room.member/<bob>", ``, 200, "membership=join reason=r foo=bar displayname:absent", ""},
 	{"invite of no user", "alice POST /rooms/<full>/invite", `{"user_id":"nonsense"}`, 400, "M_INVALID_PARAM", ""},
 }
 

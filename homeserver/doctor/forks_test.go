@@ -1,0 +1,143 @@
+package doctor_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"causeway/homeserver/doctor"
+	"causeway/homeserver/event"
+	"causeway/homeserver/notify"
+	"causeway/homeserver/room"
+	"causeway/homeserver/roomgen"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// others are the servers of a generated room, as they answer who asks for what is missing.
+type others struct{ *roomgen.Room }
+
+func (o others) Key(_ context.Context, server, keyID string) (ed25519.PublicKey, int64, bool) {
+	return o.PublicKey(server, keyID)
+}
+
+func (o others) Events(_ context.Context, _ string, _ id.RoomID, ids []id.EventID) (raws []json.RawMessage, err error) {
+	for _, eventID := range ids {
+		if pdu := o.PDU(eventID); pdu != nil {
+			raws = append(raws, pdu.JSON())
+		}
+	}
+	return raws, nil
+}
+
+func (o others) MissingEvents(context.Context, string, id.RoomID, []id.EventID, []id.EventID, int, int64) ([]json.RawMessage, error) {
+	return nil, nil
+}
+
+func (o others) StateIDs(_ context.Context, _ string, _ id.RoomID, at id.EventID) (state, auth []id.EventID, err error) {
+	for _, eventID := range o.Lookup(at).StateBefore {
+		state = append(state, eventID)
+	}
+	seen := make(map[id.EventID]bool)
+	for look := state; len(look) > 0; look = look[1:] {
+		for _, a := range o.PDU(look[0]).AuthEvents {
+			if o.PDU(a) != nil && !seen[a] {
+				seen[a] = true
+				auth, look = append(auth, a), append(look[:len(look):len(look)], a)
+			}
+		}
+	}
+	return state, auth, nil
+}
+
+// receive has a server that is in none of the branches come to know a generated room. Some events come late, so that there are gaps.
+func receive(t *testing.T, db *store.DB, g *roomgen.Room, r *rand.Rand, late int) {
+	t.Helper()
+	_, private, _ := ed25519.GenerateKey(nil)
+	s := room.New(room.Config{
+		ServerName: "test", Key: &event.Key{ServerName: "test", KeyID: "ed25519:test", Private: private},
+		DB: db, Bus: new(notify.Local), KeepRedacted: time.Hour, Fetch: others{g}, Keys: others{g},
+	})
+	first := g.Events[0]
+	if err := s.Adopt(t.Context(), room.Adoption{Origin: first.Server, RoomID: g.RoomID, Version: g.Version, Create: first.PDU.JSON()}); err != nil {
+		t.Fatal(err)
+	}
+	send := func(e roomgen.Event) {
+		if _, err := s.Receive(t.Context(), e.Server, g.RoomID, []json.RawMessage{e.PDU.JSON()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var held []roomgen.Event
+	for _, e := range g.Events[1:] {
+		if r.IntN(100) < late {
+			held = append(held, e)
+			continue
+		}
+		send(e)
+		if len(held) > 3 {
+			send(held[0])
+			held = held[1:]
+		}
+	}
+	for _, e := range held {
+		send(e)
+	}
+}
+
+// keysOf knows the keys of generated rooms.
+func keysOf(rooms []*roomgen.Room) func(server, keyID string) (ed25519.PublicKey, bool) {
+	return func(server, keyID string) (ed25519.PublicKey, bool) {
+		for _, g := range rooms {
+			if key, _, ok := g.PublicKey(server, keyID); ok {
+				return key, true
+			}
+		}
+		return nil, false
+	}
+}
+
+// generate makes a room in which everything happens.
+func generate(t *testing.T, version int, seed uint64) *roomgen.Room {
+	t.Helper()
+	g, err := roomgen.Generate(roomgen.Options{
+		Version: fmt.Sprint(version), Seed: seed, Servers: 3, Events: 80, Forks: 4, Extremities: 3, Bans: true, PowerStruggles: true, BadClocks: true,
+		BadDepths: true, Knocks: true, Restricted: true, Redactions: true, DeadBranches: true, DuplicateStates: true, Rejected: true,
+		Flawed: true, ThirdPartyInvites: true, StringLevels: seed%2 == 0, AdditionalCreators: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// Rooms that fork, with events that are rejected, soft-failed, redacted, and missing, are sound.
+func TestRoomsThatForkAreSound(t *testing.T) {
+	each(t, func(t *testing.T, p place) {
+		var rooms []*roomgen.Room
+		for _, version := range []int{1, 2, 3, 6, 8, 10, 11, 12} {
+			for _, late := range []int{0, 10} {
+				seed := uint64(100*version + late)
+				g := generate(t, version, seed)
+				rooms = append(rooms, g)
+				receive(t, p.db, g, rand.New(rand.NewPCG(seed, 0)), late)
+			}
+		}
+		r, err := doctor.Run(t.Context(), p.db, doctor.Options{Keys: keysOf(rooms)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range r.Faults {
+			for _, e := range f.Examples {
+				t.Errorf("%s: %s", f.Kind, e)
+			}
+		}
+		if r.Checked.Resolutions < 50 || r.Checked.Signatures < 1000 {
+			t.Errorf("looked at %+v", r.Checked)
+		}
+	})
+}
