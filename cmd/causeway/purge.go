@@ -86,9 +86,9 @@ func (c *cli) compactCommand() *cobra.Command {
 func roomIDOf(arg string) (id.RoomID, error) {
 	switch {
 	case strings.HasPrefix(arg, "#"):
-		return "", fmt.Errorf("%q is an alias; name the room by its id, which begins with !", arg)
+		return "", fmt.Errorf("%q is an alias; name the room by its id, such as !abc:example.org", arg)
 	case !strings.HasPrefix(arg, "!") || len(arg) < 2:
-		return "", fmt.Errorf("%q is not a room id, which begins with !", arg)
+		return "", fmt.Errorf("%q is not a room id, such as !abc:example.org", arg)
 	}
 	return id.RoomID(arg), nil
 }

@@ -70,7 +70,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// install makes a configuration in an empty folder, and opens the server's database there once.
+// installed makes a configuration in an empty folder.
 func installed(t *testing.T) (cfg *Config, config string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cw") // shorter than a test's own: a socket's path is short

@@ -70,7 +70,7 @@ var stateSteps = []step{
 	{"another user's key", "alice PUT /rooms/<room>/state/x.y/<bob>", `{}`, 403, "M_FORBIDDEN", ""},
 	{"a member's join by another", "alice PUT /rooms/<room>/state/m.room.member/<carol>", `{"membership":"join"}`, 403, "M_FORBIDDEN", ""},
 	{"a membership that there is not", "bob PUT /rooms/<room>/state/m.room.member/<bob>", `{"membership":"x"}`, 403, "M_FORBIDDEN", ""},
-	{"a second create event", "alice PUT /rooms/<room>/state/m.room.create", `{}`, 403, "M_FORBIDDEN", ""},
+	{"a second create event", "alice PUT /rooms/<room>/state/m.room.create", `{}`, 400, "M_INVALID_PARAM", ""},
 	{"without a body", "alice PUT /rooms/<room>/state/x.y", ``, 400, "M_NOT_JSON", ""},
 	{"malformed", "alice PUT /rooms/<room>/state/x.y/k", `{`, 400, "M_NOT_JSON", ""},
 	{"an array", "alice PUT /rooms/<room>/state/x.y/", `[]`, 400, "M_BAD_JSON", ""},
