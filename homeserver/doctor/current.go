@@ -61,14 +61,15 @@ func (r *roomCheck) checkCurrent() error {
 // checkResolved compares the current state with what the tips of the timeline leave.
 func (r *roomCheck) checkResolved() error {
 	var sets []int64
-	for i, p := range r.places {
-		if p.Pos == 0 || r.hasNext[i] {
-			continue
+	for _, nid := range r.tips {
+		i, ok := r.find(nid)
+		if !ok || r.places[i].Pos == 0 || r.hasNext[i] || !r.usable(r.places[i].StateAfter) {
+			return nil // told already
 		}
-		if !r.usable(p.StateAfter) {
-			return nil
-		}
-		sets = append(sets, p.StateAfter)
+		sets = append(sets, r.places[i].StateAfter)
+	}
+	if len(sets) == 0 {
+		return nil
 	}
 	same, err := r.isResolution(r.row.StateID, sets)
 	if err != nil {

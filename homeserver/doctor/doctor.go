@@ -57,7 +57,7 @@ type checker struct {
 	report   *Report
 	resolver *room.Resolver
 
-	hashed  bool   // the secret of the state sets is there, so that their hashes can be verified
+	hashed  bool // the secret of the state sets is there, so that their hashes can be verified
 	strings used
 	done    int64 // events
 }

@@ -77,8 +77,9 @@ func (r *roomCheck) checkEdges() error {
 	return nil
 }
 
-// spread makes what comes after an event that is not in the timeline come after those before it.
-func (r *roomCheck) spread() {
+// spread finds the events that events of the timeline come after only by way of others, which are not in the timeline.
+func (r *roomCheck) spread() (behind map[int]bool) {
+	behind = make(map[int]bool)
 	var look []int
 	for i := range r.behind {
 		if r.hasNext[i] {
@@ -89,25 +90,24 @@ func (r *roomCheck) spread() {
 		i := look[0]
 		look = look[1:]
 		for _, before := range r.behind[i] {
-			if !r.hasNext[before] {
-				r.hasNext[before] = true
+			if !behind[before] {
+				behind[before] = true
 				look = append(look, before)
 			}
 		}
-		delete(r.behind, i)
 	}
+	return behind
 }
 
-// checkTips compares the room's extremities with the events of the timeline that no other comes after, be it by way of events that are
-// not in the timeline.
-func (r *roomCheck) checkTips() error {
-	r.spread()
-	rows, err := r.tx.AuditExtremities(r.row.NID)
-	if err != nil {
+// checkTips compares the room's extremities with the events of the timeline that no other of the timeline comes after. Where one does by
+// way of events that are not in the timeline, it depends on the order in which they came whether the event is still a tip.
+func (r *roomCheck) checkTips() (err error) {
+	if r.tips, err = r.tx.AuditExtremities(r.row.NID); err != nil {
 		return err
 	}
-	slices.Sort(rows)
-	for _, nid := range rows {
+	behind := r.spread()
+	slices.Sort(r.tips)
+	for _, nid := range r.tips {
 		i, ok := r.find(nid)
 		switch {
 		case !ok:
@@ -119,10 +119,10 @@ func (r *roomCheck) checkTips() error {
 		}
 	}
 	for i := range r.places {
-		if r.places[i].Pos == 0 || r.hasNext[i] {
+		if r.places[i].Pos == 0 || r.hasNext[i] || behind[i] {
 			continue
 		}
-		if _, ok := slices.BinarySearch(rows, r.places[i].NID); !ok {
+		if _, ok := slices.BinarySearch(r.tips, r.places[i].NID); !ok {
 			r.fault(KindExtremities, "extremities", r.places[i].NID, "nothing comes after it, and it is not a tip")
 		}
 	}

@@ -32,6 +32,7 @@ type roomCheck struct {
 	members  []membership       // by place: what a member event says
 	unread   map[int64]bool     // events whose JSON is of no use
 	gaps     map[int64]bool     // as the table says
+	tips     []int64            // as the table says, in order
 	edges    map[edge]int       // those that were seen in one of the table (1) and the JSON (-1) alone
 	create   *event.PDU
 	memberID int64 // the integer of m.room.member, 0 when there is none

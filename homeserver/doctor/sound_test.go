@@ -152,8 +152,14 @@ func (w *world) live() {
 	for v := 1; v <= 12; v++ {
 		w.room(fmt.Sprint(v))
 	}
+	w.personal(w.rooms["12"])
+}
+
+// personal has a user do things that are no business of any room.
+func (w *world) personal(room string) {
+	w.t.Helper()
 	w.put(w.alice, "/user/"+string(w.alice.ID)+"/account_data/x.y", object{"k": 1})
-	w.put(w.alice, "/user/"+string(w.alice.ID)+"/rooms/"+w.rooms["12"]+"/account_data/x.y", object{"k": 2})
+	w.put(w.alice, "/user/"+string(w.alice.ID)+"/rooms/"+room+"/account_data/x.y", object{"k": 2})
 	w.put(w.alice, "/profile/"+string(w.alice.ID)+"/displayname", object{"displayname": "Alice"})
 	w.post(w.alice, "/user/"+string(w.alice.ID)+"/filter", object{"room": object{}})
 }

@@ -34,8 +34,6 @@ type head struct {
 
 	failed atomic.Bool // a write failed: what is here is not what is stored, and nothing may build on it
 
-	receiving sync.Mutex // held by who receives events of the room from elsewhere, one server at a time
-
 	mu     sync.Mutex // guards all below
 	newest *outcome   // of the newest write
 	loaded bool

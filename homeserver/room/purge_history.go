@@ -53,10 +53,7 @@ func (s *Service) PurgeHistory(ctx context.Context, roomID id.RoomID, before Bef
 // unreceived runs do when no events of a room are being received from elsewhere: such an event may come after any that is here. Those
 // that are made here come after the extremities, which stay.
 func (s *Service) unreceived(roomID id.RoomID, do func() error) error {
-	h := s.head(roomID)
-	defer s.release(h)
-	h.receiving.Lock()
-	defer h.receiving.Unlock()
+	defer s.receiving.lock(roomID)()
 	return do()
 }
 

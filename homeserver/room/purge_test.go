@@ -163,7 +163,7 @@ func (x *server) fill(roomID id.RoomID) {
 		if err != nil {
 			return err
 		}
-		if err := tx.InsertGap(roomNID, tips[0].NID); err != nil {
+		if err := tx.InsertGap(roomNID, tips[0].NID, "$gone"); err != nil {
 			return err
 		}
 		if err := tx.AwaitRedaction(roomNID, "$nowhere", tips[0].NID); err != nil {

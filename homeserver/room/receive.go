@@ -116,10 +116,7 @@ func (s *Service) Receive(ctx context.Context, origin string, roomID id.RoomID, 
 	} else if known == nil {
 		return nil, matrixError(404, "M_NOT_FOUND", "This server knows no room %s", roomID)
 	}
-	h := s.head(roomID)
-	defer s.release(h)
-	h.receiving.Lock()
-	defer h.receiving.Unlock()
+	defer s.receiving.lock(roomID)()
 	all := make([]Received, 0, len(raws))
 	for _, raw := range raws {
 		all = append(all, s.receive(ctx, &arrival{origin: origin, roomID: roomID, raw: raw, budget: newBudget()}))

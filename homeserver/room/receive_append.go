@@ -8,6 +8,8 @@ import (
 	"causeway/homeserver/eventauth"
 	"causeway/homeserver/notify"
 	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
 )
 
 // receiveAppend appends an event that stands on a branch of its own, or is only kept: rejected, or, when the room's current state does
@@ -158,9 +160,9 @@ func (s *Service) softFail(ctx context.Context, p *placement) error {
 
 // findChildren finds the events of gaps that name the event as one before them.
 func (p *placement) findChildren(tx *store.Tx) error {
-	gaps, err := tx.Gaps(p.arrival.nid)
-	for _, e := range gaps {
-		if slices.Contains(e.PrevEvents, p.pdu.EventID) {
+	after, err := tx.GapsAt(p.pdu.EventID)
+	for _, e := range after {
+		if e.RoomNID == p.arrival.nid {
 			p.children = append(p.children, e)
 			p.covered = p.covered || e.Status == 0
 		}
@@ -330,8 +332,8 @@ func (p *placement) writeEdges(tx *store.Tx) error {
 			return err
 		}
 	}
-	if p.gap {
-		if err := tx.InsertGap(p.arrival.nid, p.nid); err != nil {
+	for _, eventID := range p.missing() {
+		if err := tx.InsertGap(p.arrival.nid, p.nid, eventID); err != nil {
 			return err
 		}
 	}
@@ -339,17 +341,23 @@ func (p *placement) writeEdges(tx *store.Tx) error {
 		if err := tx.InsertEdge(p.nid, child.NID); err != nil {
 			return err
 		}
-		have, err := tx.PrevEvents(child.NID)
-		if err != nil {
+		if err := tx.DeleteGap(child.NID, p.pdu.EventID); err != nil {
 			return err
-		}
-		if len(have) == countDistinct(child.PrevEvents) {
-			if err := tx.DeleteGap(p.arrival.nid, child.NID); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+// missing returns the prev_events that have no place here.
+func (p *placement) missing() []id.EventID {
+	if !p.gap {
+		return nil
+	}
+	have := make(map[id.EventID]bool, len(p.prevs))
+	for _, prev := range p.prevs {
+		have[prev.EventID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(p.pdu.PrevEvents), func(eventID id.EventID) bool { return have[eventID] })
 }
 
 // writeCurrent makes the room's state what the tips make it.

@@ -45,7 +45,8 @@ type Config struct {
 type Service struct {
 	Config
 
-	resolver *Resolver
+	resolver  *Resolver
+	receiving roomLocks // held by who receives events of a room from elsewhere, or deletes what they might build on
 
 	mu    sync.Mutex // guards heads, and refs of each head
 	heads map[id.RoomID]*head

@@ -188,7 +188,7 @@ func (tx *Tx) AuditExtremities(roomNID int64) ([]int64, error) {
 
 // AuditGaps returns the events that a room's table of gaps names.
 func (tx *Tx) AuditGaps(roomNID int64) ([]int64, error) {
-	return tx.ints(`SELECT event_nid FROM gaps WHERE room_nid = $1`, roomNID)
+	return tx.ints(`SELECT DISTINCT event_nid FROM gaps WHERE room_nid = $1`, roomNID)
 }
 
 // AuditCurrentState returns what the table of a room's current state says.

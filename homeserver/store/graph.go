@@ -1,24 +1,39 @@
 package store
 
+import "maunium.net/go/mautrix/id"
+
 // InsertEdge records that an event comes after prev.
 func (tx *Tx) InsertEdge(prev, nid int64) error {
 	return tx.Defer(`INSERT INTO edges (prev_nid, event_nid) VALUES ($1, $2)`, prev, nid)
 }
 
-// InsertGap marks an event some of whose prev_events are not here.
-func (tx *Tx) InsertGap(roomNID, nid int64) error {
-	return tx.Defer(`INSERT INTO gaps (room_nid, event_nid) VALUES ($1, $2) ON CONFLICT (room_nid, event_nid) DO NOTHING`, roomNID, nid)
+// InsertGap records that one of the prev_events of an event is not here.
+func (tx *Tx) InsertGap(roomNID, nid int64, prev id.EventID) error {
+	if nobodys(string(prev)) {
+		return errNUL
+	}
+	return tx.Defer(`INSERT INTO gaps (event_nid, prev, room_nid) VALUES ($1, $2, $3) ON CONFLICT (event_nid, prev) DO NOTHING`,
+		nid, string(prev), roomNID)
 }
 
-// DeleteGap says that all of an event's prev_events are here.
-func (tx *Tx) DeleteGap(roomNID, nid int64) error {
-	return tx.Defer(`DELETE FROM gaps WHERE room_nid = $1 AND event_nid = $2`, roomNID, nid)
+// DeleteGap says that a prev_event of an event is here now.
+func (tx *Tx) DeleteGap(nid int64, prev id.EventID) error {
+	return tx.Defer(`DELETE FROM gaps WHERE event_nid = $1 AND prev = $2`, nid, string(prev))
 }
 
 // Gaps returns the events of a room some of whose prev_events are not here.
 func (tx *Tx) Gaps(roomNID int64) ([]*Event, error) {
-	return tx.events(`SELECT `+eventColumns+` FROM gaps g JOIN events e ON e.nid = g.event_nid
-		WHERE g.room_nid = $1 ORDER BY e.nid`, []any{roomNID})
+	return tx.events(`SELECT `+eventColumns+` FROM events e WHERE e.nid IN (SELECT event_nid FROM gaps WHERE room_nid = $1)
+		ORDER BY e.nid`, []any{roomNID})
+}
+
+// GapsAt returns the events that come after one which is not here.
+func (tx *Tx) GapsAt(prev id.EventID) ([]*Event, error) {
+	if nobodys(string(prev)) {
+		return nil, nil
+	}
+	return tx.events(`SELECT `+eventColumns+` FROM gaps g JOIN events e ON e.nid = g.event_nid WHERE g.prev = $1
+		ORDER BY e.nid`, []any{string(prev)})
 }
 
 // PrevEvents returns the events that an event comes after, as far as they are here.

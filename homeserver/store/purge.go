@@ -3,7 +3,6 @@ package store
 import (
 	"database/sql"
 	"fmt"
-	"slices"
 
 	"causeway/homeserver/sqldb"
 
@@ -51,18 +50,8 @@ func (tx *Tx) deleteEvents(roomNID int64, events []*Event) (Purged, error) {
 
 // cutEdges takes events out of the graph.
 func (tx *Tx) cutEdges(roomNID int64, events []*Event, nids []int64) error {
-	query, args := sqldb.In(`SELECT DISTINCT event_nid FROM edges WHERE prev_nid IN `, 1, nids)
-	after, err := tx.ints(query, args...)
-	if err != nil {
+	if err := tx.openGaps(roomNID, events, nids); err != nil {
 		return err
-	}
-	for _, nid := range after {
-		if slices.Contains(nids, nid) {
-			continue
-		}
-		if err := tx.InsertGap(roomNID, nid); err != nil {
-			return err
-		}
 	}
 	if err := tx.execIn(`DELETE FROM edges WHERE prev_nid IN `, nids); err != nil {
 		return err
@@ -84,8 +73,39 @@ func (tx *Tx) cutEdges(roomNID int64, events []*Event, nids []int64) error {
 			}
 		}
 	}
-	query, args = sqldb.In(`DELETE FROM gaps WHERE room_nid = $1 AND event_nid IN `, 2, nids)
+	query, args := sqldb.In(`DELETE FROM gaps WHERE room_nid = $1 AND event_nid IN `, 2, nids)
 	return tx.Defer(query, append([]any{roomNID}, args...)...)
+}
+
+// openGaps records what comes after events that lose their place, and is not among them.
+func (tx *Tx) openGaps(roomNID int64, events []*Event, nids []int64) error {
+	ids := make(map[int64]id.EventID, len(events))
+	for _, e := range events {
+		ids[e.NID] = e.EventID
+	}
+	type edge struct{ prev, after int64 }
+	var edges []edge
+	err := inBatches(nids, func(some []int64) error {
+		query, args := sqldb.In(`SELECT prev_nid, event_nid FROM edges WHERE prev_nid IN `, 1, some)
+		return tx.Query(query, args, func(scan func(...any) error) error {
+			var x edge
+			err := scan(&x.prev, &x.after)
+			edges = append(edges, x)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, x := range edges {
+		if _, goes := ids[x.after]; goes {
+			continue
+		}
+		if err := tx.InsertGap(roomNID, x.after, ids[x.prev]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deleteRows deletes events, which have no edges, and what is stored of each in other tables.

@@ -25,8 +25,15 @@ CREATE TABLE room_states (
 INSERT INTO room_states (room_nid, pos, state_id)
   SELECT room_nid, pos, state_after FROM events WHERE pos IS NOT NULL AND state_before <> state_after;
 
--- The events some of whose prev_events are not here.
-CREATE TABLE gaps (room_nid INTEGER NOT NULL, event_nid INTEGER NOT NULL, PRIMARY KEY (room_nid, event_nid)) WITHOUT ROWID;
+-- The events some of whose prev_events are not here, or have no place in the room, and which these are.
+CREATE TABLE gaps (
+  event_nid INTEGER NOT NULL,
+  prev TEXT NOT NULL, -- event id
+  room_nid INTEGER NOT NULL,
+  PRIMARY KEY (event_nid, prev)
+) WITHOUT ROWID;
+CREATE INDEX gaps_prev ON gaps (prev);
+CREATE INDEX gaps_room ON gaps (room_nid);
 
 -- What redacted events said, until the time for which that is kept is over.
 CREATE TABLE redacted_originals (

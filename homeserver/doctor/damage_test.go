@@ -1,0 +1,332 @@
+package doctor_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"causeway/homeserver/doctor"
+	"causeway/homeserver/store"
+	"causeway/homeserver/testserver"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// damage is what one statement does to a sound database.
+type damage struct {
+	name   string
+	tables string // those that are put right again
+	sql    string // with <names> of the patient's
+	args   []any
+	do     func(tx *store.Tx) error // instead of sql
+	want   []doctor.Kind
+	text   string // in one of the faults
+}
+
+var (
+	garbage = []byte{0x80}
+	noHash  = make([]byte, 16)
+	huge    = strings.Repeat("x", 70_000)
+)
+
+var damages = []damage{
+	{name: "an upgrade is not finished", tables: "chores", sql: `INSERT INTO chores (name) VALUES ('something')`, want: kinds(doctor.KindChores), text: "something"},
+	{name: "another server's", tables: "server", sql: `UPDATE server SET name = 'other.example'`, want: kinds(doctor.KindServer), text: "other.example"},
+	{name: "the counter is behind", tables: "stream", sql: `UPDATE stream SET pos = 5`, want: kinds(doctor.KindStream), text: "the counter is at 5"},
+	{name: "no counter", tables: "stream", sql: `DELETE FROM stream`, want: kinds(doctor.KindStream), text: "has no row"},
+	{name: "a position twice", tables: "events", sql: `UPDATE events SET pos = <elsewhere> WHERE nid = <message>`, want: kinds(doctor.KindStream), text: "more than one event"},
+	{name: "the secret is gone", tables: "secrets", sql: `DELETE FROM secrets`, want: kinds(doctor.KindStateSet), text: "secret"},
+
+	{name: "edge from nowhere", tables: "edges", sql: `INSERT INTO edges (prev_nid, event_nid) VALUES (999999, <message>)`, want: kinds(doctor.KindOrphan), text: "the previous event is not there"},
+	{name: "edge to nowhere", tables: "edges", sql: `INSERT INTO edges (prev_nid, event_nid) VALUES (<message>, 999999)`, want: kinds(doctor.KindOrphan), text: "the event is not there"},
+	{name: "tip of no room", tables: "extremities", sql: `INSERT INTO extremities (room_nid, event_nid) VALUES (999999, <message>)`, want: kinds(doctor.KindOrphan), text: "the room is not there"},
+	{name: "gap of no room", tables: "gaps", sql: `INSERT INTO gaps (room_nid, event_nid) VALUES (999999, <message>)`, want: kinds(doctor.KindOrphan)},
+	{name: "auth events of nothing", tables: "event_auth", sql: `INSERT INTO event_auth (event_nid, auth) SELECT 999999, auth FROM event_auth WHERE event_nid = <topic>`, want: kinds(doctor.KindOrphan)},
+	{name: "auth events of a message", tables: "event_auth", sql: `INSERT INTO event_auth (event_nid, auth) SELECT <message>, auth FROM event_auth WHERE event_nid = <topic>`, want: kinds(doctor.KindOrphan), text: "state event"},
+	{name: "state of no room", tables: "room_states", sql: `INSERT INTO room_states (room_nid, pos, state_id) VALUES (999999, 1, 1)`, want: kinds(doctor.KindOrphan)},
+	{name: "current state of no room", tables: "current_state", sql: `INSERT INTO current_state (room_nid, type_nid, state_key_nid, event_nid) VALUES (999999, 1, 1, 1)`, want: kinds(doctor.KindOrphan)},
+	{name: "membership of no room", tables: "memberships", sql: `INSERT INTO memberships (user_nid, room_nid, membership, event_nid, pos) VALUES (<alice>, 999999, 'join', 1, 1)`, want: kinds(doctor.KindOrphan)},
+	{name: "alias of no room", tables: "aliases", sql: `UPDATE aliases SET room_nid = 999999`, want: kinds(doctor.KindOrphan), text: "#v10:test"},
+	{name: "directory entry of no room", tables: "directory", sql: `INSERT INTO directory (network, room_nid) VALUES ('irc', 999999)`, want: kinds(doctor.KindOrphan), text: "network irc"},
+	{name: "state set of no room", tables: "state_sets", sql: `INSERT INTO state_sets (id, room_nid, parent, seq, size, hash, entries) SELECT 3, 999999, parent, seq, size, hash, entries FROM state_sets WHERE id = <leaf>`, want: kinds(doctor.KindOrphan)},
+	{name: "what a message said that was not redacted", tables: "redacted_originals", sql: `INSERT INTO redacted_originals (event_nid, room_nid, redacted_ts, json) VALUES (<message>, <room>, 1, '{}')`, want: kinds(doctor.KindOrphan)},
+	{name: "awaited redaction that is none", tables: "awaited_redactions", sql: `INSERT INTO awaited_redactions (target, redaction_nid, room_nid) VALUES ('$x', 999999, <room>)`, want: kinds(doctor.KindOrphan)},
+	{name: "user without an id", tables: "users", sql: `INSERT INTO users (nid, admin, created_ts) VALUES (999999, 0, 0)`, want: kinds(doctor.KindOrphan)},
+	{name: "device of nobody", tables: "devices", sql: `INSERT INTO devices (user_nid, device_id, created_ts) VALUES (999999, 'D', 0)`, want: kinds(doctor.KindOrphan)},
+	{name: "token of no device", tables: "access_tokens", sql: `UPDATE access_tokens SET device_id = 'gone'`, want: kinds(doctor.KindOrphan), text: "the device is not there"},
+	{name: "account data of nobody", tables: "account_data", sql: `UPDATE account_data SET user_nid = 999999 WHERE room_nid = 0`, want: kinds(doctor.KindOrphan)},
+	{name: "account data of no room", tables: "account_data", sql: `UPDATE account_data SET room_nid = 999999 WHERE room_nid <> 0`, want: kinds(doctor.KindOrphan)},
+	{name: "filter of nobody", tables: "filters", sql: `UPDATE filters SET user_nid = 999999`, want: kinds(doctor.KindOrphan)},
+	{name: "transaction for no application service", tables: "appservice_pending", sql: `INSERT INTO appservice_pending (id, txn, upto, body) VALUES ('x', 1, 1, $1)`, args: []any{garbage}, want: kinds(doctor.KindOrphan), text: "application service"},
+
+	{name: "unknown room version", tables: "rooms", sql: `UPDATE rooms SET version = '99' WHERE nid = <room>`, want: kinds(doctor.KindRoom), text: "99"},
+	{name: "another room version", tables: "rooms", sql: `UPDATE rooms SET version = '9' WHERE nid = <room>`, want: kinds(doctor.KindRoom), text: `version "10"`},
+
+	{name: "no JSON", tables: "events", sql: `UPDATE events SET json = '{' WHERE nid = <message>`, want: kinds(doctor.KindJSON)},
+	{name: "not canonical", tables: "events", sql: `UPDATE events SET json = REPLACE(json, '{"auth', '{ "auth') WHERE nid = <message>`, want: kinds(doctor.KindJSON), text: "canonical"},
+	{name: "too large", tables: "events", sql: `UPDATE events SET json = REPLACE(json, 'message 0', '` + huge + `') WHERE nid = <message>`, want: kinds(doctor.KindLimits)},
+	{name: "the event was changed", tables: "events", sql: `UPDATE events SET json = REPLACE(json, '"m.room.message"', '"m.room.massage"') WHERE nid = <message>`, want: kinds(doctor.KindEventID)},
+	{name: "the content was changed", tables: "events", sql: `UPDATE events SET json = REPLACE(json, 'message 0', 'message 9') WHERE nid = <message>`, want: kinds(doctor.KindContentHash)},
+	{name: "wrong depth", tables: "events", sql: `UPDATE events SET depth = depth + 1 WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its depth"},
+	{name: "wrong time", tables: "events", sql: `UPDATE events SET origin_server_ts = 1 WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its origin_server_ts"},
+	{name: "wrong sender", tables: "events", sql: `UPDATE events SET sender_nid = <alice> WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its sender_nid"},
+	{name: "wrong type", tables: "events", sql: `UPDATE events SET type_nid = 999999 WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its type_nid"},
+	{name: "a text was changed", tables: "strings", sql: `UPDATE strings SET value = 'm.room.tepic' WHERE value = 'm.room.topic'`, want: kinds(doctor.KindColumns)},
+	{name: "wrong signature", tables: "events", sql: `UPDATE events SET json = REPLACE(json, '"ed25519:test":"', '"ed25519:test":"AAAA') WHERE nid = <message>`, want: kinds(doctor.KindSignature)},
+	{name: "no signature", tables: "events", sql: `UPDATE events SET json = REPLACE(json, '"signatures":{"test"', '"signatures":{"best"') WHERE nid = <message>`, want: kinds(doctor.KindSignature), text: "test has not signed it"},
+	{name: "redacted, and all there", tables: "events", sql: `UPDATE events SET redacted_by = <redaction> WHERE nid = <message>`, want: kinds(doctor.KindRedaction), text: "still there"},
+	{name: "redacted by nothing", tables: "events", sql: `UPDATE events SET redacted_by = 999999 WHERE nid = <redacted>`, want: kinds(doctor.KindRedaction), text: "is not there"},
+	{name: "redacted by a message", tables: "events", sql: `UPDATE events SET redacted_by = <message> WHERE nid = <redacted>`, want: kinds(doctor.KindRedaction), text: "does not"},
+	{name: "no position", tables: "events", sql: `UPDATE events SET pos = NULL WHERE nid = <message>`, want: kinds(doctor.KindStatus), text: "nothing says why"},
+	{name: "a position too many", tables: "events", sql: `UPDATE events SET status = 4 WHERE nid = <message>`, want: kinds(doctor.KindStatus)},
+	{name: "replaces a message", tables: "events", sql: `UPDATE events SET replaces_nid = <message> WHERE nid = <topic>`, want: kinds(doctor.KindReference)},
+	{name: "replaces nothing", tables: "events", sql: `UPDATE events SET replaces_nid = 999999 WHERE nid = <topic>`, want: kinds(doctor.KindReference)},
+
+	{name: "an edge is missing", tables: "edges", sql: `DELETE FROM edges WHERE event_nid = <message>`, want: kinds(doctor.KindEdges), text: "does not know"},
+	{name: "an edge too many", tables: "edges", sql: `INSERT INTO edges (prev_nid, event_nid) VALUES (<create>, <message>)`, want: kinds(doctor.KindEdges), text: "does not say so"},
+	{name: "an edge into another room", tables: "edges", sql: `INSERT INTO edges (prev_nid, event_nid) VALUES (<create>, <elsewhere>)`, want: kinds(doctor.KindEdges), text: "another room"},
+	{name: "a mark too many", tables: "gaps", sql: `INSERT INTO gaps (room_nid, event_nid) VALUES (<room>, <message>)`, want: kinds(doctor.KindGaps), text: "although"},
+	{name: "the mark of a gap is gone", tables: "gaps", sql: `DELETE FROM gaps`, want: kinds(doctor.KindGaps), text: "is not marked"},
+	{name: "no tips", tables: "extremities", sql: `DELETE FROM extremities WHERE room_nid = <room>`, want: kinds(doctor.KindExtremities), text: "nothing comes after it"},
+	{name: "a tip too many", tables: "extremities", sql: `INSERT INTO extremities (room_nid, event_nid) VALUES (<room>, <message>)`, want: kinds(doctor.KindExtremities), text: "although events come after it"},
+	{name: "a tip that is no event", tables: "extremities", sql: `INSERT INTO extremities (room_nid, event_nid) VALUES (<room>, 999999)`, want: kinds(doctor.KindExtremities)},
+	{name: "the newest event is gone", tables: "events", sql: `DELETE FROM events WHERE nid = <last>`, want: kinds(doctor.KindExtremities, doctor.KindOrphan)},
+
+	{name: "no auth events", tables: "event_auth", sql: `DELETE FROM event_auth WHERE event_nid = <topic>`, want: kinds(doctor.KindAuthEvents), text: "not in the table"},
+	{name: "other auth events", tables: "event_auth", sql: `UPDATE event_auth SET auth = (SELECT auth FROM event_auth WHERE event_nid = <create>) WHERE event_nid = <topic>`, want: kinds(doctor.KindAuthEvents), text: "does not hold"},
+	{name: "garbage for auth events", tables: "event_auth", sql: `UPDATE event_auth SET auth = $1 WHERE event_nid = <topic>`, args: []any{garbage}, want: kinds(doctor.KindAuthEvents), text: "cannot be read"},
+	{name: "a forbidden event", tables: "events", sql: `UPDATE events SET status = 4 WHERE nid = <rejected>`, want: kinds(doctor.KindNotAllowed)},
+
+	{name: "garbage for a state", tables: "state_sets", sql: `UPDATE state_sets SET entries = $1 WHERE id = <leaf>`, args: []any{garbage}, want: kinds(doctor.KindStateSet), text: "cannot be read"},
+	{name: "a wrong hash", tables: "state_sets", sql: `UPDATE state_sets SET hash = $1 WHERE id = <leaf>`, args: []any{noHash}, want: kinds(doctor.KindStateSet), text: "hash"},
+	{name: "a wrong size", tables: "state_sets", sql: `UPDATE state_sets SET size = size + 1 WHERE id = <leaf>`, want: kinds(doctor.KindStateSet), text: "places"},
+	{name: "no such parent", tables: "state_sets", sql: `UPDATE state_sets SET parent = 999999 WHERE id = <leaf>`, want: kinds(doctor.KindStateSet), text: "999999"},
+	{name: "a wrong step", tables: "state_sets", sql: `UPDATE state_sets SET seq = seq + 700 WHERE id = <leaf>`, want: kinds(doctor.KindStateSet), text: "step"},
+	{name: "another state's entries", tables: "state_sets", sql: `UPDATE state_sets SET entries = (SELECT entries FROM state_sets WHERE id = <other leaf>) WHERE id = <leaf>`,
+		want: kinds(doctor.KindCurrentState, doctor.KindMembership, doctor.KindStateAfter, doctor.KindStateSet)},
+	{name: "a rejected event in a state", tables: "events", sql: `UPDATE events SET status = 2, pos = NULL WHERE nid = <topic>`, want: kinds(doctor.KindStateAfter, doctor.KindStateSet), text: "was rejected"},
+	{name: "a state of no use", tables: "state_sets stream", do: func(tx *store.Tx) error {
+		room, err := tx.Room("<room id>")
+		if err == nil {
+			_, err = tx.InsertStateSet(room.NID, 0, store.StateSet{{Type: 1, Key: 1}: 1})
+		}
+		return err
+	}, want: kinds(doctor.KindOrphanSet, doctor.KindStateSet), text: "nothing refers to"},
+
+	{name: "another state before", tables: "events", sql: `UPDATE events SET state_before = <first set> WHERE nid = <topic>`, want: kinds(doctor.KindNotAllowed, doctor.KindStateAfter, doctor.KindStateBefore)},
+	{name: "no state before", tables: "events", sql: `UPDATE events SET state_before = 999999 WHERE nid = <message>`, want: kinds(doctor.KindStateBefore), text: "999999"},
+	{name: "another state after", tables: "events", sql: `UPDATE events SET state_after = state_before WHERE nid = <topic>`, want: kinds(doctor.KindStateAfter, doctor.KindStateBefore)},
+	{name: "a merge gone wrong", tables: "events", sql: `UPDATE events SET state_before = <branch set>, state_after = <branch set> WHERE nid = <merge>`, want: kinds(doctor.KindStateBefore)},
+
+	{name: "another current state", tables: "rooms", sql: `UPDATE rooms SET state_id = <first set> WHERE nid = <room>`, want: kinds(doctor.KindCurrentState, doctor.KindMembership, doctor.KindRoomState)},
+	{name: "no current state", tables: "rooms", sql: `UPDATE rooms SET state_id = 999999 WHERE nid = <room>`, want: kinds(doctor.KindCurrentState, doctor.KindRoomState), text: "is not there"},
+	{name: "a place is missing", tables: "current_state", sql: `DELETE FROM current_state WHERE room_nid = <room> AND event_nid = <create>`, want: kinds(doctor.KindCurrentState), text: "not in the table"},
+	{name: "a place too many", tables: "current_state", sql: `INSERT INTO current_state (room_nid, type_nid, state_key_nid, event_nid) VALUES (<room>, <alice>, <alice>, <create>)`, want: kinds(doctor.KindCurrentState), text: "not in the current state"},
+	{name: "another membership", tables: "memberships", sql: `UPDATE memberships SET membership = 'join' WHERE room_nid = <room> AND membership = 'ban'`, want: kinds(doctor.KindMembership), text: `the event says "ban"`},
+	{name: "by another event", tables: "memberships", sql: `UPDATE memberships SET event_nid = <create> WHERE room_nid = <room> AND membership = 'ban'`, want: kinds(doctor.KindMembership), text: "by another event"},
+	{name: "no membership", tables: "memberships", sql: `DELETE FROM memberships WHERE room_nid = <room> AND membership = 'ban'`, want: kinds(doctor.KindMembership), text: "have no membership"},
+	{name: "a membership too many", tables: "memberships", sql: `INSERT INTO memberships (user_nid, room_nid, membership, event_nid, pos) SELECT nid, <room>, 'join', 1, 1 FROM strings WHERE value = 'm.room.topic'`, want: kinds(doctor.KindMembership), text: "no event says so"},
+	{name: "forgotten by a member", tables: "memberships", sql: `UPDATE memberships SET forgotten = 1 WHERE room_nid = <room> AND user_nid = <alice>`, want: kinds(doctor.KindMembership), text: "forgotten"},
+	{name: "membership of no position", tables: "memberships", sql: `UPDATE memberships SET pos = 0 WHERE room_nid = <room> AND user_nid = <alice>`, want: kinds(doctor.KindMembership), text: "no position"},
+	{name: "the newest state is missing", tables: "room_states", sql: `DELETE FROM room_states WHERE room_nid = <room> AND state_id = <leaf>`, want: kinds(doctor.KindRoomState), text: "the newest state"},
+	{name: "a state before the room", tables: "room_states", sql: `INSERT INTO room_states (room_nid, pos, state_id) VALUES (<room>, 1, <first set>)`, want: kinds(doctor.KindRoomState), text: "no event before"},
+	{name: "a state that is none", tables: "room_states", sql: `UPDATE room_states SET state_id = 999999 WHERE room_nid = <room> AND state_id = <first set>`, want: kinds(doctor.KindRoomState), text: "999999"},
+}
+
+func kinds(all ...doctor.Kind) []doctor.Kind { return all }
+
+// patient is a sound database, with names for what is in it.
+type patient struct {
+	place
+	t     *testing.T
+	words *strings.Replacer
+	room  id.RoomID
+}
+
+func newPatient(t *testing.T, p place) *patient {
+	t.Helper()
+	w := newWorld(t, p.db)
+	roomID := w.room("10")
+	other := w.room("11")
+	w.put(w.alice, "/rooms/"+roomID+"/send/m.room.message/last", object{"body": "the last"})
+	w.personal(roomID)
+	g := generate(t, 11, 1110)
+	receive(t, p.db, g, rand.New(rand.NewPCG(1110, 0)), 10)
+	sound(t, p.db)
+	names := []string{"<room id>", roomID}
+	number := func(name, query string, args ...any) {
+		var n int64
+		err := p.db.View(t.Context(), func(tx *store.Tx) error {
+			found, err := tx.Row(query, args, &n)
+			if err == nil && !found {
+				t.Errorf("there is no %s", name)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, "<"+name+">", fmt.Sprint(n))
+	}
+	in := `SELECT e.nid FROM events e JOIN rooms r ON r.nid = e.room_nid WHERE r.room_id = $1 AND `
+	number("room", `SELECT nid FROM rooms WHERE room_id = $1`, roomID)
+	number("message", in+`json LIKE '%message 0%'`, roomID)
+	number("elsewhere", in+`json LIKE '%message 0%'`, other)
+	number("last", in+`json LIKE '%the last%'`, roomID)
+	number("topic", in+`json LIKE '%"topic":"two"%'`, roomID)
+	number("create", in+`json LIKE '%"m.room.create"%' AND depth = 1`, roomID)
+	number("redacted", in+`redacted_by IS NOT NULL ORDER BY e.nid LIMIT 1`, roomID)
+	number("redaction", `SELECT redacted_by FROM events e JOIN rooms r ON r.nid = e.room_nid WHERE r.room_id = $1 AND redacted_by IS NOT NULL ORDER BY e.nid LIMIT 1`, roomID)
+	number("alice", `SELECT nid FROM strings WHERE value = $1`, string(w.alice.ID))
+	number("leaf", `SELECT state_id FROM rooms WHERE room_id = $1`, roomID)
+	number("first set", `SELECT MIN(s.id) FROM state_sets s JOIN rooms r ON r.nid = s.room_nid WHERE r.room_id = $1`, roomID)
+	number("other leaf", `SELECT e.state_before FROM rooms r JOIN events e ON e.state_after = r.state_id AND e.state_before <> e.state_after WHERE r.room_id = $1 ORDER BY e.nid LIMIT 1`, roomID)
+	number("rejected", in+`status = 2 AND state_key_nid IS NULL AND reason LIKE 'By the state%' ORDER BY e.nid LIMIT 1`, string(g.RoomID))
+	merges := `SELECT e.nid FROM events e JOIN rooms r ON r.nid = e.room_nid WHERE r.room_id = $1 AND state_key_nid IS NULL AND pos IS NOT NULL
+		AND EXISTS (SELECT 1 FROM edges x JOIN events p ON p.nid = x.prev_nid WHERE x.event_nid = e.nid AND p.state_after <> e.state_before)
+		AND NOT EXISTS (SELECT 1 FROM edges x WHERE x.prev_nid = e.nid) AND NOT EXISTS (SELECT 1 FROM gaps g WHERE g.event_nid = e.nid)`
+	_ = merges
+	return &patient{place: p, t: t, words: strings.NewReplacer(names...), room: id.RoomID(roomID)}
+}
+
+// saved are the rows of a table.
+type saved struct {
+	table string
+	rows  [][]any
+}
+
+func (p *patient) save(tables []string) (all []saved) {
+	p.t.Helper()
+	for _, table := range tables {
+		s := saved{table: table}
+		err := p.db.View(p.t.Context(), func(tx *store.Tx) error {
+			columns, err := columnsOf(tx, table)
+			if err != nil {
+				return err
+			}
+			return tx.Query(`SELECT `+strings.Join(columns, ", ")+` FROM `+table, nil, func(scan func(...any) error) error {
+				row, into := make([]any, len(columns)), make([]any, len(columns))
+				for i := range row {
+					into[i] = &row[i]
+				}
+				s.rows = append(s.rows, row)
+				return scan(into...)
+			})
+		})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func (p *patient) restore(all []saved) {
+	p.t.Helper()
+	err := p.db.Write(p.t.Context(), func(tx *store.Tx) error {
+		for _, s := range all {
+			if _, err := tx.Exec(`DELETE FROM ` + s.table); err != nil {
+				return err
+			}
+			columns, err := columnsOf(tx, s.table)
+			if err != nil {
+				return err
+			}
+			values := make([]string, len(columns))
+			for i := range values {
+				values[i] = fmt.Sprintf("$%d", i+1)
+			}
+			insert := `INSERT INTO ` + s.table + ` (` + strings.Join(columns, ", ") + `) VALUES (` + strings.Join(values, ", ") + `)`
+			for _, row := range s.rows {
+				if _, err := tx.Exec(insert, row...); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func columnsOf(tx *store.Tx, table string) (all []string, err error) {
+	query := `SELECT name FROM pragma_table_info($1)`
+	if tx.Engine() == "postgres" {
+		query = `SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`
+	}
+	err = tx.Query(query, []any{table}, func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		all = append(all, name)
+		return err
+	})
+	return all, err
+}
+
+// hurt does a damage to the database.
+func (p *patient) hurt(d damage) {
+	p.t.Helper()
+	err := p.db.Write(p.t.Context(), func(tx *store.Tx) error {
+		if d.do != nil {
+			return d.do(tx)
+		}
+		n, err := tx.Exec(p.words.Replace(d.sql), d.args...)
+		if err == nil && n == 0 {
+			p.t.Error("nothing was damaged")
+		}
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Every damage is found, and nothing else is.
+func TestDamages(t *testing.T) {
+	each(t, func(t *testing.T, where place) {
+		p := newPatient(t, where)
+		for _, d := range damages {
+			t.Run(d.name, func(t *testing.T) {
+				p.t = t
+				before := p.save(strings.Fields(d.tables))
+				defer p.restore(before)
+				p.hurt(d)
+				p.diagnose(d)
+			})
+		}
+		p.t = t
+		sound(t, p.db)
+	})
+}
+
+// diagnose looks at a damaged database as the command does, which has nothing of it in memory.
+func (p *patient) diagnose(d damage) {
+	p.t.Helper()
+	db, err := store.OpenReadOnly(p.t.Context(), p.target)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer db.Close()
+	r, err := doctor.Run(p.t.Context(), db, doctor.Options{ServerName: testserver.Name, Keys: keys})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var found []doctor.Kind
+	var told strings.Builder
+	for _, f := range r.Faults {
+		found = append(found, f.Kind)
+		for _, e := range f.Examples {
+			fmt.Fprintf(&told, "%s: %s\n", f.Kind, e)
+		}
+		if f.What == "" || f.Advice == "" {
+			p.t.Errorf("nobody is told what %s is, or what to do", f.Kind)
+		}
+	}
+	slices.Sort(found)
+	if !slices.Equal(found, d.want) || !strings.Contains(told.String(), d.text) {
+		p.t.Errorf("found %v\n%swant %v with %q", found, &told, d.want, d.text)
+	}
+}
