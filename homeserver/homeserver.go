@@ -31,9 +31,10 @@ type Config struct {
 	Bus        notify.Bus
 	Log        zerolog.Logger
 
-	OpenRegistration bool
-	Limits           map[httpapi.Class]httpapi.Limit // nil for none
-	ForwardedFor     bool                            // take clients' addresses from X-Forwarded-For
+	OpenRegistration   bool
+	DefaultRoomVersion string                          // of new rooms whose creator names none; "" for event.DefaultRoomVersion
+	Limits             map[httpapi.Class]httpapi.Limit // nil for none
+	ForwardedFor       bool                            // take clients' addresses from X-Forwarded-For
 
 	Maintenance MaintenanceConfig
 
@@ -67,7 +68,7 @@ func New(c Config) *Server {
 		PublicURL:  c.PublicURL,
 		Accounts:   s.Accounts,
 		Rooms:      s.rooms,
-		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes}),
+		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy()}),
 		Push:       pushes,
 		Pinger:     c.Pinger,
 	}}
@@ -80,7 +81,7 @@ func New(c Config) *Server {
 func roomConfig(c Config) room.Config {
 	return room.Config{
 		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
-		KeepRedacted: c.Maintenance.RedactedKeep,
+		DefaultVersion: c.DefaultRoomVersion, KeepRedacted: c.Maintenance.RedactedKeep,
 	}
 }
 

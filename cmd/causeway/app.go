@@ -60,14 +60,15 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	})
 	hs := homeserver.New(homeserver.Config{
 		ServerName: cfg.ServerName, PublicURL: cfg.BaseURL(), Key: key, DB: db, Bus: bus, Log: log,
-		OpenRegistration: cfg.Registration.Open,
-		Limits:           limits(cfg.RateLimits),
-		ForwardedFor:     len(cfg.TrustedProxies) > 0,
-		Maintenance:      cfg.Maintenance,
-		AppServices:      func() *registration.Set { return services },
-		Aliases:          send,
-		AliasOwner:       aliasOwner(services),
-		Pinger:           send,
+		OpenRegistration:   cfg.Registration.Open,
+		DefaultRoomVersion: cfg.DefaultRoomVersion,
+		Limits:             limits(cfg.RateLimits),
+		ForwardedFor:       len(cfg.TrustedProxies) > 0,
+		Maintenance:        cfg.Maintenance,
+		AppServices:        func() *registration.Set { return services },
+		Aliases:            send,
+		AliasOwner:         aliasOwner(services),
+		Pinger:             send,
 	})
 	toHomeserver.SetHandler(hs.Handler())
 	if err := send.Prepare(ctx); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"causeway/bridges/irc"
 	"causeway/homeserver"
+	"causeway/homeserver/event"
 
 	"github.com/rs/zerolog"
 )
@@ -31,7 +32,8 @@ type Config struct {
 	AppServices    AppServicesConfig  `yaml:"appservices"`
 	Bridges        BridgesConfig      `yaml:"bridges"`
 
-	Maintenance homeserver.MaintenanceConfig `yaml:"maintenance"`
+	DefaultRoomVersion string                       `yaml:"default_room_version"`
+	Maintenance        homeserver.MaintenanceConfig `yaml:"maintenance"`
 
 	Log        LogConfig        `yaml:"log"`
 	RateLimits RateLimitsConfig `yaml:"rate_limits"`
@@ -109,6 +111,8 @@ func defaultConfig() *Config {
 		Listen:         "127.0.0.1:8008",
 		TrustedProxies: []string{},
 		AppServices:    AppServicesConfig{Dir: "registration"},
+
+		DefaultRoomVersion: event.DefaultRoomVersion,
 		Maintenance: homeserver.MaintenanceConfig{
 			Schedule: "30 3 * * *", RedactedKeep: 7 * day, PurgeForgotten: true, ForgottenKeep: 30 * day,
 		},
@@ -180,6 +184,9 @@ func (c *Config) check(bad report) {
 		bad("appservices.dir", "must not be empty")
 	}
 	checkSection("bridges.irc", c.Bridges.IRC, bad)
+	if _, err := event.LookupVersion(c.DefaultRoomVersion); err != nil {
+		bad("default_room_version", "%q is no room version that this server knows: it knows %s", c.DefaultRoomVersion, roomVersions())
+	}
 	checkSection("maintenance", c.Maintenance, bad)
 	c.Log.check(bad)
 	c.RateLimits.check(bad)
@@ -292,4 +299,13 @@ func (c *Config) resolve(base func(key string) string) {
 	case c.Database == "":
 		c.Database = filepath.Join(c.DataDir, "causeway.db")
 	}
+}
+
+// roomVersions lists the room versions for people.
+func roomVersions() string {
+	var ids []string
+	for _, v := range event.Versions() {
+		ids = append(ids, v.ID)
+	}
+	return strings.Join(ids, ", ")
 }

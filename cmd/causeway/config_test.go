@@ -119,6 +119,10 @@ func TestConfigProblems(t *testing.T) {
 			want: []string{`causeway.yaml:2: listen: "abc" is not host:port`},
 		},
 		{
+			name: "room version that there is not", yaml: "default_room_version: 13\n",
+			want: []string{`causeway.yaml:1: default_room_version: "13" is no room version that this server knows: it knows 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12`},
+		},
+		{
 			name: "unknown key", yaml: "servername: example.org\n",
 			want: []string{"causeway.yaml:1: servername: is not a known key; did you mean server_name?"},
 		},

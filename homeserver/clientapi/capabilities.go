@@ -39,7 +39,7 @@ type capabilitiesResponse struct {
 
 // capabilities is GET /capabilities.
 func (a *API) capabilities(_ context.Context, r *httpapi.Request, _ httpapi.Empty) (capabilitiesResponse, error) {
-	versions := roomVersions{Default: event.DefaultRoomVersion, Available: make(map[string]string)}
+	versions := roomVersions{Default: a.Rooms.DefaultVersion, Available: make(map[string]string)}
 	for _, v := range event.Versions() {
 		versions.Available[v.ID] = "stable"
 	}

@@ -20,7 +20,7 @@ type damage struct {
 	tables string // those that are put right again
 	sql    string // with <names> of the patient's
 	args   []any
-	do     func(tx *store.Tx) error // instead of sql
+	do     func(tx *store.Tx, room id.RoomID) error // instead of sql
 	want   []doctor.Kind
 	text   string // in one of the faults
 }
@@ -42,7 +42,7 @@ var damages = []damage{
 	{name: "edge from nowhere", tables: "edges", sql: `INSERT INTO edges (prev_nid, event_nid) VALUES (999999, <message>)`, want: kinds(doctor.KindOrphan), text: "the previous event is not there"},
 	{name: "edge to nowhere", tables: "edges", sql: `INSERT INTO edges (prev_nid, event_nid) VALUES (<message>, 999999)`, want: kinds(doctor.KindOrphan), text: "the event is not there"},
 	{name: "tip of no room", tables: "extremities", sql: `INSERT INTO extremities (room_nid, event_nid) VALUES (999999, <message>)`, want: kinds(doctor.KindOrphan), text: "the room is not there"},
-	{name: "gap of no room", tables: "gaps", sql: `INSERT INTO gaps (room_nid, event_nid) VALUES (999999, <message>)`, want: kinds(doctor.KindOrphan)},
+	{name: "gap of no room", tables: "gaps", sql: `INSERT INTO gaps (event_nid, prev, room_nid) VALUES (<message>, '$x', 999999)`, want: kinds(doctor.KindOrphan)},
 	{name: "auth events of nothing", tables: "event_auth", sql: `INSERT INTO event_auth (event_nid, auth) SELECT 999999, auth FROM event_auth WHERE event_nid = <topic>`, want: kinds(doctor.KindOrphan)},
 	{name: "auth events of a message", tables: "event_auth", sql: `INSERT INTO event_auth (event_nid, auth) SELECT <message>, auth FROM event_auth WHERE event_nid = <topic>`, want: kinds(doctor.KindOrphan), text: "state event"},
 	{name: "state of no room", tables: "room_states", sql: `INSERT INTO room_states (room_nid, pos, state_id) VALUES (999999, 1, 1)`, want: kinds(doctor.KindOrphan)},
@@ -73,7 +73,7 @@ var damages = []damage{
 	{name: "wrong time", tables: "events", sql: `UPDATE events SET origin_server_ts = 1 WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its origin_server_ts"},
 	{name: "wrong sender", tables: "events", sql: `UPDATE events SET sender_nid = <alice> WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its sender_nid"},
 	{name: "wrong type", tables: "events", sql: `UPDATE events SET type_nid = 999999 WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its type_nid"},
-	{name: "a text was changed", tables: "strings", sql: `UPDATE strings SET value = 'm.room.tepic' WHERE value = 'm.room.topic'`, want: kinds(doctor.KindColumns)},
+	{name: "a text was changed", tables: "strings", sql: `UPDATE strings SET value = 'm.room.tepic' WHERE value = 'm.room.topic'`, want: kinds(doctor.KindColumns, doctor.KindCurrentState)},
 	{name: "wrong signature", tables: "events", sql: `UPDATE events SET json = REPLACE(json, '"ed25519:test":"', '"ed25519:test":"AAAA') WHERE nid = <message>`, want: kinds(doctor.KindSignature)},
 	{name: "no signature", tables: "events", sql: `UPDATE events SET json = REPLACE(json, '"signatures":{"test"', '"signatures":{"best"') WHERE nid = <message>`, want: kinds(doctor.KindSignature), text: "test has not signed it"},
 	{name: "redacted, and all there", tables: "events", sql: `UPDATE events SET redacted_by = <redaction> WHERE nid = <message>`, want: kinds(doctor.KindRedaction), text: "still there"},
@@ -87,7 +87,7 @@ var damages = []damage{
 	{name: "an edge is missing", tables: "edges", sql: `DELETE FROM edges WHERE event_nid = <message>`, want: kinds(doctor.KindEdges), text: "does not know"},
 	{name: "an edge too many", tables: "edges", sql: `INSERT INTO edges (prev_nid, event_nid) VALUES (<create>, <message>)`, want: kinds(doctor.KindEdges), text: "does not say so"},
 	{name: "an edge into another room", tables: "edges", sql: `INSERT INTO edges (prev_nid, event_nid) VALUES (<create>, <elsewhere>)`, want: kinds(doctor.KindEdges), text: "another room"},
-	{name: "a mark too many", tables: "gaps", sql: `INSERT INTO gaps (room_nid, event_nid) VALUES (<room>, <message>)`, want: kinds(doctor.KindGaps), text: "although"},
+	{name: "a mark too many", tables: "gaps", sql: `INSERT INTO gaps (event_nid, prev, room_nid) VALUES (<message>, '$x', <room>)`, want: kinds(doctor.KindGaps), text: "although"},
 	{name: "the mark of a gap is gone", tables: "gaps", sql: `DELETE FROM gaps`, want: kinds(doctor.KindGaps), text: "is not marked"},
 	{name: "no tips", tables: "extremities", sql: `DELETE FROM extremities WHERE room_nid = <room>`, want: kinds(doctor.KindExtremities), text: "nothing comes after it"},
 	{name: "a tip too many", tables: "extremities", sql: `INSERT INTO extremities (room_nid, event_nid) VALUES (<room>, <message>)`, want: kinds(doctor.KindExtremities), text: "although events come after it"},
@@ -107,8 +107,8 @@ var damages = []damage{
 	{name: "another state's entries", tables: "state_sets", sql: `UPDATE state_sets SET entries = (SELECT entries FROM state_sets WHERE id = <other leaf>) WHERE id = <leaf>`,
 		want: kinds(doctor.KindCurrentState, doctor.KindMembership, doctor.KindStateAfter, doctor.KindStateSet)},
 	{name: "a rejected event in a state", tables: "events", sql: `UPDATE events SET status = 2, pos = NULL WHERE nid = <topic>`, want: kinds(doctor.KindStateAfter, doctor.KindStateSet), text: "was rejected"},
-	{name: "a state of no use", tables: "state_sets stream", do: func(tx *store.Tx) error {
-		room, err := tx.Room("<room id>")
+	{name: "a state of no use", tables: "state_sets stream", do: func(tx *store.Tx, roomID id.RoomID) error {
+		room, err := tx.Room(roomID)
 		if err == nil {
 			_, err = tx.InsertStateSet(room.NID, 0, store.StateSet{{Type: 1, Key: 1}: 1})
 		}
@@ -145,17 +145,20 @@ type patient struct {
 	room  id.RoomID
 }
 
+// seed makes a room that has gaps, messages that the state before them forbids, and merges of different states.
+const seed = 8
+
 func newPatient(t *testing.T, p place) *patient {
 	t.Helper()
 	w := newWorld(t, p.db)
 	roomID := w.room("10")
 	other := w.room("11")
-	w.put(w.alice, "/rooms/"+roomID+"/send/m.room.message/last", object{"body": "the last"})
 	w.personal(roomID)
-	g := generate(t, 11, 1110)
-	receive(t, p.db, g, rand.New(rand.NewPCG(1110, 0)), 10)
+	w.put(w.alice, "/rooms/"+roomID+"/send/m.room.message/last", object{"body": "the last"})
+	g := generate(t, 11, seed)
+	receive(t, p.db, g, rand.New(rand.NewPCG(seed, 0)), 10)
 	sound(t, p.db)
-	names := []string{"<room id>", roomID}
+	var names []string
 	number := func(name, query string, args ...any) {
 		var n int64
 		err := p.db.View(t.Context(), func(tx *store.Tx) error {
@@ -184,10 +187,11 @@ func newPatient(t *testing.T, p place) *patient {
 	number("first set", `SELECT MIN(s.id) FROM state_sets s JOIN rooms r ON r.nid = s.room_nid WHERE r.room_id = $1`, roomID)
 	number("other leaf", `SELECT e.state_before FROM rooms r JOIN events e ON e.state_after = r.state_id AND e.state_before <> e.state_after WHERE r.room_id = $1 ORDER BY e.nid LIMIT 1`, roomID)
 	number("rejected", in+`status = 2 AND state_key_nid IS NULL AND reason LIKE 'By the state%' ORDER BY e.nid LIMIT 1`, string(g.RoomID))
-	merges := `SELECT e.nid FROM events e JOIN rooms r ON r.nid = e.room_nid WHERE r.room_id = $1 AND state_key_nid IS NULL AND pos IS NOT NULL
-		AND EXISTS (SELECT 1 FROM edges x JOIN events p ON p.nid = x.prev_nid WHERE x.event_nid = e.nid AND p.state_after <> e.state_before)
-		AND NOT EXISTS (SELECT 1 FROM edges x WHERE x.prev_nid = e.nid) AND NOT EXISTS (SELECT 1 FROM gaps g WHERE g.event_nid = e.nid)`
-	_ = merges
+	merge := `FROM events e JOIN rooms r ON r.nid = e.room_nid JOIN edges x ON x.event_nid = e.nid JOIN events p ON p.nid = x.prev_nid
+		WHERE r.room_id = $1 AND e.state_key_nid IS NULL AND e.status = 0 AND p.state_after <> e.state_before
+		AND NOT EXISTS (SELECT 1 FROM gaps g WHERE g.event_nid = e.nid) AND EXISTS (SELECT 1 FROM edges y WHERE y.prev_nid = e.nid) ORDER BY e.nid, p.nid LIMIT 1`
+	number("merge", `SELECT e.nid `+merge, string(g.RoomID))
+	number("branch set", `SELECT p.state_after `+merge, string(g.RoomID))
 	return &patient{place: p, t: t, words: strings.NewReplacer(names...), room: id.RoomID(roomID)}
 }
 
@@ -212,7 +216,13 @@ func (p *patient) save(tables []string) (all []saved) {
 					into[i] = &row[i]
 				}
 				s.rows = append(s.rows, row)
-				return scan(into...)
+				err := scan(into...)
+				for i := range row {
+					if b, ok := row[i].([]byte); ok && b == nil {
+						row[i] = []byte{} // the driver takes nil for NULL
+					}
+				}
+				return err
 			})
 		})
 		if err != nil {
@@ -271,7 +281,7 @@ func (p *patient) hurt(d damage) {
 	p.t.Helper()
 	err := p.db.Write(p.t.Context(), func(tx *store.Tx) error {
 		if d.do != nil {
-			return d.do(tx)
+			return d.do(tx, p.room)
 		}
 		n, err := tx.Exec(p.words.Replace(d.sql), d.args...)
 		if err == nil && n == 0 {

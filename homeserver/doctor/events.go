@@ -18,12 +18,18 @@ type subject struct {
 	place store.AuditPlace
 	pdu   *event.PDU
 
-	prevs     []int64 // those that are stored
-	auth      []int64 // those that are stored
-	noPrev    bool    // a prev_event is not stored
-	blindPrev bool    // a prev_event is an outlier: its state is not known
-	latePrev  bool    // a prev_event came later
-	before    []int64 // what stands in the state before, where the rules look
+	prevs    []named      // those that are stored
+	lost     []id.EventID // prev_events that are not stored, or are outliers: their states are not known
+	noPrev   bool         // a prev_event is of another room
+	latePrev bool         // a prev_event came later
+	auth     []int64      // those that are stored
+	before   []int64      // what stands in the state before, where the rules look
+}
+
+// named is an event that another names.
+type named struct {
+	id  id.EventID
+	nid int64
 }
 
 func (s *subject) is(status store.Status) bool { return s.place.Status&status != 0 }
@@ -160,10 +166,11 @@ func (r *roomCheck) resolveNames(subjects []*subject) error {
 	}
 	for _, s := range subjects {
 		for _, ref := range s.pdu.PrevEvents {
-			if nid, ok := nids[ref]; ok && !slices.Contains(s.prevs, nid) {
-				s.prevs = append(s.prevs, nid)
-			} else if !ok {
-				s.noPrev = true
+			prev := named{ref, nids[ref]}
+			if prev.nid == 0 {
+				s.lost = append(s.lost, ref)
+			} else if !slices.Contains(s.prevs, prev) {
+				s.prevs = append(s.prevs, prev)
 			}
 		}
 		for _, ref := range s.pdu.AuthEvents {

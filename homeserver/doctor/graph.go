@@ -20,29 +20,37 @@ func (r *roomCheck) meet(e edge, by int) {
 // checkPrevs examines what an event comes after.
 func (r *roomCheck) checkPrevs(s *subject) {
 	for _, prev := range s.prevs {
-		i, ok := r.find(prev)
+		i, ok := r.find(prev.nid)
 		if !ok {
-			r.fault(KindEdges, "events", s.row.NID, "it comes after %s, which is of another room", r.eventID(prev))
+			r.fault(KindEdges, "events", s.row.NID, "it comes after %s, which is of another room", prev.id)
 			s.noPrev = true
 			continue
 		}
-		r.meet(edge{prev, s.row.NID}, -1)
+		r.meet(edge{prev.nid, s.row.NID}, -1)
 		if s.place.Pos != 0 {
 			r.hasNext[i] = true
 		} else if !s.is(store.Outlier) {
 			r.behind[s.at] = append(r.behind[s.at], i)
 		}
 		before := &r.places[i]
-		s.blindPrev = s.blindPrev || before.Status&store.Outlier != 0
-		s.latePrev = s.latePrev || prev > s.row.NID || s.place.Pos != 0 && before.Pos > s.place.Pos
+		if before.Status&store.Outlier != 0 {
+			s.lost = append(s.lost, prev.id)
+		}
+		s.latePrev = s.latePrev || prev.nid > s.row.NID || s.place.Pos != 0 && before.Pos > s.place.Pos
+	}
+	if s.is(store.Outlier) {
+		return // told when the marks were read
 	}
 	marked := r.gaps[s.row.NID]
-	switch {
-	case s.is(store.Outlier): // told when the marks were read
-	case s.noPrev && !marked:
-		r.fault(KindGaps, "gaps", s.row.NID, "an event that it comes after is not stored, and it is not marked")
-	case marked && !s.noPrev && !s.blindPrev:
-		r.fault(KindGaps, "gaps", s.row.NID, "it is marked, although all events that it comes after are stored")
+	for _, prev := range s.lost {
+		if !slices.Contains(marked, prev) {
+			r.fault(KindGaps, "gaps", s.row.NID, "%s, which it comes after, is not here or has no place, and is not marked", prev)
+		}
+	}
+	for _, prev := range marked {
+		if !slices.Contains(s.lost, prev) {
+			r.fault(KindGaps, "gaps", s.row.NID, "%s is marked as one that is not here, although it is, or the event does not come after it", prev)
+		}
 	}
 }
 

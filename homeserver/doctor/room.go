@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"causeway/homeserver/event"
@@ -26,14 +27,14 @@ type roomCheck struct {
 	row     store.AuditRoom
 	version *event.RoomVersion
 
-	places   []store.AuditPlace // of all events, in the order of their integers
-	hasNext  []bool             // by place: an event of the timeline comes after it
-	behind   map[int][]int      // by place, of events that are not in the timeline: the places of those that they come after
-	members  []membership       // by place: what a member event says
-	unread   map[int64]bool     // events whose JSON is of no use
-	gaps     map[int64]bool     // as the table says
-	tips     []int64            // as the table says, in order
-	edges    map[edge]int       // those that were seen in one of the table (1) and the JSON (-1) alone
+	places   []store.AuditPlace     // of all events, in the order of their integers
+	hasNext  []bool                 // by place: an event of the timeline comes after it
+	behind   map[int][]int          // by place, of events that are not in the timeline: the places of those that they come after
+	members  []membership           // by place: what a member event says
+	unread   map[int64]bool         // events whose JSON is of no use
+	gaps     map[int64][]id.EventID // as the table says
+	tips     []int64                // as the table says, in order
+	edges    map[edge]int           // those that were seen in one of the table (1) and the JSON (-1) alone
 	create   *event.PDU
 	memberID int64 // the integer of m.room.member, 0 when there is none
 	purged   bool  // history is missing
@@ -57,7 +58,7 @@ func (c *checker) checkRoom(tx *store.Tx, row store.AuditRoom) error {
 	}
 	r := &roomCheck{
 		checker: c, tx: tx, row: row, version: version,
-		unread: make(map[int64]bool), gaps: make(map[int64]bool), edges: make(map[edge]int), behind: make(map[int][]int),
+		unread: make(map[int64]bool), gaps: make(map[int64][]id.EventID), edges: make(map[edge]int), behind: make(map[int][]int),
 		ids:      cache[id.EventID, int64]{limit: maxIDs},
 		pdus:     cache[int64, *known]{limit: maxPDUBytes},
 		resolved: cache[string, store.StateHash]{limit: maxResolved},
@@ -79,13 +80,12 @@ func (r *roomCheck) load() (err error) {
 		r.fault(KindRoom, "rooms", 0, "the room has no events")
 	}
 	r.hasNext, r.members = make([]bool, len(r.places)), make([]membership, len(r.places))
-	gaps, err := r.tx.AuditGaps(r.row.NID)
+	err = r.tx.AuditGaps(r.row.NID, func(nid int64, prev id.EventID) { r.gaps[nid] = append(r.gaps[nid], prev) })
 	if err != nil {
 		return err
 	}
-	r.purged = len(gaps) > 0
-	for _, nid := range gaps {
-		r.gaps[nid] = true
+	r.purged = len(r.gaps) > 0
+	for _, nid := range slices.Sorted(maps.Keys(r.gaps)) {
 		switch i, ok := r.find(nid); {
 		case !ok:
 			r.fault(KindGaps, "gaps", 0, "event %d is marked, and is not in the room", nid)

@@ -53,12 +53,12 @@ func (r *roomCheck) checkStates(s *subject) error {
 // checkBefore compares the state before an event with the states after those that it comes after. Where some of them are not known, or
 // were not when it came, another server's word was taken for it.
 func (r *roomCheck) checkBefore(s *subject) error {
-	if s.noPrev || s.blindPrev || s.latePrev || r.gaps[s.row.NID] {
+	if s.noPrev || s.latePrev || len(s.lost) > 0 || len(r.gaps[s.row.NID]) > 0 {
 		return nil
 	}
 	sets := make([]int64, 0, len(s.prevs))
 	for _, prev := range s.prevs {
-		i, _ := r.find(prev)
+		i, _ := r.find(prev.nid)
 		if !r.usable(r.places[i].StateAfter) {
 			return nil
 		}

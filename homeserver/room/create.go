@@ -62,7 +62,7 @@ var presets = map[string]preset{
 // Create makes a room with all its first events in one transaction.
 func (s *Service) Create(ctx context.Context, by By, in CreateRequest) (id.RoomID, error) {
 	if in.RoomVersion == "" {
-		in.RoomVersion = event.DefaultRoomVersion
+		in.RoomVersion = s.DefaultVersion
 	}
 	version, err := event.LookupVersion(in.RoomVersion)
 	if err != nil {

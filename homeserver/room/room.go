@@ -4,6 +4,7 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -33,6 +34,8 @@ type Config struct {
 	Aliases    AliasQuerier // may be nil
 	// AliasOwner names the application service that alone may make an alias, "" for none. May be nil.
 	AliasOwner func(id.RoomAlias) string
+	// DefaultVersion is the version of a new room when its creator names none; "" for event.DefaultRoomVersion.
+	DefaultVersion string
 	// KeepRedacted is how long the content of redacted events is kept where only the operator sees it; 0 for not at all.
 	KeepRedacted time.Duration
 	// Fetch and Keys reach other servers. Both may be nil: then nothing is taken from elsewhere.
@@ -57,6 +60,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.DefaultVersion = cmp.Or(c.DefaultVersion, event.DefaultRoomVersion)
 	return &Service{Config: c, resolver: NewResolver(c.DB), heads: make(map[id.RoomID]*head)}
 }
 

@@ -186,9 +186,17 @@ func (tx *Tx) AuditExtremities(roomNID int64) ([]int64, error) {
 	return tx.ints(`SELECT event_nid FROM extremities WHERE room_nid = $1`, roomNID)
 }
 
-// AuditGaps returns the events that a room's table of gaps names.
-func (tx *Tx) AuditGaps(roomNID int64) ([]int64, error) {
-	return tx.ints(`SELECT DISTINCT event_nid FROM gaps WHERE room_nid = $1`, roomNID)
+// AuditGaps calls visit for what a room's table of gaps says: an event, and one before it that is not here or has no place.
+func (tx *Tx) AuditGaps(roomNID int64, visit func(event int64, prev id.EventID)) error {
+	return tx.Query(`SELECT event_nid, prev FROM gaps WHERE room_nid = $1`, []any{roomNID}, func(scan func(...any) error) error {
+		var (
+			event int64
+			prev  id.EventID
+		)
+		err := scan(&event, &prev)
+		visit(event, prev)
+		return err
+	})
 }
 
 // AuditCurrentState returns what the table of a room's current state says.

@@ -31,7 +31,7 @@ var orphanRules = []orphanRule{
 	{"edges", "prev_nid, event_nid", "previous event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.prev_nid)`},
 	{"event_auth", "event_nid", "state event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.event_nid AND y.state_key_nid IS NOT NULL)`},
 	{"extremities", "room_nid, event_nid", "room", noRoom},
-	{"gaps", "room_nid, event_nid", "room", noRoom},
+	{"gaps", "event_nid, prev", "room", noRoom},
 	{"state_sets", "id", "room", noRoom},
 	{"room_states", "room_nid, pos", "room", noRoom},
 	{"current_state", "room_nid, event_nid", "room", noRoom},

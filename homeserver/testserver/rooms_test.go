@@ -3,6 +3,10 @@ package testserver_test
 import (
 	"strings"
 	"testing"
+
+	"causeway/homeserver"
+	"causeway/homeserver/store"
+	"causeway/homeserver/storetest"
 )
 
 // TestRooms makes rooms and has people come and go. Client-Server API, "Rooms".
@@ -178,4 +182,17 @@ var aliasSteps = []step{
 	{"gone", "bob GET /directory/room/%23a%2Fb:test", ``, 404, "M_NOT_FOUND", ""},
 	{"world readable", "alice PUT /rooms/<room>/state/m.room.history_visibility", `{"history_visibility":"world_readable"}`, 200, "event_id:eventid", ""},
 	{"list for everybody", "carol GET /rooms/<room>/aliases", ``, 200, "aliases/0=#a:test", ""},
+}
+
+func TestDefaultRoomVersion(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := newScript(t, db, []string{"alice"}, func(c *homeserver.Config) { c.DefaultRoomVersion = "10" })
+		s.run([]step{
+			{"what the server says", "alice GET /capabilities", ``, 200, "capabilities/m.room_versions/default=10", ""},
+			{"a room", "alice POST /createRoom", `{}`, 200, "room_id:roomid", "room=room_id"},
+			{"its version", "alice GET /rooms/<room>/state/m.room.create", ``, 200, "room_version=10", ""},
+			{"another", "alice POST /createRoom", `{"room_version":"12"}`, 200, "room_id:roomid", "room=room_id"},
+			{"its version", "alice GET /rooms/<room>/state/m.room.create", ``, 200, "room_version=12", ""},
+		})
+	})
 }

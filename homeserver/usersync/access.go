@@ -21,7 +21,7 @@ type reading struct {
 // open lets a user read a room. Users who left read it as it was when they left (Client-Server API, "Getting events for a
 // room"); a room whose history is world_readable is open to all. The error is 403 M_FORBIDDEN, which does not tell whether
 // there is such a room.
-func open(tx *store.Tx, user id.UserID, roomID id.RoomID) (*reading, error) {
+func (s *Service) open(tx *store.Tx, user id.UserID, roomID id.RoomID) (*reading, error) {
 	forbidden := matrixError(403, "M_FORBIDDEN", "You are not in %s", roomID)
 	room, err := tx.Room(roomID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -39,7 +39,7 @@ func open(tx *store.Tx, user id.UserID, roomID id.RoomID) (*reading, error) {
 		return nil, err
 	}
 	r := &reading{
-		viewer: newViewer(newSight(tx, user), room.NID, seat, room.StateID),
+		viewer: newViewer(s.newSight(tx, user), room.NID, seat, room.StateID),
 		room:   room, stateID: room.StateID, current: true, upto: upto,
 	}
 	if seat.Membership == event.MembershipJoin {

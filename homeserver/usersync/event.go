@@ -19,7 +19,7 @@ const maxContext = 100
 func (s *Service) Event(ctx context.Context, by Viewer, roomID id.RoomID, eventID id.EventID) (JSON, error) {
 	var out JSON
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		r, e, err := openEvent(tx, by.User, roomID, eventID)
+		r, e, err := s.openEvent(tx, by.User, roomID, eventID)
 		if err != nil {
 			return err
 		}
@@ -34,9 +34,9 @@ func (s *Service) Event(ctx context.Context, by Viewer, roomID id.RoomID, eventI
 }
 
 // openEvent finds an event that the user may see.
-func openEvent(tx *store.Tx, user id.UserID, roomID id.RoomID, eventID id.EventID) (*reading, *store.Event, error) {
+func (s *Service) openEvent(tx *store.Tx, user id.UserID, roomID id.RoomID, eventID id.EventID) (*reading, *store.Event, error) {
 	notFound := matrixError(404, "M_NOT_FOUND", "There is no event %s in %s, or you may not see it", eventID, roomID)
-	r, err := open(tx, user, roomID)
+	r, err := s.open(tx, user, roomID)
 	var refused mautrix.RespError
 	if errors.As(err, &refused) {
 		return nil, nil, notFound
@@ -67,7 +67,7 @@ func (s *Service) Context(ctx context.Context, by Viewer, roomID id.RoomID, even
 	limit = min(limit, maxContext)
 	var out JSON
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		r, e, err := openEvent(tx, by.User, roomID, eventID)
+		r, e, err := s.openEvent(tx, by.User, roomID, eventID)
 		if err != nil {
 			return err
 		}

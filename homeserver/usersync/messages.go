@@ -44,7 +44,7 @@ func (j JSON) AppendJSON(dst []byte) []byte { return append(dst, j...) }
 func (s *Service) Messages(ctx context.Context, req MessagesRequest) (JSON, error) {
 	var out JSON
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		r, err := open(tx, req.User, req.RoomID)
+		r, err := s.open(tx, req.User, req.RoomID)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ type pass struct {
 }
 
 func newPass(l *look, tx *store.Tx) (*pass, error) {
-	p := &pass{look: l, sight: newSight(tx, l.req.User), tx: tx, nowTS: l.s.now().UnixMilli(), after: l.since}
+	p := &pass{look: l, sight: l.s.newSight(tx, l.req.User), tx: tx, nowTS: l.s.now().UnixMilli(), after: l.since}
 	var err error
 	if p.upto, err = tx.StreamPos(); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"causeway/homeserver/notify"
+	"causeway/homeserver/retention"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix"
@@ -29,16 +30,19 @@ const typePushRules = "m.push_rules"
 type Config struct {
 	DB   *store.DB
 	Bus  notify.Bus
-	Push PushRules        // may be nil
-	Now  func() time.Time // nil for time.Now
+	Push PushRules // may be nil
+	// Retention says which messages are too old to be shown, though nobody has deleted them yet.
+	Retention retention.Policy
+	Now       func() time.Time // nil for time.Now
 }
 
 // Service reads rooms for users. It is safe for concurrent use.
 type Service struct {
-	db   *store.DB
-	bus  notify.Bus
-	push PushRules
-	now  func() time.Time
+	db    *store.DB
+	bus   notify.Bus
+	push  PushRules
+	keeps retention.Policy
+	now   func() time.Time
 
 	ears    ears
 	filters filterCache
@@ -50,7 +54,7 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	return &Service{
-		db: c.DB, bus: c.Bus, push: c.Push, now: c.Now,
+		db: c.DB, bus: c.Bus, push: c.Push, keeps: c.Retention, now: c.Now,
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
 	}

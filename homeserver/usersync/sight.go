@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"causeway/homeserver/retention"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix/id"
@@ -15,8 +16,10 @@ const typeIgnoredUsers = "m.ignored_user_list"
 // sight is what decides about events of all rooms alike: whom the user ignores, and which users are erased. It lives as long as one
 // reading of the database, and asks each question at most once, and not before somebody needs the answer.
 type sight struct {
-	tx   *store.Tx
-	user id.UserID
+	tx    *store.Tx
+	user  id.UserID
+	keeps retention.Policy
+	nowTS int64 // the time of the reading
 
 	ignored      map[id.UserID]json.RawMessage
 	ignoredKnown bool
@@ -26,7 +29,9 @@ type sight struct {
 	erasedKnown bool // noneErased is
 }
 
-func newSight(tx *store.Tx, user id.UserID) *sight { return &sight{tx: tx, user: user} }
+func (s *Service) newSight(tx *store.Tx, user id.UserID) *sight {
+	return &sight{tx: tx, user: user, keeps: s.keeps, nowTS: s.now().UnixMilli()}
+}
 
 // ignores tells whether the user ignores another. Nobody ignores themselves.
 func (s *sight) ignores(sender id.UserID) (bool, error) {

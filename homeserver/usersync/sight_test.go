@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"causeway/homeserver/event"
+	"causeway/homeserver/retention"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix/id"
@@ -229,5 +232,49 @@ func TestDummyEvents(t *testing.T) {
 		wantList(t, "timeline", brief(c.sync().joined(t, p).Timeline.Events), list("one"))
 		wantList(t, "page", w.page(MessagesRequest{Viewer: Viewer{User: alice}, RoomID: p.id, Backwards: true, Limit: 2}).brief(),
 			list("one", "history_visibility=shared"))
+	})
+}
+
+// What is older than the room or the server lets messages be is not shown, although it is still there; state is.
+func TestExpiredMessagesAreNotShown(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.room(alice, "shared")
+		old := p.text(alice, "old")
+		name := p.set(alice, "m.room.name", "", obj{"name": "n"})
+		w.now = 1_999_000 // the clock of readers says 2,000,000
+		young := p.text(alice, "young")
+		for _, test := range []struct {
+			name     string
+			policy   retention.Policy
+			room     int64 // max_lifetime of the room, 0 for none
+			oldShown bool
+		}{
+			{"off", retention.Policy{Default: time.Minute}, 0, true},
+			{"by the server", retention.Policy{Enabled: true, Default: time.Minute}, 0, false},
+			{"for ever", retention.Policy{Enabled: true}, 0, true},
+			{"by the room", retention.Policy{Enabled: true}, 60_000, false},
+			{"by the room, but the server says more", retention.Policy{Enabled: true, Min: time.Hour}, 60_000, true},
+		} {
+			if test.room != 0 {
+				p.set(alice, retention.EventType, "", obj{"max_lifetime": test.room})
+			}
+			w.s.keeps = test.policy
+			page, err := w.s.Messages(context.Background(), MessagesRequest{Viewer: Viewer{User: alice}, RoomID: p.id, Backwards: true, Limit: 50})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range []struct {
+				row   *store.Event
+				shown bool
+			}{{old, test.oldShown}, {name, true}, {young, true}} {
+				if got := strings.Contains(string(page), string(e.row.EventID)); got != e.shown {
+					t.Errorf("%s: %s is in /messages: %v, want %v", test.name, e.row.Type, got, e.shown)
+				}
+			}
+			_, err = w.s.Event(context.Background(), Viewer{User: alice}, p.id, old.EventID)
+			if (err == nil) != test.oldShown {
+				t.Errorf("%s: /event: %v", test.name, err)
+			}
+		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 func (s *Service) State(ctx context.Context, by Viewer, roomID id.RoomID) (JSON, error) {
 	var out JSON
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		r, err := open(tx, by.User, roomID)
+		r, err := s.open(tx, by.User, roomID)
 		if err != nil {
 			return err
 		}
@@ -34,7 +34,7 @@ func (s *Service) State(ctx context.Context, by Viewer, roomID id.RoomID) (JSON,
 func (s *Service) StateEvent(ctx context.Context, by Viewer, roomID id.RoomID, eventType, stateKey string, whole bool) (JSON, error) {
 	var out JSON
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		r, err := open(tx, by.User, roomID)
+		r, err := s.open(tx, by.User, roomID)
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func (m *MembersRequest) wants(membership string) bool {
 func (s *Service) Members(ctx context.Context, req MembersRequest) (JSON, error) {
 	var out JSON
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		r, err := open(tx, req.User, req.RoomID)
+		r, err := s.open(tx, req.User, req.RoomID)
 		if err != nil {
 			return err
 		}
@@ -223,7 +223,7 @@ func (s *Service) JoinedMembers(ctx context.Context, user id.UserID, roomID id.R
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		if events, err = newViewer(newSight(tx, user), room.NID, seat, room.StateID).seeState(events); err != nil {
+		if events, err = newViewer(s.newSight(tx, user), room.NID, seat, room.StateID).seeState(events); err != nil {
 			return err
 		}
 		sortByPos(events)

@@ -5,6 +5,7 @@ import (
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
+	"causeway/homeserver/retention"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix/id"
@@ -22,6 +23,9 @@ type viewer struct {
 
 	member  fact // the user's membership
 	history fact // the history visibility
+
+	lifetime      int64 // of messages, in milliseconds, 0 for ever
+	lifetimeKnown bool
 
 	stay      *departure // the end of the user's last stay, nil when there is none
 	stayKnown bool
@@ -43,6 +47,9 @@ func (v *viewer) see(e *store.Event) (*store.Event, error) {
 	if !e.IsState() && e.Type == event.TypeDummy {
 		return nil, nil
 	}
+	if expired, err := v.expired(e); err != nil || expired {
+		return nil, err
+	}
 	// Client-Server API, "Ignoring Users": all but the state that they set.
 	ignored := false
 	if !e.IsState() {
@@ -52,6 +59,26 @@ func (v *viewer) see(e *store.Event) (*store.Event, error) {
 		}
 	}
 	return v.form(e, ignored)
+}
+
+// expired tells whether an event is a message that is older than the room lets messages be (MSC1763). The job that deletes those has
+// perhaps not come yet.
+func (v *viewer) expired(e *store.Event) (bool, error) {
+	if !v.keeps.Enabled || e.IsState() {
+		return false, nil
+	}
+	if !v.lifetimeKnown {
+		var content []byte
+		set, err := v.tx.CurrentStateEvent(v.roomNID, retention.EventType, "")
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+		if err == nil {
+			content = set.Content
+		}
+		v.lifetime, v.lifetimeKnown = v.keeps.MaxLifetime(content), true
+	}
+	return v.lifetime > 0 && e.OriginServerTS < v.nowTS-v.lifetime, nil
 }
 
 // seeRedaction returns what the user sees of the redaction of an event that they see. It comes with that event, and so is shown
