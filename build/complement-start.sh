@@ -2,7 +2,7 @@
 # Starts a homeserver for Complement, the conformance tests of Matrix, in a
 # container of theirs: the server's name is in SERVER_NAME, clients come to port
 # 8008, and all data stays in /data, on which the server is started again after
-# each snapshot. BINARY names ours, by default that of "make build". (A
+# each snapshot. ROOM_VERSION is that of new rooms. BINARY names ours, by default that of "make build". (A
 # variable whose name begins with CAUSEWAY_ is one of the server's settings.)
 set -euo pipefail
 
@@ -26,6 +26,7 @@ cat >"$data/causeway.yaml" <<-YAML
 	server_name: $SERVER_NAME
 	listen: ":8008"
 	data_dir: $data
+	default_room_version: "${ROOM_VERSION:-12}"
 	registration:
 	  open: true
 	appservices:

@@ -73,7 +73,7 @@ var damages = []damage{
 	{name: "wrong time", tables: "events", sql: `UPDATE events SET origin_server_ts = 1 WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its origin_server_ts"},
 	{name: "wrong sender", tables: "events", sql: `UPDATE events SET sender_nid = <alice> WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its sender_nid"},
 	{name: "wrong type", tables: "events", sql: `UPDATE events SET type_nid = 999999 WHERE nid = <message>`, want: kinds(doctor.KindColumns), text: "its type_nid"},
-	{name: "a text was changed", tables: "strings", sql: `UPDATE strings SET value = 'm.room.tepic' WHERE value = 'm.room.topic'`, want: kinds(doctor.KindColumns, doctor.KindCurrentState)},
+	{name: "a text was changed", tables: "strings", sql: `UPDATE strings SET value = 'm.room.guest_excess' WHERE value = 'm.room.guest_access'`, want: kinds(doctor.KindColumns)},
 	{name: "wrong signature", tables: "events", sql: `UPDATE events SET json = REPLACE(json, '"ed25519:test":"', '"ed25519:test":"AAAA') WHERE nid = <message>`, want: kinds(doctor.KindSignature)},
 	{name: "no signature", tables: "events", sql: `UPDATE events SET json = REPLACE(json, '"signatures":{"test"', '"signatures":{"best"') WHERE nid = <message>`, want: kinds(doctor.KindSignature), text: "test has not signed it"},
 	{name: "redacted, and all there", tables: "events", sql: `UPDATE events SET redacted_by = <redaction> WHERE nid = <message>`, want: kinds(doctor.KindRedaction), text: "still there"},
@@ -146,7 +146,7 @@ type patient struct {
 }
 
 // seed makes a room that has gaps, messages that the state before them forbids, and merges of different states.
-const seed = 8
+const seed = 5
 
 func newPatient(t *testing.T, p place) *patient {
 	t.Helper()
@@ -186,7 +186,7 @@ func newPatient(t *testing.T, p place) *patient {
 	number("leaf", `SELECT state_id FROM rooms WHERE room_id = $1`, roomID)
 	number("first set", `SELECT MIN(s.id) FROM state_sets s JOIN rooms r ON r.nid = s.room_nid WHERE r.room_id = $1`, roomID)
 	number("other leaf", `SELECT e.state_before FROM rooms r JOIN events e ON e.state_after = r.state_id AND e.state_before <> e.state_after WHERE r.room_id = $1 ORDER BY e.nid LIMIT 1`, roomID)
-	number("rejected", in+`status = 2 AND state_key_nid IS NULL AND reason LIKE 'By the state%' ORDER BY e.nid LIMIT 1`, string(g.RoomID))
+	number("rejected", in+`status = 2 AND state_key_nid IS NULL ORDER BY e.nid LIMIT 1`, string(g.RoomID))
 	merge := `FROM events e JOIN rooms r ON r.nid = e.room_nid JOIN edges x ON x.event_nid = e.nid JOIN events p ON p.nid = x.prev_nid
 		WHERE r.room_id = $1 AND e.state_key_nid IS NULL AND e.status = 0 AND p.state_after <> e.state_before
 		AND NOT EXISTS (SELECT 1 FROM gaps g WHERE g.event_nid = e.nid) AND EXISTS (SELECT 1 FROM edges y WHERE y.prev_nid = e.nid) ORDER BY e.nid, p.nid LIMIT 1`
