@@ -76,7 +76,9 @@ func (tx *Tx) AuditCollations() ([]string, error) {
 }
 
 // AuditChores returns what the program has still to do to bring the database up to date.
-func (tx *Tx) AuditChores() ([]string, error) { return tx.texts(`SELECT name FROM chores ORDER BY name`) }
+func (tx *Tx) AuditChores() ([]string, error) {
+	return tx.texts(`SELECT name FROM chores ORDER BY name`)
+}
 
 // AuditServer returns the name of the server whose database this is, "" for none.
 func (tx *Tx) AuditServer() (name string, err error) {
@@ -123,5 +125,5 @@ func (tx *Tx) AuditStream() ([]string, error) {
 
 // AuditDoublePositions returns the positions that more than one event has, at most limit of them.
 func (tx *Tx) AuditDoublePositions(limit int) ([]int64, error) {
-	return tx.ints(`SELECT pos FROM events WHERE pos IS NOT NULL GROUP BY pos HAVING COUNT(*) > 1 ORDER BY pos LIMIT `+atLeast(limit))
+	return tx.ints(`SELECT pos FROM events WHERE pos IS NOT NULL GROUP BY pos HAVING COUNT(*) > 1 ORDER BY pos LIMIT ` + atLeast(limit))
 }

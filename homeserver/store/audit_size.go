@@ -47,41 +47,36 @@ func (tx *Tx) AuditTables() ([]AuditTable, error) {
 	return all, nil
 }
 
-// fullPage is the share of a page that a freshly written B-tree leaves empty, as one in so many.
-const fullPage = 25
-
-// surplus tells how many bytes of whole pages are more than what is in them needs.
-func surplus(size, contents, page int64) int64 {
-	pages := max(1, (contents+contents/fullPage+page-1)/page)
-	return max(0, size-pages*page)
-}
-
 func (tx *Tx) sqliteTables() (map[string]AuditTable, error) {
 	tables := make(map[string]AuditTable)
-	var page int64
-	if _, err := tx.Row(`PRAGMA page_size`, nil, &page); err != nil {
-		return nil, err
-	}
-	err := tx.Query(`SELECT m.name, m.tbl_name, m.type, s.pgsize, s.unused FROM sqlite_master m
-		JOIN dbstat('main', 1) s ON s.name = m.name WHERE m.type IN ('table', 'index')`, nil, func(scan func(...any) error) error {
-		var (
-			name, table, kind string
-			size, unused      int64
-		)
-		if err := scan(&name, &table, &kind, &size, &unused); err != nil {
-			return err
-		}
-		t := tables[table]
-		t.Name = table
-		t.Free += surplus(size, size-unused, page)
-		if kind == "table" {
-			t.Bytes += size
-		} else {
-			t.IndexBytes += size
-		}
-		tables[table] = t
-		return nil
-	})
+	// Of a page of leaves, VACUUM leaves about half of a cell empty, because the next one did not fit. Pages of one long row are as
+	// full as can be.
+	err := tx.Query(`SELECT m.tbl_name, m.type, SUM(s.pgsize), SUM(CASE WHEN s.pagetype = 'leaf' THEN s.unused ELSE 0 END),
+		SUM(CASE WHEN s.pagetype = 'leaf' THEN 1 ELSE 0 END), SUM(CASE WHEN s.pagetype = 'leaf' THEN s.ncell ELSE 0 END),
+		SUM(CASE WHEN s.pagetype = 'leaf' THEN s.payload ELSE 0 END), MAX(s.pgsize)
+		FROM sqlite_master m JOIN dbstat('main') s ON s.name = m.name WHERE m.type IN ('table', 'index') GROUP BY m.name, m.tbl_name, m.type`,
+		nil, func(scan func(...any) error) error {
+			var (
+				table, kind                               string
+				size, unused, leaves, cells, filled, page int64
+			)
+			if err := scan(&table, &kind, &size, &unused, &leaves, &cells, &filled, &page); err != nil {
+				return err
+			}
+			t := tables[table]
+			t.Name = table
+			if cells > 0 {
+				unused -= leaves * (filled / cells) / 2
+			}
+			t.Free += max(0, min(unused, size-page)) / page * page
+			if kind == "table" {
+				t.Bytes += size
+			} else {
+				t.IndexBytes += size
+			}
+			tables[table] = t
+			return nil
+		})
 	if err != nil {
 		return nil, fmt.Errorf("measure the tables: %w", err)
 	}
@@ -113,8 +108,8 @@ func (tx *Tx) postgresTables() (map[string]AuditTable, error) {
 		if _, err := tx.Row(`SELECT COUNT(*), COALESCE(SUM(pg_column_size(t.*) + 4), 0) FROM `+quoteName(name)+` t`, nil, &t.Rows, &live); err != nil {
 			return nil, err
 		}
-		// The maps of free space and of visibility take some pages, and an empty table takes none.
-		if t.Free = surplus(t.Bytes-postgresMaps, live, postgresPage); t.Free > 0 {
+		t.Free = postgresSurplus(t.Bytes, live, t.Rows)
+		if t.Free > 0 {
 			t.Free += int64(float64(t.IndexBytes) * float64(t.Free) / float64(t.Bytes))
 		}
 		tables[name] = t
@@ -122,12 +117,24 @@ func (tx *Tx) postgresTables() (map[string]AuditTable, error) {
 	return tables, nil
 }
 
-// postgresPage is the size of a page of PostgreSQL, unless somebody compiled it otherwise. postgresMaps is what the maps of free space
-// and of visibility take of a table that is not large.
+// postgresPage is the size of a page of PostgreSQL, unless somebody compiled it otherwise; postgresHead is what a page takes for itself,
+// and postgresMaps what the maps of free space and of visibility take of a table that is not large.
 const (
 	postgresPage = 8192
+	postgresHead = 24
 	postgresMaps = 5 * postgresPage
 )
+
+// postgresSurplus tells how many bytes of a table are more than its rows need. Of each page, about half of a row stays empty, because
+// the next one did not fit.
+func postgresSurplus(size, live, rows int64) int64 {
+	needed := int64(postgresMaps)
+	if rows > 0 {
+		usable := max(postgresPage/2, postgresPage-postgresHead-live/rows/2)
+		needed += (live + usable - 1) / usable * postgresPage
+	}
+	return max(0, size-needed)
+}
 
 func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
