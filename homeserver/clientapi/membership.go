@@ -12,13 +12,6 @@ type reasonRequest struct {
 	Reason string `json:"reason"`
 }
 
-func (in reasonRequest) extra() map[string]any {
-	if in.Reason == "" {
-		return nil
-	}
-	return map[string]any{"reason": in.Reason}
-}
-
 // joinRequest is the body of a join: what it holds goes into the member event, as other servers have it, but for what is the server's
 // to say.
 type joinRequest map[string]any
