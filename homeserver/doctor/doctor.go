@@ -44,6 +44,11 @@ func Run(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 		}
 		return c.verify(tx)
 	})
+	if err != nil && ctx.Err() == nil && !r.Sound() {
+		// What the engine has found explains why it cannot go on, and is what has to be told.
+		r.note("The examination has ended early: %s", err)
+		err = nil
+	}
 	if err != nil {
 		return nil, err
 	}

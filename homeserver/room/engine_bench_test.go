@@ -180,11 +180,16 @@ func BenchmarkAppend(b *testing.B) {
 	})
 }
 
-// BenchmarkSendMembers has members of a small room and of a large one send.
+// BenchmarkSendMembers has members of a small room and of a large one send, in one and the same database.
 func BenchmarkSendMembers(b *testing.B) {
 	eachEngine(b, func(b *testing.B, e *engine) {
-		for _, n := range []int{10, crowd} {
-			roomID := e.createCrowd(b, n)
+		sizes := []int{10, crowd}
+		rooms := make(map[int]id.RoomID)
+		for _, n := range sizes {
+			rooms[n] = e.createCrowd(b, n)
+		}
+		for _, n := range sizes {
+			roomID := rooms[n]
 			b.Run(fmt.Sprintf("%dsenders/%d", senders, n), func(b *testing.B) {
 				inParallel(b, b.N, func(i int) error { return e.send(member(i%9), roomID) })
 			})

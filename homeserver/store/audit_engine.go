@@ -45,7 +45,15 @@ func (tx *Tx) auditPostgres(limit int) (damage, unchecked []string, err error) {
 		return nil, nil, fmt.Errorf("look for amcheck: %w", err)
 	}
 	if !found {
-		return invalid, []string{"The indexes were not compared with their tables: the extension amcheck is not there (CREATE EXTENSION amcheck)"}, nil
+		return invalid, []string{"The indexes were not compared with their tables: the extension amcheck is not there (CREATE EXTENSION amcheck)."}, nil
+	}
+	check := quoteName(schema) + `.bt_index_check`
+	var may bool
+	if _, err := tx.Row(`SELECT has_function_privilege($1, 'EXECUTE')`, []any{check + `(regclass, boolean)`}, &may); err != nil {
+		return nil, nil, fmt.Errorf("look for amcheck: %w", err)
+	}
+	if !may {
+		return invalid, []string{"The indexes were not compared with their tables: the database's user may not (GRANT EXECUTE ON FUNCTION bt_index_check(regclass, boolean))."}, nil
 	}
 	indexes, err := tx.texts(`SELECT x.oid::text FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
 		JOIN pg_am a ON a.oid = x.relam WHERE ` + ourTables + ` AND a.amname = 'btree' AND i.indisvalid ORDER BY x.relname`)
@@ -55,7 +63,7 @@ func (tx *Tx) auditPostgres(limit int) (damage, unchecked []string, err error) {
 	damage = invalid
 	for _, oid := range indexes {
 		// An error would end the transaction, and with it all other checks.
-		if _, err := tx.Row(`SELECT `+quoteName(schema)+`.bt_index_check($1::oid::regclass, true)::text`, []any{oid}, new(string)); err != nil {
+		if _, err := tx.Row(`SELECT `+check+`($1::oid::regclass, true)::text`, []any{oid}, new(string)); err != nil {
 			return append(damage, err.Error()), []string{"The rest of the database: PostgreSQL stops at a damaged index"}, nil
 		}
 	}
@@ -68,7 +76,6 @@ func (tx *Tx) AuditCollations() ([]string, error) {
 	if tx.Engine() != sqldb.Postgres {
 		return nil, nil
 	}
-	// Those that belong to application services in the same schema are not ours, and have tables of other names.
 	return tx.texts(`SELECT c.relname || '.' || a.attname || ' has the collation ' || l.collname FROM pg_attribute a
 		JOIN pg_class c ON c.oid = a.attrelid JOIN pg_collation l ON l.oid = a.attcollation
 		WHERE c.relkind = 'r' AND ` + ourTables + ` AND a.attnum > 0 AND NOT a.attisdropped AND l.collname NOT IN ('C', 'POSIX', 'ucs_basic')

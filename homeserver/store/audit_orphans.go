@@ -25,9 +25,12 @@ const (
 	noString = `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.user_nid)`
 )
 
+// orphanRules are of all tables with rows that refer to others. In a room that is being purged, an edge goes with the event before it,
+// and what redacted events said goes last.
 var orphanRules = []orphanRule{
 	{"events", "event_id", "room", noRoom},
-	{"edges", "prev_nid, event_nid", "event", noEvent},
+	{"edges", "prev_nid, event_nid", "event", noEvent + ` AND NOT EXISTS (SELECT 1 FROM events y JOIN rooms p ON p.nid = y.room_nid
+		WHERE y.nid = x.prev_nid AND p.purging = 1)`},
 	{"edges", "prev_nid, event_nid", "previous event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.prev_nid)`},
 	{"event_auth", "event_nid", "state event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.event_nid AND y.state_key_nid IS NOT NULL)`},
 	{"extremities", "room_nid, event_nid", "room", noRoom},
@@ -38,7 +41,8 @@ var orphanRules = []orphanRule{
 	{"memberships", "room_nid, user_nid", "room", noRoom},
 	{"memberships", "room_nid, user_nid", "user id", noString},
 	{"redacted_originals", "event_nid", "redacted event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.event_nid
-		AND y.room_nid = x.room_nid AND y.redacted_by IS NOT NULL)`},
+		AND y.room_nid = x.room_nid AND y.redacted_by IS NOT NULL)
+		AND NOT EXISTS (SELECT 1 FROM rooms p WHERE p.nid = x.room_nid AND p.purging = 1)`},
 	{"awaited_redactions", "target, redaction_nid", "redaction", `NOT EXISTS (SELECT 1 FROM events y
 		WHERE y.nid = x.redaction_nid AND y.room_nid = x.room_nid)`},
 	{"aliases", "alias", "room", noRoom},
