@@ -49,7 +49,7 @@ var arrows = map[string][]string{
 		"homeserver/store", "homeserver/notify", "homeserver/stateres", "homeserver/eventauth", "homeserver/event",
 		"homeserver/retention",
 	},
-	"homeserver/doctor":      {"homeserver/room", "homeserver/store", "homeserver/eventauth", "homeserver/event"},
+	"homeserver/doctor":      {"homeserver/store", "homeserver/stateres", "homeserver/eventauth", "homeserver/event"},
 	"homeserver/e2ee":        {"homeserver/store", "homeserver/notify", "homeserver/event"},
 	"homeserver/ephemeral":   {"homeserver/store", "homeserver/notify", "homeserver/event"},
 	"homeserver/push":        {"homeserver/store", "homeserver/notify", "homeserver/eventauth", "homeserver/event"},

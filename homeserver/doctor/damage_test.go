@@ -9,7 +9,6 @@ import (
 
 	"causeway/homeserver/doctor"
 	"causeway/homeserver/store"
-	"causeway/homeserver/testserver"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -82,6 +81,7 @@ var damages = []damage{
 	{name: "no position", tables: "events", sql: `UPDATE events SET pos = NULL WHERE nid = <message>`, want: kinds(doctor.KindStatus), text: "nothing says why"},
 	{name: "a position too many", tables: "events", sql: `UPDATE events SET status = 4 WHERE nid = <message>`, want: kinds(doctor.KindStatus)},
 	{name: "replaces a message", tables: "events", sql: `UPDATE events SET replaces_nid = <message> WHERE nid = <topic>`, want: kinds(doctor.KindReference)},
+	{name: "replaces an older one", tables: "events", sql: `UPDATE events SET replaces_nid = NULL WHERE nid = <topic>`, want: kinds(doctor.KindReference), text: "stood in its place"},
 	{name: "replaces nothing", tables: "events", sql: `UPDATE events SET replaces_nid = 999999 WHERE nid = <topic>`, want: kinds(doctor.KindReference)},
 
 	{name: "an edge is missing", tables: "edges", sql: `DELETE FROM edges WHERE event_nid = <message>`, want: kinds(doctor.KindEdges), text: "does not know"},
@@ -115,7 +115,7 @@ var damages = []damage{
 		return err
 	}, want: kinds(doctor.KindOrphanSet, doctor.KindStateSet), text: "nothing refers to"},
 
-	{name: "another state before", tables: "events", sql: `UPDATE events SET state_before = <first set> WHERE nid = <topic>`, want: kinds(doctor.KindNotAllowed, doctor.KindStateAfter, doctor.KindStateBefore)},
+	{name: "another state before", tables: "events", sql: `UPDATE events SET state_before = <first set> WHERE nid = <topic>`, want: kinds(doctor.KindNotAllowed, doctor.KindReference, doctor.KindStateAfter, doctor.KindStateBefore)},
 	{name: "no state before", tables: "events", sql: `UPDATE events SET state_before = 999999 WHERE nid = <message>`, want: kinds(doctor.KindStateBefore), text: "999999"},
 	{name: "another state after", tables: "events", sql: `UPDATE events SET state_after = state_before WHERE nid = <topic>`, want: kinds(doctor.KindStateAfter, doctor.KindStateBefore)},
 	{name: "a merge gone wrong", tables: "events", sql: `UPDATE events SET state_before = <branch set>, state_after = <branch set> WHERE nid = <merge>`, want: kinds(doctor.KindStateBefore)},
@@ -250,7 +250,7 @@ func (p *patient) restore(all []saved) {
 			}
 			insert := `INSERT INTO ` + s.table + ` (` + strings.Join(columns, ", ") + `) VALUES (` + strings.Join(values, ", ") + `)`
 			for _, row := range s.rows {
-				if _, err := tx.Exec(insert, row...); err != nil {
+				if err := tx.Defer(insert, row...); err != nil {
 					return err
 				}
 			}
@@ -312,18 +312,10 @@ func TestDamages(t *testing.T) {
 	})
 }
 
-// diagnose looks at a damaged database as the command does, which has nothing of it in memory.
+// diagnose looks at a damaged database.
 func (p *patient) diagnose(d damage) {
 	p.t.Helper()
-	db, err := store.OpenReadOnly(p.t.Context(), p.target)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer db.Close()
-	r, err := doctor.Run(p.t.Context(), db, doctor.Options{ServerName: testserver.Name, Keys: keys})
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	r := examine(p.t, p.db)
 	var found []doctor.Kind
 	var told strings.Builder
 	for _, f := range r.Faults {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"causeway/homeserver/room"
 	"causeway/homeserver/store"
 )
 
@@ -31,22 +30,23 @@ type Options struct {
 func Run(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 	started := time.Now()
 	r := &Report{Engine: string(db.Engine()), Verified: !o.Quick}
-	c := &checker{Options: o, report: r, resolver: room.NewResolver(db)}
+	c := &checker{Options: o, report: r}
 	if !o.Quick {
 		// In a snapshot of its own: on PostgreSQL, finding damage ends it.
 		if err := db.View(ctx, c.checkEngine); err != nil {
 			return nil, fmt.Errorf("check the engine: %w", err)
 		}
 	}
+	damaged := !r.Sound()
 	err := db.View(ctx, func(tx *store.Tx) error {
 		if err := r.measure(tx); err != nil || o.Quick {
 			return err
 		}
 		return c.verify(tx)
 	})
-	if err != nil && ctx.Err() == nil && !r.Sound() {
-		// What the engine has found explains why it cannot go on, and is what has to be told.
-		r.note("The examination has ended early: %s", err)
+	if err != nil && ctx.Err() == nil && (damaged || store.AuditDamaged(err)) {
+		// The damage is what has to be told, and explains the error, which may be any.
+		r.add(KindEngine, Fault{Text: "the examination has ended early: " + err.Error()})
 		err = nil
 	}
 	if err != nil {
@@ -59,8 +59,7 @@ func Run(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 // checker is one examination.
 type checker struct {
 	Options
-	report   *Report
-	resolver *room.Resolver
+	report *Report
 
 	hashed  bool // the secret of the state sets is there, so that their hashes can be verified
 	strings used

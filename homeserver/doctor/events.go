@@ -196,6 +196,30 @@ func (r *roomCheck) checkStatus(s *subject) {
 	}
 }
 
+// checkReplaces examines which event a state event took the place of: the one that the state before it holds there. Where history was
+// purged, that may be forgotten.
+func (r *roomCheck) checkReplaces(s *subject) error {
+	if s.row.Replaces != 0 {
+		i, ok := r.find(s.row.Replaces)
+		switch {
+		case !ok:
+			r.fault(KindReference, "events", s.row.NID, "the event that it replaces is not there")
+			return nil
+		case !s.place.State || !r.places[i].State || r.places[i].Place != s.place.Place || s.row.Replaces == s.row.NID:
+			r.fault(KindReference, "events", s.row.NID, "the event that it replaces, %s, is of another type or state key", r.eventID(s.row.Replaces))
+			return nil
+		}
+	}
+	if !s.place.State || s.is(store.Outlier|store.Rejected) || !r.usable(s.place.StateBefore) || r.purged && s.row.Replaces == 0 {
+		return nil
+	}
+	stood, _, err := r.value(s.place.StateBefore, s.place.Place)
+	if err == nil && stood != s.row.Replaces {
+		r.fault(KindReference, "events", s.row.NID, "the event that it replaces is not the one that stood in its place before")
+	}
+	return err
+}
+
 // checkReferences examines which event an event replaces, and which redacted it.
 func (r *roomCheck) checkReferences(subjects []*subject) error {
 	var redactions []int64
@@ -203,15 +227,8 @@ func (r *roomCheck) checkReferences(subjects []*subject) error {
 		if s.row.RedactedBy != 0 {
 			redactions = append(redactions, s.row.RedactedBy)
 		}
-		if s.row.Replaces == 0 {
-			continue
-		}
-		i, ok := r.find(s.row.Replaces)
-		switch {
-		case !ok:
-			r.fault(KindReference, "events", s.row.NID, "the event that it replaces is not there")
-		case !s.place.State || !r.places[i].State || r.places[i].Place != s.place.Place || s.row.Replaces == s.row.NID:
-			r.fault(KindReference, "events", s.row.NID, "the event that it replaces, %s, is of another type or state key", r.eventID(s.row.Replaces))
+		if err := r.checkReplaces(s); err != nil {
+			return err
 		}
 	}
 	by, err := r.pdusOf(redactions)

@@ -126,8 +126,15 @@ func (r *roomCheck) checkTips() (err error) {
 			r.fault(KindExtremities, "extremities", nid, "it is a tip, although events come after it")
 		}
 	}
+	// What came after an event may have been purged: then one that came after that, and so later, has a gap.
+	var lastGap int64
 	for i := range r.places {
-		if r.places[i].Pos == 0 || r.hasNext[i] || behind[i] {
+		if len(r.gaps[r.places[i].NID]) > 0 {
+			lastGap = max(lastGap, r.places[i].Pos)
+		}
+	}
+	for i := range r.places {
+		if r.places[i].Pos < lastGap || r.places[i].Pos == 0 || r.hasNext[i] || behind[i] {
 			continue
 		}
 		if _, ok := slices.BinarySearch(r.tips, r.places[i].NID); !ok {

@@ -7,6 +7,7 @@ type Kind string
 const (
 	KindEngine       Kind = "engine"
 	KindCollation    Kind = "collation"
+	KindSchema       Kind = "schema"
 	KindChores       Kind = "chores"
 	KindServer       Kind = "server"
 	KindStream       Kind = "stream"
@@ -47,6 +48,8 @@ var kinds = map[Kind]struct{ what, advice string }{
 		"Check the disk; then put back a copy from before the damage. Where only indexes are named, REINDEX mends them."},
 	KindCollation: {"Columns are ordered by rules that an upgrade of the operating system can change", "Stop the server. " +
 		"For each column: ALTER TABLE … ALTER COLUMN … TYPE text COLLATE \"C\"; then REINDEX DATABASE."},
+	KindSchema: {"Tables or indexes are missing", "An index can be made again by the statement in homeserver/store/migrations, " +
+		"with the server stopped, unless that finds doubles. Otherwise: " + adviseBackup},
 	KindChores:       {"An upgrade of the database has not been finished", "Start the server once: it finishes the upgrade before it serves."},
 	KindServer:       {"The database is not this server's", "Check server_name and database in the configuration."},
 	KindStream:       {"The counter of positions is wrong", adviseBackup},

@@ -29,6 +29,13 @@ func (c *checker) checkServer(tx *store.Tx) error {
 	if name := c.report.Server; name != "" && c.ServerName != "" && name != c.ServerName {
 		c.report.add(KindServer, Fault{Table: "server", Text: fmt.Sprintf("it is that of %s, and server_name says %s", name, c.ServerName)})
 	}
+	missing, err := tx.AuditSchema()
+	if err != nil {
+		return err
+	}
+	for _, name := range missing {
+		c.report.add(KindSchema, Fault{Text: name + " is missing"})
+	}
 	columns, err := tx.AuditCollations()
 	if err != nil {
 		return err

@@ -112,6 +112,8 @@ func (in *DirectoryRequest) scan() (*directoryScan, error) {
 		return nil, matrixError(400, "M_INVALID_PARAM", "third_party_instance_id is none")
 	case len(in.Term) > maxSearchTermBytes:
 		return nil, matrixError(400, "M_INVALID_PARAM", "generic_search_term is longer than %d bytes", maxSearchTermBytes)
+	case slices.ContainsFunc(in.RoomTypes, func(t *string) bool { return t != nil && len(*t) > event.MaxFieldBytes }):
+		return nil, matrixError(400, "M_INVALID_PARAM", "A type of room_types is longer than %d bytes", event.MaxFieldBytes)
 	case len(in.RoomTypes) > maxRoomTypes:
 		return nil, matrixError(400, "M_INVALID_PARAM", "room_types has more than %d types", maxRoomTypes)
 	}

@@ -33,6 +33,11 @@ func (s *Service) Purge(ctx context.Context, roomID id.RoomID, evict bool, grace
 	}
 	var roomNID int64
 	err := s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		if !evict {
+			if err := stillVacant(tx, roomID); err != nil {
+				return err
+			}
+		}
 		if roomNID, err = tx.BeginPurge(roomID); err != nil {
 			return err
 		}
@@ -49,6 +54,20 @@ func (s *Service) Purge(ctx context.Context, roomID id.RoomID, evict bool, grace
 		return done, fmt.Errorf("purge %s: %w", roomID, err)
 	}
 	return done, nil
+}
+
+// stillVacant is *Occupied when somebody has come into a room since it was looked at. What is committed before the purge begins is seen
+// here, and what comes after it finds no room.
+func stillVacant(tx *store.Tx, roomID id.RoomID) error {
+	nid, err := tx.RoomNID(roomID)
+	if err != nil || nid == 0 {
+		return err
+	}
+	seats, err := tx.LocalSeats(nid)
+	if err == nil && len(seats) > 0 {
+		err = &Occupied{RoomID: roomID, Users: len(seats)}
+	}
+	return err
 }
 
 // vacate makes the users of this server leave a room, or refuses to.

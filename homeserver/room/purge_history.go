@@ -37,7 +37,7 @@ func (s *Service) PurgeHistory(ctx context.Context, roomID id.RoomID, before Bef
 		return err
 	})
 	if err == nil {
-		err = s.unreceived(roomID, func() error {
+		err = s.unreceived(ctx, roomID, func() error {
 			if err := s.purgeBefore(ctx, point, &all); err != nil {
 				return err
 			}
@@ -52,14 +52,27 @@ func (s *Service) PurgeHistory(ctx context.Context, roomID id.RoomID, before Bef
 
 // unreceived runs do when no events of a room are being received from elsewhere: such an event may come after any that is here. Those
 // that are made here come after the extremities, which stay.
-func (s *Service) unreceived(roomID id.RoomID, do func() error) error {
-	defer s.receiving.lock(roomID)()
+func (s *Service) unreceived(ctx context.Context, roomID id.RoomID, do func() error) error {
+	unlock, err := s.receiving.lock(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	return do()
 }
 
 // purgeBefore takes all before a point out of a room's timeline. Each step leaves a database in which all is well. The caller keeps
 // events from being received.
 func (s *Service) purgeBefore(ctx context.Context, p store.PurgePoint, all *store.Purged) error {
+	// Who leaves from here on does so after the point, and needs nothing before it that is not pinned already.
+	var pinned map[int64]bool
+	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
+		pinned, err = tx.PinnedEvents(p.RoomNID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	var next int64
 	steps := []func(*store.Tx) (done store.Purged, more bool, err error){
 		func(tx *store.Tx) (done store.Purged, more bool, err error) {
@@ -68,10 +81,6 @@ func (s *Service) purgeBefore(ctx context.Context, p store.PurgePoint, all *stor
 		},
 		func(tx *store.Tx) (store.Purged, bool, error) { return tx.PurgeStrays(p) },
 		func(tx *store.Tx) (done store.Purged, more bool, err error) {
-			pinned, err := tx.PinnedEvents(p.RoomNID)
-			if err != nil {
-				return done, false, err
-			}
 			upto, err := tx.DemoteState(p, next, pinned)
 			return done, upto != 0, later(tx, err, &next, upto)
 		},

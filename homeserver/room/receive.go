@@ -116,7 +116,11 @@ func (s *Service) Receive(ctx context.Context, origin string, roomID id.RoomID, 
 	} else if known == nil {
 		return nil, matrixError(404, "M_NOT_FOUND", "This server knows no room %s", roomID)
 	}
-	defer s.receiving.lock(roomID)()
+	unlock, err := s.receiving.lock(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	all := make([]Received, 0, len(raws))
 	for _, raw := range raws {
 		all = append(all, s.receive(ctx, &arrival{origin: origin, roomID: roomID, raw: raw, budget: newBudget()}))

@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"causeway/homeserver/event"
@@ -116,7 +117,39 @@ func (p *placement) prepare(tx *store.Tx) error {
 	if err := p.findChildren(tx); err != nil {
 		return err
 	}
+	if err := p.checkCircle(tx); err != nil {
+		return err
+	}
 	return p.findGone(tx)
+}
+
+// checkCircle refuses an event that comes after what comes after it. Only in versions 1 and 2, where senders choose the ids of their
+// events, can there be one; where the way is too long to tell, it is taken for one.
+func (p *placement) checkCircle(tx *store.Tx) error {
+	if len(p.children) == 0 || p.version.EventIDs != event.EventIDGiven {
+		return nil
+	}
+	children, seen := make(map[int64]bool), make(map[int64]bool)
+	for _, child := range p.children {
+		children[child.NID] = true
+	}
+	for look := slices.Clone(p.prevs); len(look) > 0; {
+		e := look[0]
+		look = look[1:]
+		if seen[e.NID] {
+			continue
+		}
+		seen[e.NID] = true
+		if children[e.NID] || len(seen) > maxBehind {
+			return &Unacceptable{errors.New("it comes after events that come after it")}
+		}
+		behind, err := tx.PrevEvents(e.NID)
+		if err != nil {
+			return err
+		}
+		look = append(look, behind...)
+	}
+	return nil
 }
 
 // softFail soft-fails an event that is allowed where it stands, but not by the room's current state, and finds what becomes of the
@@ -217,11 +250,16 @@ func (s *Service) settleState(ctx context.Context, p *placement) error {
 	if !p.covered {
 		after := p.before
 		if p.changesState() {
-			fresh = &arriving{pdu: p.pdu, place: p.place}
-			for _, e := range p.auth {
-				fresh.auth = append(fresh.auth, e.NID)
+			now := int64(newEvent)
+			if p.stored != nil { // other states may hold it already
+				now = p.stored.NID
+			} else {
+				fresh = &arriving{pdu: p.pdu, place: p.place}
+				for _, e := range p.auth {
+					fresh.auth = append(fresh.auth, e.NID)
+				}
 			}
-			after.Changes = append(slices.Clone(after.Changes), store.StateChange{Place: p.place, Old: p.replaces, New: newEvent})
+			after.Changes = append(slices.Clone(after.Changes), store.StateChange{Place: p.place, Old: p.replaces, New: now})
 		}
 		states = append(states, after)
 	}

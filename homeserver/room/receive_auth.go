@@ -37,7 +37,7 @@ func (s *Service) receiveAuth(ctx context.Context, a *arrival) error {
 			return fmt.Errorf("create event of %s: %w", a.roomID, err)
 		}
 		a.auth = found
-		if reason := refusedByAuth(a.pdu, found, create); reason != "" {
+		if reason := refusedByAuth(a.pdu, known, create); reason != "" {
 			a.reject(reason)
 		}
 		return nil
@@ -46,10 +46,15 @@ func (s *Service) receiveAuth(ctx context.Context, a *arrival) error {
 
 // refusedByAuth returns why the auth events of an event do not allow it, "" when they do. Server-Server API, "Checks performed on
 // receipt of a PDU", step 4.
-func refusedByAuth(pdu *event.PDU, auth []*store.Event, create *store.Event) string {
-	pdus := make([]*event.PDU, 0, len(auth)+1)
+// auth has all of them, by id.
+func refusedByAuth(pdu *event.PDU, auth map[id.EventID]*store.Event, create *store.Event) string {
+	pdus := make([]*event.PDU, 0, len(pdu.AuthEvents)+1)
 	rejected := make(map[id.EventID]bool)
-	for _, e := range auth {
+	for _, eventID := range pdu.AuthEvents { // as often as it is named
+		e := auth[eventID]
+		if e.RoomNID != create.RoomNID {
+			return "By its auth events: one of them is of another room"
+		}
 		pdus = append(pdus, e.PDU)
 		rejected[e.EventID] = e.Status&store.Rejected != 0
 	}
@@ -131,7 +136,10 @@ func (s *Service) readOutliers(ctx context.Context, roomID id.RoomID, version *e
 	var pdus []*event.PDU
 	for _, raw := range raws {
 		pdu, err := event.Parse(version, raw)
-		if err != nil || pdu.RoomID != roomID || !left[pdu.EventID] || !pdu.IsState() || s.checkSignatures(ctx, pdu) != nil {
+		if err != nil || pdu.RoomID != roomID || !left[pdu.EventID] || !pdu.IsState() || pdu.Type == event.TypeCreate {
+			continue // the room's create event came with the room, and there is no other
+		}
+		if s.checkSignatures(ctx, pdu) != nil {
 			continue
 		}
 		if pdu, err = hashed(pdu); err != nil {
@@ -172,9 +180,13 @@ func writeOutlier(tx *store.Tx, roomNID int64, pdu *event.PDU) error {
 	if _, err := tx.EventByID(pdu.EventID); err == nil {
 		return nil
 	}
-	auth, err := tx.EventsByID(pdu.AuthEvents)
-	if err != nil || len(auth) != len(pdu.AuthEvents) {
+	found, err := tx.EventsByID(pdu.AuthEvents)
+	if err != nil || len(found) != countDistinct(pdu.AuthEvents) {
 		return err
+	}
+	auth := make(map[id.EventID]*store.Event, len(found))
+	for _, e := range found {
+		auth[e.EventID] = e
 	}
 	row := store.Event{PDU: pdu, RoomNID: roomNID, Status: store.Outlier}
 	create, err := tx.CurrentStateEvent(roomNID, event.TypeCreate, "")
@@ -187,7 +199,7 @@ func writeOutlier(tx *store.Tx, roomNID int64, pdu *event.PDU) error {
 	if row.NID, err = tx.NextPos(); err != nil {
 		return err
 	}
-	for _, e := range auth {
+	for _, e := range found {
 		row.Auth = append(row.Auth, e.NID)
 	}
 	return tx.InsertEvent(&row)

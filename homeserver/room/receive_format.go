@@ -22,6 +22,9 @@ func (s *Service) receiveFormat(ctx context.Context, a *arrival) error {
 	if pdu.Type == event.TypeCreate && pdu.IsState() {
 		return &Unacceptable{errors.New("a room has one create event, which comes with the room")}
 	}
+	if len(pdu.PrevEvents) == 0 {
+		return &Unacceptable{errors.New("it comes after nothing, as only a create event can")}
+	}
 	a.pdu = pdu
 	err = s.DB.View(ctx, func(tx *store.Tx) error {
 		a.stored, err = tx.EventByID(pdu.EventID)
@@ -37,6 +40,10 @@ func (s *Service) receiveFormat(ctx context.Context, a *arrival) error {
 		return &Unacceptable{errors.New("another room has an event of this id")}
 	case a.stored.Status&store.Outlier == 0:
 		return errDone
+	case a.stored.ReferenceHash() != pdu.ReferenceHash(): // in versions 1 and 2 its sender chooses an event's id
+		return &Unacceptable{errors.New("another event has its id")}
+	case a.stored.RedactedBy != 0:
+		a.pdu = a.stored.PDU
 	}
 	return nil
 }

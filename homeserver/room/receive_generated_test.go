@@ -101,6 +101,9 @@ func TestReceiveGeneratedRooms(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		for i, v := range event.Versions() {
 			for n := range uint64(4) {
+				if (i+int(n))%2 != 0 {
+					continue // of each version one in order, and one out of order
+				}
 				if db.Engine() == sqldb.Postgres && (i+int(n))%4 != 0 {
 					continue // the rules are the same ones, and the database is slow to make rows durable
 				}

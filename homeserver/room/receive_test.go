@@ -11,6 +11,7 @@ import (
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
+	"causeway/homeserver/sqldb"
 	"causeway/homeserver/store"
 	"causeway/homeserver/storetest"
 
@@ -275,7 +276,11 @@ func (w *elsewhere) row(eventID id.EventID) *store.Event {
 // eachVersion runs a test in a public room of alice's that dave and erin have joined, for versions of each kind, on each engine.
 func eachVersion(t *testing.T, test func(t *testing.T, w *elsewhere)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		for _, version := range []string{"1", "2", "6", "11", "12"} {
+		versions := []string{"1", "2", "6", "11", "12"}
+		if db.Engine() == sqldb.Postgres { // the rules are the same ones, and it is slow to make rows durable
+			versions = []string{"1", "12"}
+		}
+		for _, version := range versions {
 			t.Run("version "+version, func(t *testing.T) {
 				s := newService(db)
 				roomID := mustCreate(t, s, CreateRequest{Preset: "public_chat", RoomVersion: version})

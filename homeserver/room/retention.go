@@ -67,7 +67,7 @@ func (s *Service) expire(ctx context.Context, r store.RoomRetention, lifetime in
 		if len(nids) == 0 {
 			continue
 		}
-		err = s.unreceived(r.RoomID, func() error {
+		err = s.unreceived(ctx, r.RoomID, func() error {
 			return s.repeat(ctx, all, func(tx *store.Tx) (store.Purged, bool, error) {
 				deleted, rest, loose, err := tx.DeleteExpired(r.RoomNID, nids)
 				if err == nil {
@@ -83,5 +83,5 @@ func (s *Service) expire(ctx context.Context, r store.RoomRetention, lifetime in
 	if !sweep {
 		return nil
 	}
-	return s.unreceived(r.RoomID, func() error { return s.sweepRoom(ctx, r.RoomNID, false, all) })
+	return s.unreceived(ctx, r.RoomID, func() error { return s.sweepRoom(ctx, r.RoomNID, false, all) })
 }

@@ -115,7 +115,7 @@ func (old *oldRoom) heirlooms(by By, version *event.RoomVersion, creators []id.U
 		case eventType == event.TypeJoinRules && !knowsJoinRule(version, e.JoinRule()):
 			may.addMap(eventType, map[string]any{"join_rule": event.JoinRuleInvite})
 		default:
-			may.add(eventType, "", e.Content)
+			may.add(eventType, "", fitting(version, e.Content))
 		}
 	}
 	for _, e := range old.children {
@@ -139,6 +139,27 @@ func (old *oldRoom) heirlooms(by By, version *event.RoomVersion, creators []id.U
 	}
 	last.addMap(event.TypePowerLevels, old.levels(by, version, creators))
 	return foundations{first.drafts, last.drafts[0]}, may, errors.Join(first.err, may.err, last.err)
+}
+
+// fitting returns what of the content of an event the events of a version can hold.
+func fitting(version *event.RoomVersion, content json.RawMessage) json.RawMessage {
+	if _, err := version.Canonical(content); err == nil {
+		return content
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(content, &fields); err != nil {
+		return content
+	}
+	for name, raw := range fields {
+		if _, err := version.Canonical([]byte(`{"":` + string(raw) + `}`)); err != nil {
+			delete(fields, name)
+		}
+	}
+	fit, err := json.Marshal(fields)
+	if err != nil {
+		return content
+	}
+	return fit
 }
 
 func (old *oldRoom) createContent(by By, version *event.RoomVersion, creators []id.UserID) map[string]any {

@@ -21,3 +21,17 @@ func IsUniqueViolation(err error) bool {
 	code := liteErr.Code()
 	return code == sqlite3.SQLITE_CONSTRAINT_UNIQUE || code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 }
+
+// IsDamaged tells whether err says that the engine has found its own files damaged.
+func IsDamaged(err error) bool {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Code == "XX001" || pgErr.Code == "XX002" // data_corrupted, index_corrupted
+	}
+	var liteErr *sqlite.Error
+	if !errors.As(err, &liteErr) {
+		return false
+	}
+	code := liteErr.Code() & 0xff // without what extended codes add
+	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+}

@@ -91,7 +91,7 @@ func (db *DB) CheckVersion(ctx context.Context, files fs.FS, dir string) error {
 	case have > known:
 		return fmt.Errorf("%w: it has version %d, and this program knows up to %d", ErrNewer, have, known)
 	case have < known:
-		return fmt.Errorf("%w: it has version %d, and this program's is %d", ErrOlder, have, known)
+		return fmt.Errorf("%w: it has version %d, and this program's is %d, to which the server brings it when it starts", ErrOlder, have, known)
 	}
 	return nil
 }

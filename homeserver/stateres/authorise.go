@@ -1,6 +1,8 @@
 package stateres
 
 import (
+	"slices"
+
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
 )
@@ -9,6 +11,7 @@ import (
 type resolution struct {
 	problem *Problem
 	places  map[eventauth.StateKey]foundPlace
+	created *Event // the create event, where the room's ID implies it
 }
 
 type foundPlace struct {
@@ -65,7 +68,7 @@ func (t *trial) Get(k eventauth.StateKey) *event.PDU {
 // iterate applies events one after the other, each if those before it allow it. Room version 2, "Iterative auth checks".
 func (r *resolution) iterate(t *trial, events []*Event) {
 	for _, e := range events {
-		if e.Rejected {
+		if e.Rejected || e.PDU.StateKey == nil {
 			continue
 		}
 		t.auth = r.problem.Auth[e.ID]
@@ -76,13 +79,20 @@ func (r *resolution) iterate(t *trial, events []*Event) {
 	t.auth = nil
 }
 
-// create returns the room's create event, nil when the sets do not agree on it.
+// create returns the create event that the room's ID is the hash of, whether the sets agree on it or not; nil when none has it.
 func (r *resolution) create() *Event {
+	p := r.problem
 	place, ok := r.place(createKey)
 	if !ok {
 		return nil
 	}
-	return r.problem.Events[r.problem.split.unconflicted[place]]
+	room := p.Events[p.full[0]].PDU.RoomID
+	for _, id := range append(slices.Clone(p.split.conflicted[place]), p.split.unconflicted[place]) {
+		if e := p.Events[id]; e != nil && !e.Rejected && e.PDU.RoomID == room {
+			return e
+		}
+	}
+	return nil
 }
 
 // finish returns what the sets agree on, and what was resolved where they do not. It uses up the problem's split.

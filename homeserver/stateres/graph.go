@@ -74,8 +74,11 @@ func (p *Problem) MissingAuth() []int64 {
 	if len(s.conflicted) == 0 || p.full != nil {
 		return nil
 	}
-	if p.Version.StateRes == event.StateResV1 {
-		return p.missingDirect(s)
+	if p.Version.StateRes == event.StateResV1 { // looks at the conflicted events alone
+		p.full = slices.Concat(s.each...)
+		slices.Sort(p.full)
+		p.full = slices.Compact(p.full)
+		return nil
 	}
 	if p.graph == nil {
 		g, missing := p.below(slices.Concat(s.each...), 0)
@@ -95,18 +98,11 @@ func (p *Problem) MissingAuth() []int64 {
 	return nil
 }
 
-// missingDirect asks for the auth events of the conflicted events themselves, which is all that version 1 looks at.
-func (p *Problem) missingDirect(s *split) []int64 {
-	p.full = slices.Concat(s.each...)
-	slices.Sort(p.full)
-	p.full = slices.Compact(p.full)
-	return nil
-}
-
-// missingLevels asks for the auth chain of the power levels that the states agree on: the mainline may go along it.
+// missingLevels asks for the auth chain of the power levels that the states agree on: the mainline may go along it. Version 2.1 takes
+// none from there.
 func (p *Problem) missingLevels(s *split) []int64 {
 	place, ok := p.Place(levelsKey)
-	if !ok || s.unconflicted[place] == 0 {
+	if p.Version.StateRes == event.StateResV21 || !ok || s.unconflicted[place] == 0 {
 		return nil
 	}
 	_, missing := p.below([]int64{s.unconflicted[place]}, 0)
@@ -145,29 +141,21 @@ func (p *Problem) fullConflictedSet(s *split) (full, missing []int64) {
 // authDifference returns the events that are in the full auth chains of some sets, but not of all, without those that are conflicted
 // anyway. Room version 2, "Auth difference".
 //
-// The events of a set count as part of its chain, as they do on all servers. So what the sets agree on is in every chain, and all before it. The
-// chains of the conflicted events are compared first; of the rest only that is looked at which is newer than the oldest event at which
-// they differ, and that is seldom anything.
+// What the sets agree on is in all of them, and so is its auth chain. The chains of the conflicted events are compared first; of the rest
+// only that is looked at which is newer than the oldest event at which they differ.
 func (p *Problem) authDifference(s *split, conflicted []bool) (difference []int32, missing []int64) {
 	g := p.graph
 	words := (len(s.each) + 63) / 64
-	chain := make([]uint64, words*len(g.ids))
+	start, chain := make([]uint64, words*len(g.ids)), make([]uint64, words*len(g.ids))
 	for set, ids := range s.each {
 		for _, id := range ids {
-			chain[words*int(g.index[id])+set/64] |= 1 << (set % 64)
-		}
-	}
-	for _, id := range s.unconflicted {
-		if i, ok := g.index[id]; ok {
-			for w := range words {
-				chain[words*int(i)+w] = ^uint64(0)
-			}
+			start[words*int(g.index[id])+set/64] |= 1 << (set % 64)
 		}
 	}
 	for i := len(g.ids) - 1; i >= 0; i-- {
 		for _, a := range g.auth[i] {
 			for w := range words {
-				chain[words*int(a)+w] |= chain[words*i+w]
+				chain[words*int(a)+w] |= start[words*i+w] | chain[words*i+w]
 			}
 		}
 	}
@@ -190,34 +178,54 @@ func partial(bits []uint64, n int) bool {
 		if rest := n - 64*w; rest < 64 {
 			want = 1<<rest - 1
 		}
-		some, all = some || b != 0, all && b&want == want
+		some, all = some || b != 0, all && b == want
 	}
 	return some && !all
 }
 
-// withoutShared leaves out of the difference what is in the auth chains of what the sets agree on.
+// withoutShared leaves out of the difference what is in the auth chains of what the sets agree on. Of those chains only the part is
+// walked that is newer than the difference.
 func (p *Problem) withoutShared(s *split, difference []int32) (left []int32, missing []int64) {
-	g := p.graph
-	floor := g.ids[difference[0]]
-	var roots []int64
+	ids := p.graph.ids
+	floor := ids[difference[0]]
+	open := make(map[int64]bool, len(difference))
+	for _, i := range difference {
+		open[ids[i]] = true
+	}
+	seen := make(map[int64]bool) // those that something names
+	var look []int64
+	walk := func(id int64) {
+		auth, ok := p.Auth[id]
+		if !ok {
+			missing = append(missing, id)
+		}
+		for _, a := range auth {
+			if a >= floor && a < id && !seen[a] {
+				seen[a] = true
+				delete(open, a)
+				look = append(look, a)
+			}
+		}
+	}
 	for _, id := range s.unconflicted {
 		if id > floor {
-			roots = append(roots, id)
+			walk(id)
 		}
 	}
-	// An event of the difference counts when it is below a root, not when it is one; the floor itself may be below.
-	shared, missing := p.below(roots, floor-1)
+	for len(look) > 0 && len(open) > 0 {
+		id := look[len(look)-1]
+		look = look[:len(look)-1]
+		walk(id)
+	}
+	if len(open) == 0 {
+		return nil, nil
+	}
 	if len(missing) > 0 {
-		return nil, missing
-	}
-	reached := make([]bool, len(shared.ids))
-	for i := len(shared.ids) - 1; i >= 0; i-- {
-		for _, a := range shared.auth[i] {
-			reached[a] = true
-		}
+		slices.Sort(missing)
+		return nil, slices.Compact(missing)
 	}
 	for _, i := range difference {
-		if j, ok := shared.index[g.ids[i]]; !ok || !reached[j] {
+		if open[ids[i]] {
 			left = append(left, i)
 		}
 	}

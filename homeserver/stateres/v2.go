@@ -18,7 +18,8 @@ func (r *resolution) version2() Set {
 		t.agreed = p.split.unconflicted
 	}
 	if p.Version.RoomIDIsCreateHash {
-		t.create = r.create()
+		r.created = r.create()
+		t.create = r.created
 	}
 	power, rest := r.separate()
 	r.iterate(t, power)
@@ -162,21 +163,8 @@ func (q *powerQueue) pop() ranked {
 
 // senderPower returns the power level of an event's sender by the event's own auth events.
 func (r *resolution) senderPower(e *Event) int64 {
-	t := &trial{r: r, auth: r.problem.Auth[e.ID]}
-	if r.problem.Version.RoomIDIsCreateHash {
-		t.create = r.create()
-	}
+	t := &trial{r: r, auth: r.problem.Auth[e.ID], create: r.created}
 	return eventauth.UserLevel(t, e.PDU.Sender)
-}
-
-// levelsOf returns the power levels among an event's auth events, or nil.
-func (r *resolution) levelsOf(e *Event) *Event {
-	for _, a := range r.problem.Auth[e.ID] {
-		if found := r.problem.Events[a]; found != nil && a < e.ID && found.PDU.IsStateOf(event.TypePowerLevels, "") {
-			return found
-		}
-	}
-	return nil
 }
 
 // sortByMainline orders events by how far back in the line of the resolved power levels they were authorised, the earliest first, then
@@ -191,7 +179,7 @@ func (r *resolution) sortByMainline(events []*Event, t *trial) {
 	}
 	for n := 0; levels != nil; n++ {
 		position[levels.ID] = n
-		levels = r.levelsOf(levels)
+		levels = r.problem.levelsOf(levels.ID)
 	}
 	type placed struct {
 		e        *Event
@@ -217,7 +205,7 @@ func (r *resolution) sortByMainline(events []*Event, t *trial) {
 func (r *resolution) mainline(e *Event, position map[int64]int) int {
 	var way []int64
 	found := math.MaxInt
-	for at := r.levelsOf(e); at != nil; at = r.levelsOf(at) {
+	for at := r.problem.levelsOf(e.ID); at != nil; at = r.problem.levelsOf(at.ID) {
 		if n, ok := position[at.ID]; ok {
 			found = n
 			break

@@ -16,8 +16,14 @@ func (tx *Tx) AuditEngine(limit int) (damage, unchecked []string, err error) {
 	if len(damage) == 1 && damage[0] == "ok" {
 		damage = nil
 	}
+	if AuditDamaged(err) {
+		damage, err = append(damage, err.Error()), nil
+	}
 	return damage, nil, err
 }
+
+// AuditDamaged tells whether err says that the engine has found its own files damaged.
+func AuditDamaged(err error) bool { return sqldb.IsDamaged(err) }
 
 func (tx *Tx) texts(query string, args ...any) ([]string, error) {
 	var all []string

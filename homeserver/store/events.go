@@ -85,10 +85,12 @@ func (tx *Tx) InsertEvent(e *Event) error {
 		int64(e.Status), nullString(e.Reason))
 }
 
-// PlaceEvent gives an event that is stored as an outlier its place in the room: pos, states, status and reason.
+// PlaceEvent gives an event that is stored as an outlier its place in the room: pos, states, status and reason; and its content, of
+// which perhaps not all had come.
 func (tx *Tx) PlaceEvent(e *Event) error {
-	return tx.DeferOne(`UPDATE events SET pos = $2, state_before = $3, state_after = $4, replaces_nid = $5, status = $6, reason = $7
-		WHERE nid = $1`, e.NID, nullInt(e.Pos), e.StateBefore, e.StateAfter, nullInt(e.Replaces), int64(e.Status), nullString(e.Reason))
+	return tx.DeferOne(`UPDATE events SET pos = $2, state_before = $3, state_after = $4, replaces_nid = $5, status = $6, reason = $7,
+		json = $8 WHERE nid = $1`, e.NID, nullInt(e.Pos), e.StateBefore, e.StateAfter, nullInt(e.Replaces), int64(e.Status),
+		nullString(e.Reason), string(e.JSON()))
 }
 
 // insertAuth records the auth events of a state event.
@@ -163,7 +165,7 @@ func (tx *Tx) EventIDByTxn(t Txn) (id.EventID, error) {
 	}
 	var eventID string
 	found, err := tx.Row(`SELECT event_id FROM events WHERE sender_nid = $1 AND txn_device = $2 AND txn_id = $3
-		AND room_nid = (SELECT nid FROM rooms WHERE room_id = $4) AND type_nid = $5 AND txn_target = $6`,
+		AND room_nid = (SELECT nid FROM rooms WHERE room_id = $4 AND purging = 0) AND type_nid = $5 AND txn_target = $6`,
 		[]any{sender, t.Device, t.ID, string(t.RoomID), eventType, string(t.Target)}, &eventID)
 	if err == nil && !found {
 		err = fmt.Errorf("transaction %s: %w", t.ID, ErrNotFound)

@@ -126,11 +126,11 @@ func (tx *Tx) LocalSeats(roomNID int64) ([]Membership, error) {
 func (tx *Tx) ForgottenRooms(beforeTS, nowTS int64) ([]id.RoomID, error) {
 	var all []id.RoomID
 	err := tx.Query(`SELECT r.room_id, COALESCE((SELECT MAX(e.origin_server_ts) FROM memberships m JOIN users u ON u.nid = m.user_nid
-			JOIN events e ON e.nid = m.event_nid WHERE m.room_nid = r.nid),
-			(SELECT MAX(e.origin_server_ts) FROM events e WHERE e.room_nid = r.nid), 0)
+			JOIN events e ON e.nid = m.event_nid WHERE m.room_nid = r.nid AND e.origin_server_ts <= $1),
+			(SELECT MAX(e.origin_server_ts) FROM events e WHERE e.room_nid = r.nid AND e.origin_server_ts <= $1), 0)
 		FROM rooms r WHERE r.purging = 0 AND NOT EXISTS (SELECT 1 FROM memberships m JOIN users u ON u.nid = m.user_nid
-			WHERE m.room_nid = r.nid AND (m.forgotten = 0 OR m.membership IN ('join', 'invite', 'knock')))
-		ORDER BY r.nid`, nil, func(scan func(...any) error) error {
+			WHERE m.room_nid = r.nid AND (m.forgotten = 0 AND u.appservice IS NULL OR m.membership IN ('join', 'invite', 'knock')))
+		ORDER BY r.nid`, []any{nowTS + clockSlack}, func(scan func(...any) error) error {
 		var (
 			roomID string
 			ts     int64
@@ -138,7 +138,7 @@ func (tx *Tx) ForgottenRooms(beforeTS, nowTS int64) ([]id.RoomID, error) {
 		if err := scan(&roomID, &ts); err != nil {
 			return err
 		}
-		if ts < beforeTS || ts > nowTS+clockSlack {
+		if ts < beforeTS {
 			all = append(all, id.RoomID(roomID))
 		}
 		return nil

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"causeway/homeserver/event"
+
 	"maunium.net/go/mautrix/id"
 )
 
@@ -19,7 +21,7 @@ func (tx *Tx) RedactEvent(nid, redaction int64, json []byte) error {
 
 // AwaitRedaction remembers a redaction whose target is not here yet.
 func (tx *Tx) AwaitRedaction(roomNID int64, target id.EventID, redaction int64) error {
-	if nobodys(string(target)) {
+	if nobodys(string(target)) || len(target) > event.MaxFieldBytes { // no event has such an id
 		return nil
 	}
 	return tx.Defer(`INSERT INTO awaited_redactions (target, redaction_nid, room_nid) VALUES ($1, $2, $3)
