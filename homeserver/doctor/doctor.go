@@ -97,6 +97,9 @@ func (c *checker) checkRooms(tx *store.Tx) error {
 				c.report.note("Room %s is being purged, and is not looked at. The server goes on with it when it starts.", r.RoomID)
 				continue
 			}
+			if r.Sweep != store.SweepNothing {
+				c.report.note("A purge of the history of room %s has not come to its end. The server goes on with it when it starts.", r.RoomID)
+			}
 			if err := c.checkRoom(tx, r); err != nil {
 				return fmt.Errorf("examine room %s: %w", r.RoomID, err)
 			}

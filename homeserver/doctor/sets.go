@@ -246,6 +246,9 @@ func (r *roomCheck) refer(setID int64) bool {
 // checkUnusedSets finds the state sets that nothing refers to, by themselves or as an ancestor.
 func (r *roomCheck) checkUnusedSets() error {
 	for i := len(r.sets.ids) - 1; i >= 0; i-- {
+		if !r.sets.used[i] && r.row.Sweep != store.SweepNothing {
+			continue // told of with the room
+		}
 		if !r.sets.used[i] {
 			r.fault(KindOrphanSet, "state_sets", 0, "nothing refers to state set %d", r.sets.ids[i])
 			continue

@@ -174,6 +174,9 @@ func (s *Service) hand(ctx context.Context, h *head, fresh []*entry, also func(*
 		close(result.done)
 	})
 	if err != nil { // the database is closed: nothing is built on this head any more
+		h.failed.Store(true)
+		result.err = err
+		close(result.done)
 		s.release(h)
 	}
 	return err

@@ -151,14 +151,22 @@ func (s *Service) purgeRows(ctx context.Context, roomNID int64) (store.Purged, e
 	return all, nil
 }
 
-// ResumePurges ends the purges of rooms that were interrupted.
+// ResumePurges ends the purges that were interrupted, of rooms and of history.
 func (s *Service) ResumePurges(ctx context.Context) (store.Purged, error) {
-	var all store.Purged
-	var rooms []int64
+	var (
+		all   store.Purged
+		rooms []int64
+		marks []store.AuditRoom
+	)
 	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
-		rooms, err = tx.RoomsInPurge()
+		if rooms, err = tx.RoomsInPurge(); err == nil {
+			marks, err = tx.RoomsToSweep()
+		}
 		return err
 	})
+	for _, r := range marks {
+		err = errors.Join(err, s.unreceived(ctx, r.RoomID, func() error { return s.sweepRoom(ctx, r.NID, r.Sweep, &all) }))
+	}
 	for _, roomNID := range rooms {
 		done, purgeErr := s.purgeRows(ctx, roomNID)
 		all.Add(done)

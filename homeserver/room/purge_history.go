@@ -41,7 +41,7 @@ func (s *Service) PurgeHistory(ctx context.Context, roomID id.RoomID, before Bef
 			if err := s.purgeBefore(ctx, point, &all); err != nil {
 				return err
 			}
-			return s.sweepRoom(ctx, point.RoomNID, true, &all)
+			return s.sweepRoom(ctx, point.RoomNID, store.SweepOutliers, &all)
 		})
 	}
 	if err != nil {
@@ -64,6 +64,9 @@ func (s *Service) unreceived(ctx context.Context, roomID id.RoomID, do func() er
 // purgeBefore takes all before a point out of a room's timeline. Each step leaves a database in which all is well. The caller keeps
 // events from being received.
 func (s *Service) purgeBefore(ctx context.Context, p store.PurgePoint, all *store.Purged) error {
+	if err := s.DB.Write(ctx, func(tx *store.Tx) error { return tx.MarkSweep(p.RoomNID, store.SweepOutliers) }); err != nil {
+		return err
+	}
 	// Who leaves from here on does so after the point, and needs nothing before it that is not pinned already.
 	var pinned map[int64]bool
 	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
@@ -129,9 +132,10 @@ func (s *Service) repeat(ctx context.Context, all *store.Purged, step func(*stor
 	return nil
 }
 
-// sweepRoom deletes the state sets of a room that nothing refers to any more, and with outliers the outliers that nothing needs.
-// The caller keeps events from being received.
-func (s *Service) sweepRoom(ctx context.Context, roomNID int64, outliers bool, all *store.Purged) error {
+// sweepRoom deletes the state sets of a room that nothing refers to any more, and of that kind the outliers that nothing needs. The
+// caller keeps events from being received.
+func (s *Service) sweepRoom(ctx context.Context, roomNID int64, kind store.Sweep, all *store.Purged) error {
+	outliers := kind == store.SweepOutliers
 	if outliers {
 		if err := s.rebase(ctx, roomNID); err != nil {
 			return err
@@ -148,6 +152,9 @@ func (s *Service) sweepRoom(ctx context.Context, roomNID int64, outliers bool, a
 	defer s.resolver.Forget() // it may remember sets that are gone
 	return s.repeat(ctx, all, func(tx *store.Tx) (store.Purged, bool, error) {
 		done, rest, err := tx.DeleteGarbage(garbage)
+		if err == nil && rest == nil {
+			err = tx.EndSweep(roomNID, kind)
+		}
 		if err == nil {
 			tx.AfterCommit(func() { garbage = rest })
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
@@ -14,15 +15,30 @@ import (
 
 // Bounds of what one event from elsewhere may make this server ask for and keep.
 const (
-	maxGapEvents  = 100    // events of a gap before it
-	maxAuthFetch  = 5_000  // events of its auth chain
-	maxStateFetch = 50_000 // events of the state before it, with their auth chain
+	maxGapEvents  = 100      // events of a gap before it
+	maxAuthFetch  = 5_000    // events of its auth chain that are fetched
+	maxStateFetch = 50_000   // events of the state before it, with their auth chain, that are fetched
+	maxStateIDs   = 500_000  // and of which another server tells
+	maxFetchBytes = 64 << 20 // of all that is fetched
+	// maxReceive is how long the events of one call may take: others wait until a server that is slow has answered.
+	maxReceive = 2 * time.Minute
 )
 
 // budget is how many events may still be fetched.
-type budget struct{ auth, state int }
+type budget struct{ auth, state, bytes int }
 
-func newBudget() *budget { return &budget{auth: maxAuthFetch, state: maxStateFetch} }
+func newBudget() *budget {
+	return &budget{auth: maxAuthFetch, state: maxStateFetch, bytes: maxFetchBytes}
+}
+
+// spendBytes takes what was fetched from the budget.
+func (b *budget) spendBytes(raws []json.RawMessage) error {
+	n := 0
+	for _, raw := range raws {
+		n += len(raw)
+	}
+	return spend(&b.bytes, n)
+}
 
 // spend takes n events from a part of the budget, unless that has less.
 func spend(left *int, n int) error {
@@ -116,6 +132,8 @@ func (s *Service) Receive(ctx context.Context, origin string, roomID id.RoomID, 
 	} else if known == nil {
 		return nil, matrixError(404, "M_NOT_FOUND", "This server knows no room %s", roomID)
 	}
+	ctx, cancel := context.WithTimeout(ctx, maxReceive)
+	defer cancel()
 	unlock, err := s.receiving.lock(ctx, roomID)
 	if err != nil {
 		return nil, err

@@ -83,12 +83,13 @@ type placement struct {
 	replaces int64          // what its place held in the state before it
 	redacts  *redaction
 
-	current  int64          // the room's current state set
-	tips     []*store.Event // its tips
-	gone     []int64        // tips that the event comes after
-	children []*store.Event // events of gaps that come after the event
-	covered  bool           // something of the timeline comes after the event: it is no tip
-	next     State          // the new current state, over current
+	current  int64            // the room's current state set
+	tips     []*store.Event   // its tips
+	gone     []int64          // tips that the event comes after
+	children []*store.Event   // events of gaps that come after the event
+	covered  bool             // something of the timeline comes after the event: it is no tip
+	next     State            // the new current state, over current
+	members  map[int64]string // the memberships of the member events of next that were here before
 
 	nid, pos int64 // set by the writer
 	changed  []store.StateNID
@@ -143,7 +144,7 @@ func (p *placement) checkCircle(tx *store.Tx) error {
 		if children[e.NID] || len(seen) > maxBehind {
 			return &Unacceptable{errors.New("it comes after events that come after it")}
 		}
-		behind, err := tx.PrevEvents(e.NID)
+		behind, err := tx.PrevEvents(e)
 		if err != nil {
 			return err
 		}
@@ -204,7 +205,7 @@ func (p *placement) findChildren(tx *store.Tx) error {
 }
 
 // maxBehind bounds how many soft-failed and rejected events are looked behind for tips.
-const maxBehind = 1000
+const maxBehind = 200
 
 // findGone finds the tips that the event comes after, directly or by way of events that are not in the timeline.
 func (p *placement) findGone(tx *store.Tx) error {
@@ -224,7 +225,7 @@ func (p *placement) findGone(tx *store.Tx) error {
 			p.gone = append(p.gone, e.NID)
 		}
 		if e.Status != 0 {
-			behind, err := tx.PrevEvents(e.NID)
+			behind, err := tx.PrevEvents(e)
 			if err != nil {
 				return err
 			}
@@ -272,9 +273,31 @@ func (s *Service) settleState(ctx context.Context, p *placement) error {
 		return err
 	}
 	return s.DB.View(ctx, func(tx *store.Tx) (err error) {
-		p.next, err = rebase(tx, resolved, p.current)
-		return err
+		if p.next, err = rebase(tx, resolved, p.current); err != nil {
+			return err
+		}
+		return p.readMembers(tx)
 	})
+}
+
+// readMembers reads the memberships that the new state brings, so that the writer need not.
+func (p *placement) readMembers(tx *store.Tx) error {
+	memberType, err := tx.LookupNID(event.TypeMember)
+	if err != nil {
+		return err
+	}
+	var nids []int64
+	for _, c := range p.next.Changes {
+		if c.Place.Type == memberType && c.New != 0 && c.New != newEvent {
+			nids = append(nids, c.New)
+		}
+	}
+	events, err := tx.EventsByNID(nids)
+	p.members = make(map[int64]string, len(events))
+	for _, e := range events {
+		p.members[e.NID] = e.Membership()
+	}
+	return err
 }
 
 // meet resolves the states of the tips.
@@ -448,16 +471,12 @@ func (p *placement) writePlace(tx *store.Tx, c store.StateChange, isMember bool)
 	if err := tx.SetCurrentState(room, c.Place, c.New); err != nil || !isMember {
 		return err
 	}
-	pdu := p.pdu
-	if c.New != p.nid {
-		e, err := tx.EventByNID(c.New)
-		if err != nil {
-			return err
-		}
-		pdu = e.PDU
+	membership, known := p.members[c.New]
+	if !known {
+		membership = p.pdu.Membership()
 	}
 	return tx.SetMembership(store.Membership{
-		RoomNID: room, UserNID: c.Place.Key, Membership: pdu.Membership(), EventNID: c.New, Pos: p.pos,
+		RoomNID: room, UserNID: c.Place.Key, Membership: membership, EventNID: c.New, Pos: p.pos,
 	})
 }
 

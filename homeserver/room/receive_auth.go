@@ -93,6 +93,9 @@ func (s *Service) fetchAuth(ctx context.Context, a *arrival) error {
 		if err != nil {
 			return fmt.Errorf("fetch auth events from %s: %w", a.origin, err)
 		}
+		if err := a.budget.spendBytes(raws); err != nil {
+			return err
+		}
 		fetched := s.readOutliers(ctx, a.roomID, a.version, raws, missing)
 		for _, pdu := range fetched {
 			batch[pdu.EventID] = pdu

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
@@ -109,12 +110,16 @@ func (s *Service) fetchState(ctx context.Context, a *arrival) error {
 	if err != nil {
 		return fmt.Errorf("fetch the state before the event from %s: %w", a.origin, err)
 	}
-	if err := spend(&a.budget.state, len(state)+len(auth)); err != nil {
-		return err
+	if len(state)+len(auth) > maxStateIDs {
+		return fmt.Errorf("%w: %s tells of a state of %d events", errMissing, a.origin, len(state)+len(auth))
 	}
 	all := append(append([]id.EventID(nil), auth...), state...)
-	missing, err := s.absent(ctx, all)
+	slices.Sort(all)
+	missing, err := s.absent(ctx, slices.Compact(all))
 	if err != nil {
+		return err
+	}
+	if err := spend(&a.budget.state, len(missing)); err != nil {
 		return err
 	}
 	batch := make(map[id.EventID]*event.PDU, len(missing))
@@ -124,6 +129,9 @@ func (s *Service) fetchState(ctx context.Context, a *arrival) error {
 		raws, err := s.Fetch.Events(ctx, a.origin, a.roomID, some)
 		if err != nil {
 			return fmt.Errorf("fetch the state from %s: %w", a.origin, err)
+		}
+		if err := a.budget.spendBytes(raws); err != nil {
+			return err
 		}
 		for _, pdu := range s.readOutliers(ctx, a.roomID, a.version, raws, some) {
 			batch[pdu.EventID] = pdu
@@ -138,6 +146,10 @@ func (s *Service) fetchState(ctx context.Context, a *arrival) error {
 // takeState makes a state of the given events, as far as they are here and not rejected.
 func (a *arrival) takeState(tx *store.Tx, ids []id.EventID) error {
 	events, err := tx.EventsByID(ids)
+	if err != nil {
+		return err
+	}
+	create, err := tx.LookupStateNID(event.TypeCreate, "")
 	if err != nil {
 		return err
 	}
@@ -156,6 +168,9 @@ func (a *arrival) takeState(tx *store.Tx, ids []id.EventID) error {
 		}
 		taken[k] = true
 		a.remote.Changes = append(a.remote.Changes, store.StateChange{Place: k, New: e.NID})
+	}
+	if !taken[create] { // and there is but one create event of a room here
+		return fmt.Errorf("%w: by word of %s, the state has no create event", errMissing, a.origin)
 	}
 	return nil
 }

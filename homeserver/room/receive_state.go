@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"causeway/homeserver/event"
@@ -22,7 +23,11 @@ func (s *Service) receiveState(ctx context.Context, a *arrival) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := eventauth.Check(a.pdu, state); err != nil {
+		err = eventauth.Check(a.pdu, state)
+		if err != nil && a.remote != nil { // the other server's word is not enough to reject the event for good
+			return fmt.Errorf("%w: by word of %s, it is not allowed: %w", errMissing, a.origin, err)
+		}
+		if err != nil {
 			a.reject("By the state before it: " + err.Error())
 		}
 		return nil

@@ -70,6 +70,9 @@ func (s *Service) expire(ctx context.Context, r store.RoomRetention, lifetime in
 		err = s.unreceived(ctx, r.RoomID, func() error {
 			return s.repeat(ctx, all, func(tx *store.Tx) (store.Purged, bool, error) {
 				deleted, rest, loose, err := tx.DeleteExpired(r.RoomNID, nids)
+				if err == nil && loose {
+					err = tx.MarkSweep(r.RoomNID, store.SweepSets)
+				}
 				if err == nil {
 					tx.AfterCommit(func() { nids, sweep = rest, sweep || loose })
 				}
@@ -83,5 +86,5 @@ func (s *Service) expire(ctx context.Context, r store.RoomRetention, lifetime in
 	if !sweep {
 		return nil
 	}
-	return s.unreceived(ctx, r.RoomID, func() error { return s.sweepRoom(ctx, r.RoomNID, false, all) })
+	return s.unreceived(ctx, r.RoomID, func() error { return s.sweepRoom(ctx, r.RoomNID, store.SweepSets, all) })
 }

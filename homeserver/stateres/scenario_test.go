@@ -245,9 +245,10 @@ func TestPower(t *testing.T) {
 		},
 		sets: []string{"againstdave", "forcarol"}, want: "againstdave",
 	}, {
-		name: "of equals who allow each other's change the last wins", versions: "2 6 11", common: "create alice public bob carol dave topic",
+		name: "of equals who allow each other's change the last wins", versions: "2 6 11", common: "create alice opened bob carol dave topic",
 		more: []ev{
 			levels("two", "alice", "alice 100, dave 100", 10, "create alice levels"),
+			joinRule("opened", "dave", "public", 11, "create dave two"), // so that dave is in both auth chains
 			levels("first", "dave", "alice 100, dave 100, bob 60", 20, "create dave two"),
 			levels("second", "alice", "alice 100, dave 100, bob 70", 30, "create alice two"),
 		},
@@ -369,4 +370,39 @@ func TestStateResets(t *testing.T) {
 		with(stateB, "problem B", "2 6 11", "levels dave2 carol2"),
 		with(stateB, "problem B", "12", "carolrises dave2 carol2"),
 	})
+}
+
+// TestVersion1 is about depth, which is the number of the event in the room, and nothing of what came later.
+func TestVersion1(t *testing.T) {
+	runScenarios(t, []scenario{{
+		name: "the deepest wins, whatever the clock says", versions: "1", common: "create alice levels public bob carol dave",
+		more: []ev{topic("late", "bob", 900, "create bob levels"), topic("deep", "bob", 20, "create bob levels")},
+		sets: []string{"late", "deep"}, want: "deep",
+	}, {
+		name: "the deepest that is allowed wins", versions: "1", common: "create alice levels public bob carol dave",
+		more: []ev{topic("bobs", "bob", 20, "create bob levels"), topic("daves", "dave", 21, "create dave levels")},
+		sets: []string{"topic", "daves", "bobs"}, want: "bobs",
+	}, {
+		name: "the shallowest wins when none is allowed", versions: "1", common: "create alice levels public bob carol dave",
+		more: []ev{topic("daves", "dave", 20, "create dave levels"), topic("carols", "carol", 21, "create carol levels")},
+		sets: []string{"carols", "daves"}, want: "daves",
+	}, {
+		name: "levels go no further than the first that is not allowed", versions: "1", common: "create alice public bob carol dave topic",
+		more: []ev{
+			levels("daves", "dave", "alice 100, dave 100", 20, "create dave levels"),
+			levels("alices", "alice", "alice 100, bob 60", 21, "create alice levels"),
+		},
+		sets: []string{"levels", "daves", "alices"}, want: "levels",
+	}, {
+		name: "levels count for what is resolved after them", versions: "1", common: "create alice public bob carol dave",
+		more: []ev{
+			levels("bobfalls", "alice", "alice 100", 20, "create alice levels"),
+			topic("bobs", "bob", 21, "create bob levels"),
+		},
+		sets: []string{"levels bobs", "bobfalls topic"}, want: "bobfalls topic",
+	}, {
+		name: "what only some states have is in no conflict", versions: "1", common: "create alice levels public bob carol dave",
+		more: []ev{topic("daves", "dave", 20, "create dave levels")},
+		sets: []string{"", "daves"}, want: "daves",
+	}})
 }

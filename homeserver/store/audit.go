@@ -20,18 +20,19 @@ type AuditRoom struct {
 	Version string
 	StateID int64
 	Purging bool
+	Sweep   Sweep // what a purge has left to be swept
 }
 
 // AuditRooms returns at most limit rooms whose integer is greater than after, in its order.
 func (tx *Tx) AuditRooms(after int64, limit int) ([]AuditRoom, error) {
 	var all []AuditRoom
-	err := tx.Query(`SELECT nid, room_id, version, state_id, purging FROM rooms WHERE nid > $1 ORDER BY nid LIMIT `+atLeast(limit),
+	err := tx.Query(`SELECT nid, room_id, version, state_id, purging, sweep FROM rooms WHERE nid > $1 ORDER BY nid LIMIT `+atLeast(limit),
 		[]any{after}, func(scan func(...any) error) error {
 			var (
 				r       AuditRoom
 				purging int64
 			)
-			err := scan(&r.NID, &r.RoomID, &r.Version, &r.StateID, &purging)
+			err := scan(&r.NID, &r.RoomID, &r.Version, &r.StateID, &purging, &r.Sweep)
 			r.Purging = purging != 0
 			all = append(all, r)
 			return err

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // maxChore bounds the rows that one transaction of a chore changes.
@@ -93,15 +95,23 @@ func (tx *Tx) repackStateSets() (more bool, err error) {
 		if err := unpackOldState(s.packed, func(k StateNID, event int64) { entries[k] = event }); err != nil {
 			return false, fmt.Errorf("state set %d: %w", s.id, err)
 		}
-		whole, err := tx.StateSet(s.parent)
+		// From the parent's, or the time would grow with the square of the room.
+		row, err := tx.stateRow(s.parent)
+		if err != nil {
+			return false, err
+		}
+		old, err := tx.StateValues(s.parent, slices.Collect(maps.Keys(entries))...)
 		if err != nil {
 			return false, err
 		}
 		for k, event := range entries {
-			whole[k] = event
+			row.hash = tx.db.stateKey.change(row.hash, k, old[k], event)
+			if old[k] == 0 {
+				row.size++
+			}
 		}
 		if _, err := tx.Exec(`UPDATE state_sets SET entries = $2, hash = $3, size = $4 WHERE id = $1`,
-			s.id, packState(entries), tx.db.stateKey.whole(whole).bytes(), len(whole)); err != nil {
+			s.id, packState(entries), row.hash.bytes(), row.size); err != nil {
 			return false, err
 		}
 	}

@@ -89,7 +89,7 @@ func (tx *Tx) InsertEvent(e *Event) error {
 // which perhaps not all had come.
 func (tx *Tx) PlaceEvent(e *Event) error {
 	return tx.DeferOne(`UPDATE events SET pos = $2, state_before = $3, state_after = $4, replaces_nid = $5, status = $6, reason = $7,
-		json = $8 WHERE nid = $1`, e.NID, nullInt(e.Pos), e.StateBefore, e.StateAfter, nullInt(e.Replaces), int64(e.Status),
+		json = CASE WHEN redacted_by IS NULL THEN $8 ELSE json END WHERE nid = $1`, e.NID, nullInt(e.Pos), e.StateBefore, e.StateAfter, nullInt(e.Replaces), int64(e.Status),
 		nullString(e.Reason), string(e.JSON()))
 }
 

@@ -1,6 +1,10 @@
 package store
 
-import "maunium.net/go/mautrix/id"
+import (
+	"causeway/homeserver/event"
+
+	"maunium.net/go/mautrix/id"
+)
 
 // InsertEdge records that an event comes after prev.
 func (tx *Tx) InsertEdge(prev, nid int64) error {
@@ -27,18 +31,25 @@ func (tx *Tx) Gaps(roomNID int64) ([]*Event, error) {
 		ORDER BY e.nid`, []any{roomNID})
 }
 
-// GapsAt returns the events that come after one which is not here.
+// GapsAt returns events that come after one which is not here, a hundred at most.
 func (tx *Tx) GapsAt(prev id.EventID) ([]*Event, error) {
 	if nobodys(string(prev)) {
 		return nil, nil
 	}
 	return tx.events(`SELECT `+eventColumns+` FROM gaps g JOIN events e ON e.nid = g.event_nid WHERE g.prev = $1
-		ORDER BY e.nid`, []any{string(prev)})
+		ORDER BY e.nid LIMIT 100`, []any{string(prev)})
 }
 
-// PrevEvents returns the events that an event comes after, as far as they are here.
-func (tx *Tx) PrevEvents(nid int64) ([]*Event, error) {
-	return tx.events(`SELECT `+eventColumns+` FROM edges x JOIN events e ON e.nid = x.prev_nid WHERE x.event_nid = $1`, []any{nid})
+// PrevEvents returns the events that an event comes after, as far as they have a place here.
+func (tx *Tx) PrevEvents(e *Event) ([]*Event, error) {
+	found, err := tx.EventsByID(e.PrevEvents)
+	placed := found[:0]
+	for _, prev := range found {
+		if prev.RoomNID == e.RoomNID && prev.Status&Outlier == 0 {
+			placed = append(placed, prev)
+		}
+	}
+	return placed, err
 }
 
 // LocalMembers returns at most limit users with an account here who are in a room.
@@ -80,7 +91,20 @@ func (tx *Tx) MembersOfServer(roomNID int64, server string) ([]Membership, error
 	if nobodys(server) {
 		return nil, nil
 	}
-	// The colon is the first of the user id: a localpart has none.
-	return tx.memberships(`SELECT `+membershipColumns+` FROM memberships m JOIN strings s ON s.nid = m.user_nid
+	all, err := tx.memberships(`SELECT `+membershipColumns+` FROM memberships m JOIN strings s ON s.nid = m.user_nid
 		WHERE m.room_nid = $1 AND substr(s.value, length(s.value) - length($2) + 1) = $2`, roomNID, ":"+server)
+	if err != nil {
+		return nil, err
+	}
+	kept := all[:0]
+	for _, m := range all {
+		user, err := tx.Text(m.UserNID)
+		if err != nil {
+			return nil, err
+		}
+		if event.ServerOf(user) == server { // and not of example.org:8448 for a server that calls itself 8448
+			kept = append(kept, m)
+		}
+	}
+	return kept, nil
 }

@@ -28,10 +28,10 @@ func (tx *Tx) AwaitRedaction(roomNID int64, target id.EventID, redaction int64) 
 		ON CONFLICT (target, redaction_nid) DO NOTHING`, string(target), redaction, roomNID)
 }
 
-// AwaitedRedactions returns the redactions that wait for an event, oldest first.
+// AwaitedRedactions returns the first few of the redactions that wait for an event, oldest first.
 func (tx *Tx) AwaitedRedactions(target id.EventID) ([]*Event, error) {
 	return tx.events(`SELECT `+eventColumns+` FROM awaited_redactions a JOIN events e ON e.nid = a.redaction_nid
-		WHERE a.target = $1 ORDER BY a.redaction_nid`, []any{string(target)})
+		WHERE a.target = $1 ORDER BY a.redaction_nid LIMIT 16`, []any{string(target)})
 }
 
 // EndAwait forgets the redactions that waited for an event.

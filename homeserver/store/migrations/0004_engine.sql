@@ -56,6 +56,9 @@ CREATE INDEX awaited_redactions_room ON awaited_redactions (room_nid);
 -- 1: the room is being purged, and nothing reads or writes it any more.
 ALTER TABLE rooms ADD COLUMN purging INTEGER NOT NULL DEFAULT 0;
 
+-- What of the room has been purged that has left something to sweep: 1 state sets to which nothing refers, 2 outliers, too.
+ALTER TABLE rooms ADD COLUMN sweep INTEGER NOT NULL DEFAULT 0;
+
 -- 1: who sees events of this user that were not there when they were sent sees them redacted.
 ALTER TABLE users ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX users_erased ON users (nid) WHERE erased = 1;

@@ -64,7 +64,7 @@ func (w *elsewhere) forget(pdus ...*event.PDU) {
 
 // An event that claims to come after nothing has no state before it, and what names it as one of its prev_events must not take the
 // room's state away.
-func TestReviewEventsAfterNothing(t *testing.T) {
+func TestHostileEventsAfterNothing(t *testing.T) {
 	const mallory = id.UserID("@mallory:test")
 	eachVersion(t, func(t *testing.T, w *elsewhere) {
 		if _, err := w.s.SendState(t.Context(), as(alice), w.roomID, event.TypeJoinRules, "", json.RawMessage(`{"join_rule":"invite"}`)); err != nil {
@@ -91,7 +91,7 @@ func TestReviewEventsAfterNothing(t *testing.T) {
 
 // An event that is here as part of a state, and then comes for itself, is not in conflict with itself: older power levels do not come
 // back by it.
-func TestReviewOutlierThatArrives(t *testing.T) {
+func TestHostileOutlierThatArrives(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *elsewhere) {
 		if w.from().tips[0].Version.StateRes == event.StateResV1 {
 			return // there the greater depth wins
@@ -125,7 +125,7 @@ func TestReviewOutlierThatArrives(t *testing.T) {
 }
 
 // In versions 1 and 2 a server can give two events the same id.
-func TestReviewTwoEventsOfOneID(t *testing.T) {
+func TestHostileTwoEventsOfOneID(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *elsewhere) {
 		if w.from().tips[0].Version.EventIDs != event.EventIDGiven {
 			return
@@ -189,7 +189,7 @@ func (f tamper) Events(ctx context.Context, server string, roomID id.RoomID, ids
 }
 
 // A server that gives an event of another with other content, which is then kept redacted, does not take the content away for good.
-func TestReviewContentComesLater(t *testing.T) {
+func TestHostileContentComesLater(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *elsewhere) {
 		if _, err := w.s.SendState(t.Context(), as(alice), w.roomID, event.TypePowerLevels, "", w.levels(map[id.UserID]int{dave: 50, erin: 100})); err != nil {
 			t.Fatal(err)
@@ -216,7 +216,7 @@ func TestReviewContentComesLater(t *testing.T) {
 }
 
 // Rule 3.1: two entries of auth_events for one place are too many, also when they are the same.
-func TestReviewDuplicateAuthEvents(t *testing.T) {
+func TestHostileDuplicateAuthEvents(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *elsewhere) {
 		b := w.from()
 		pdu := b.fork().text(dave, "twice")
@@ -230,7 +230,7 @@ func TestReviewDuplicateAuthEvents(t *testing.T) {
 }
 
 // In versions 1 and 2 events can come after each other in a circle. That takes no tip away that is of another branch.
-func TestReviewCircleOfPrevEvents(t *testing.T) {
+func TestHostileCircleOfPrevEvents(t *testing.T) {
 	const mallory = id.UserID("@mallory:test")
 	eachVersion(t, func(t *testing.T, w *elsewhere) {
 		if w.from().tips[0].Version.EventIDs != event.EventIDGiven {
@@ -261,7 +261,7 @@ func TestReviewCircleOfPrevEvents(t *testing.T) {
 }
 
 // What a redaction names may be as long as an event; it is kept all the same.
-func TestReviewLongTargetOfARedaction(t *testing.T) {
+func TestHostileLongTargetOfARedaction(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *elsewhere) {
 		random := make([]byte, 20_000)
 		for i := range random {
@@ -293,7 +293,7 @@ func (f slow) Events(ctx context.Context, _ string, _ id.RoomID, _ []id.EventID)
 
 // While a server keeps this one waiting for what an event builds on, whoever sends another event of the room does not wait longer than
 // they want to.
-func TestReviewSlowServer(t *testing.T) {
+func TestHostileSlowServer(t *testing.T) {
 	db := storetest.New(t)
 	s := newService(db)
 	w := newElsewhere(t, s, mustCreate(t, s, CreateRequest{Preset: "public_chat"}))
@@ -330,7 +330,7 @@ func TestReviewSlowServer(t *testing.T) {
 }
 
 // A room has one create event. In the versions before 12, where the server of its creator can make another, that one is of no account.
-func TestReviewSecondCreateEvent(t *testing.T) {
+func TestHostileSecondCreateEvent(t *testing.T) {
 	const mallory = id.UserID("@mallory:remote")
 	for _, version := range []string{"1", "2", "6", "11"} {
 		t.Run("version "+version, func(t *testing.T) {
