@@ -141,21 +141,30 @@ func (p *Problem) fullConflictedSet(s *split) (full, missing []int64) {
 // authDifference returns the events that are in the full auth chains of some sets, but not of all, without those that are conflicted
 // anyway. Room version 2, "Auth difference".
 //
-// What the sets agree on is in all of them, and so is its auth chain. The chains of the conflicted events are compared first; of the rest
-// only that is looked at which is newer than the oldest event at which they differ.
+// The events of a set count as part of its chain. So Synapse has it, which most servers are, and who reads the words otherwise
+// comes to other states. So what the sets agree on is in every chain, and all before it. The chains of the conflicted events are
+// compared first; of the rest only that is looked at which is newer than the oldest event at which they differ, and that is seldom
+// anything.
 func (p *Problem) authDifference(s *split, conflicted []bool) (difference []int32, missing []int64) {
 	g := p.graph
 	words := (len(s.each) + 63) / 64
-	start, chain := make([]uint64, words*len(g.ids)), make([]uint64, words*len(g.ids))
+	chain := make([]uint64, words*len(g.ids))
 	for set, ids := range s.each {
 		for _, id := range ids {
-			start[words*int(g.index[id])+set/64] |= 1 << (set % 64)
+			chain[words*int(g.index[id])+set/64] |= 1 << (set % 64)
+		}
+	}
+	for _, id := range s.unconflicted {
+		if i, ok := g.index[id]; ok {
+			for w := range words {
+				chain[words*int(i)+w] = ^uint64(0)
+			}
 		}
 	}
 	for i := len(g.ids) - 1; i >= 0; i-- {
 		for _, a := range g.auth[i] {
 			for w := range words {
-				chain[words*int(a)+w] |= start[words*i+w] | chain[words*i+w]
+				chain[words*int(a)+w] |= chain[words*i+w]
 			}
 		}
 	}
@@ -178,7 +187,7 @@ func partial(bits []uint64, n int) bool {
 		if rest := n - 64*w; rest < 64 {
 			want = 1<<rest - 1
 		}
-		some, all = some || b != 0, all && b == want
+		some, all = some || b != 0, all && b&want == want
 	}
 	return some && !all
 }

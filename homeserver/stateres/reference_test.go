@@ -222,13 +222,14 @@ func (r reference) chain(p *event.PDU) refSet {
 	return chain
 }
 
-// authDifference is "Auth difference".
+// authDifference is "Auth difference". The events of a state count as part of its chain, as they do in Synapse.
 func (r reference) authDifference(states []refState) refSet {
 	var chains []refSet
 	union := refSet{}
 	for _, s := range states {
 		chain := refSet{}
 		for _, p := range s {
+			chain.add(p)
 			for _, auth := range r.chain(p) {
 				chain.add(auth)
 				union.add(auth)

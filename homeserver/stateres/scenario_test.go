@@ -254,6 +254,14 @@ func TestPower(t *testing.T) {
 		},
 		sets: []string{"second", "first"}, want: "second",
 	}, {
+		name: "a membership that all agree on is not weighed again", versions: "2 6 11", common: "create alice public bob carol dave topic",
+		more: []ev{
+			levels("two", "alice", "alice 100, dave 100", 10, "create alice levels"),
+			levels("first", "dave", "alice 100, dave 100, bob 60", 20, "create dave two"),
+			levels("second", "alice", "alice 100, dave 100, bob 70", 30, "create alice two"),
+		},
+		sets: []string{"second", "first"}, want: "second",
+	}, {
 		name: "a join is taken back by join rules that it did not see", versions: "2 6 11 12", common: "create alice levels bob carol dave topic",
 		more: []ev{
 			joinRule("invite", "alice", "invite", 20, "create alice levels"),
