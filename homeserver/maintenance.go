@@ -77,7 +77,7 @@ func (c MaintenanceConfig) schedule() (cron.Schedule, error) {
 	}
 	s, err := cron.ParseStandard(c.Schedule)
 	if err != nil {
-		return nil, fmt.Errorf(`%q is not five fields as of cron (minute, hour, day, month, day of the week), such as "30 3 * * *"`, c.Schedule)
+		return nil, fmt.Errorf(`%q is not a time as of cron (%w): minute, hour, day, month, day of the week (0 is Sunday), such as "30 3 * * *"`, c.Schedule, err)
 	}
 	if s.Next(time.Now()).IsZero() {
 		return nil, fmt.Errorf("%q is a time that never comes", c.Schedule)

@@ -202,7 +202,7 @@ func TestConfigProblems(t *testing.T) {
 			yaml: "maintenance:\n  schedule: nightly\n  redacted_keep: -1h\n  forgotten_keep: 1w\n  retention:\n    default_lifetime: 1s\n" +
 				"    min_lifetime: 2d\n    max_lifetime: 1d\n",
 			want: []string{
-				`causeway.yaml:2: maintenance.schedule: "nightly" is not five fields as of cron (minute, hour, day, month, day of the week), such as "30 3 * * *"`,
+				`causeway.yaml:2: maintenance.schedule: "nightly" is not a time as of cron (expected exactly 5 fields, found 1: [nightly]): minute, hour, day, month, day of the week (0 is Sunday), such as "30 3 * * *"`,
 				`causeway.yaml:3: maintenance.redacted_keep: must not be negative`,
 				`causeway.yaml:4: maintenance.forgotten_keep: must be a duration such as 30s, 5m or 7d, not "1w"`,
 				`causeway.yaml:6: maintenance.retention.default_lifetime: must be 0, or 1m0s at least`,

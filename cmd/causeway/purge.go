@@ -11,6 +11,7 @@ import (
 	"causeway/homeserver"
 	"causeway/homeserver/notify"
 	"causeway/homeserver/sqldb"
+	"causeway/homeserver/store"
 
 	"github.com/spf13/cobra"
 	"maunium.net/go/mautrix/id"
@@ -143,6 +144,15 @@ func (c *cli) give(ctx context.Context, orders ...order) error {
 
 // orderOffline carries out an order on the database of a server that is not running.
 func orderOffline(ctx context.Context, cfg *Config, o order) (out homeserver.Outcome, err error) {
+	// Opening makes a server where there is none, and then all would seem well.
+	switch found, err := store.OpenReadOnly(ctx, cfg.Database); {
+	case err == nil:
+		if err := found.Close(); err != nil {
+			return out, err
+		}
+	case errors.Is(err, sqldb.ErrNoDatabase):
+		return out, fmt.Errorf("%w; give this command the configuration of the server", err)
+	}
 	db, key, err := openStore(ctx, cfg)
 	if errors.Is(err, sqldb.ErrInUse) {
 		return out, fmt.Errorf("the database is in use, and no server answers at %s: if a server is running, give this command the "+
