@@ -10,11 +10,13 @@ import (
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/id"
 )
 
-// maxHeirlooms bounds the bans that a new room takes over from the one that it replaces, the newest first, and the children of a space.
-const maxHeirlooms = 5000
+// maxHeirlooms bounds the bans that a new room takes over from the one that it replaces, the newest first, and the children of a space:
+// all of them are written in one transaction, for which other rooms wait.
+const maxHeirlooms = 2000
 
 const (
 	typeSpace      = "m.space"
@@ -85,6 +87,10 @@ func (old *oldRoom) readMore(tx *store.Tx) (err error) {
 	}
 	if old.bans, err = tx.BannedMembers(old.NID, maxHeirlooms); err != nil {
 		return err
+	}
+	if len(old.bans) == maxHeirlooms {
+		zerolog.Ctx(tx.Context()).Warn().Stringer("room_id", old.RoomID).Int("bans", maxHeirlooms).
+			Msg("An upgraded room has many bans, and its older ones are left behind")
 	}
 	if old.aliases, err = tx.AliasesOf(old.NID); err != nil {
 		return err
