@@ -22,7 +22,12 @@ go build ./...
 
 echo "test: units and stores, with the race detector"
 mapfile -t packages < <(go list ./... | grep -vx "$e2e")
-CGO_ENABLED=1 go test -race -timeout "$limit" "${packages[@]}"
+CGO_ENABLED=1 go test -race -short -timeout "$limit" "${packages[@]}"
+
+# The packages that go through hundreds of generated rooms and damages: all of
+# them without the detector, which makes it five times as long.
+echo "test: generated rooms"
+go test -timeout "$limit" ./homeserver/room ./homeserver/stateres ./homeserver/roomgen ./homeserver/usersync ./homeserver/doctor
 
 echo "test: authorisation rules against mautrix-go's"
 build/differential.sh

@@ -277,7 +277,7 @@ func (w *elsewhere) row(eventID id.EventID) *store.Event {
 func eachVersion(t *testing.T, test func(t *testing.T, w *elsewhere)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		versions := []string{"1", "2", "6", "11", "12"}
-		if db.Engine() == sqldb.Postgres { // the rules are the same ones, and it is slow to make rows durable
+		if testing.Short() || db.Engine() == sqldb.Postgres { // the rules are the same ones, and it is slow to make rows durable
 			versions = []string{"1", "12"}
 		}
 		for _, version := range versions {

@@ -30,7 +30,11 @@ func TestProperties(t *testing.T) {
 	for _, v := range event.Versions() {
 		t.Run(v.ID, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(20) {
+			rooms := uint64(20)
+			if testing.Short() {
+				rooms = 3
+			}
+			for seed := range rooms {
 				room, err := roomgen.Generate(someOptions(v.ID, 1000+seed))
 				if err != nil {
 					t.Fatal(err)
@@ -82,7 +86,11 @@ func TestVersionsAgree(t *testing.T) {
 		}
 		newer := *older
 		newer.StateRes = event.StateResV21
-		for seed := range uint64(150) {
+		rooms := uint64(150)
+		if testing.Short() {
+			rooms = 20
+		}
+		for seed := range rooms {
 			room, err := roomgen.Generate(roomgen.Options{
 				Version: id, Seed: seed, Events: 40, Forks: 4, Extremities: int(seed % 4), SkipSignatures: true,
 			})
@@ -102,7 +110,7 @@ func TestVersionsAgree(t *testing.T) {
 			}
 		}
 	}
-	if agreed < 100 {
+	if agreed < 100 && !testing.Short() {
 		t.Errorf("only %d resolutions were of the kind in question", agreed)
 	}
 }
