@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,10 +48,10 @@ func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus Local
 		ctx, cancel := context.WithCancel(t.Context())
-		looks := 0
+		var looks atomic.Int64
 		ended := make(chan error, 1)
 		go func() {
-			ended <- Follow(ctx, &bus, time.Minute, func(context.Context) error { looks++; return nil }, Events)
+			ended <- Follow(ctx, &bus, time.Minute, func(context.Context) error { looks.Add(1); return nil }, Events)
 		}()
 		for _, step := range []struct {
 			name string
@@ -64,8 +65,8 @@ func TestFollow(t *testing.T) {
 		} {
 			step.do()
 			synctest.Wait()
-			if looks != step.want {
-				t.Errorf("%s: %d looks, want %d", step.name, looks, step.want)
+			if got := int(looks.Load()); got != step.want {
+				t.Errorf("%s: %d looks, want %d", step.name, got, step.want)
 			}
 		}
 		cancel()
