@@ -2,8 +2,9 @@
 # Starts a homeserver for Complement, the conformance tests of Matrix, in a
 # container of theirs: the server's name is in SERVER_NAME, clients come to port
 # 8008, and all data stays in /data, on which the server is started again after
-# each snapshot. ROOM_VERSION is that of new rooms. BINARY names ours, by default that of "make build". (A
-# variable whose name begins with CAUSEWAY_ is one of the server's settings.)
+# each snapshot. ROOM_VERSION is that of new rooms, by default 12. BINARY names
+# ours, by default that of "make build". (A variable whose name begins with
+# CAUSEWAY_ is one of the server's settings.)
 set -euo pipefail
 
 : "${SERVER_NAME:?is set by Complement}"
