@@ -2,10 +2,11 @@ package room
 
 import (
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
@@ -21,8 +22,12 @@ const (
 	maxInitialState = 200
 )
 
-// maxCreateTries bounds how often a room is made anew because another has its id.
-const maxCreateTries = 100
+// maxCreateTries bounds how often a room is made anew because another has its id, and createSpread by how much its time differs then, in
+// milliseconds.
+const (
+	maxCreateTries = 100
+	createSpread   = 20
+)
 
 // CreateRequest is the body of POST /createRoom (Client-Server API, "Creation").
 type CreateRequest struct {
@@ -88,7 +93,7 @@ func (s *Service) Create(ctx context.Context, by By, in CreateRequest) (id.RoomI
 		if !errors.Is(err, store.ErrExists) {
 			return roomID, err
 		}
-		by.TS = s.ts(by) + 1
+		by.TS = s.ts(by) + 1 + rand.Int64N(createSpread) // others may be trying the same
 	}
 	return "", fmt.Errorf("create a room: %w", store.ErrExists)
 }
@@ -105,7 +110,7 @@ func (s *Service) create(ctx context.Context, by By, version *event.RoomVersion,
 		last:       &entry{}, state: make(map[eventauth.StateKey]*entry),
 	}
 	if !version.RoomIDIsCreateHash {
-		h.roomID = id.RoomID("!" + rand.Text()[:18] + ":" + s.ServerName)
+		h.roomID = id.RoomID("!" + cryptorand.Text()[:18] + ":" + s.ServerName)
 	}
 	ts := s.ts(by)
 	_, err = s.appendOnce(ctx, h, drafts, func(tx *store.Tx) error {
