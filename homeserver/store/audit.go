@@ -2,7 +2,6 @@ package store
 
 import (
 	"database/sql"
-	"fmt"
 	"slices"
 
 	"causeway/homeserver/sqldb"
@@ -137,23 +136,13 @@ func (tx *Tx) AuditTexts(nids []int64) (map[int64]string, error) {
 // AuditAuth returns the packed auth events of events, by event; nil for a row that cannot be unpacked.
 func (tx *Tx) AuditAuth(nids []int64) (map[int64][]int64, error) {
 	all := make(map[int64][]int64, len(nids))
-	err := inBatches(nids, func(some []int64) error {
-		query, args := sqldb.In(`SELECT event_nid, auth FROM event_auth WHERE event_nid IN `, 1, some)
-		return tx.Query(query, args, func(scan func(...any) error) error {
-			var (
-				nid    int64
-				packed []byte
-			)
-			if err := scan(&nid, &packed); err != nil {
-				return fmt.Errorf("read auth events: %w", err)
-			}
-			auth, err := unpackInts(packed)
-			if err == nil && auth == nil {
-				auth = []int64{}
-			}
-			all[nid] = auth
-			return nil
-		})
+	err := tx.packedAuth(nids, func(nid int64, packed []byte) error {
+		auth, err := unpackInts(packed)
+		if err == nil && auth == nil {
+			auth = []int64{}
+		}
+		all[nid] = auth
+		return nil
 	})
 	return all, err
 }

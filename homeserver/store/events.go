@@ -101,7 +101,18 @@ func (tx *Tx) insertAuth(nid int64, auth []int64) error {
 // AuthEvents returns the auth events of state events, by event. Events that are not there are left out.
 func (tx *Tx) AuthEvents(nids []int64) (map[int64][]int64, error) {
 	all := make(map[int64][]int64, len(nids))
-	err := inBatches(nids, func(some []int64) error {
+	err := tx.packedAuth(nids, func(nid int64, packed []byte) (err error) {
+		if all[nid], err = unpackInts(packed); err != nil {
+			err = fmt.Errorf("auth events of event %d: %w", nid, err)
+		}
+		return err
+	})
+	return all, err
+}
+
+// packedAuth calls visit for each of the events whose auth events are stored.
+func (tx *Tx) packedAuth(nids []int64, visit func(nid int64, packed []byte) error) error {
+	return inBatches(nids, func(some []int64) error {
 		query, args := sqldb.In(`SELECT event_nid, auth FROM event_auth WHERE event_nid IN `, 1, some)
 		return tx.Query(query, args, func(scan func(...any) error) error {
 			var (
@@ -111,15 +122,9 @@ func (tx *Tx) AuthEvents(nids []int64) (map[int64][]int64, error) {
 			if err := scan(&nid, &packed); err != nil {
 				return fmt.Errorf("read auth events: %w", err)
 			}
-			auth, err := unpackInts(packed)
-			if err != nil {
-				return fmt.Errorf("auth events of event %d: %w", nid, err)
-			}
-			all[nid] = auth
-			return nil
+			return visit(nid, packed)
 		})
 	})
-	return all, err
 }
 
 // maxIn bounds the values of one query. SQLite's driver takes time that grows with their square.
