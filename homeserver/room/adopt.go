@@ -12,7 +12,6 @@ import (
 
 // Adoption is a room of another server with the point at which this server comes to know it.
 type Adoption struct {
-	Origin  string
 	RoomID  id.RoomID
 	Version *event.RoomVersion
 	Create  []byte // the create event
@@ -27,6 +26,9 @@ func (s *Service) Adopt(ctx context.Context, in Adoption) error {
 	}
 	if pdu.RoomID != in.RoomID || !pdu.IsStateOf(event.TypeCreate, "") {
 		return &Unacceptable{errors.New("it is not the create event of the room")}
+	}
+	if created, err := pdu.Create(); err != nil || created.RoomVersion != in.Version.ID {
+		return &Unacceptable{errors.New("it is not of this version")}
 	}
 	if err := s.checkSignatures(ctx, pdu); err != nil {
 		return err

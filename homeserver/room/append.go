@@ -64,7 +64,7 @@ var errStale = errors.New("an earlier event of the room was not stored")
 // maxAppendTries bounds how often an event is built again.
 const maxAppendTries = 5
 
-// append is the one door by which an event enters a room. It makes events of the drafts, one after the other, authorises
+// append is the door by which an event comes to a room's tip; what stands on a branch of its own goes by put. It makes events of the drafts, one after the other, authorises
 // them, and stores them with their edges, state, memberships and stream positions in one transaction, which it may share
 // with other rooms' events. It returns their ids once they are committed. also, if not nil, runs in the same transaction;
 // like all writes it may run more than once.

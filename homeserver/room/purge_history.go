@@ -137,7 +137,7 @@ func (s *Service) repeat(ctx context.Context, all *store.Purged, step func(*stor
 func (s *Service) sweepRoom(ctx context.Context, roomNID int64, kind store.Sweep, all *store.Purged) error {
 	outliers := kind == store.SweepOutliers
 	if outliers {
-		if err := s.rebase(ctx, roomNID); err != nil {
+		if err := s.rebaseSets(ctx, roomNID); err != nil {
 			return err
 		}
 	}
@@ -162,8 +162,8 @@ func (s *Service) sweepRoom(ctx context.Context, roomNID int64, kind store.Sweep
 	})
 }
 
-// rebase has no state that is kept build on one of a time that has been purged.
-func (s *Service) rebase(ctx context.Context, roomNID int64) error {
+// rebaseSets has no state that is kept build on one of a time that has been purged.
+func (s *Service) rebaseSets(ctx context.Context, roomNID int64) error {
 	var (
 		direct map[int64]bool
 		upto   int64

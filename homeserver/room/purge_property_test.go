@@ -112,7 +112,7 @@ func newGenerated(t *testing.T, db *store.DB, version string, seed uint64) *gene
 		return nil
 	})
 	first := g.Events[0]
-	if err := w.s.Adopt(t.Context(), room.Adoption{Origin: first.Server, RoomID: g.RoomID, Version: g.Version, Create: first.PDU.JSON()}); err != nil {
+	if err := w.s.Adopt(t.Context(), room.Adoption{RoomID: g.RoomID, Version: g.Version, Create: first.PDU.JSON()}); err != nil {
 		t.Fatal(err)
 	}
 	return w

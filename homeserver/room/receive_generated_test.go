@@ -149,7 +149,7 @@ func receiveAll(t *testing.T, db *store.DB, g *roomgen.Room, shuffled bool) {
 func adopt(t *testing.T, s *Service, g *roomgen.Room) {
 	t.Helper()
 	first := g.Events[0]
-	err := s.Adopt(t.Context(), Adoption{Origin: first.Server, RoomID: g.RoomID, Version: g.Version, Create: first.PDU.JSON()})
+	err := s.Adopt(t.Context(), Adoption{RoomID: g.RoomID, Version: g.Version, Create: first.PDU.JSON()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -354,7 +354,7 @@ func TestHostileSecondCreateEvent(t *testing.T) {
 			}
 			// erin, of another server, has the power; dave, who made the room, has left it.
 			first := create(dave)
-			if err := s.Adopt(t.Context(), Adoption{Origin: "remote", RoomID: roomID, Version: v, Create: first.JSON()}); err != nil {
+			if err := s.Adopt(t.Context(), Adoption{RoomID: roomID, Version: v, Create: first.JSON()}); err != nil {
 				t.Fatal(err)
 			}
 			b := &branch{w: w, tips: []*event.PDU{first}, state: eventauth.StateMap{createKey: first}}
