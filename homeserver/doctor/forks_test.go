@@ -66,7 +66,7 @@ func receive(t *testing.T, db *store.DB, g *roomgen.Room, r *rand.Rand, late int
 		DB: db, Bus: new(notify.Local), KeepRedacted: time.Hour, Fetch: others{g}, Keys: others{g},
 	})
 	first := g.Events[0]
-	if err := s.Adopt(t.Context(), room.Adoption{Origin: first.Server, RoomID: g.RoomID, Version: g.Version, Create: first.PDU.JSON()}); err != nil {
+	if err := s.Adopt(t.Context(), room.Adoption{RoomID: g.RoomID, Version: g.Version, Create: first.PDU.JSON()}); err != nil {
 		t.Fatal(err)
 	}
 	send := func(e roomgen.Event) {

@@ -175,7 +175,7 @@ func followAll(t *testing.T, db *store.DB, g *roomgen.Room, purged bool, random 
 		Key: &event.Key{ServerName: "here", KeyID: "ed25519:1", Private: ed25519.NewKeyFromSeed(make([]byte, 32))},
 	})
 	first := g.Events[0]
-	err := rooms.Adopt(t.Context(), room.Adoption{Origin: first.Server, RoomID: g.RoomID, Version: g.Version, Create: first.PDU.JSON()})
+	err := rooms.Adopt(t.Context(), room.Adoption{RoomID: g.RoomID, Version: g.Version, Create: first.PDU.JSON()})
 	if err != nil {
 		t.Fatal(err)
 	}
