@@ -23,6 +23,7 @@ func (tx *Tx) SetAccountData(user id.UserID, roomNID int64, dataType string, con
 	if pos, err = tx.NextPos(); err != nil {
 		return 0, 0, err
 	}
+	tx.touch(FamilyAccountData, pos)
 	_, err = tx.Exec(`INSERT INTO account_data (user_nid, room_nid, type, content, pos) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (user_nid, room_nid, type) DO UPDATE SET content = excluded.content, pos = excluded.pos`,
 		userNID, roomNID, dataType, string(content), pos)

@@ -27,6 +27,7 @@ type DB struct {
 	rooms *roomVersions
 
 	stateKey stateKey
+	newest   newest
 }
 
 // Tx is a transaction on the homeserver's database. Its methods are the queries.
@@ -50,6 +51,10 @@ func Open(ctx context.Context, target string) (*DB, error) {
 	if err := d.prepare(ctx); err != nil {
 		_ = db.Close()
 		return nil, err
+	}
+	if err := d.View(ctx, d.learnNewest); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("read the newest position: %w", err)
 	}
 	return d, nil
 }

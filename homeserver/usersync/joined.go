@@ -54,11 +54,15 @@ func (r *roomPass) joined() error {
 	if err != nil {
 		return err
 	}
-	if !full && len(r.t.shown) == 0 && len(state) == 0 && len(data) == 0 && len(summary) == 0 && !r.t.cutOff {
+	ephemeral, err := r.ephemeral(full)
+	if err != nil {
+		return err
+	}
+	if !full && len(r.t.shown) == 0 && len(state) == 0 && len(data) == 0 && len(ephemeral) == 0 && len(summary) == 0 && !r.t.cutOff {
 		return nil // nothing that the filter lets pass
 	}
 	r.news = true
-	return r.writeJoined(summary, state, data)
+	return r.writeJoined(summary, state, ephemeral, data)
 }
 
 // window says from where on the room's events are new, whether the client needs the whole state, and whether the user came
@@ -122,7 +126,7 @@ func (r *roomPass) accountData(full bool) ([]byte, error) {
 	return out, nil
 }
 
-func (r *roomPass) writeJoined(summary []byte, state []*store.Event, data []byte) error {
+func (r *roomPass) writeJoined(summary []byte, state []*store.Event, ephemeral, data []byte) error {
 	dst := append(appendKey(r.join, r.roomID), '{')
 	if len(summary) > 0 {
 		dst = append(append(dst, `"summary":`...), summary...)
@@ -132,9 +136,12 @@ func (r *roomPass) writeJoined(summary []byte, state []*store.Event, data []byte
 	if err != nil {
 		return err
 	}
-	dst = append(dst, `,"ephemeral":{"events":[]},"account_data":{"events":[`...)
-	dst = append(dst, data...)
-	r.join = append(dst, `]},"unread_notifications":{"highlight_count":0,"notification_count":0}}`...)
+	dst = append(append(dst, `,"ephemeral":{"events":[`...), ephemeral...)
+	dst = append(append(dst, `]},"account_data":{"events":[`...), data...)
+	if dst, err = r.appendUnread(append(dst, `]},`...)); err != nil {
+		return err
+	}
+	r.join = append(dst, '}')
 	return nil
 }
 

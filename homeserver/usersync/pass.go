@@ -30,6 +30,8 @@ type pass struct {
 
 	news                               bool
 	join, invite, knock, leave, global []byte // the members of objects, or the elements of an array
+
+	beside besides
 }
 
 func newPass(l *look, tx *store.Tx) (*pass, error) {
@@ -53,6 +55,9 @@ func (p *pass) run() error {
 	if err := p.readAccountData(); err != nil {
 		return err
 	}
+	if err := p.readBesides(); err != nil {
+		return err
+	}
 	if err := p.readSeats(); err != nil {
 		return err
 	}
@@ -62,6 +67,17 @@ func (p *pass) run() error {
 		}
 	}
 	return p.globalAccountData()
+}
+
+// besides is what is new beside the events and the account data: a file of its own for each kind.
+type besides struct {
+	rooms map[int64]bool // the joined rooms that have something of it
+}
+
+// readBesides looks for what is new beside events and account data, and sets news where that alone is an answer.
+func (p *pass) readBesides() error {
+	p.beside.rooms = make(map[int64]bool)
+	return nil
 }
 
 // readSeats finds the memberships that may have something to say.
@@ -79,8 +95,15 @@ func (p *pass) readSeats() (err error) {
 	if err != nil {
 		return err
 	}
-	// A room without new events may still have new account data.
+	// A room without new events may still have new account data, or news beside its events.
+	others := make(map[int64]bool)
 	for roomNID := range p.data {
+		others[roomNID] = true
+	}
+	for roomNID := range p.beside.rooms {
+		others[roomNID] = true
+	}
+	for roomNID := range others {
 		if roomNID == 0 || slices.ContainsFunc(p.seats, func(s store.Seat) bool { return s.RoomNID == roomNID }) {
 			continue
 		}
@@ -100,7 +123,7 @@ func (p *pass) readSeats() (err error) {
 func (p *pass) room(seat store.Seat) error {
 	changed := seat.Pos > p.after // the membership
 	if seat.Membership.Membership == event.MembershipJoin {
-		if !changed && seat.LastPos <= p.after && len(p.data[seat.RoomNID]) == 0 && !p.req.FullState {
+		if !changed && seat.LastPos <= p.after && len(p.data[seat.RoomNID]) == 0 && !p.beside.rooms[seat.RoomNID] && !p.req.FullState {
 			return nil
 		}
 	} else if !changed && !p.req.FullState {
@@ -128,6 +151,9 @@ func (p *pass) room(seat store.Seat) error {
 }
 
 func (p *pass) readAccountData() error {
+	if p.tx.Quiet(store.FamilyAccountData, p.after) {
+		return nil
+	}
 	rows, err := p.tx.AccountDataSince(p.req.User, p.after, p.upto)
 	if err != nil {
 		return err
@@ -230,6 +256,8 @@ func (p *pass) appendResponse(dst []byte) []byte {
 	}
 	dst = append(dst, `,"account_data":{"events":[`...)
 	dst = append(dst, p.global...)
-	dst = append(dst, `]},"presence":{"events":[]},"to_device":{"events":[]},"device_lists":{"changed":[],"left":[]},`...)
-	return append(dst, `"device_one_time_keys_count":{},"device_unused_fallback_key_types":[]}`...)
+	dst = append(dst, `]},`...)
+	dst = p.appendPresence(dst)
+	dst = p.appendToDevice(dst)
+	return append(p.appendDevices(dst), '}')
 }
