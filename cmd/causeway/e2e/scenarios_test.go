@@ -1,0 +1,54 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// TestScenarios has matrix-js-sdk do what people do with a client (testdata/scenarios): each scenario is a test of its own.
+// CAUSEWAY_TEST_SCENARIO names a part of a name to run those alone.
+func TestScenarios(t *testing.T) {
+	onEngines(t, func(t *testing.T, database string) {
+		server := startServer(t, options{database: database})
+		node, err := filepath.Abs(filepath.Join("testdata", "node_modules", nodePackages[runtime.GOARCH], "bin", "node"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), node, "scenarios/main.mjs", server.url(""), os.Getenv("CAUSEWAY_TEST_SCENARIO"))
+		cmd.Dir = "testdata"
+		log, err := os.Create(filepath.Join(t.TempDir(), "sdk.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer log.Close()
+		cmd.Stderr = log
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ran := 0
+		for lines := bufio.NewScanner(out); lines.Scan(); ran++ {
+			var result struct{ Name, Error string }
+			if err := json.Unmarshal(lines.Bytes(), &result); err != nil {
+				t.Fatalf("the scenarios printed %q: %v", lines.Text(), err)
+			}
+			t.Run(result.Name, func(t *testing.T) {
+				if result.Error != "" {
+					t.Error(result.Error)
+				}
+			})
+		}
+		if err := cmd.Wait(); err != nil || ran == 0 {
+			text, _ := os.ReadFile(log.Name())
+			t.Fatalf("%d scenarios ran: %v\n… %s", ran, err, text[max(0, len(text)-4000):])
+		}
+	})
+}

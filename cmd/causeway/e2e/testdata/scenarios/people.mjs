@@ -1,0 +1,134 @@
+// People for the scenarios: clients of matrix-js-sdk that are logged in, and waiting for what they see.
+import * as sdk from "matrix-js-sdk";
+import { logger } from "matrix-js-sdk/lib/logger.js";
+
+logger.setLevel?.("warn");
+
+// patienceMS is how long something may take that has to happen.
+const patienceMS = 20_000;
+
+let people = 0;
+
+// Person is a user with one client.
+export class Person {
+    // register makes an account of which no other scenario knows.
+    static async register(baseUrl, name) {
+        const username = `${name}-${++people}`;
+        const body = { username, password: "correct horse battery", auth: { type: "m.login.dummy" } };
+        const answer = await sdk.createClient({ baseUrl }).registerRequest(body);
+        return new Person(baseUrl, username, answer);
+    }
+
+    constructor(baseUrl, username, { user_id: userId, device_id: deviceId, access_token: accessToken }) {
+        this.id = userId;
+        this.username = username;
+        this.client = sdk.createClient({ baseUrl, userId, deviceId, accessToken, timelineSupport: true });
+        this.waiting = new Set();
+        const emit = this.client.emit.bind(this.client);
+        this.client.emit = (...args) => {
+            const heard = emit(...args);
+            queueMicrotask(() => this.look());
+            return heard;
+        };
+    }
+
+    // start follows /sync, and returns when the first answer was processed.
+    async start(options = {}) {
+        await this.client.startClient({ initialSyncLimit: 20, threadSupport: true, ...options });
+        await this.until("the first sync", () => this.client.isInitialSyncComplete());
+        return this;
+    }
+
+    stop() {
+        this.client.stopClient();
+    }
+
+    room(roomId) {
+        return this.client.getRoom(roomId);
+    }
+
+    // event returns an event of a room that the client knows.
+    event(roomId, eventId) {
+        return this.room(roomId)?.findEventById(eventId);
+    }
+
+    look() {
+        for (const wait of [...this.waiting]) {
+            wait();
+        }
+    }
+
+    // until waits until check returns something, which is looked for whenever the client has emitted anything.
+    until(what, check) {
+        return new Promise((resolve, reject) => {
+            let timer;
+            const wait = () => {
+                let found;
+                try {
+                    found = check();
+                } catch (error) {
+                    finish(() => reject(new Error(`${this.username} waits for ${what}: ${error.stack}`)));
+                    return;
+                }
+                if (found) {
+                    finish(() => resolve(found));
+                }
+            };
+            const finish = (settle) => {
+                clearTimeout(timer);
+                this.waiting.delete(wait);
+                settle();
+            };
+            timer = setTimeout(() => finish(() => reject(new Error(`${this.username} waited for ${what} in vain`))), patienceMS);
+            this.waiting.add(wait);
+            wait();
+        });
+    }
+
+    // seesEvent waits until the client has an event, and returns it.
+    seesEvent(roomId, eventId) {
+        return this.until(`event ${eventId}`, () => this.event(roomId, eventId));
+    }
+
+    // joins a room, and waits until the client knows it.
+    async joins(roomId) {
+        await this.client.joinRoom(roomId);
+        return this.until(`the room ${roomId}`, () => this.room(roomId)?.getMyMembership() === "join" && this.room(roomId));
+    }
+
+    // makesRoom returns the id of a new room, once the client knows it.
+    async makesRoom(options = {}) {
+        const { room_id: roomId } = await this.client.createRoom({ preset: "public_chat", ...options });
+        await this.until("the new room", () => this.room(roomId)?.getMyMembership() === "join");
+        return roomId;
+    }
+
+    async says(roomId, body, threadId = null) {
+        const { event_id: eventId } = await this.client.sendMessage(roomId, threadId, { msgtype: "m.text", body });
+        return eventId;
+    }
+}
+
+export function equal(got, want, what) {
+    const [a, b] = [JSON.stringify(got), JSON.stringify(want)];
+    if (a !== b) {
+        throw new Error(`${what}: got ${a}, want ${b}`);
+    }
+}
+
+export function ok(value, what) {
+    if (!value) {
+        throw new Error(what);
+    }
+}
+
+// fails returns the Matrix error that a promise ends with.
+export async function fails(promise, code) {
+    try {
+        await promise;
+    } catch (error) {
+        equal(error.errcode, code, "errcode");
+        return error;
+    }
+    throw new Error(`there was no error, want ${code}`);
+}
