@@ -51,7 +51,8 @@ type Answer struct {
 	Body   []byte
 }
 
-// Do makes a request. token may be empty. body may be nil, a string that is sent as it is, or a value that is sent as JSON.
+// Do makes a request. token may be empty. body may be nil, a string that is sent as it is, or a value that is sent as JSON. Whatever
+// else the test looks for, the answer must have what the specification requires of it (testdata/answers.txt).
 func (s *Server) Do(method, path, token string, body any) Answer {
 	s.t.Helper()
 	var raw []byte
@@ -71,7 +72,11 @@ func (s *Server) Do(method, path, token string, body any) Answer {
 	}
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, r)
-	return Answer{Status: w.Code, Header: w.Header(), Body: w.Body.Bytes()}
+	a := Answer{Status: w.Code, Header: w.Header(), Body: w.Body.Bytes()}
+	if problem := checkAnswer(method, path, a); problem != "" {
+		s.t.Errorf("%s %s: %s, in %s", method, path, problem, a.Body)
+	}
+	return a
 }
 
 // OK makes a request that must be answered with 200 and decodes the body into out, unless that is nil.

@@ -1,0 +1,58 @@
+package testserver
+
+import "strings"
+
+// Why an endpoint of the specification is not served yet: the part of the product that it belongs to.
+const (
+	accounts  = "accounts, devices and encryption"
+	services  = "application services"
+	calls     = "calls"
+	mediaPush = "media and push"
+	peers     = "federation"
+)
+
+// pending are the endpoints that are not served yet, a prefix of their paths each, with the reason.
+var pending = map[string]string{
+	"POST /_matrix/client/v3/account/deactivate":   accounts,
+	"POST /_matrix/client/v3/account/password/":    accounts,
+	"GET /_matrix/client/v3/account/3pid":          accounts,
+	"POST /_matrix/client/v3/account/3pid":         accounts,
+	"GET /_matrix/client/v1/admin/":                accounts,
+	"PUT /_matrix/client/v1/admin/":                accounts,
+	"GET /_matrix/client/v3/admin/":                accounts,
+	"GET /_matrix/client/v1/auth_metadata":         accounts,
+	"GET /_matrix/client/v3/devices":               accounts,
+	"PUT /_matrix/client/v3/devices":               accounts,
+	"DELETE /_matrix/client/v3/devices":            accounts,
+	"POST /_matrix/client/v3/delete_devices":       accounts,
+	"POST /_matrix/client/v3/keys/device_signing/": accounts,
+	"POST /_matrix/client/v3/keys/signatures/":     accounts,
+	"GET /_matrix/client/v3/room_keys/":            accounts,
+	"PUT /_matrix/client/v3/room_keys/":            accounts,
+	"POST /_matrix/client/v3/room_keys/":           accounts,
+	"DELETE /_matrix/client/v3/room_keys/":         accounts,
+	"POST /_matrix/client/v1/login/get_token":      accounts,
+	"GET /_matrix/client/v3/login/sso/":            accounts,
+	"POST /_matrix/client/v3/refresh":              accounts,
+	"POST /_matrix/client/v3/register/email/":      accounts,
+	"POST /_matrix/client/v3/register/msisdn/":     accounts,
+	"GET /_matrix/client/v3/thirdparty/":           services,
+	"GET /_matrix/client/v3/voip/":                 calls,
+	"GET /_matrix/client/v1/media/":                mediaPush,
+	"GET /_matrix/media/":                          mediaPush,
+	"PUT /_matrix/media/":                          mediaPush,
+	"POST /_matrix/media/":                         mediaPush,
+	"GET /_matrix/client/v3/pushers":               mediaPush,
+	"POST /_matrix/client/v3/pushers/":             mediaPush,
+	"GET /.well-known/matrix/policy_server":        peers,
+}
+
+// Pending returns why an endpoint, "METHOD /path", is not served yet, and "" when it has to be.
+func Pending(endpoint string) string {
+	for prefix, why := range pending {
+		if strings.HasPrefix(endpoint, prefix) {
+			return why
+		}
+	}
+	return ""
+}
