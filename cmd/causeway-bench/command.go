@@ -39,7 +39,7 @@ func rootCommand(out, log io.Writer) *cobra.Command {
 	}
 	root.SetOut(out)
 	root.SetErr(log)
-	root.AddCommand(sendCommand(out, log), deliverCommand(out, log), suiteCommand(out, log))
+	root.AddCommand(sendCommand(out, log), deliverCommand(out, log), suiteCommand(out, log), readsCommand(out, log))
 	return root
 }
 
