@@ -26,6 +26,7 @@ import (
 type Config struct {
 	ServerName string
 	PublicURL  string     // base URL for clients
+	Support    clientapi.Support
 	Key        *event.Key // signs events
 	DB         *store.DB
 	Bus        notify.Bus
@@ -66,6 +67,7 @@ func New(c Config) *Server {
 	api := &clientapi.API{Services: clientapi.Services{
 		ServerName: c.ServerName,
 		PublicURL:  c.PublicURL,
+		Support:    c.Support,
 		Accounts:   s.Accounts,
 		Rooms:      s.rooms,
 		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy()}),

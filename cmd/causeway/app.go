@@ -59,7 +59,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Transport:     hosted.transport,
 	})
 	hs := homeserver.New(homeserver.Config{
-		ServerName: cfg.ServerName, PublicURL: cfg.BaseURL(), Key: key, DB: db, Bus: bus, Log: log,
+		ServerName: cfg.ServerName, PublicURL: cfg.BaseURL(), Support: cfg.Support, Key: key, DB: db, Bus: bus, Log: log,
 		OpenRegistration:   cfg.Registration.Open,
 		DefaultRoomVersion: cfg.DefaultRoomVersion,
 		Limits:             limits(cfg.RateLimits),

@@ -12,6 +12,7 @@ import (
 
 	"causeway/bridges/irc"
 	"causeway/homeserver"
+	"causeway/homeserver/clientapi"
 	"causeway/homeserver/event"
 
 	"github.com/rs/zerolog"
@@ -31,6 +32,7 @@ type Config struct {
 	Registration   RegistrationConfig `yaml:"registration"`
 	AppServices    AppServicesConfig  `yaml:"appservices"`
 	Bridges        BridgesConfig      `yaml:"bridges"`
+	Support        clientapi.Support  `yaml:"support"`
 
 	DefaultRoomVersion string                       `yaml:"default_room_version"`
 	Maintenance        homeserver.MaintenanceConfig `yaml:"maintenance"`
@@ -111,6 +113,7 @@ func defaultConfig() *Config {
 		Listen:         "127.0.0.1:8008",
 		TrustedProxies: []string{},
 		AppServices:    AppServicesConfig{Dir: "registration"},
+		Support:        clientapi.Support{Contacts: []clientapi.Contact{}},
 
 		DefaultRoomVersion: event.DefaultRoomVersion,
 		Maintenance: homeserver.MaintenanceConfig{
@@ -184,6 +187,7 @@ func (c *Config) check(bad report) {
 		bad("appservices.dir", "must not be empty")
 	}
 	checkSection("bridges.irc", c.Bridges.IRC, bad)
+	checkSection("support", c.Support, bad)
 	if _, err := event.LookupVersion(c.DefaultRoomVersion); err != nil {
 		bad("default_room_version", "%q is no room version that this server knows: it knows %s", c.DefaultRoomVersion, roomVersions())
 	}

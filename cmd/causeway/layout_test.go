@@ -79,7 +79,7 @@ var arrows = map[string][]string{
 	// limits (httpapi), and accounts without a server (account).
 	"cmd/causeway": {
 		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "registration", "homeserver/notify", "homeserver/store",
-		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account", "homeserver/event", "homeserver/doctor",
+		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account", "homeserver/clientapi", "homeserver/event", "homeserver/doctor",
 	},
 	"cmd/causeway/e2e":   {},
 	"cmd/causeway-bench": {},

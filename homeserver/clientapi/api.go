@@ -22,6 +22,7 @@ type Pinger interface {
 type Services struct {
 	ServerName string
 	PublicURL  string // base URL for clients, for .well-known
+	Support    Support
 	Accounts   *account.Service
 	Rooms      *room.Service
 	Sync       *usersync.Service

@@ -30,6 +30,7 @@ func table(rows []row) []httpapi.Route {
 func (a *API) Routes() []httpapi.Route {
 	routes := table([]row{
 		{"GET", "/.well-known/matrix/client", public, httpapi.JSON(a.wellKnownClient)},
+		{"GET", "/.well-known/matrix/support", public, httpapi.JSON(a.wellKnownSupport)},
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)

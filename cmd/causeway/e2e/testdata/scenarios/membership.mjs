@@ -56,7 +56,7 @@ export async function restrictedRoomOpensToASpace(cue) {
     await alice.client.kick(roomId, bob.id, "out");
     await bob.until("the kick", () => bob.room(roomId).getMyMembership() === "leave");
     await alice.client.ban(roomId, bob.id, "for good");
-    await bob.until("the ban", () => bob.room(roomId).getMyMembership() === "ban");
+    await bob.until("the ban", () => bob.room(roomId).getMember(bob.id).membership === "ban");
     await fails(bob.client.joinRoom(roomId), "M_FORBIDDEN");
 }
 
