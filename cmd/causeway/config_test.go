@@ -197,9 +197,9 @@ func TestConfigProblems(t *testing.T) {
 			name: "support", yaml: "support: {contacts: [{role: m.role.admin}, {matrix_id: admin, email_address: admin}], page: help}\n",
 			want: []string{
 				`causeway.yaml:1: support.contacts[0]: needs a matrix_id or an email_address`,
-				`causeway.yaml:1: support.contacts[1].role: must not be empty: m.role.admin or m.role.security`,
-				`causeway.yaml:1: support.contacts[1].matrix_id: "admin" is not a user ID`,
 				`causeway.yaml:1: support.contacts[1].email_address: "admin" is not an address`,
+				`causeway.yaml:1: support.contacts[1].matrix_id: "admin" is not a user ID`,
+				`causeway.yaml:1: support.contacts[1].role: must not be empty: m.role.admin or m.role.security`,
 				`causeway.yaml:1: support.page: "help" is not an http:// or https:// address`,
 			},
 		},
