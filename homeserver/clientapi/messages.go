@@ -13,16 +13,10 @@ import (
 // messages is GET /rooms/{roomId}/messages.
 func (a *API) messages(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (usersync.JSON, error) {
 	req := usersync.MessagesRequest{Viewer: viewer(r), RoomID: roomID(r), From: r.Query("from"), To: r.Query("to")}
-	switch r.Query("dir") {
-	case "b":
-		req.Backwards = true
-	case "f":
-	case "":
-		return nil, httpapi.MissingParam("dir")
-	default:
-		return nil, httpapi.InvalidParam("Query parameter dir must be b or f")
-	}
 	var err error
+	if req.Backwards, err = backwards(r, ""); err != nil {
+		return nil, err
+	}
 	if req.Limit, err = queryLimit(r); err != nil {
 		return nil, err
 	}

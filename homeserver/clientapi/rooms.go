@@ -49,11 +49,14 @@ func (a *API) sendState(ctx context.Context, r *httpapi.Request, in json.RawMess
 }
 
 type redactRequest struct {
-	Reason string `json:"reason"`
+	Reason               string   `json:"reason"`
+	WithRelTypes         []string `json:"with_rel_types"`
+	UnstableWithRelTypes []string `json:"org.matrix.msc3912.with_relations"`
 }
 
 // redact is PUT /rooms/{roomId}/redact/{eventId}/{txnId}.
 func (a *API) redact(ctx context.Context, r *httpapi.Request, in redactRequest) (eventIDResponse, error) {
-	eventID, err := a.Rooms.Redact(ctx, by(r), roomID(r), id.EventID(r.Path("eventId")), r.Path("txnId"), in.Reason)
+	relTypes := append(in.WithRelTypes, in.UnstableWithRelTypes...)
+	eventID, err := a.Rooms.RedactWith(ctx, by(r), roomID(r), id.EventID(r.Path("eventId")), r.Path("txnId"), in.Reason, relTypes)
 	return eventIDResponse{eventID}, err
 }

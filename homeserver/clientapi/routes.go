@@ -34,6 +34,7 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
+	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(a.unstable()))...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(a.v3()))...)
 }
 
@@ -42,6 +43,22 @@ func (a *API) v1() []row {
 	return []row{
 		{"GET", "/register/m.login.registration_token/validity", public, httpapi.JSON(a.registrationTokenValidity).Limited(httpapi.ClassRegister)},
 		{"POST", "/appservice/{appserviceId}/ping", service, httpapi.JSON(a.pingAppService)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}", user, httpapi.JSON(a.relations)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}", user, httpapi.JSON(a.relations)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations)},
+		{"GET", "/rooms/{roomId}/threads", user, httpapi.JSON(a.threads)},
+		{"GET", "/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent)},
+	}
+}
+
+// unstable has endpoints under the names that they had as proposals, which clients still call.
+func (a *API) unstable() []row {
+	return []row{
+		{"GET", "/rooms/{roomId}/relations/{eventId}", user, httpapi.JSON(a.relations)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}", user, httpapi.JSON(a.relations)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations)},
+		{"GET", "/org.matrix.msc3856/rooms/{roomId}/threads", user, httpapi.JSON(a.threads)},
+		{"GET", "/org.matrix.msc3030/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent)},
 	}
 }
 

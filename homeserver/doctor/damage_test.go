@@ -115,6 +115,19 @@ var damages = []damage{
 		return err
 	}, want: kinds(doctor.KindOrphanSet, doctor.KindStateSet), text: "nothing refers to"},
 
+	{name: "a relation is missing", tables: "relations", sql: `DELETE FROM relations WHERE event_nid = <reply>`, want: kinds(doctor.KindRelation), text: "not in the table"},
+	{name: "a relation too many", tables: "relations", sql: `INSERT INTO relations SELECT <message>, room_nid, parent_nid, awaits, 'x', type_nid, sender_nid, pos, origin_server_ts, fit, key_hash FROM relations WHERE event_nid = <reply>`,
+		want: kinds(doctor.KindRelation), text: "relates to nothing"},
+	{name: "a relation of another type", tables: "relations", sql: `UPDATE relations SET rel_type = 'x' WHERE event_nid = <reference>`, want: kinds(doctor.KindRelation), text: "the table says"},
+	{name: "a relation to another", tables: "relations", sql: `UPDATE relations SET parent_nid = <message> WHERE event_nid = <reference>`, want: kinds(doctor.KindRelation), text: "the table says"},
+	{name: "a relation to what is awaited", tables: "relations", sql: `UPDATE relations SET awaits = '$x', parent_nid = 0 WHERE event_nid = <reference>`, want: kinds(doctor.KindRelation)},
+	{name: "a relation by nothing", tables: "relations", sql: `UPDATE relations SET event_nid = 999999 WHERE event_nid = <reference>`, want: kinds(doctor.KindOrphan, doctor.KindRelation), text: "the event is not there"},
+	{name: "a relation to nothing", tables: "relations", sql: `UPDATE relations SET parent_nid = 999999 WHERE event_nid = <reference>`, want: kinds(doctor.KindOrphan, doctor.KindRelation), text: "that it relates to"},
+	{name: "a thread is missing", tables: "threads", sql: `DELETE FROM threads WHERE room_nid = <room>`, want: kinds(doctor.KindRelation), text: "the thread of"},
+	{name: "a thread is longer", tables: "threads", sql: `UPDATE threads SET events = events + 1 WHERE room_nid = <room>`, want: kinds(doctor.KindRelation), text: "the thread of"},
+	{name: "a thread that is none", tables: "threads", sql: `INSERT INTO threads (root_nid, room_nid, latest, events) VALUES (<message>, <room>, 1, 1)`, want: kinds(doctor.KindRelation), text: "the thread of"},
+	{name: "a thread of nothing", tables: "threads", sql: `INSERT INTO threads (root_nid, room_nid, latest, events) VALUES (999999, <room>, 1, 1)`, want: kinds(doctor.KindOrphan, doctor.KindRelation), text: "begins with"},
+
 	{name: "another state before", tables: "events", sql: `UPDATE events SET state_before = <first set> WHERE nid = <topic>`, want: kinds(doctor.KindNotAllowed, doctor.KindReference, doctor.KindStateAfter, doctor.KindStateBefore)},
 	{name: "no state before", tables: "events", sql: `UPDATE events SET state_before = 999999 WHERE nid = <message>`, want: kinds(doctor.KindStateBefore), text: "999999"},
 	{name: "another state after", tables: "events", sql: `UPDATE events SET state_after = state_before WHERE nid = <topic>`, want: kinds(doctor.KindStateAfter, doctor.KindStateBefore)},
@@ -177,6 +190,8 @@ func newPatient(t *testing.T, p place) *patient {
 	number("room", `SELECT nid FROM rooms WHERE room_id = $1`, roomID)
 	number("message", in+`json LIKE '%message 0%'`, roomID)
 	number("elsewhere", in+`json LIKE '%message 0%'`, other)
+	number("reply", in+`json LIKE '%about m.thread%' ORDER BY e.nid LIMIT 1`, roomID)
+	number("reference", in+`json LIKE '%about m.reference%'`, roomID)
 	number("last", in+`json LIKE '%the last%'`, roomID)
 	number("topic", in+`json LIKE '%"topic":"two"%'`, roomID)
 	number("create", in+`json LIKE '%"m.room.create"%' AND depth = 1`, roomID)

@@ -69,7 +69,7 @@ type checker struct {
 // verify looks for faults. Each step names those that it finds.
 func (c *checker) verify(tx *store.Tx) error {
 	for _, step := range []func(*store.Tx) error{
-		c.checkServer, c.checkStream, c.loadStrings, c.checkOrphans, c.checkRooms, c.countStrings,
+		c.checkServer, c.checkStream, c.loadStrings, c.checkOrphans, c.checkRooms, c.checkThreads, c.countStrings,
 	} {
 		if err := step(tx); err != nil {
 			return err

@@ -125,6 +125,7 @@ func TestARoomThatIsBeingPurged(t *testing.T) {
 			const some = `SELECT nid FROM events WHERE room_nid = $1 AND nid % 2 = 0`
 			for _, query := range []string{
 				`DELETE FROM edges WHERE prev_nid IN (` + some + `)`, `DELETE FROM event_auth WHERE event_nid IN (` + some + `)`,
+				`DELETE FROM relations WHERE event_nid IN (` + some + `)`, `DELETE FROM threads WHERE root_nid IN (` + some + `)`,
 				`DELETE FROM events WHERE nid IN (` + some + `)`,
 			} {
 				if _, err := tx.Exec(query, nid); err != nil {

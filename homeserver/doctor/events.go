@@ -72,6 +72,9 @@ func (r *roomCheck) checkBatch(nids []int64) error {
 	if err := r.checkAuth(nids, subjects); err != nil {
 		return err
 	}
+	if err := r.checkRelations(nids, subjects); err != nil {
+		return err
+	}
 	return r.checkReferences(subjects)
 }
 

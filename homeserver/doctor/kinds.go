@@ -34,6 +34,7 @@ const (
 	KindCurrentState Kind = "current_state"
 	KindMembership   Kind = "membership"
 	KindRoomState    Kind = "room_state"
+	KindRelation     Kind = "relation"
 )
 
 const (
@@ -75,5 +76,6 @@ var kinds = map[Kind]struct{ what, advice string }{
 	KindStateAfter:   {"The state after events does not follow from the state before", adviseBackup},
 	KindCurrentState: {"The current state of rooms is wrong", adviseBackup},
 	KindMembership:   {"Memberships are not what the members' events say", adviseBackup},
+	KindRelation:     {"How events relate to each other is not what they say", adviseReport},
 	KindRoomState:    {"The list of the states that a room has had is wrong", adviseBackup},
 }

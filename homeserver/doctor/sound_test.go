@@ -130,6 +130,7 @@ func (w *world) room(version string) string {
 	}
 	w.put(w.bob, at+"/redact/"+url.PathEscape(said[1])+"/r1", object{"reason": "a mistake"})
 	w.put(w.alice, at+"/redact/"+url.PathEscape(said[2])+"/r2", object{})
+	w.relate(at, said[3], said[4])
 	topic := w.put(w.alice, at+"/state/m.room.topic/", object{"topic": "one"})
 	w.put(w.alice, at+"/state/m.room.topic/", object{"topic": "two"})
 	w.put(w.alice, at+"/redact/"+url.PathEscape(topic)+"/r3", object{})
@@ -153,6 +154,23 @@ func (w *world) live() {
 		w.room(fmt.Sprint(v))
 	}
 	w.personal(w.rooms["12"])
+}
+
+// relate has events of a room relate to others: to one that is there in all ways, to one that is redacted then, and to one unknown.
+func (w *world) relate(at, parent, other string) {
+	w.t.Helper()
+	about := func(relType, eventID string) object {
+		return object{"body": "about " + relType, "m.new_content": object{}, "m.relates_to": object{"rel_type": relType, "event_id": eventID, "key": "k"}}
+	}
+	for i, relType := range []string{"m.thread", "m.replace", "m.reference", "m.annotation", "m.thread", "x.y"} {
+		child := w.put(w.bob, fmt.Sprintf("%s/send/m.room.message/a%d", at, i), about(relType, parent))
+		if i == 4 {
+			w.put(w.alice, at+"/redact/"+url.PathEscape(child)+"/a", object{})
+		}
+	}
+	w.put(w.alice, at+"/send/m.room.message/b1", about("m.thread", other))
+	w.put(w.alice, at+"/redact/"+url.PathEscape(other)+"/b2", object{})
+	w.put(w.alice, at+"/send/m.room.message/b3", about("m.thread", "$unknown:elsewhere"))
 }
 
 // personal has a user do things that are no business of any room.

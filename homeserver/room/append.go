@@ -251,6 +251,9 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	if err := s.reaches(pdu); err != nil {
 		return nil, false, err
 	}
+	if err := s.checkRelation(ctx, h, pdu); err != nil {
+		return nil, false, err
+	}
 	e = &entry{pdu: pdu, after: h.last, prevs: h.tips, txn: d.txn(h.roomID), redacts: redacts}
 	if d.StateKey != nil {
 		e.auth = auth
@@ -318,6 +321,7 @@ func (h *head) apply(e *entry) {
 	h.tips = []*entry{e}
 	h.last = e
 	h.remember(e)
+	h.rememberAnnotation(e)
 	if e.pdu.StateKey != nil {
 		k := eventauth.StateKey{Type: e.pdu.Type, Key: *e.pdu.StateKey}
 		e.replaces = h.state[k]

@@ -47,6 +47,9 @@ func (s *Service) appendBeside(ctx context.Context, h *head, d draft, also func(
 	if err := s.DB.View(ctx, func(tx *store.Tx) error { return s.buildBeside(tx, h, d, a) }); err != nil {
 		return receipt{}, err
 	}
+	if err := s.checkRelation(ctx, h, a.pdu); err != nil {
+		return receipt{}, err
+	}
 	p := &placement{arrival: a, txn: d.txn(h.roomID)}
 	if err := s.put(ctx, h, p, also); err != nil {
 		return receipt{}, err

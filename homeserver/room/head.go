@@ -41,6 +41,8 @@ type head struct {
 	last   *entry                        // its stateAfter is the current state
 	state  map[eventauth.StateKey]*entry // as far as it was asked for; nil: known to be absent
 
+	annotations map[annotation]*outcome // that are on their way
+
 	recent     map[store.Txn]receipt // of one event each
 	recentKeys []store.Txn           // oldest first
 }

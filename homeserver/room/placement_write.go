@@ -24,6 +24,9 @@ func (s *Service) writePlacement(tx *store.Tx, p *placement) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.AdoptChildren(row); err != nil {
+		return err
+	}
 	if err := p.writeEdges(tx); err != nil {
 		return err
 	}

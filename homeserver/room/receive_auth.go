@@ -205,7 +205,10 @@ func writeOutlier(tx *store.Tx, roomNID int64, pdu *event.PDU) error {
 	for _, e := range found {
 		row.Auth = append(row.Auth, e.NID)
 	}
-	return tx.InsertEvent(&row)
+	if err := tx.InsertEvent(&row); err != nil {
+		return err
+	}
+	return tx.AdoptChildren(&row)
 }
 
 // byAuth sorts events so that each comes after those of its auth events that are among them. What refers to itself in a circle, which

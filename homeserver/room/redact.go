@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
 	"causeway/homeserver/store"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -19,21 +22,78 @@ type redaction struct {
 	original *store.Event // what it was
 }
 
+// maxRedactedWith bounds the events that are redacted along with one, and maxRelTypes the types of relations that a request can name.
+const (
+	maxRedactedWith = 500
+	maxRelTypes     = 50
+)
+
 // Redact takes the content out of an event (Client-Server API, "Redactions"). Users may redact their own events, and those
 // with the redact power level anybody's.
 func (s *Service) Redact(ctx context.Context, by By, roomID id.RoomID, target id.EventID, txnID, reason string) (id.EventID, error) {
+	d, err := redactionDraft(target, reason)
+	if err != nil {
+		return "", err
+	}
+	d.Sender, d.TS, d.TxnDevice, d.TxnID, d.TxnTarget = by.User, s.ts(by), by.Device, txnID, target
+	return s.send(ctx, roomID, d, nil)
+}
+
+// RedactWith is Redact for an event and those that relate to it by certain types, of which "*" stands for any (MSC3912).
+func (s *Service) RedactWith(ctx context.Context, by By, roomID id.RoomID, target id.EventID, txnID, reason string, relTypes []string) (id.EventID, error) {
+	if len(relTypes) > maxRelTypes {
+		return "", matrixError(400, "M_INVALID_PARAM", "A redaction can name %d types of relations", maxRelTypes)
+	}
+	redaction, err := s.Redact(ctx, by, roomID, target, txnID, reason)
+	if err != nil || len(relTypes) == 0 {
+		return redaction, err
+	}
+	if slices.Contains(relTypes, "*") {
+		relTypes = nil
+	}
+	return redaction, s.redactRelated(context.WithoutCancel(ctx), by, roomID, target, reason, relTypes)
+}
+
+func redactionDraft(target id.EventID, reason string) (draft, error) {
 	content := map[string]any{"redacts": target}
 	if reason != "" {
 		content["reason"] = reason
 	}
 	raw, err := json.Marshal(content)
+	return draft{Type: event.TypeRedaction, Content: raw, Redacts: target}, err
+}
+
+// redactRelated redacts what relates to the target of a redaction by some types, nil for any, newest first, and of that what the user may redact. What has been
+// redacted relates to nothing any more, so a request that is repeated goes on where it was cut off.
+func (s *Service) redactRelated(ctx context.Context, by By, roomID id.RoomID, target id.EventID, reason string, relTypes []string) error {
+	var children []id.EventID
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		parent, err := tx.EventByID(target)
+		if err != nil {
+			return err
+		}
+		children, err = tx.FitChildren(parent, relTypes, maxRedactedWith)
+		return err
+	})
 	if err != nil {
-		return "", err
+		return fmt.Errorf("look for what relates to %s: %w", target, err)
 	}
-	return s.send(ctx, roomID, draft{
-		Type: event.TypeRedaction, Sender: by.User, Content: raw, Redacts: target, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID,
-		TxnTarget: target,
-	}, nil)
+	for _, child := range children {
+		d, err := redactionDraft(child, reason)
+		if err != nil {
+			return err
+		}
+		d.Sender, d.TS = by.User, s.ts(by)
+		_, err = s.append(ctx, roomID, []draft{d}, nil)
+		var refused mautrix.RespError
+		if errors.As(err, &refused) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("redact %s along with %s: %w", child, target, err)
+		}
+	}
+	return nil
 }
 
 // redaction finds the target of a redaction and prunes it. The caller holds h.mu.

@@ -65,6 +65,9 @@ func (s *Service) writeEvent(tx *store.Tx, h *head, e *entry) error {
 		return err
 	}
 	if e.received {
+		if err := tx.AdoptChildren(&row); err != nil {
+			return err
+		}
 		if err := s.writeAwaited(tx, &row, e.redacts); err != nil {
 			return err
 		}

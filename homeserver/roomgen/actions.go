@@ -138,8 +138,17 @@ func (w *world) say(s *server, st State) *draft {
 	if user == "" {
 		return nil
 	}
-	return message(user, fmt.Sprintf("message %d", len(w.room.Events)))
+	n := len(w.room.Events)
+	d := message(user, fmt.Sprintf("message %d", n))
+	// Most relate to an earlier event, of whatever branch. It is not left to chance, so that it changes nothing else.
+	if relType := relTypes[n%len(relTypes)]; relType != "" {
+		d.content["m.relates_to"] = object{"rel_type": relType, "event_id": w.room.Events[n*2/3].PDU.EventID, "key": "k"}
+		d.content["m.new_content"] = object{}
+	}
+	return d
 }
+
+var relTypes = []string{event.RelThread, "", event.RelThread, event.RelReplace, event.RelReference, event.RelAnnotation, "x.y"}
 
 func (w *world) join(s *server, st State) *draft {
 	user := w.withMembership(s.users, st, "", event.MembershipLeave, event.MembershipInvite, event.MembershipKnock)

@@ -19,10 +19,12 @@ type orphanRule struct {
 }
 
 const (
-	noRoom   = `NOT EXISTS (SELECT 1 FROM rooms y WHERE y.nid = x.room_nid)`
-	noEvent  = `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.event_nid)`
-	noUser   = `NOT EXISTS (SELECT 1 FROM users y WHERE y.nid = x.user_nid)`
-	noString = `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.user_nid)`
+	noRoom  = `NOT EXISTS (SELECT 1 FROM rooms y WHERE y.nid = x.room_nid)`
+	noEvent = `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.event_nid)`
+	noUser  = `NOT EXISTS (SELECT 1 FROM users y WHERE y.nid = x.user_nid)`
+	// In a room that is being purged, what is to go goes in no order.
+	notPurging = `NOT EXISTS (SELECT 1 FROM rooms p WHERE p.nid = x.room_nid AND p.purging = 1)`
+	noString   = `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.user_nid)`
 )
 
 // orphanRules are of all tables with rows that refer to others. In a room that is being purged, an edge goes with the event before it,
@@ -45,6 +47,11 @@ var orphanRules = []orphanRule{
 		AND NOT EXISTS (SELECT 1 FROM rooms p WHERE p.nid = x.room_nid AND p.purging = 1)`},
 	{"awaited_redactions", "target, redaction_nid", "redaction", `NOT EXISTS (SELECT 1 FROM events y
 		WHERE y.nid = x.redaction_nid AND y.room_nid = x.room_nid)`},
+	{"relations", "event_nid", "event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.event_nid AND y.room_nid = x.room_nid)`},
+	{"relations", "event_nid, parent_nid", "event that it relates to", `x.parent_nid <> 0 AND NOT EXISTS (SELECT 1 FROM events y
+		WHERE y.nid = x.parent_nid AND y.room_nid = x.room_nid) AND ` + notPurging},
+	{"threads", "root_nid", "event that it begins with", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.root_nid
+		AND y.room_nid = x.room_nid)`},
 	{"aliases", "alias", "room", noRoom},
 	{"directory", "network, room_nid", "room", noRoom},
 	{"users", "nid", "user id", `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.nid)`},

@@ -50,7 +50,7 @@ type Txn struct {
 	Target     id.EventID // of /redact
 }
 
-// InsertEvent adds an event. When the event, or its transaction id, is there already, the write ends with ErrExists.
+// InsertEvent adds an event, with what it relates to. When the event, or its transaction id, is there already, the write ends with ErrExists.
 func (tx *Tx) InsertEvent(e *Event) error {
 	typeNID, err := tx.NID(e.Type)
 	if err != nil {
@@ -77,20 +77,28 @@ func (tx *Tx) InsertEvent(e *Event) error {
 	txnID := nullString(e.TxnID)
 	// Not NULL even when empty, or the index would not hold them together.
 	txnDevice, txnTarget := sql.NullString{String: e.TxnDevice, Valid: hasTxn}, sql.NullString{String: string(e.TxnTarget), Valid: hasTxn}
-	return tx.Defer(`INSERT INTO events (nid, room_nid, pos, event_id, type_nid, state_key_nid, sender_nid, depth,
+	err = tx.Defer(`INSERT INTO events (nid, room_nid, pos, event_id, type_nid, state_key_nid, sender_nid, depth,
 		origin_server_ts, state_before, state_after, replaces_nid, redacted_by, txn_device, txn_id, txn_target, json, status, reason)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13, $14, $15, $16, $17, $18)`,
 		e.NID, e.RoomNID, nullInt(e.Pos), string(e.EventID), typeNID, stateKeyNID, senderNID, e.Depth,
 		e.OriginServerTS, e.StateBefore, e.StateAfter, nullInt(e.Replaces), txnDevice, txnID, txnTarget, string(e.JSON()),
 		int64(e.Status), nullString(e.Reason))
+	if err != nil {
+		return err
+	}
+	return tx.insertRelation(e)
 }
 
 // PlaceEvent gives an event that is stored as an outlier its place in the room: pos, states, status and reason; and its content, of
-// which perhaps not all had come.
+// which perhaps not all had come. What it relates to goes with its place.
 func (tx *Tx) PlaceEvent(e *Event) error {
-	return tx.DeferOne(`UPDATE events SET pos = $2, state_before = $3, state_after = $4, replaces_nid = $5, status = $6, reason = $7,
+	err := tx.DeferOne(`UPDATE events SET pos = $2, state_before = $3, state_after = $4, replaces_nid = $5, status = $6, reason = $7,
 		json = CASE WHEN redacted_by IS NULL THEN $8 ELSE json END WHERE nid = $1`, e.NID, nullInt(e.Pos), e.StateBefore, e.StateAfter, nullInt(e.Replaces), int64(e.Status),
 		nullString(e.Reason), string(e.JSON()))
+	if err != nil {
+		return err
+	}
+	return tx.insertRelation(e)
 }
 
 // insertAuth records the auth events of a state event.

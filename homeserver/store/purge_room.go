@@ -62,7 +62,8 @@ func (tx *Tx) PurgeRoomSome(roomNID int64) (done Purged, more bool, err error) {
 			return Purged{}, false, err
 		}
 		for _, query := range []string{
-			`DELETE FROM edges WHERE prev_nid IN `, `DELETE FROM event_auth WHERE event_nid IN `, `DELETE FROM events WHERE nid IN `,
+			`DELETE FROM edges WHERE prev_nid IN `, `DELETE FROM event_auth WHERE event_nid IN `,
+			`DELETE FROM relations WHERE event_nid IN `, `DELETE FROM threads WHERE root_nid IN `, `DELETE FROM events WHERE nid IN `,
 		} {
 			if err := tx.execIn(query, nids); err != nil {
 				return Purged{}, false, err
@@ -195,5 +196,5 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 }
 
 // purgeTables are the tables that purges delete from.
-var purgeTables = strings.Fields(`events event_auth edges state_sets room_states current_state memberships redacted_originals
+var purgeTables = strings.Fields(`events event_auth relations threads edges state_sets room_states current_state memberships redacted_originals
 	gaps account_data awaited_redactions rooms aliases strings appservice_pending`)

@@ -54,6 +54,8 @@ type EventFilter struct {
 	NotRooms    []id.RoomID  `json:"not_rooms"`
 	ContainsURL *bool        `json:"contains_url"`
 	LazyMembers bool         `json:"lazy_load_members"`
+
+	relationFilter
 }
 
 var defaultFilter = new(Filter)
@@ -101,7 +103,7 @@ func (f *EventFilter) check() error {
 	if f != nil && f.Limit != nil && *f.Limit < 0 {
 		return matrixError(400, "M_INVALID_PARAM", "The limit of a filter must not be below zero")
 	}
-	return nil
+	return f.checkRelations()
 }
 
 // limit returns how many events the filter asks for, within bounds.
@@ -116,7 +118,8 @@ func (f *EventFilter) lazy() bool { return f != nil && f.LazyMembers }
 
 // all tells whether the filter lets every event of a room that passes allowsRoom pass.
 func (f *EventFilter) all() bool {
-	return f == nil || f.Types == nil && len(f.NotTypes) == 0 && f.Senders == nil && len(f.NotSenders) == 0 && f.ContainsURL == nil
+	return f == nil || f.Types == nil && len(f.NotTypes) == 0 && f.Senders == nil && len(f.NotSenders) == 0 && f.ContainsURL == nil &&
+		f.relationFilter.all()
 }
 
 // allows tells whether an event passes. Rooms are allowsRoom's matter.
@@ -131,10 +134,11 @@ func (f *EventFilter) allows(p *event.PDU) bool {
 		return false
 	}
 	if f.ContainsURL != nil {
-		_, isString := event.Text(event.Field(p.Content, "url"))
-		return isString == *f.ContainsURL
+		if _, isString := event.Text(event.Field(p.Content, "url")); isString != *f.ContainsURL {
+			return false
+		}
 	}
-	return true
+	return f.allowsRelation(p)
 }
 
 func (f *EventFilter) allowsType(eventType string) bool {

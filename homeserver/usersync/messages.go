@@ -64,7 +64,7 @@ func (s *Service) Messages(ctx context.Context, req MessagesRequest) (JSON, erro
 }
 
 func (s *Service) renderer(r *reading, v Viewer) *renderer {
-	return &renderer{v: r.viewer, device: v.Device, nowTS: s.now().UnixMilli()}
+	return &renderer{v: r.viewer, device: v.Device, nowTS: s.now().UnixMilli(), bundles: true}
 }
 
 // page is a run of a room's timeline that is read event by event, in either direction.
@@ -111,6 +111,9 @@ func (p *page) read() error {
 		if err != nil {
 			return err
 		}
+		if err := p.relate(p.filter, events); err != nil {
+			return err
+		}
 		for _, e := range events {
 			if len(p.events) >= p.limit || p.bytes > maxPageBytes {
 				p.more = true // e, if nothing else
@@ -144,17 +147,23 @@ func (p *page) next(size int) ([]*store.Event, error) {
 
 // take moves the cursor past an event, and puts the event on the page if it is to be shown.
 func (p *page) take(e *store.Event) error {
+	seen, err := p.pick(p.filter, e)
+	if err == nil {
+		p.pass(e, seen)
+	}
+	return err
+}
+
+// pass moves the cursor past an event of which the user sees seen, nil for nothing.
+func (p *page) pass(e, seen *store.Event) {
 	p.cursor = e.Pos
 	if p.backwards {
 		p.cursor--
 	}
-	seen, err := p.pick(p.filter, e)
-	if err != nil || seen == nil {
-		return err
+	if seen != nil {
+		p.events = append(p.events, seen)
+		p.bytes += len(seen.JSON())
 	}
-	p.events = append(p.events, seen)
-	p.bytes += len(seen.JSON())
-	return nil
 }
 
 func (p *page) append(r *renderer) ([]byte, error) {

@@ -15,13 +15,25 @@ type renderer struct {
 	device     id.DeviceID
 	nowTS      int64
 	omitRoomID bool // as /sync does
+	bundles    bool // with what relates to the events of a timeline: see bundle
 
 	related map[int64]*store.Event // what events name in their unsigned part, by integer
+	bundled map[int64][]byte       // m.relations of events, by integer; nil for none
 	scratch []byte
 }
 
-// gather reads, at once, the events that the unsigned parts of the given ones need.
+// gather reads, at once, what the unsigned parts of the given events need.
 func (r *renderer) gather(events []*store.Event) error {
+	if r.bundles {
+		if err := r.bundle(events); err != nil {
+			return err
+		}
+	}
+	return r.gatherRelated(events)
+}
+
+// gatherRelated reads the events that the unsigned parts of the given ones name.
+func (r *renderer) gatherRelated(events []*store.Event) error {
 	var nids []int64
 	for _, e := range events {
 		for _, nid := range [...]int64{e.Replaces, e.RedactedBy} {
@@ -87,6 +99,9 @@ func (r *renderer) appendEvent(dst []byte, e *store.Event) ([]byte, error) {
 	}
 	if e.TxnID != "" && e.Sender == r.v.user && e.TxnDevice == string(r.device) {
 		u = appendString(appendKey(u, "transaction_id"), e.TxnID)
+	}
+	if b := r.bundled[e.NID]; b != nil {
+		u = append(appendKey(u, "m.relations"), b...)
 	}
 	r.scratch = append(u, '}')
 	return e.AppendClient(dst, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch}), nil

@@ -38,15 +38,29 @@ func (s *sight) ignores(sender id.UserID) (bool, error) {
 	if sender == s.user {
 		return false, nil
 	}
-	if !s.ignoredKnown {
-		content, err := s.tx.AccountData(s.user, 0, typeIgnoredUsers)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return false, err
-		}
-		s.ignored, s.ignoredKnown = parseIgnored(content), true
+	if err := s.readIgnored(); err != nil {
+		return false, err
 	}
 	_, yes := s.ignored[sender]
 	return yes, nil
+}
+
+// ignoresAnybody tells whether there is anyone whom the user ignores.
+func (s *sight) ignoresAnybody() (bool, error) {
+	err := s.readIgnored()
+	return len(s.ignored) > 0, err
+}
+
+func (s *sight) readIgnored() error {
+	if s.ignoredKnown {
+		return nil
+	}
+	content, err := s.tx.AccountData(s.user, 0, typeIgnoredUsers)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	s.ignored, s.ignoredKnown = parseIgnored(content), true
+	return nil
 }
 
 // parseIgnored reads the content of m.ignored_user_list. What is not understood names nobody: clients write it.

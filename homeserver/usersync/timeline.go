@@ -34,6 +34,9 @@ scan:
 		if err != nil {
 			return t, err
 		}
+		if err := v.relate(filter, page); err != nil {
+			return t, err
+		}
 		for _, e := range page {
 			seen, err := v.pick(filter, e)
 			if err != nil {
@@ -66,7 +69,7 @@ scan:
 
 // pick returns what the user sees of an event if the filter lets it pass, and nil if it does not or there is nothing to see.
 func (v *viewer) pick(filter *EventFilter, e *store.Event) (*store.Event, error) {
-	if !filter.allows(e.PDU) {
+	if !filter.allows(e.PDU) || filter.aboutChildren() && !v.related[e.NID] {
 		return nil, nil
 	}
 	seen, err := v.see(e)
@@ -112,6 +115,8 @@ func after(events []*store.Event, pos int64) []*store.Event {
 // appendTimeline appends the timeline object of a room in /sync.
 func (r *roomPass) appendTimeline(dst []byte, t *timeline) ([]byte, error) {
 	dst = append(dst, `{"events":`...)
+	// Of what has come since, the client hears all that relates to it.
+	r.bundles = t.limited
 	dst, err := r.appendEvents(dst, t.shown)
 	if err != nil {
 		return dst, err

@@ -29,6 +29,11 @@ type viewer struct {
 
 	stay      *departure // the end of the user's last stay, nil when there is none
 	stayKnown bool
+
+	all      bool // see seesEverything
+	allKnown bool
+
+	related map[int64]bool // events that pass a filter's conditions on what relates to them: see relate
 }
 
 // newViewer returns the viewer of a user whose current membership is seat. stateID is the room's current state set.
