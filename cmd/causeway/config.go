@@ -32,8 +32,9 @@ type Config struct {
 	AppServices    AppServicesConfig  `yaml:"appservices"`
 	Bridges        BridgesConfig      `yaml:"bridges"`
 
-	DefaultRoomVersion string                       `yaml:"default_room_version"`
-	Maintenance        homeserver.MaintenanceConfig `yaml:"maintenance"`
+	DefaultRoomVersion string                         `yaml:"default_room_version"`
+	Maintenance        homeserver.MaintenanceConfig   `yaml:"maintenance"`
+	UserDirectory      homeserver.UserDirectoryConfig `yaml:"user_directory"`
 
 	Log        LogConfig        `yaml:"log"`
 	RateLimits RateLimitsConfig `yaml:"rate_limits"`

@@ -9,6 +9,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
+	"causeway/homeserver/search"
 	"causeway/homeserver/usersync"
 )
 
@@ -25,6 +26,7 @@ type Services struct {
 	Accounts   *account.Service
 	Rooms      *room.Service
 	Sync       *usersync.Service
+	Search     *search.Service
 	Push       *push.Service
 	Pinger     Pinger
 }

@@ -41,6 +41,7 @@ func (a *API) v1() []row {
 	return []row{
 		{"GET", "/register/m.login.registration_token/validity", public, httpapi.JSON(a.registrationTokenValidity).Limited(httpapi.ClassRegister)},
 		{"POST", "/appservice/{appserviceId}/ping", service, httpapi.JSON(a.pingAppService)},
+		{"GET", "/mutual_rooms", user, httpapi.JSON(a.mutualRooms)},
 	}
 }
 
@@ -116,5 +117,9 @@ func (a *API) v3() []row {
 		{"GET", "/rooms/{roomId}/members", user, httpapi.JSON(a.members)},
 		{"GET", "/rooms/{roomId}/joined_members", user, httpapi.JSON(a.joinedMembers)},
 		{"GET", "/sync", user, httpapi.JSON(a.sync)},
+
+		// What is looked for.
+		{"POST", "/search", user, httpapi.JSON(a.search).Limited(httpapi.ClassJoin)},
+		{"POST", "/user_directory/search", user, httpapi.JSON(a.searchUsers).Limited(httpapi.ClassMessage)},
 	}
 }

@@ -110,6 +110,9 @@ func (tx *Tx) openGaps(roomNID int64, events []*Event, nids []int64) error {
 
 // deleteRows deletes events, which have no edges, and what is stored of each in other tables.
 func (tx *Tx) deleteRows(roomNID int64, nids []int64) error {
+	if err := tx.unindex(nids...); err != nil {
+		return err
+	}
 	for _, query := range []string{
 		`DELETE FROM event_auth WHERE event_nid IN `, `DELETE FROM redacted_originals WHERE event_nid IN `,
 		`DELETE FROM events WHERE nid IN `,
@@ -141,6 +144,9 @@ func (tx *Tx) demote(roomNID int64, events []*Event) error {
 		nids = append(nids, e.NID)
 	}
 	if err := tx.cutEdges(roomNID, events, nids); err != nil {
+		return err
+	}
+	if err := tx.unindex(nids...); err != nil {
 		return err
 	}
 	return tx.execIn(fmt.Sprintf(`UPDATE events SET pos = NULL, status = (status & %d) | %d, state_before = 0, state_after = 0,

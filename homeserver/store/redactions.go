@@ -13,8 +13,12 @@ func (tx *Tx) KeepOriginal(e *Event, redactedTS int64) error {
 	return err
 }
 
-// RedactEvent puts the redacted form in the place of an event's JSON, and remembers which event asked for it.
+// RedactEvent puts the redacted form in the place of an event's JSON, and remembers which event asked for it. What the event said is
+// found no more.
 func (tx *Tx) RedactEvent(nid, redaction int64, json []byte) error {
+	if err := tx.unindex(nid); err != nil {
+		return err
+	}
 	_, err := tx.Exec(`UPDATE events SET redacted_by = $2, json = $3 WHERE nid = $1`, nid, redaction, string(json))
 	return err
 }

@@ -24,6 +24,7 @@ type script struct {
 	t      *testing.T
 	tokens map[string]string // by the name that requests begin with
 	words  map[string]string
+	said   int // messages
 }
 
 // newScript returns a script with an account for each name. The name and "<name>" stand for its token and its user ID.
