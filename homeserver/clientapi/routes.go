@@ -33,6 +33,7 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
+	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(a.unstable()))...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(a.v3()))...)
 }
 
@@ -42,6 +43,18 @@ func (a *API) v1() []row {
 		{"GET", "/register/m.login.registration_token/validity", public, httpapi.JSON(a.registrationTokenValidity).Limited(httpapi.ClassRegister)},
 		{"POST", "/appservice/{appserviceId}/ping", service, httpapi.JSON(a.pingAppService)},
 		{"GET", "/mutual_rooms", user, httpapi.JSON(a.mutualRooms)},
+		{"GET", "/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassMessage)},
+		{"GET", "/room_summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummary).Limited(httpapi.ClassJoin)},
+	}
+}
+
+// unstable has the names under which clients still call what has been specified since.
+func (a *API) unstable() []row {
+	return []row{
+		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRooms)},
+		{"GET", "/org.matrix.msc2946/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassMessage)},
+		{"GET", "/im.nheko.summary/summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
+		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
 	}
 }
 

@@ -115,6 +115,22 @@ func (tx *Tx) OpenRooms(rooms []int64) (open map[int64]bool, states map[int64]in
 	return open, states, err
 }
 
+// InAnyRoom tells whether a user is in one of some rooms.
+func (tx *Tx) InAnyRoom(userNID int64, rooms []id.RoomID) (bool, error) {
+	for _, roomID := range rooms {
+		if nobodys(string(roomID)) {
+			continue
+		}
+		var one int64
+		found, err := tx.Row(`SELECT 1 FROM rooms r JOIN memberships m ON m.room_nid = r.nid WHERE r.room_id = $1 AND m.user_nid = $2
+			AND m.membership = 'join'`, []any{string(roomID), userNID}, &one)
+		if err != nil || found {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
 // MutualRooms returns at most limit of the rooms that both users are in, in the order of their ids, from after one on, and how many there
 // are in all.
 func (tx *Tx) MutualRooms(a, b int64, after id.RoomID, limit int) (rooms []id.RoomID, total int64, err error) {
