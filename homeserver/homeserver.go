@@ -4,6 +4,7 @@ package homeserver
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"sync"
 
@@ -14,6 +15,7 @@ import (
 	"causeway/homeserver/notify"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
+	"causeway/homeserver/search"
 	"causeway/homeserver/store"
 	"causeway/homeserver/usersync"
 
@@ -37,7 +39,8 @@ type Config struct {
 	Limits             map[httpapi.Class]httpapi.Limit // nil for none
 	ForwardedFor       bool                            // take clients' addresses from X-Forwarded-For
 
-	Maintenance MaintenanceConfig
+	Maintenance   MaintenanceConfig
+	UserDirectory UserDirectoryConfig
 
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
@@ -46,12 +49,19 @@ type Config struct {
 	Pinger      clientapi.Pinger
 }
 
+// UserDirectoryConfig says who finds whom.
+type UserDirectoryConfig struct {
+	// SearchAllUsers lets everybody find every user of this server.
+	SearchAllUsers bool `yaml:"search_all_users"`
+}
+
 // Server is a homeserver.
 type Server struct {
 	Accounts    *account.Service
 	Maintenance *Maintenance
 
 	rooms   *room.Service
+	search  *search.Service
 	handler http.Handler
 	closing chan struct{}
 	once    sync.Once
@@ -64,13 +74,19 @@ func New(c Config) *Server {
 	s.rooms = room.New(roomConfig(c))
 	s.Maintenance = newMaintenance(c, s.rooms, grace)
 	pushes := push.New(c.DB, c.Bus)
+	reads := usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy()})
+	s.search = search.New(search.Config{DB: c.DB, Bus: c.Bus, AllUsers: c.UserDirectory.SearchAllUsers,
+		Open: func(tx *store.Tx, user id.UserID, device id.DeviceID, filter json.RawMessage) (search.Reader, error) {
+			return reads.Findings(tx, usersync.Viewer{User: user, Device: device}, filter)
+		}})
 	api := &clientapi.API{Services: clientapi.Services{
 		ServerName: c.ServerName,
 		PublicURL:  c.PublicURL,
 		Support:    c.Support,
 		Accounts:   s.Accounts,
 		Rooms:      s.rooms,
-		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy()}),
+		Sync:       reads,
+		Search:     s.search,
 		Push:       pushes,
 		Pinger:     c.Pinger,
 	}}
@@ -97,6 +113,7 @@ func (s *Server) Closing() { s.once.Do(func() { close(s.closing) }) }
 func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return s.rooms.Run(ctx) })
+	parts.Go(func() error { return s.search.Run(ctx) })
 	parts.Go(func() error { return s.Maintenance.Run(ctx) })
 	return parts.Wait()
 }

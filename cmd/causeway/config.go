@@ -34,8 +34,9 @@ type Config struct {
 	Bridges        BridgesConfig      `yaml:"bridges"`
 	Support        clientapi.Support  `yaml:"support"`
 
-	DefaultRoomVersion string                       `yaml:"default_room_version"`
-	Maintenance        homeserver.MaintenanceConfig `yaml:"maintenance"`
+	DefaultRoomVersion string                         `yaml:"default_room_version"`
+	Maintenance        homeserver.MaintenanceConfig   `yaml:"maintenance"`
+	UserDirectory      homeserver.UserDirectoryConfig `yaml:"user_directory"`
 
 	Log        LogConfig        `yaml:"log"`
 	RateLimits RateLimitsConfig `yaml:"rate_limits"`

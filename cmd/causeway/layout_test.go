@@ -20,7 +20,7 @@ const modulePath = "causeway"
 // services are the packages between the HTTP edges and the store.
 var services = []string{
 	"homeserver/account", "homeserver/room", "homeserver/e2ee", "homeserver/ephemeral", "homeserver/push",
-	"homeserver/media", "homeserver/usersync", "homeserver/federation",
+	"homeserver/media", "homeserver/usersync", "homeserver/search", "homeserver/federation",
 }
 
 // arrows is who may import whom: each package of this module with those of
@@ -55,6 +55,7 @@ var arrows = map[string][]string{
 	"homeserver/push":        {"homeserver/store", "homeserver/notify", "homeserver/eventauth", "homeserver/event"},
 	"homeserver/media":       {"homeserver/store"},
 	"homeserver/usersync":    {"homeserver/store", "homeserver/notify", "homeserver/eventauth", "homeserver/event", "homeserver/retention"},
+	"homeserver/search":      {"homeserver/store", "homeserver/notify", "homeserver/event"},
 	"homeserver/federation":  {"homeserver/room", "homeserver/e2ee", "homeserver/ephemeral", "homeserver/store", "homeserver/notify", "homeserver/event"},
 	"homeserver/clientapi":   slices.Concat(services, []string{"homeserver/httpapi", "homeserver/event"}),
 	"homeserver/serverapi":   {"homeserver/httpapi", "homeserver/federation", "homeserver/room", "homeserver/e2ee", "homeserver/ephemeral", "homeserver/account", "homeserver/media", "homeserver/event"},

@@ -9,6 +9,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
+	"causeway/homeserver/search"
 	"causeway/homeserver/usersync"
 )
 
@@ -26,6 +27,7 @@ type Services struct {
 	Accounts   *account.Service
 	Rooms      *room.Service
 	Sync       *usersync.Service
+	Search     *search.Service
 	Push       *push.Service
 	Pinger     Pinger
 }

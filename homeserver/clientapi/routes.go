@@ -48,6 +48,9 @@ func (a *API) v1() []row {
 		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations)},
 		{"GET", "/rooms/{roomId}/threads", user, httpapi.JSON(a.threads)},
 		{"GET", "/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent)},
+		{"GET", "/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassMessage)},
+		{"GET", "/room_summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummary).Limited(httpapi.ClassJoin)},
+		{"GET", "/mutual_rooms", user, httpapi.JSON(a.mutualRooms)},
 	}
 }
 
@@ -59,6 +62,10 @@ func (a *API) unstable() []row {
 		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations)},
 		{"GET", "/org.matrix.msc3856/rooms/{roomId}/threads", user, httpapi.JSON(a.threads)},
 		{"GET", "/org.matrix.msc3030/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent)},
+		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRooms)},
+		{"GET", "/org.matrix.msc2946/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassMessage)},
+		{"GET", "/im.nheko.summary/summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
+		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
 	}
 }
 
@@ -134,5 +141,9 @@ func (a *API) v3() []row {
 		{"GET", "/rooms/{roomId}/members", user, httpapi.JSON(a.members)},
 		{"GET", "/rooms/{roomId}/joined_members", user, httpapi.JSON(a.joinedMembers)},
 		{"GET", "/sync", user, httpapi.JSON(a.sync)},
+
+		// What is looked for.
+		{"POST", "/search", user, httpapi.JSON(a.search).Limited(httpapi.ClassJoin)},
+		{"POST", "/user_directory/search", user, httpapi.JSON(a.searchUsers).Limited(httpapi.ClassMessage)},
 	}
 }

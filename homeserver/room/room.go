@@ -41,7 +41,9 @@ type Config struct {
 	// Fetch and Keys reach other servers. Both may be nil: then nothing is taken from elsewhere.
 	Fetch Fetcher
 	Keys  KeyRing
-	Now   func() time.Time
+	// Spaces tells of rooms of spaces that this server is not in. May be nil: then they are left out.
+	Spaces RemoteSpaces
+	Now    func() time.Time
 }
 
 // Service acts on rooms.
@@ -49,6 +51,7 @@ type Service struct {
 	Config
 
 	resolver  *Resolver
+	walks     spaceWalks
 	receiving roomLocks // held by who receives events of a room from elsewhere, or deletes what they might build on
 
 	mu    sync.Mutex // guards heads, and refs of each head

@@ -32,6 +32,9 @@ func (tx *Tx) InsertUser(u *User) error {
 	u.NID = nid
 	_, err = tx.Exec(`INSERT INTO users (nid, password, admin, appservice, created_ts) VALUES ($1, $2, $3, $4, $5)`,
 		nid, nullString(u.Password), boolInt(u.Admin), nullString(u.AppService), u.CreatedTS)
+	if err == nil {
+		err = tx.wordsDue(nid)
+	}
 	return err
 }
 

@@ -2,7 +2,10 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"causeway/homeserver/sqldb"
 )
 
 // AuditOrphans are rows of a table that refer to what is not there.
@@ -60,13 +63,25 @@ var orphanRules = []orphanRule{
 	{"account_data", "user_nid, type", "user", noUser},
 	{"account_data", "user_nid, room_nid, type", "room", `x.room_nid <> 0 AND ` + noRoom},
 	{"filters", "user_nid, filter_id", "user", noUser},
+	{"user_words", "user_nid, word", "user", noUser},
+	{"user_words_due", "user_nid", "user", noUser},
 	{"appservice_pending", "id", "application service", `NOT EXISTS (SELECT 1 FROM appservices y WHERE y.id = x.id)`},
+}
+
+// searchOrphans is the rule of the index of messages: it has nothing of what is not there, or was redacted.
+func (tx *Tx) searchOrphans() orphanRule {
+	key := "rowid"
+	if tx.Engine() == sqldb.Postgres {
+		key = "pos"
+	}
+	return orphanRule{"search_index", key, "event that is not redacted", `NOT EXISTS (SELECT 1 FROM events y WHERE y.pos = x.` + key +
+		` AND y.redacted_by IS NULL)`}
 }
 
 // AuditOrphans returns the rows that refer to what is not there: at most limit of each kind, and how many there are.
 func (tx *Tx) AuditOrphans(limit int) ([]AuditOrphans, error) {
 	var all []AuditOrphans
-	for _, r := range orphanRules {
+	for _, r := range append(slices.Clone(orphanRules), tx.searchOrphans()) {
 		o := AuditOrphans{Table: r.table, Missing: r.missing}
 		from := ` FROM ` + r.table + ` x WHERE ` + r.absent
 		if _, err := tx.Row(`SELECT COUNT(*)`+from, nil, &o.Count); err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,10 +12,10 @@ import (
 )
 
 // schemaWord is a statement of a migration that makes or drops a table or an index.
-var schemaWord = regexp.MustCompile(`(?m)^(CREATE|DROP) (?:UNIQUE )?(TABLE|INDEX) (\w+)`)
+var schemaWord = regexp.MustCompile(`(?m)^(CREATE|DROP) (?:UNIQUE |VIRTUAL )?(TABLE|INDEX) (\w+)`)
 
-// schema returns the tables and indexes that the migrations leave, as "table events".
-func schema() ([]string, error) {
+// schema returns the tables and indexes that the migrations leave on an engine, as "table events".
+func schema(engine sqldb.Engine) ([]string, error) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
 		return nil, err
@@ -22,6 +23,10 @@ func schema() ([]string, error) {
 	slices.Sort(files)
 	var all []string
 	for _, file := range files {
+		base := strings.TrimSuffix(file, ".sql")
+		if pair := path.Ext(base); pair != "" && pair != "."+string(engine) {
+			continue
+		}
 		text, err := fs.ReadFile(migrations, file)
 		if err != nil {
 			return nil, fmt.Errorf("read migration %s: %w", file, err)
@@ -40,7 +45,7 @@ func schema() ([]string, error) {
 
 // AuditSchema returns the tables and indexes that should be there and are not, as "index events_pos".
 func (tx *Tx) AuditSchema() ([]string, error) {
-	want, err := schema()
+	want, err := schema(tx.Engine())
 	if err != nil {
 		return nil, err
 	}

@@ -46,5 +46,8 @@ func (tx *Tx) setProfile(update string, user id.UserID, value string) error {
 	if err == nil && n == 0 {
 		err = fmt.Errorf("profile of %s: %w", user, ErrNotFound)
 	}
+	if err == nil {
+		err = tx.wordsDue(nid)
+	}
 	return err
 }

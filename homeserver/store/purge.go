@@ -116,6 +116,9 @@ func (tx *Tx) deleteRows(roomNID int64, nids []int64) error {
 	if err := tx.orphanRelations(nids); err != nil {
 		return err
 	}
+	if err := tx.unindex(nids...); err != nil {
+		return err
+	}
 	for _, query := range []string{
 		`DELETE FROM event_auth WHERE event_nid IN `, `DELETE FROM redacted_originals WHERE event_nid IN `,
 		`DELETE FROM events WHERE nid IN `,
@@ -150,6 +153,9 @@ func (tx *Tx) demote(roomNID int64, events []*Event) error {
 		return err
 	}
 	if err := tx.dropRelations(nids); err != nil {
+		return err
+	}
+	if err := tx.unindex(nids...); err != nil {
 		return err
 	}
 	return tx.execIn(fmt.Sprintf(`UPDATE events SET pos = NULL, status = (status & %d) | %d, state_before = 0, state_after = 0,

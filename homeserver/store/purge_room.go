@@ -61,6 +61,9 @@ func (tx *Tx) PurgeRoomSome(roomNID int64) (done Purged, more bool, err error) {
 		if done.Bytes, err = tx.sumIn(`SELECT COALESCE(SUM(OCTET_LENGTH(json)), 0) FROM events WHERE nid IN `, nids); err != nil {
 			return Purged{}, false, err
 		}
+		if err := tx.unindex(nids...); err != nil {
+			return Purged{}, false, err
+		}
 		for _, query := range []string{
 			`DELETE FROM edges WHERE prev_nid IN `, `DELETE FROM event_auth WHERE event_nid IN `,
 			`DELETE FROM relations WHERE event_nid IN `, `DELETE FROM threads WHERE root_nid IN `, `DELETE FROM events WHERE nid IN `,
@@ -197,4 +200,5 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 
 // purgeTables are the tables that purges delete from.
 var purgeTables = strings.Fields(`events event_auth relations threads edges state_sets room_states current_state memberships redacted_originals
-	gaps account_data awaited_redactions rooms aliases strings appservice_pending`)
+	gaps account_data awaited_redactions rooms aliases strings appservice_pending
+	search_index user_words`)

@@ -24,6 +24,7 @@ type script struct {
 	t      *testing.T
 	tokens map[string]string // by the name that requests begin with
 	words  map[string]string
+	said   int // messages
 }
 
 // newScript returns a script with an account for each name. The name and "<name>" stand for its token and its user ID.
@@ -274,7 +275,7 @@ var kinds map[string]func(any) string
 
 func init() {
 	kinds = map[string]func(any) string{
-		"string": is[string], "array": is[[]any], "object": is[map[string]any], "bool": is[bool],
+		"string": is[string], "array": is[[]any], "object": is[map[string]any], "bool": is[bool], "float": is[json.Number],
 		"integer": func(v any) string {
 			n, _ := v.(json.Number)
 			if _, err := strconv.ParseInt(string(n), 10, 64); err != nil {

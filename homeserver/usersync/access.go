@@ -22,6 +22,12 @@ type reading struct {
 // room"); a room whose history is world_readable is open to all. The error is 403 M_FORBIDDEN, which does not tell whether
 // there is such a room.
 func (s *Service) open(tx *store.Tx, user id.UserID, roomID id.RoomID) (*reading, error) {
+	return s.openSight(s.newSight(tx, user), roomID)
+}
+
+// openSight is open for one of several rooms in the same transaction.
+func (s *Service) openSight(sight *sight, roomID id.RoomID) (*reading, error) {
+	tx, user := sight.tx, sight.user
 	forbidden := matrixError(403, "M_FORBIDDEN", "You are not in %s", roomID)
 	room, err := tx.Room(roomID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -39,7 +45,7 @@ func (s *Service) open(tx *store.Tx, user id.UserID, roomID id.RoomID) (*reading
 		return nil, err
 	}
 	r := &reading{
-		viewer: newViewer(s.newSight(tx, user), room.NID, seat, room.StateID),
+		viewer: newViewer(sight, room.NID, seat, room.StateID),
 		room:   room, stateID: room.StateID, current: true, upto: upto,
 	}
 	if seat.Membership == event.MembershipJoin {

@@ -1,0 +1,19 @@
+-- The index of messages. words are keyed hashes of the words of an event, of its room and of the key that the text is of, so that
+-- neither the index nor what a deletion may leave of it says anything: GIN keeps what it has once seen. The planner needs no
+-- statistics of them.
+CREATE TABLE search_index (pos INTEGER PRIMARY KEY, room_nid INTEGER NOT NULL, words TSVECTOR NOT NULL);
+CREATE INDEX search_index_words ON search_index USING GIN (words);
+ALTER TABLE search_index ALTER COLUMN words SET STATISTICS 0;
+
+-- How far the index has followed the stream.
+CREATE TABLE search_cursor (id INTEGER PRIMARY KEY, pos INTEGER NOT NULL);
+INSERT INTO search_cursor (id, pos) VALUES (1, 0);
+
+-- 1: anybody may join the room or read it, and so everybody may find those who are in it.
+ALTER TABLE rooms ADD COLUMN open INTEGER NOT NULL DEFAULT 0;
+
+-- The words by which users are found, and the users whose words have to be made anew.
+CREATE TABLE user_words (word TEXT NOT NULL, user_nid INTEGER NOT NULL, PRIMARY KEY (word, user_nid)) WITHOUT ROWID;
+CREATE INDEX user_words_user ON user_words (user_nid);
+CREATE TABLE user_words_due (user_nid INTEGER PRIMARY KEY);
+INSERT INTO user_words_due (user_nid) SELECT nid FROM users;

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"strconv"
+
+	"causeway/homeserver/sqldb"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// FoundUser is a user with their profile.
+type FoundUser struct {
+	NID         int64
+	UserID      id.UserID
+	DisplayName string
+	AvatarURL   string
+}
+
+// wordsDue marks a user whose words for the directory have to be made anew.
+func (tx *Tx) wordsDue(userNID int64) error {
+	return tx.Defer(`INSERT INTO user_words_due (user_nid) VALUES ($1) ON CONFLICT (user_nid) DO NOTHING`, userNID)
+}
+
+// UsersDue returns at most limit of the users whose words have to be made anew.
+func (tx *Tx) UsersDue(limit int) ([]FoundUser, error) {
+	return tx.foundUsers(`SELECT u.nid, s.value, u.displayname, u.avatar_url FROM user_words_due d JOIN users u ON u.nid = d.user_nid
+		JOIN strings s ON s.nid = u.nid ORDER BY d.user_nid LIMIT ` + strconv.Itoa(limit))
+}
+
+// SetUserWords replaces the words by which a user is found.
+func (tx *Tx) SetUserWords(userNID int64, words []string) error {
+	if err := tx.Defer(`DELETE FROM user_words WHERE user_nid = $1`, userNID); err != nil {
+		return err
+	}
+	for _, word := range words {
+		if err := tx.Defer(`INSERT INTO user_words (word, user_nid) VALUES ($1, $2)`, word, userNID); err != nil {
+			return err
+		}
+	}
+	return tx.Defer(`DELETE FROM user_words_due WHERE user_nid = $1`, userNID)
+}
+
+// FindUsersQuery asks for users by the beginnings of their words.
+type FindUsersQuery struct {
+	Prefixes []string // of which a user must have a word each
+	Asker    int64    // who is never found
+	All      bool     // find users whom the asker shares no room with, and who are in no open room
+	Limit    int
+}
+
+// prefixEnd is greater than any word that begins with what it is put behind.
+const prefixEnd = "\U0010FFFF"
+
+// FindUsers returns users in the order of the words by which the first prefix finds them: whoever has it as a whole word comes first.
+// Erased users are not found.
+func (tx *Tx) FindUsers(q FindUsersQuery) ([]FoundUser, error) {
+	if len(q.Prefixes) == 0 {
+		return nil, nil
+	}
+	args := []any{q.Prefixes[0], q.Prefixes[0] + prefixEnd, q.Asker}
+	query := `SELECT u.nid, s.value, u.displayname, u.avatar_url FROM user_words w CROSS JOIN users u CROSS JOIN strings s
+		WHERE w.word >= $1 AND w.word < $2 AND u.nid = w.user_nid AND s.nid = w.user_nid AND u.nid <> $3 AND u.erased = 0`
+	for _, prefix := range q.Prefixes[1:] {
+		n := len(args)
+		args = append(args, prefix, prefix+prefixEnd)
+		query += fmt.Sprintf(` AND EXISTS (SELECT 1 FROM user_words x WHERE x.user_nid = w.user_nid AND x.word >= $%d AND x.word < $%d)`, n+1, n+2)
+	}
+	if !q.All {
+		query += ` AND EXISTS (SELECT 1 FROM memberships m WHERE m.user_nid = w.user_nid AND m.membership = 'join' AND (
+			EXISTS (SELECT 1 FROM rooms r WHERE r.nid = m.room_nid AND r.open = 1)
+			OR EXISTS (SELECT 1 FROM memberships o WHERE o.user_nid = $3 AND o.room_nid = m.room_nid AND o.membership = 'join')))`
+	}
+	return tx.foundUsers(query+` ORDER BY w.word, w.user_nid LIMIT `+strconv.Itoa(q.Limit), args...)
+}
+
+func (tx *Tx) foundUsers(query string, args ...any) ([]FoundUser, error) {
+	var all []FoundUser
+	err := tx.Query(query, args, func(scan func(...any) error) error {
+		var (
+			u            FoundUser
+			userID       string
+			name, avatar sql.NullString
+		)
+		if err := scan(&u.NID, &userID, &name, &avatar); err != nil {
+			return fmt.Errorf("read the directory of users: %w", err)
+		}
+		u.UserID, u.DisplayName, u.AvatarURL = id.UserID(userID), name.String, avatar.String
+		all = append(all, u)
+		return nil
+	})
+	return all, err
+}
+
+// SetOpen records whether anybody may join a room or read it.
+func (tx *Tx) SetOpen(roomNID int64, open bool) error {
+	return tx.Defer(`UPDATE rooms SET open = $2 WHERE nid = $1`, roomNID, boolInt(open))
+}
+
+// OpenRooms returns which of some rooms are recorded as open, and the current state set of each.
+func (tx *Tx) OpenRooms(rooms []int64) (open map[int64]bool, states map[int64]int64, err error) {
+	open, states = make(map[int64]bool, len(rooms)), make(map[int64]int64, len(rooms))
+	err = inBatches(rooms, func(some []int64) error {
+		query, args := sqldb.In(`SELECT nid, open, state_id FROM rooms WHERE purging = 0 AND nid IN `, 1, some)
+		return tx.Query(query, args, func(scan func(...any) error) error {
+			var nid, flag, stateID int64
+			if err := scan(&nid, &flag, &stateID); err != nil {
+				return fmt.Errorf("read which rooms are open: %w", err)
+			}
+			open[nid], states[nid] = flag != 0, stateID
+			return nil
+		})
+	})
+	return open, states, err
+}
+
+// InAnyRoom tells whether a user is in one of some rooms.
+func (tx *Tx) InAnyRoom(userNID int64, rooms []id.RoomID) (bool, error) {
+	for _, roomID := range rooms {
+		if nobodys(string(roomID)) {
+			continue
+		}
+		var one int64
+		found, err := tx.Row(`SELECT 1 FROM rooms r JOIN memberships m ON m.room_nid = r.nid WHERE r.room_id = $1 AND m.user_nid = $2
+			AND m.membership = 'join'`, []any{string(roomID), userNID}, &one)
+		if err != nil || found {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+// MutualRooms returns at most limit of the rooms that both users are in, in the order of their ids, from after one on, and how many there
+// are in all.
+func (tx *Tx) MutualRooms(a, b int64, after id.RoomID, limit int) (rooms []id.RoomID, total int64, err error) {
+	from := ` FROM memberships m JOIN memberships o ON o.room_nid = m.room_nid JOIN rooms r ON r.nid = m.room_nid
+		WHERE m.user_nid = $1 AND m.membership = 'join' AND o.user_nid = $2 AND o.membership = 'join'`
+	if _, err := tx.Row(`SELECT COUNT(*)`+from, []any{a, b}, &total); err != nil {
+		return nil, 0, err
+	}
+	names, err := tx.texts(`SELECT r.room_id`+from+` AND r.room_id > $3 ORDER BY r.room_id LIMIT `+strconv.Itoa(limit), a, b, string(after))
+	for _, name := range names {
+		rooms = append(rooms, id.RoomID(name))
+	}
+	return rooms, total, err
+}
