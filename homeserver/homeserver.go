@@ -9,6 +9,7 @@ import (
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/clientapi"
+	"causeway/homeserver/e2ee"
 	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/notify"
@@ -61,15 +62,17 @@ func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
 	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
 	s.rooms = room.New(roomConfig(c))
-	s.Maintenance = newMaintenance(c, s.rooms, grace)
+	devices := e2ee.New(e2ee.Config{ServerName: c.ServerName, DB: c.DB, Bus: c.Bus})
+	s.Maintenance = newMaintenance(c, s.rooms, devices, grace)
 	pushes := push.New(c.DB, c.Bus)
 	api := &clientapi.API{Services: clientapi.Services{
 		ServerName: c.ServerName,
 		PublicURL:  c.PublicURL,
 		Accounts:   s.Accounts,
 		Rooms:      s.rooms,
-		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy()}),
+		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Inbox: devices, Retention: c.Maintenance.Retention.Policy()}),
 		Push:       pushes,
+		E2EE:       devices,
 		Pinger:     c.Pinger,
 	}}
 	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{

@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"causeway/homeserver/account"
+	"causeway/homeserver/e2ee"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
 	"causeway/homeserver/usersync"
@@ -26,6 +27,7 @@ type Services struct {
 	Rooms      *room.Service
 	Sync       *usersync.Service
 	Push       *push.Service
+	E2EE       *e2ee.Service
 	Pinger     Pinger
 }
 

@@ -116,5 +116,12 @@ func (a *API) v3() []row {
 		{"GET", "/rooms/{roomId}/members", user, httpapi.JSON(a.members)},
 		{"GET", "/rooms/{roomId}/joined_members", user, httpapi.JSON(a.joinedMembers)},
 		{"GET", "/sync", user, httpapi.JSON(a.sync)},
+
+		// Devices among each other.
+		{"PUT", "/sendToDevice/{eventType}/{txnId}", user, httpapi.JSON(a.sendToDevice).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
+		{"POST", "/keys/upload", user, httpapi.JSON(a.uploadKeys).MaxBody(httpapi.LargeMaxBody)},
+		{"POST", "/keys/query", user, httpapi.JSON(a.queryKeys).MaxBody(httpapi.LargeMaxBody)},
+		{"POST", "/keys/claim", user, httpapi.JSON(a.claimKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
+		{"GET", "/keys/changes", user, httpapi.JSON(a.keyChanges)},
 	}
 }
