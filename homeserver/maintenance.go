@@ -24,8 +24,8 @@ type MaintenanceConfig struct {
 	RedactedKeep time.Duration `yaml:"redacted_keep"`
 	// PurgeForgotten is whether rooms are deleted that nobody here is in any more and all have forgotten, and ForgottenKeep how
 	// long after.
-	PurgeForgotten bool            `yaml:"purge_forgotten"`
-	ForgottenKeep  time.Duration   `yaml:"forgotten_keep"`
+	PurgeForgotten bool          `yaml:"purge_forgotten"`
+	ForgottenKeep  time.Duration `yaml:"forgotten_keep"`
 	// ToDeviceKeep is how long messages wait for a device that does not come for them, 0 for ever.
 	ToDeviceKeep time.Duration   `yaml:"to_device_keep"`
 	Retention    RetentionConfig `yaml:"retention"`

@@ -33,13 +33,6 @@ func (d deviceLists) append(dst []byte) []byte {
 // the position is.
 func readDeviceLists(tx *store.Tx, userNID, after int64, seats []store.Seat) (deviceLists, error) {
 	c := &company{tx: tx, userNID: userNID, after: after, gained: make(map[int64]bool), lost: make(map[int64]bool)}
-	if !tx.Quiet(store.FamilyDeviceLists, after) {
-		changed, err := tx.DeviceChangesFor(userNID, after)
-		if err != nil {
-			return deviceLists{}, err
-		}
-		c.add(c.gained, changed...)
-	}
 	if !tx.Quiet(store.FamilyMemberships, after) {
 		var err error
 		if c.memberNID, err = tx.LookupNID(event.TypeMember); err != nil {
@@ -50,7 +43,15 @@ func readDeviceLists(tx *store.Tx, userNID, after int64, seats []store.Seat) (de
 				return deviceLists{}, err
 			}
 		}
+		delete(c.gained, userNID)
 		delete(c.lost, userNID)
+	}
+	if !tx.Quiet(store.FamilyDeviceLists, after) {
+		changed, err := tx.DeviceChangesFor(userNID, after)
+		if err != nil {
+			return deviceLists{}, err
+		}
+		c.add(c.gained, changed...)
 	}
 	return c.lists()
 }
@@ -208,7 +209,7 @@ func (c *company) joined(old, now store.StateSet, places []store.StateNID) (map[
 	return joined, nil
 }
 
-// lists returns the result: who shares a room all the same has not left, and a user always shares with themselves.
+// lists returns the result: who shares a room all the same has not left.
 func (c *company) lists() (deviceLists, error) {
 	var d deviceLists
 	if len(c.lost) > 0 {
