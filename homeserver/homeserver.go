@@ -10,6 +10,7 @@ import (
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/clientapi"
+	"causeway/homeserver/e2ee"
 	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/notify"
@@ -72,9 +73,10 @@ func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
 	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
 	s.rooms = room.New(roomConfig(c))
-	s.Maintenance = newMaintenance(c, s.rooms, grace)
+	devices := e2ee.New(e2ee.Config{ServerName: c.ServerName, DB: c.DB, Bus: c.Bus})
+	s.Maintenance = newMaintenance(c, s.rooms, devices, grace)
 	pushes := push.New(c.DB, c.Bus)
-	reads := usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy()})
+	reads := usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Inbox: devices, Retention: c.Maintenance.Retention.Policy()})
 	s.search = search.New(search.Config{DB: c.DB, Bus: c.Bus, AllUsers: c.UserDirectory.SearchAllUsers,
 		Open: func(tx *store.Tx, user id.UserID, device id.DeviceID, filter json.RawMessage) (search.Reader, error) {
 			return reads.Findings(tx, usersync.Viewer{User: user, Device: device}, filter)
@@ -88,6 +90,7 @@ func New(c Config) *Server {
 		Sync:       reads,
 		Search:     s.search,
 		Push:       pushes,
+		E2EE:       devices,
 		Pinger:     c.Pinger,
 	}}
 	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{

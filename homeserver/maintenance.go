@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"causeway/homeserver/e2ee"
 	"causeway/homeserver/retention"
 	"causeway/homeserver/room"
 	"causeway/homeserver/store"
@@ -23,9 +24,11 @@ type MaintenanceConfig struct {
 	RedactedKeep time.Duration `yaml:"redacted_keep"`
 	// PurgeForgotten is whether rooms are deleted that nobody here is in any more and all have forgotten, and ForgottenKeep how
 	// long after.
-	PurgeForgotten bool            `yaml:"purge_forgotten"`
-	ForgottenKeep  time.Duration   `yaml:"forgotten_keep"`
-	Retention      RetentionConfig `yaml:"retention"`
+	PurgeForgotten bool          `yaml:"purge_forgotten"`
+	ForgottenKeep  time.Duration `yaml:"forgotten_keep"`
+	// ToDeviceKeep is how long messages wait for a device that does not come for them, 0 for ever.
+	ToDeviceKeep time.Duration   `yaml:"to_device_keep"`
+	Retention    RetentionConfig `yaml:"retention"`
 }
 
 // RetentionConfig says how long messages are kept. 0 is for ever, and no limit.
@@ -44,6 +47,9 @@ func (c RetentionConfig) Policy() retention.Policy {
 // minLifetime is the shortest time for which a configuration can have messages kept: less would be a mistake.
 const minLifetime = time.Minute
 
+// minToDeviceKeep is the shortest time for which a configuration can have messages wait: a device that is off for a weekend is not gone.
+const minToDeviceKeep = 7 * 24 * time.Hour
+
 // Validate returns what is wrong, an error a line, each of which begins with the key that it is about.
 func (c MaintenanceConfig) Validate() error {
 	var errs []error
@@ -55,6 +61,9 @@ func (c MaintenanceConfig) Validate() error {
 		if d < 0 {
 			bad(key, "must not be negative")
 		}
+	}
+	if c.ToDeviceKeep != 0 && c.ToDeviceKeep < minToDeviceKeep {
+		bad("to_device_keep", "must be 0, or %s at least", minToDeviceKeep)
 	}
 	r := c.Retention
 	for key, d := range map[string]time.Duration{
@@ -91,6 +100,7 @@ type Maintenance struct {
 	config MaintenanceConfig
 	db     *store.DB
 	rooms  *room.Service
+	e2ee   *e2ee.Service
 	// grace is how long users who are made to leave a room have to hear of it before the room is gone.
 	grace time.Duration
 	busy  chan struct{} // holds one while somebody works
@@ -102,11 +112,11 @@ const grace = 3 * time.Second
 // NewMaintenance returns the maintenance of a database without a server, as of a configuration of which it needs the server's name and
 // key, the database, and Maintenance. A room that is purged with users in it goes without giving them time to hear of it.
 func NewMaintenance(c Config) *Maintenance {
-	return newMaintenance(c, room.New(roomConfig(c)), 0)
+	return newMaintenance(c, room.New(roomConfig(c)), e2ee.New(e2ee.Config{ServerName: c.ServerName, DB: c.DB, Bus: c.Bus}), 0)
 }
 
-func newMaintenance(c Config, rooms *room.Service, grace time.Duration) *Maintenance {
-	return &Maintenance{config: c.Maintenance, db: c.DB, rooms: rooms, grace: grace, busy: make(chan struct{}, 1)}
+func newMaintenance(c Config, rooms *room.Service, devices *e2ee.Service, grace time.Duration) *Maintenance {
+	return &Maintenance{config: c.Maintenance, db: c.DB, rooms: rooms, e2ee: devices, grace: grace, busy: make(chan struct{}, 1)}
 }
 
 // What purges take and return.
@@ -180,16 +190,17 @@ func (m *Maintenance) runLogged(ctx context.Context) {
 
 func (o Outcome) log(e *zerolog.Event) *zerolog.Event {
 	return e.Int64("rooms", o.Rooms).Int64("events", o.Events).Int64("state_sets", o.StateSets).Int64("originals", o.Originals).
+		Int64("to_device", o.ToDevice).
 		Int64("bytes", o.Bytes).Int64("size_before", o.SizeBefore).Int64("size_after", o.SizeAfter)
 }
 
-// All does what is scheduled: the content of redacted events, expired messages, forgotten rooms. What fails does not keep the rest from
+// All does what is scheduled: the content of redacted events, expired messages, messages for devices that are gone, forgotten rooms. What fails does not keep the rest from
 // being done.
 func (m *Maintenance) All(ctx context.Context) (Outcome, error) {
 	return m.work(ctx, func(ctx context.Context) (store.Purged, error) {
 		var all store.Purged
 		var errs []error
-		steps := []func(context.Context) (store.Purged, error){m.redacted, m.expired}
+		steps := []func(context.Context) (store.Purged, error){m.redacted, m.expired, m.undelivered}
 		if m.config.PurgeForgotten {
 			steps = append(steps, m.forgotten)
 		}
@@ -208,6 +219,10 @@ func (m *Maintenance) redacted(ctx context.Context) (store.Purged, error) {
 
 func (m *Maintenance) expired(ctx context.Context) (store.Purged, error) {
 	return m.rooms.ApplyRetention(ctx, m.config.Retention.Policy())
+}
+
+func (m *Maintenance) undelivered(ctx context.Context) (store.Purged, error) {
+	return m.e2ee.DropOld(ctx, m.config.ToDeviceKeep)
 }
 
 func (m *Maintenance) forgotten(ctx context.Context) (store.Purged, error) {

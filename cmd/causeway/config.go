@@ -119,6 +119,7 @@ func defaultConfig() *Config {
 		DefaultRoomVersion: event.DefaultRoomVersion,
 		Maintenance: homeserver.MaintenanceConfig{
 			Schedule: "30 3 * * *", RedactedKeep: 7 * day, PurgeForgotten: true, ForgottenKeep: 30 * day,
+			ToDeviceKeep: 90 * day,
 		},
 		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{

@@ -45,7 +45,9 @@ func (s *Service) ChangePassword(ctx context.Context, who Requester, in Password
 	if err != nil {
 		return err
 	}
+	var change store.DeviceChange
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		change = store.DeviceChange{}
 		user, err := tx.User(who.UserID)
 		if err != nil {
 			return err
@@ -54,14 +56,15 @@ func (s *Service) ChangePassword(ctx context.Context, who Requester, in Password
 			return err
 		}
 		if in.LogoutDevices == nil || *in.LogoutDevices {
-			return tx.DeleteDevices(user.NID, who.DeviceID)
+			change, err = tx.DeleteDevices(user.NID, who.DeviceID)
 		}
-		return nil
+		return err
 	})
 	s.sessions.forget(who.UserID)
 	if err != nil {
 		return fmt.Errorf("change the password of %s: %w", who.UserID, err)
 	}
+	s.devicesChanged(change)
 	s.uia.drop(op, session)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"causeway/homeserver/notify"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix/id"
@@ -66,27 +67,41 @@ func (s *Service) Logout(ctx context.Context, user id.UserID, device id.DeviceID
 	if device == "" {
 		return forbidden("There is no session to end")
 	}
-	return s.endSessions(ctx, user, func(tx *store.Tx, userNID int64) error { return tx.DeleteDevice(userNID, device) })
+	return s.endSessions(ctx, user, func(tx *store.Tx, userNID int64) (store.DeviceChange, error) {
+		return tx.DeleteDevice(userNID, device)
+	})
 }
 
 // LogoutAll ends all sessions of a user and removes the devices, but for keep ("" keeps none).
 func (s *Service) LogoutAll(ctx context.Context, user id.UserID, keep id.DeviceID) error {
-	return s.endSessions(ctx, user, func(tx *store.Tx, userNID int64) error { return tx.DeleteDevices(userNID, keep) })
+	return s.endSessions(ctx, user, func(tx *store.Tx, userNID int64) (store.DeviceChange, error) {
+		return tx.DeleteDevices(userNID, keep)
+	})
 }
 
-func (s *Service) endSessions(ctx context.Context, user id.UserID, end func(*store.Tx, int64) error) error {
+func (s *Service) endSessions(ctx context.Context, user id.UserID, end func(*store.Tx, int64) (store.DeviceChange, error)) error {
+	var change store.DeviceChange
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		u, err := tx.User(user)
 		if err != nil {
 			return err
 		}
-		return end(tx, u.NID)
+		change, err = end(tx, u.NID)
+		return err
 	})
 	s.sessions.forget(user)
 	if err != nil {
 		return fmt.Errorf("end sessions of %s: %w", user, err)
 	}
+	s.devicesChanged(change)
 	return nil
+}
+
+// devicesChanged wakes those who have to hear that devices with keys are gone.
+func (s *Service) devicesChanged(change store.DeviceChange) {
+	if change.Pos != 0 {
+		s.bus.Publish(notify.UserAndRooms(change.UserNID, change.Rooms, change.Pos)...)
+	}
 }
 
 // randomText returns n random letters of an alphabet of at most 256.

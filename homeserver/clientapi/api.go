@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"causeway/homeserver/account"
+	"causeway/homeserver/e2ee"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
 	"causeway/homeserver/search"
@@ -29,6 +30,7 @@ type Services struct {
 	Sync       *usersync.Service
 	Search     *search.Service
 	Push       *push.Service
+	E2EE       *e2ee.Service
 	Pinger     Pinger
 }
 

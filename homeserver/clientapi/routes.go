@@ -145,5 +145,11 @@ func (a *API) v3() []row {
 		// What is looked for.
 		{"POST", "/search", user, httpapi.JSON(a.search).Limited(httpapi.ClassJoin)},
 		{"POST", "/user_directory/search", user, httpapi.JSON(a.searchUsers).Limited(httpapi.ClassMessage)},
+		// Devices among each other.
+		{"PUT", "/sendToDevice/{eventType}/{txnId}", user, httpapi.JSON(a.sendToDevice).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
+		{"POST", "/keys/upload", user, httpapi.JSON(a.uploadKeys).MaxBody(httpapi.LargeMaxBody)},
+		{"POST", "/keys/query", user, httpapi.JSON(a.queryKeys).MaxBody(httpapi.LargeMaxBody)},
+		{"POST", "/keys/claim", user, httpapi.JSON(a.claimKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
+		{"GET", "/keys/changes", user, httpapi.JSON(a.keyChanges)},
 	}
 }

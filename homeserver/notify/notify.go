@@ -30,6 +30,16 @@ type Signal struct {
 	Pos int64
 }
 
+// UserAndRooms returns signals for a user and for rooms that the user is in: those who share one have to hear of it, too.
+func UserAndRooms(userNID int64, rooms []int64, pos int64) []Signal {
+	signals := make([]Signal, 1, len(rooms)+1)
+	signals[0] = Signal{Key: Key{Kind: User, NID: userNID}, Pos: pos}
+	for _, nid := range rooms {
+		signals = append(signals, Signal{Key: Key{Kind: Room, NID: nid}, Pos: pos})
+	}
+	return signals
+}
+
 // Bus carries signals from writers to those who wait.
 type Bus interface {
 	// Publish rings for each signal. It never blocks.

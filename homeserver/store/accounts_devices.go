@@ -56,21 +56,3 @@ func (tx *Tx) SessionByToken(hash [32]byte) (Session, error) {
 	s.UserID, s.DeviceID, s.Admin = id.UserID(userID), id.DeviceID(deviceID), admin != 0
 	return s, err
 }
-
-// DeleteDevice removes a device of a user and its tokens. It is no error when there is none.
-func (tx *Tx) DeleteDevice(userNID int64, deviceID id.DeviceID) error {
-	if _, err := tx.Exec(`DELETE FROM access_tokens WHERE user_nid = $1 AND device_id = $2`, userNID, string(deviceID)); err != nil {
-		return err
-	}
-	_, err := tx.Exec(`DELETE FROM devices WHERE user_nid = $1 AND device_id = $2`, userNID, string(deviceID))
-	return err
-}
-
-// DeleteDevices removes all devices of a user and their tokens, but for keep ("" keeps none).
-func (tx *Tx) DeleteDevices(userNID int64, keep id.DeviceID) error {
-	if _, err := tx.Exec(`DELETE FROM access_tokens WHERE user_nid = $1 AND device_id <> $2`, userNID, string(keep)); err != nil {
-		return err
-	}
-	_, err := tx.Exec(`DELETE FROM devices WHERE user_nid = $1 AND device_id <> $2`, userNID, string(keep))
-	return err
-}

@@ -27,6 +27,7 @@ const (
 	noUser  = `NOT EXISTS (SELECT 1 FROM users y WHERE y.nid = x.user_nid)`
 	// In a room that is being purged, what is to go goes in no order.
 	notPurging = `NOT EXISTS (SELECT 1 FROM rooms p WHERE p.nid = x.room_nid AND p.purging = 1)`
+	noDevice   = `NOT EXISTS (SELECT 1 FROM devices y WHERE y.user_nid = x.user_nid AND y.device_id = x.device_id)`
 	noString   = `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.user_nid)`
 )
 
@@ -59,7 +60,15 @@ var orphanRules = []orphanRule{
 	{"directory", "network, room_nid", "room", noRoom},
 	{"users", "nid", "user id", `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.nid)`},
 	{"devices", "user_nid, device_id", "user", noUser},
-	{"access_tokens", "user_nid, device_id", "device", `NOT EXISTS (SELECT 1 FROM devices y WHERE y.user_nid = x.user_nid AND y.device_id = x.device_id)`},
+	{"access_tokens", "user_nid, device_id", "device", noDevice},
+	{"device_keys", "user_nid, device_id", "device", noDevice},
+	{"one_time_keys", "user_nid, device_id, algorithm, key_id", "device", noDevice},
+	{"fallback_keys", "user_nid, device_id, algorithm", "device", noDevice},
+	{"key_counts", "user_nid, device_id", "device", noDevice},
+	{"device_changes", "user_nid", "user id", noString},
+	{"to_device", "user_nid, device_id, pos", "device", noDevice},
+	{"to_device", "user_nid, device_id, pos", "user id", `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.sender_nid)`},
+	{"to_device_txns", "user_nid, device_id, txn_id", "user", noUser},
 	{"account_data", "user_nid, type", "user", noUser},
 	{"account_data", "user_nid, room_nid, type", "room", `x.room_nid <> 0 AND ` + noRoom},
 	{"filters", "user_nid, filter_id", "user", noUser},

@@ -12,7 +12,9 @@ const (
 	FamilyPresence
 	FamilyToDevice
 	FamilyDeviceLists
-	families // how many there are
+	FamilyKeyCounts   // keys that others took
+	FamilyMemberships // of rooms
+	families          // how many there are
 )
 
 // newest is a bound, for each family, on the positions of its rows: there may be rows up to it, and there are none after it. It
@@ -35,8 +37,11 @@ func (tx *Tx) touch(f Family, pos int64) {
 }
 
 // Quiet tells that no row of a family has a position after the given one. When it is false there may be one, or not.
-func (tx *Tx) Quiet(f Family, after int64) bool {
-	return tx.db.newest.generation.Load() == tx.db.Generation() && tx.db.newest.upto[f].Load() <= after
+func (tx *Tx) Quiet(f Family, after int64) bool { return tx.db.Quiet(f, after) }
+
+// Quiet is Tx.Quiet without a transaction: of the rows that are committed by now.
+func (db *DB) Quiet(f Family, after int64) bool {
+	return db.newest.generation.Load() == db.Generation() && db.newest.upto[f].Load() <= after
 }
 
 // learnNewest sets the bounds when the database is opened, where nothing is known of its rows but that they are at or before the

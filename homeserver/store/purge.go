@@ -15,7 +15,8 @@ type Purged struct {
 	Events    int64
 	StateSets int64
 	Originals int64 // of redacted events, whose time was over
-	Bytes     int64 // of the events' text and the sets' entries: less than what the database loses
+	ToDevice  int64 // messages for devices that nobody has seen for long
+	Bytes     int64 // of the events' and messages' text and the sets' entries: less than what the database loses
 }
 
 // Add adds what other counts.
@@ -24,6 +25,7 @@ func (p *Purged) Add(other Purged) {
 	p.Events += other.Events
 	p.StateSets += other.StateSets
 	p.Originals += other.Originals
+	p.ToDevice += other.ToDevice
 	p.Bytes += other.Bytes
 }
 

@@ -16,6 +16,8 @@ var stringUsers = []string{
 	`SELECT DISTINCT user_nid FROM access_tokens`,
 	`SELECT DISTINCT user_nid FROM filters`,
 	`SELECT nid FROM users`,
+	`SELECT DISTINCT sender_nid FROM to_device`,
+	`SELECT user_nid FROM device_changes`,
 }
 
 // sweepStrings deletes the user ids, event types and state keys that nothing refers to any more. Nobody else may use the database

@@ -76,6 +76,12 @@ const membershipColumns = `room_nid, user_nid, membership, event_nid, pos, forgo
 
 // SetMembership records a user's membership of a room.
 func (tx *Tx) SetMembership(m Membership) error {
+	// Where branches met, the membership may be of an older event: it has changed now all the same.
+	pos, err := tx.StreamPos()
+	if err != nil {
+		return err
+	}
+	tx.touch(FamilyMemberships, max(pos, m.Pos))
 	return tx.Defer(`INSERT INTO memberships (user_nid, room_nid, membership, event_nid, pos, forgotten)
 		VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (user_nid, room_nid) DO UPDATE SET membership = excluded.membership,
 		event_nid = excluded.event_nid, pos = excluded.pos, forgotten = 0`,

@@ -31,11 +31,13 @@ type pass struct {
 	news                               bool
 	join, invite, knock, leave, global []byte // the members of objects, or the elements of an array
 
-	beside besides
+	beside  besides
+	mail    mail
+	devices deviceLists
 }
 
 func newPass(l *look, tx *store.Tx) (*pass, error) {
-	p := &pass{look: l, sight: l.s.newSight(tx, l.req.User), tx: tx, nowTS: l.s.now().UnixMilli(), after: l.since}
+	p := &pass{look: l, sight: l.s.newSight(tx, l.req.User), tx: tx, nowTS: l.s.now().UnixMilli(), after: l.known.pos}
 	var err error
 	if p.upto, err = tx.StreamPos(); err != nil {
 		return nil, err
@@ -44,11 +46,15 @@ func newPass(l *look, tx *store.Tx) (*pass, error) {
 	if l.req.Since == "" || p.after > p.upto {
 		p.initial, p.after = true, 0
 	}
+	p.mail.upto = p.upto
 	p.userNID, err = tx.LookupNID(string(l.req.User))
 	return p, err
 }
 
 func (p *pass) run() error {
+	if err := p.readToDevice(); err != nil {
+		return err
+	}
 	if p.after == p.upto && !p.initial && !p.req.FullState {
 		return nil
 	}
@@ -59,6 +65,9 @@ func (p *pass) run() error {
 		return err
 	}
 	if err := p.readSeats(); err != nil {
+		return err
+	}
+	if err := p.readDevices(); err != nil {
 		return err
 	}
 	for _, seat := range p.seats {
@@ -233,12 +242,15 @@ func appendAccountData(dst []byte, dataType string, content json.RawMessage) []b
 	return append(dst, '}')
 }
 
+// token is what the device knows when it has the answer.
+func (p *pass) token() syncToken { return syncToken{pos: p.upto, toDevice: p.mail.upto} }
+
 // appendResponse appends the whole answer.
-func (p *pass) appendResponse(dst []byte) []byte {
+func (p *pass) appendResponse(dst []byte, counts store.KeyCounts) []byte {
 	size := 512 + len(p.join) + len(p.invite) + len(p.knock) + len(p.leave) + len(p.global)
 	dst = slices.Grow(dst, size)
 	dst = append(dst, `{"next_batch":"`...)
-	dst = appendToken(dst, p.upto)
+	dst = p.token().append(dst)
 	dst = append(dst, '"')
 	if len(p.join)+len(p.invite)+len(p.knock)+len(p.leave) > 0 {
 		dst = append(dst, `,"rooms":{`...)
@@ -259,5 +271,5 @@ func (p *pass) appendResponse(dst []byte) []byte {
 	dst = append(dst, `]},`...)
 	dst = p.appendPresence(dst)
 	dst = p.appendToDevice(dst)
-	return append(p.appendDevices(dst), '}')
+	return append(p.appendDevices(dst, counts), '}')
 }

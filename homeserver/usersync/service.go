@@ -31,6 +31,8 @@ type Config struct {
 	DB   *store.DB
 	Bus  notify.Bus
 	Push PushRules // may be nil
+	// Inbox is told which messages devices have; may be nil.
+	Inbox Inbox
 	// Retention says which messages are too old to be shown, though nobody has deleted them yet.
 	Retention retention.Policy
 	Now       func() time.Time // nil for time.Now
@@ -41,6 +43,7 @@ type Service struct {
 	db    *store.DB
 	bus   notify.Bus
 	push  PushRules
+	inbox Inbox
 	keeps retention.Policy
 	now   func() time.Time
 
@@ -54,7 +57,7 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	return &Service{
-		db: c.DB, bus: c.Bus, push: c.Push, keeps: c.Retention, now: c.Now,
+		db: c.DB, bus: c.Bus, push: c.Push, inbox: c.Inbox, keeps: c.Retention, now: c.Now,
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
 	}

@@ -53,13 +53,18 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 	}
 	if req.Since != "" {
 		var err error
-		if l.since, err = parseToken("since", req.Since); err != nil {
+		if l.known, err = parseSyncToken("since", req.Since); err != nil {
 			return Response{}, err
+		}
+		if s.inbox != nil {
+			if err := s.inbox.Acknowledge(ctx, req.User, req.Device, l.known.toDevice); err != nil {
+				return Response{}, err
+			}
 		}
 	}
 	// Read first: a client that lags finds something, and needs no bell.
 	if err := l.read(ctx); err != nil || l.done() {
-		return l.response(err)
+		return l.response(ctx, err)
 	}
 	timer := time.NewTimer(min(req.Timeout, maxWait))
 	defer timer.Stop()
@@ -81,7 +86,7 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 			keys = l.keys
 			bell = s.bus.Register(keys...)
 			if err := l.read(ctx); err != nil || l.done() {
-				return l.response(err)
+				return l.response(ctx, err)
 			}
 			continue
 		}
@@ -89,16 +94,16 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 		case <-ctx.Done():
 			return Response{}, ctx.Err()
 		case <-req.Closing:
-			return l.response(nil)
+			return l.response(ctx, nil)
 		case <-timer.C:
 			last = true // a bell may have been lost, so look once more
 		case <-bell.C:
 		}
 		if err := l.read(ctx); err != nil || l.done() {
-			return l.response(err)
+			return l.response(ctx, err)
 		}
 	}
-	return l.response(nil)
+	return l.response(ctx, nil)
 }
 
 // sameKeys tells whether two lists of keys are the same list: ears never changes one.
@@ -112,7 +117,7 @@ type look struct {
 	req    *Request
 	filter *Filter
 
-	since int64 // all before is known to the device, or of no interest to it
+	known syncToken // all before is known to the device, or of no interest to it
 	keys  []notify.Key
 	found *pass // the last reading
 }
@@ -131,9 +136,9 @@ func (l *look) read(ctx context.Context) error {
 		if l.done() {
 			return nil
 		}
-		l.keys, err = l.s.ears.keys(tx, p.userNID, l.since, p.upto, p.seats)
+		l.keys, err = l.s.ears.keys(tx, p.userNID, l.known.pos, p.upto, p.seats)
 		// There is nothing for this device up to here: the next reading need not look again.
-		l.since = p.upto
+		l.known = syncToken{pos: p.upto, toDevice: p.upto}
 		return err
 	})
 }
@@ -143,9 +148,13 @@ func (l *look) done() bool {
 	return l.found.news || l.found.initial || l.req.FullState || l.req.Timeout <= 0
 }
 
-func (l *look) response(err error) (Response, error) {
+func (l *look) response(ctx context.Context, err error) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
-	return Response{NextBatch: token(l.found.upto), body: l.found.appendResponse(nil)}, nil
+	counts, err := l.s.keyCounts(ctx, l.found.userNID, l.req.Device)
+	if err != nil {
+		return Response{}, err
+	}
+	return Response{NextBatch: l.found.token().String(), body: l.found.appendResponse(nil, counts)}, nil
 }

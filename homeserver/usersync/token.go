@@ -2,15 +2,40 @@ package usersync
 
 import (
 	"strconv"
+	"strings"
 )
 
 // A token stands for the gap after a position of the stream: what is at or before the position is in the past of the token.
 // One kind of token serves /sync and pagination alike. Clients take it for opaque.
+//
+// A token of /sync may have components behind the position, each an underscore, a letter and a number: s123_d45. Pagination takes
+// such a token, too, for its position.
 
-const tokenPrefix = 's'
+const (
+	tokenPrefix = 's'
+	// toDeviceComponent is the position of the last to-device message that was given, where there are more that were not.
+	toDeviceComponent = 'd'
+)
 
-// maxTokenBytes bounds a token: the prefix and the digits of a 63-bit number.
-const maxTokenBytes = 20
+// maxTokenBytes bounds a token: the prefix and the digits of a 63-bit number, and one component more.
+const maxTokenBytes = 20 + 21
+
+// syncToken is what a device that has synced knows.
+type syncToken struct {
+	pos int64
+	// toDevice is the position up to which the device has its messages, at most pos.
+	toDevice int64
+}
+
+func (t syncToken) append(dst []byte) []byte {
+	dst = appendToken(dst, t.pos)
+	if t.toDevice < t.pos {
+		dst = strconv.AppendInt(append(dst, '_', toDeviceComponent), t.toDevice, 10)
+	}
+	return dst
+}
+
+func (t syncToken) String() string { return string(t.append(nil)) }
 
 func appendToken(dst []byte, pos int64) []byte {
 	return strconv.AppendInt(append(dst, tokenPrefix), pos, 10)
@@ -18,20 +43,46 @@ func appendToken(dst []byte, pos int64) []byte {
 
 func token(pos int64) string { return string(appendToken(nil, pos)) }
 
-// parseToken reads a token that appendToken made. name is that of the request's parameter. The error is 400 M_INVALID_PARAM.
+// parseToken reads the position of a token. name is that of the request's parameter. The error is 400 M_INVALID_PARAM.
 func parseToken(name, s string) (int64, error) {
+	t, err := parseSyncToken(name, s)
+	return t.pos, err
+}
+
+// parseSyncToken is parseToken for what makes use of the components.
+func parseSyncToken(name, s string) (syncToken, error) {
 	bad := matrixError(400, "M_INVALID_PARAM", "%s is not a token of this server", name)
 	if len(s) < 2 || len(s) > maxTokenBytes || s[0] != tokenPrefix {
-		return 0, bad
+		return syncToken{}, bad
 	}
-	for _, c := range []byte(s[1:]) {
+	first, rest, more := strings.Cut(s[1:], "_")
+	pos, ok := parsePosition(first)
+	if !ok {
+		return syncToken{}, bad
+	}
+	t := syncToken{pos: pos, toDevice: pos}
+	components := map[byte]*int64{toDeviceComponent: &t.toDevice}
+	for more {
+		var part string
+		part, rest, more = strings.Cut(rest, "_")
+		if part == "" || components[part[0]] == nil {
+			return syncToken{}, bad
+		}
+		if *components[part[0]], ok = parsePosition(part[1:]); !ok {
+			return syncToken{}, bad
+		}
+		delete(components, part[0]) // each may be there once
+	}
+	t.toDevice = min(t.toDevice, t.pos)
+	return t, nil
+}
+
+func parsePosition(s string) (int64, bool) {
+	for _, c := range []byte(s) {
 		if c < '0' || c > '9' {
-			return 0, bad
+			return 0, false
 		}
 	}
-	pos, err := strconv.ParseInt(s[1:], 10, 64)
-	if err != nil {
-		return 0, bad
-	}
-	return pos, nil
+	pos, err := strconv.ParseInt(s, 10, 64)
+	return pos, err == nil
 }

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// KeyCounts is what of its keys a device has left, as JSON.
+type KeyCounts struct {
+	Pos      int64           // when somebody last took a key, 0 for never
+	OneTime  json.RawMessage // an object: algorithm to number
+	Fallback json.RawMessage // an array: the algorithms whose fallback key is unused
+}
+
+// usualAlgorithm is always among the counts: there are clients that make no new keys unless they see that they have none.
+const usualAlgorithm = "signed_curve25519"
+
+// noKeys are the counts of a device that never uploaded a key.
+func noKeys() KeyCounts {
+	return KeyCounts{OneTime: json.RawMessage(`{"` + usualAlgorithm + `":0}`), Fallback: json.RawMessage(`[]`)}
+}
+
+// KeyCounts returns what of its keys a device has left. It is one query.
+func (tx *Tx) KeyCounts(userNID int64, device id.DeviceID) (KeyCounts, error) {
+	var (
+		c                 KeyCounts
+		oneTime, fallback string
+	)
+	found, err := tx.Row(`SELECT pos, one_time, fallback FROM key_counts WHERE user_nid = $1 AND device_id = $2`,
+		[]any{userNID, string(device)}, &c.Pos, &oneTime, &fallback)
+	if err != nil || !found {
+		return noKeys(), err
+	}
+	c.OneTime, c.Fallback = json.RawMessage(oneTime), json.RawMessage(fallback)
+	return c, nil
+}
+
+// CountKeys counts what a device has left after its keys changed. taken is the position at which somebody took one, 0 when the device
+// itself brought new ones.
+func (tx *Tx) CountKeys(userNID int64, device id.DeviceID, taken int64) error {
+	counts := map[string]int64{usualAlgorithm: 0}
+	err := tx.Query(`SELECT algorithm, COUNT(*) FROM one_time_keys WHERE user_nid = $1 AND device_id = $2 AND claimed = 0 GROUP BY algorithm`,
+		[]any{userNID, string(device)}, func(scan func(...any) error) error {
+			var (
+				algorithm string
+				n         int64
+			)
+			err := scan(&algorithm, &n)
+			counts[algorithm] = n
+			return err
+		})
+	if err != nil {
+		return fmt.Errorf("count one-time keys: %w", err)
+	}
+	unused, err := tx.texts(`SELECT algorithm FROM fallback_keys WHERE user_nid = $1 AND device_id = $2 AND used = 0 ORDER BY algorithm`,
+		userNID, string(device))
+	if err != nil {
+		return fmt.Errorf("list unused fallback keys: %w", err)
+	}
+	if unused == nil {
+		unused = []string{}
+	}
+	oneTime, err := json.Marshal(counts)
+	if err != nil {
+		return err
+	}
+	fallback, err := json.Marshal(unused)
+	if err != nil {
+		return err
+	}
+	if taken != 0 {
+		tx.touch(FamilyKeyCounts, taken)
+	}
+	_, err = tx.Exec(`INSERT INTO key_counts (user_nid, device_id, pos, one_time, fallback) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (user_nid, device_id) DO UPDATE SET one_time = excluded.one_time, fallback = excluded.fallback,
+		pos = CASE WHEN excluded.pos > key_counts.pos THEN excluded.pos ELSE key_counts.pos END`,
+		userNID, string(device), taken, string(oneTime), string(fallback))
+	return err
+}
