@@ -37,12 +37,20 @@ type Config struct {
 	ForwardedFor       bool                            // take clients' addresses from X-Forwarded-For
 
 	Maintenance MaintenanceConfig
+	Push        PushConfig
 
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
 	Aliases     room.AliasQuerier
 	AliasOwner  func(id.RoomAlias) string
 	Pinger      clientapi.Pinger
+}
+
+// PushConfig is of the push rules.
+type PushConfig struct {
+	// LegacyMentions adds the default rules of before Matrix 1.17 that find a user's name, or @room, in the text of messages that do not
+	// say whom they mention.
+	LegacyMentions bool `yaml:"legacy_mentions"`
 }
 
 // Server is a homeserver.
@@ -60,9 +68,9 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
 	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
-	s.rooms = room.New(roomConfig(c))
+	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions})
+	s.rooms = room.New(roomConfig(c, pushes))
 	s.Maintenance = newMaintenance(c, s.rooms, grace)
-	pushes := push.New(c.DB, c.Bus)
 	api := &clientapi.API{Services: clientapi.Services{
 		ServerName: c.ServerName,
 		PublicURL:  c.PublicURL,
@@ -78,10 +86,10 @@ func New(c Config) *Server {
 	return s
 }
 
-func roomConfig(c Config) room.Config {
+func roomConfig(c Config, judge room.Judge) room.Config {
 	return room.Config{
 		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
-		DefaultVersion: c.DefaultRoomVersion, KeepRedacted: c.Maintenance.RedactedKeep,
+		DefaultVersion: c.DefaultRoomVersion, KeepRedacted: c.Maintenance.RedactedKeep, Judge: judge,
 	}
 }
 

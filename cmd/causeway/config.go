@@ -34,6 +34,7 @@ type Config struct {
 
 	DefaultRoomVersion string                       `yaml:"default_room_version"`
 	Maintenance        homeserver.MaintenanceConfig `yaml:"maintenance"`
+	Push               homeserver.PushConfig        `yaml:"push"`
 
 	Log        LogConfig        `yaml:"log"`
 	RateLimits RateLimitsConfig `yaml:"rate_limits"`

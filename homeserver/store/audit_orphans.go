@@ -45,6 +45,9 @@ var orphanRules = []orphanRule{
 		AND NOT EXISTS (SELECT 1 FROM rooms p WHERE p.nid = x.room_nid AND p.purging = 1)`},
 	{"awaited_redactions", "target, redaction_nid", "redaction", `NOT EXISTS (SELECT 1 FROM events y
 		WHERE y.nid = x.redaction_nid AND y.room_nid = x.room_nid)`},
+	{"push_actions", "room_nid, pos", "event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.room_nid = x.room_nid AND y.pos = x.pos)
+		AND NOT EXISTS (SELECT 1 FROM rooms p WHERE p.nid = x.room_nid AND p.purging = 1)`},
+	{"push_actions", "room_nid, pos", "thread", `x.thread_nid <> 0 AND NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.thread_nid)`},
 	{"aliases", "alias", "room", noRoom},
 	{"directory", "network, room_nid", "room", noRoom},
 	{"users", "nid", "user id", `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.nid)`},

@@ -46,6 +46,7 @@ var roomTables = []struct{ table, key string }{
 	{"redacted_originals", "event_nid"},
 	{"gaps", "event_nid"},
 	{"room_states", "pos"},
+	{"push_actions", "pos"},
 	{"state_sets", "id"},
 }
 
@@ -196,4 +197,5 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 
 // purgeTables are the tables that purges delete from.
 var purgeTables = strings.Fields(`events event_auth edges state_sets room_states current_state memberships redacted_originals
-	gaps account_data awaited_redactions rooms aliases strings appservice_pending`)
+	gaps account_data awaited_redactions rooms aliases strings appservice_pending
+	push_actions`)

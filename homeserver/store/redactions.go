@@ -15,8 +15,10 @@ func (tx *Tx) KeepOriginal(e *Event, redactedTS int64) error {
 
 // RedactEvent puts the redacted form in the place of an event's JSON, and remembers which event asked for it.
 func (tx *Tx) RedactEvent(nid, redaction int64, json []byte) error {
-	_, err := tx.Exec(`UPDATE events SET redacted_by = $2, json = $3 WHERE nid = $1`, nid, redaction, string(json))
-	return err
+	if _, err := tx.Exec(`UPDATE events SET redacted_by = $2, json = $3 WHERE nid = $1`, nid, redaction, string(json)); err != nil {
+		return err
+	}
+	return tx.silence(nid)
 }
 
 // AwaitRedaction remembers a redaction whose target is not here yet.

@@ -54,6 +54,8 @@ type EventFilter struct {
 	NotRooms    []id.RoomID  `json:"not_rooms"`
 	ContainsURL *bool        `json:"contains_url"`
 	LazyMembers bool         `json:"lazy_load_members"`
+	// UnreadThreads asks for unread counts by thread. Of the timeline's filter alone.
+	UnreadThreads bool `json:"unread_thread_notifications"`
 }
 
 var defaultFilter = new(Filter)

@@ -46,6 +46,7 @@ type Service struct {
 
 	ears    ears
 	filters filterCache
+	counts  counts
 }
 
 // New returns a Service.
