@@ -3,7 +3,8 @@
 # container of theirs: the server's name is in SERVER_NAME, clients come to port
 # 8008, and all data stays in /data, on which the server is started again after
 # each snapshot. ROOM_VERSION is that of new rooms, by default 12. BINARY names
-# ours, by default that of "make build". (A variable whose name begins with
+# ours, by default that of "make build". The tests of threads take a name in a text
+# for a mention. (A variable whose name begins with
 # CAUSEWAY_ is one of the server's settings.)
 set -euo pipefail
 
@@ -34,6 +35,8 @@ cat >"$data/causeway.yaml" <<-YAML
 	  dir: $registrations
 	rate_limits:
 	  enabled: false
+	push:
+	  legacy_mentions: true
 	log:
 	  format: text
 YAML

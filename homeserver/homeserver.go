@@ -28,7 +28,7 @@ import (
 // Config is what a Server needs.
 type Config struct {
 	ServerName string
-	PublicURL  string     // base URL for clients
+	PublicURL  string // base URL for clients
 	Support    clientapi.Support
 	Key        *event.Key // signs events
 	DB         *store.DB
@@ -42,6 +42,7 @@ type Config struct {
 
 	Maintenance   MaintenanceConfig
 	UserDirectory UserDirectoryConfig
+	Push          PushConfig
 
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
@@ -54,6 +55,13 @@ type Config struct {
 type UserDirectoryConfig struct {
 	// SearchAllUsers lets everybody find every user of this server.
 	SearchAllUsers bool `yaml:"search_all_users"`
+}
+
+// PushConfig is of the push rules.
+type PushConfig struct {
+	// LegacyMentions adds the default rules of before Matrix 1.17 that find a user's name, or @room, in the text of messages that do not
+	// say whom they mention.
+	LegacyMentions bool `yaml:"legacy_mentions"`
 }
 
 // Server is a homeserver.
@@ -72,10 +80,10 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
 	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
-	s.rooms = room.New(roomConfig(c))
+	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions})
+	s.rooms = room.New(roomConfig(c, pushes))
 	devices := e2ee.New(e2ee.Config{ServerName: c.ServerName, DB: c.DB, Bus: c.Bus})
 	s.Maintenance = newMaintenance(c, s.rooms, devices, grace)
-	pushes := push.New(c.DB, c.Bus)
 	reads := usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Inbox: devices, Retention: c.Maintenance.Retention.Policy()})
 	s.search = search.New(search.Config{DB: c.DB, Bus: c.Bus, AllUsers: c.UserDirectory.SearchAllUsers,
 		Open: func(tx *store.Tx, user id.UserID, device id.DeviceID, filter json.RawMessage) (search.Reader, error) {
@@ -99,10 +107,10 @@ func New(c Config) *Server {
 	return s
 }
 
-func roomConfig(c Config) room.Config {
+func roomConfig(c Config, judge room.Judge) room.Config {
 	return room.Config{
 		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
-		DefaultVersion: c.DefaultRoomVersion, KeepRedacted: c.Maintenance.RedactedKeep,
+		DefaultVersion: c.DefaultRoomVersion, KeepRedacted: c.Maintenance.RedactedKeep, Judge: judge,
 	}
 }
 

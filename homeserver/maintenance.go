@@ -112,7 +112,7 @@ const grace = 3 * time.Second
 // NewMaintenance returns the maintenance of a database without a server, as of a configuration of which it needs the server's name and
 // key, the database, and Maintenance. A room that is purged with users in it goes without giving them time to hear of it.
 func NewMaintenance(c Config) *Maintenance {
-	return newMaintenance(c, room.New(roomConfig(c)), e2ee.New(e2ee.Config{ServerName: c.ServerName, DB: c.DB, Bus: c.Bus}), 0)
+	return newMaintenance(c, room.New(roomConfig(c, nil)), e2ee.New(e2ee.Config{ServerName: c.ServerName, DB: c.DB, Bus: c.Bus}), 0)
 }
 
 func newMaintenance(c Config, rooms *room.Service, devices *e2ee.Service, grace time.Duration) *Maintenance {

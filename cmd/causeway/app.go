@@ -66,6 +66,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		ForwardedFor:       len(cfg.TrustedProxies) > 0,
 		Maintenance:        cfg.Maintenance,
 		UserDirectory:      cfg.UserDirectory,
+		Push:               cfg.Push,
 		AppServices:        func() *registration.Set { return services },
 		Aliases:            send,
 		AliasOwner:         aliasOwner(services),

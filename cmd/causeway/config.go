@@ -37,6 +37,7 @@ type Config struct {
 	DefaultRoomVersion string                         `yaml:"default_room_version"`
 	Maintenance        homeserver.MaintenanceConfig   `yaml:"maintenance"`
 	UserDirectory      homeserver.UserDirectoryConfig `yaml:"user_directory"`
+	Push               homeserver.PushConfig          `yaml:"push"`
 
 	Log        LogConfig        `yaml:"log"`
 	RateLimits RateLimitsConfig `yaml:"rate_limits"`

@@ -46,7 +46,7 @@ func newAccountServer(t *testing.T, routes func(*API) []httpapi.Route, limits ma
 	if err != nil {
 		t.Fatal(err)
 	}
-	pushes := push.New(db, bus)
+	pushes := push.New(push.Config{DB: db, Bus: bus})
 	api := &API{Services{
 		ServerName: "test", PublicURL: "https://matrix.test/", Accounts: accounts, Push: pushes,
 		Rooms: room.New(room.Config{ServerName: "test", DB: db, Bus: bus}),

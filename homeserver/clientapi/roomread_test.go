@@ -36,7 +36,7 @@ func newRoomServer(t *testing.T) *roomServer {
 	ctx := context.Background()
 	db, bus := storetest.New(t), new(notify.Local)
 	accounts := account.New(account.Config{ServerName: "test"}, db, bus, func() *registration.Set { return new(registration.Set) })
-	pushes := push.New(db, bus)
+	pushes := push.New(push.Config{DB: db, Bus: bus})
 	key := &event.Key{ServerName: "test", KeyID: "ed25519:t", Private: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	api := &API{Services{
 		ServerName: "test", Accounts: accounts, Push: pushes,

@@ -94,6 +94,7 @@ func (a *API) v3() []row {
 		{"PUT", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.setAccountData)},
 		{"POST", "/user/{userId}/filter", user, httpapi.JSON(a.addFilter)},
 		{"GET", "/user/{userId}/filter/{filterId}", user, httpapi.JSON(a.getFilter)},
+		{"GET", "/notifications", user, httpapi.JSON(a.notifications)},
 		{"GET", "/pushrules/{$}", user, httpapi.JSON(a.pushRules)},
 		{"GET", "/pushrules/global/{$}", user, httpapi.JSON(a.globalPushRules)},
 		{"GET", "/pushrules/global/{kind}/{ruleId}", user, httpapi.JSON(a.pushRule)},

@@ -12,7 +12,7 @@ import (
 const (
 	maxRuleIDBytes  = 255
 	maxPatternBytes = 1024
-	maxConditions   = 64
+	maxConditions   = 64 // of one rule
 	maxActions      = 16
 )
 
@@ -67,7 +67,11 @@ func checkRuleID(ruleID string) error {
 	return nil
 }
 
-// checkActions returns the actions without those that have no meaning any more (Client-Server API, Historical Actions).
+// actionNotify is the one action that is a word.
+const actionNotify = "notify"
+
+// checkActions checks a list of actions. Those that have no meaning any more are kept, so that clients find what they wrote, and are
+// passed over when events are judged (Client-Server API, "Historical Actions").
 func checkActions(actions []json.RawMessage) ([]json.RawMessage, error) {
 	if actions == nil {
 		return nil, matrixError(http.StatusBadRequest, "M_MISSING_PARAM", "Missing actions")
@@ -76,13 +80,16 @@ func checkActions(actions []json.RawMessage) ([]json.RawMessage, error) {
 		return nil, invalid("A rule must not have more than %d actions", maxActions)
 	}
 	kept := []json.RawMessage{}
+	size := 0
 	for _, raw := range actions {
+		if size += len(raw) + 1; size > maxActionsBytes {
+			return nil, invalid("The actions of a rule must not have more than %d bytes", maxActionsBytes)
+		}
 		var name string
 		if json.Unmarshal(raw, &name) == nil {
 			switch name {
-			case "notify":
+			case actionNotify, "dont_notify", "coalesce":
 				kept = append(kept, raw)
-			case "dont_notify", "coalesce":
 			default:
 				return nil, invalid("An action is unknown")
 			}

@@ -1,6 +1,6 @@
 // Package push holds the push rules of the users: which events concern them and how (Client-Server API, Push
-// Notifications). clientapi calls it to read and change rules, usersync to show them. It evaluates nothing itself yet, and
-// never sends anything.
+// Notifications). clientapi calls it to read and change rules, usersync to show them, and room to judge each event as it is stored
+// (Judge). What the judgement is counted for, usersync shows. It never sends anything.
 package push
 
 import (
@@ -25,17 +25,31 @@ const maxRulesBytes = 128 << 10
 
 // Service reads and changes push rules.
 type Service struct {
-	db  *store.DB
-	bus notify.Bus
+	Config
+	book     *book
+	rosters  rosters
+	settings settings
 }
 
-// New returns a Service on db, which rings bus when it changed rules.
-func New(db *store.DB, bus notify.Bus) *Service { return &Service{db: db, bus: bus} }
+// Config is what a Service needs.
+type Config struct {
+	DB  *store.DB
+	Bus notify.Bus // it is rung when rules change
+	// LegacyMentions adds the default rules that guess from the text of a message whom it mentions.
+	LegacyMentions bool
+}
+
+// New returns a Service.
+func New(c Config) *Service {
+	s := &Service{Config: c, book: newBook(c.LegacyMentions)}
+	c.DB.WatchAccountData(s.settings.watch)
+	return s
+}
 
 // Ruleset returns the rules of a user.
 func (s *Service) Ruleset(ctx context.Context, user id.UserID) (rules *Ruleset, err error) {
-	err = s.db.View(ctx, func(tx *store.Tx) error {
-		rules, err = read(tx, user)
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		rules, err = s.read(tx, user)
 		return err
 	})
 	return rules, err
@@ -98,7 +112,7 @@ func (s *Service) SetActions(ctx context.Context, user id.UserID, kind Kind, rul
 // AccountData returns the content of the m.push_rules event of a user, stored being the content of the account data of that
 // type, or nil when there is none (Client-Server API, Push Rules: Events). A user who never changed a rule has none stored.
 func (s *Service) AccountData(user id.UserID, stored json.RawMessage) (json.RawMessage, error) {
-	rules, err := merge(user, stored)
+	rules, err := s.book.merge(user, stored)
 	if err != nil {
 		return nil, err
 	}
@@ -127,19 +141,19 @@ func marshal(rules *Ruleset) (json.RawMessage, error) {
 	return raw, nil
 }
 
-func read(tx *store.Tx, user id.UserID) (*Ruleset, error) {
+func (s *Service) read(tx *store.Tx, user id.UserID) (*Ruleset, error) {
 	stored, err := tx.AccountData(user, 0, AccountDataType)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	return merge(user, stored)
+	return s.book.merge(user, stored)
 }
 
 // change lets edit work on a user's rules and stores the result.
 func (s *Service) change(ctx context.Context, user id.UserID, edit func(*Ruleset) error) error {
 	var signal notify.Signal
-	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		rules, err := read(tx, user)
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		rules, err := s.read(tx, user)
 		if err != nil {
 			return err
 		}
@@ -160,7 +174,7 @@ func (s *Service) change(ctx context.Context, user id.UserID, edit func(*Ruleset
 	if err != nil {
 		return err
 	}
-	s.bus.Publish(signal)
+	s.Bus.Publish(signal)
 	return nil
 }
 

@@ -24,6 +24,12 @@ const (
 
 var kinds = []Kind{Override, Content, Room, Sender, Underride}
 
+// Bounds on the rules of one user. A content rule counts as a condition.
+const (
+	maxRules         = 2000
+	maxAllConditions = 1000
+)
+
 // masterRule comes before all others, those of the user's own too.
 const masterRule = ".m.rule.master"
 
@@ -89,7 +95,7 @@ func (rs *Ruleset) put(kind Kind, rule Rule, before, after string) error {
 		rule.Enabled = (*rules)[at].Enabled
 		if before == "" && after == "" {
 			(*rules)[at] = rule
-			return nil
+			return rs.checkSize()
 		}
 		*rules = slices.Delete(*rules, at, at+1)
 	}
@@ -98,6 +104,27 @@ func (rs *Ruleset) put(kind Kind, rule Rule, before, after string) error {
 		return err
 	}
 	*rules = slices.Insert(*rules, at, rule)
+	return rs.checkSize()
+}
+
+// checkSize bounds the rules of the user's own, and what all of them look at in each event.
+func (rs *Ruleset) checkSize() error {
+	rules, conditions := 0, 0
+	for _, kind := range kinds {
+		for _, rule := range *rs.of(kind) {
+			if rule.Default {
+				continue
+			}
+			rules++
+			conditions += len(rule.Conditions)
+			if kind == Content {
+				conditions++
+			}
+		}
+	}
+	if rules > maxRules || conditions > maxAllConditions {
+		return matrixError(http.StatusBadRequest, "M_INVALID_PARAM", "A user can have %d push rules, with %d conditions in all", maxRules, maxAllConditions)
+	}
 	return nil
 }
 
@@ -136,8 +163,8 @@ func (rs *Ruleset) remove(kind Kind, ruleID string) error {
 
 // merge returns the rules that the stored content of m.push_rules (nil for none) stands for today: the user's own rules, and
 // the default rules as this version of the program has them, with the switch and the actions that the user gave them.
-func merge(user id.UserID, stored json.RawMessage) (*Ruleset, error) {
-	rules := defaults(user)
+func (b *book) merge(user id.UserID, stored json.RawMessage) (*Ruleset, error) {
+	rules := b.defaults(user)
 	if len(stored) == 0 {
 		return rules, nil
 	}

@@ -27,6 +27,7 @@ type placement struct {
 	members  map[int64]string // the memberships of the member events of next that were here before
 
 	nid, pos int64 // set by the writer
+	after    int64 // the room's current state set now
 	changed  []store.StateNID
 }
 

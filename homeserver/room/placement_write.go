@@ -43,6 +43,12 @@ func (s *Service) writePlacement(tx *store.Tx, p *placement) error {
 	if err := p.writeCurrent(tx); err != nil {
 		return err
 	}
+	if p.stored == nil || p.stored.RedactedBy == 0 {
+		in := store.Placed{Event: row, RoomBefore: p.current, RoomAfter: p.after, Branches: len(p.changed) > 0}
+		if err := s.judge(tx, in); err != nil {
+			return err
+		}
+	}
 	if err := s.writeAwaited(tx, row, p.redacts); err != nil {
 		return err
 	}
@@ -120,7 +126,7 @@ func (p *placement) missing() []id.EventID {
 
 // writeCurrent makes the room's state what the tips make it.
 func (p *placement) writeCurrent(tx *store.Tx) error {
-	p.changed = p.changed[:0]
+	p.changed, p.after = p.changed[:0], p.current
 	if len(p.next.Changes) == 0 {
 		return nil
 	}
@@ -135,6 +141,7 @@ func (p *placement) writeCurrent(tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
+	p.after = setID
 	if err := tx.SetRoomState(room, p.pos, setID); err != nil {
 		return err
 	}

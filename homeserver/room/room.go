@@ -25,6 +25,13 @@ type AliasQuerier interface {
 	QueryAlias(ctx context.Context, alias id.RoomAlias, except string) (bool, error)
 }
 
+// Judge decides whom an event concerns.
+type Judge interface {
+	// Judge is called when an event has got its place in a room's timeline, in the transaction that stores it: so what follows from it
+	// is there when the event is.
+	Judge(tx *store.Tx, in store.Placed) error
+}
+
 // Config is what a Service needs.
 type Config struct {
 	ServerName string
@@ -43,7 +50,9 @@ type Config struct {
 	Keys  KeyRing
 	// Spaces tells of rooms of spaces that this server is not in. May be nil: then they are left out.
 	Spaces RemoteSpaces
-	Now    func() time.Time
+	// Judge decides whom an event concerns. May be nil.
+	Judge Judge
+	Now   func() time.Time
 }
 
 // Service acts on rooms.

@@ -64,6 +64,9 @@ func (s *Service) writeEvent(tx *store.Tx, h *head, e *entry) error {
 	if err := tx.ReplaceExtremities(h.nid, gone, e.nid); err != nil {
 		return err
 	}
+	if err := s.judge(tx, store.Placed{Event: &row, RoomBefore: before, RoomAfter: e.stateAfter, Was: e.was()}); err != nil {
+		return err
+	}
 	if e.received {
 		if err := tx.AdoptChildren(&row); err != nil {
 			return err
@@ -73,6 +76,22 @@ func (s *Service) writeEvent(tx *store.Tx, h *head, e *entry) error {
 		}
 	}
 	return s.writeRedaction(tx, e.redacts, e.nid)
+}
+
+// judge has decided whom the event concerns.
+func (s *Service) judge(tx *store.Tx, in store.Placed) error {
+	if s.Judge == nil {
+		return nil
+	}
+	return s.Judge.Judge(tx, in)
+}
+
+// was returns the membership that a member event changes.
+func (e *entry) was() string {
+	if e.replaces == nil || e.pdu.Type != event.TypeMember {
+		return ""
+	}
+	return e.replaces.pdu.Membership()
 }
 
 // writeRedaction puts what is left of a redacted event in its place.

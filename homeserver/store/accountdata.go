@@ -24,6 +24,7 @@ func (tx *Tx) SetAccountData(user id.UserID, roomNID int64, dataType string, con
 		return 0, 0, err
 	}
 	tx.touch(FamilyAccountData, pos)
+	tx.watched(userNID, roomNID, dataType)
 	_, err = tx.Exec(`INSERT INTO account_data (user_nid, room_nid, type, content, pos) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (user_nid, room_nid, type) DO UPDATE SET content = excluded.content, pos = excluded.pos`,
 		userNID, roomNID, dataType, string(content), pos)

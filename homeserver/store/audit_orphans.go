@@ -56,6 +56,9 @@ var orphanRules = []orphanRule{
 		WHERE y.nid = x.parent_nid AND y.room_nid = x.room_nid) AND ` + notPurging},
 	{"threads", "root_nid", "event that it begins with", `NOT EXISTS (SELECT 1 FROM events y WHERE y.nid = x.root_nid
 		AND y.room_nid = x.room_nid)`},
+	{"push_actions", "room_nid, pos", "event", `NOT EXISTS (SELECT 1 FROM events y WHERE y.room_nid = x.room_nid AND y.pos = x.pos)
+		AND NOT EXISTS (SELECT 1 FROM rooms p WHERE p.nid = x.room_nid AND p.purging = 1)`},
+	{"push_actions", "room_nid, pos", "thread", `x.thread_nid <> 0 AND NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.thread_nid)`},
 	{"aliases", "alias", "room", noRoom},
 	{"directory", "network, room_nid", "room", noRoom},
 	{"users", "nid", "user id", `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.nid)`},

@@ -47,6 +47,9 @@ func (tx *Tx) deleteEvents(roomNID int64, events []*Event) (Purged, error) {
 	if err := tx.cutEdges(roomNID, events, nids); err != nil {
 		return done, err
 	}
+	if err := tx.deletePushActions(roomNID, events); err != nil {
+		return done, err
+	}
 	return done, tx.deleteRows(roomNID, nids)
 }
 
@@ -158,6 +161,9 @@ func (tx *Tx) demote(roomNID int64, events []*Event) error {
 		return err
 	}
 	if err := tx.unindex(nids...); err != nil {
+		return err
+	}
+	if err := tx.deletePushActions(roomNID, events); err != nil {
 		return err
 	}
 	return tx.execIn(fmt.Sprintf(`UPDATE events SET pos = NULL, status = (status & %d) | %d, state_before = 0, state_after = 0,

@@ -46,6 +46,7 @@ var roomTables = []struct{ table, key string }{
 	{"redacted_originals", "event_nid"},
 	{"gaps", "event_nid"},
 	{"room_states", "pos"},
+	{"push_actions", "pos"},
 	{"state_sets", "id"},
 }
 
@@ -201,4 +202,4 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 // purgeTables are the tables that purges delete from.
 var purgeTables = strings.Fields(`events event_auth relations threads edges state_sets room_states current_state memberships redacted_originals
 	gaps account_data awaited_redactions rooms aliases strings appservice_pending
-	search_index user_words`)
+	search_index user_words push_actions`)

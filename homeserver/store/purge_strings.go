@@ -18,6 +18,7 @@ var stringUsers = []string{
 	`SELECT nid FROM users`,
 	`SELECT DISTINCT sender_nid FROM to_device`,
 	`SELECT user_nid FROM device_changes`,
+	`SELECT DISTINCT thread_nid FROM push_actions WHERE thread_nid <> 0`,
 }
 
 // sweepStrings deletes the user ids, event types and state keys that nothing refers to any more. Nobody else may use the database
@@ -66,6 +67,9 @@ func (tx *Tx) unusedStrings() ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := tx.outcomeStrings(used); err != nil {
+		return nil, err
+	}
 	all, err := tx.ints(`SELECT nid FROM strings`)
 	unused := all[:0]
 	for _, nid := range all {
@@ -74,6 +78,24 @@ func (tx *Tx) unusedStrings() ([]int64, error) {
 		}
 	}
 	return unused, err
+}
+
+// outcomeStrings marks the lists of actions that outcomes name.
+func (tx *Tx) outcomeStrings(used map[int64]bool) error {
+	return tx.Query(`SELECT DISTINCT base, exceptions FROM push_actions`, nil, func(scan func(...any) error) error {
+		var (
+			base   int64
+			packed []byte
+		)
+		if err := scan(&base, &packed); err != nil {
+			return err
+		}
+		used[Outcome(base).text()] = true
+		return eachException(packed, func(x PushException) bool {
+			used[x.Outcome.text()] = true
+			return true
+		})
+	})
 }
 
 // forget forgets all strings.

@@ -22,8 +22,10 @@ func (tx *Tx) RedactEvent(nid, redaction int64, json []byte) error {
 	if err := tx.unindex(nid); err != nil {
 		return err
 	}
-	_, err := tx.Exec(`UPDATE events SET redacted_by = $2, json = $3 WHERE nid = $1`, nid, redaction, string(json))
-	return err
+	if _, err := tx.Exec(`UPDATE events SET redacted_by = $2, json = $3 WHERE nid = $1`, nid, redaction, string(json)); err != nil {
+		return err
+	}
+	return tx.silence(nid)
 }
 
 // AwaitRedaction remembers a redaction whose target is not here yet.

@@ -82,9 +82,10 @@ func (tx *Tx) SetMembership(m Membership) error {
 		return err
 	}
 	tx.touch(FamilyMemberships, max(pos, m.Pos))
-	return tx.Defer(`INSERT INTO memberships (user_nid, room_nid, membership, event_nid, pos, forgotten)
-		VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (user_nid, room_nid) DO UPDATE SET membership = excluded.membership,
-		event_nid = excluded.event_nid, pos = excluded.pos, forgotten = 0`,
+	return tx.Defer(`INSERT INTO memberships (user_nid, room_nid, membership, event_nid, pos, forgotten, since)
+		VALUES ($1, $2, $3, $4, $5, 0, $5) ON CONFLICT (user_nid, room_nid) DO UPDATE SET
+		since = CASE WHEN memberships.membership = excluded.membership THEN memberships.since ELSE excluded.since END,
+		membership = excluded.membership, event_nid = excluded.event_nid, pos = excluded.pos, forgotten = 0`,
 		m.UserNID, m.RoomNID, m.Membership, m.EventNID, m.Pos)
 }
 

@@ -26,8 +26,11 @@ type DB struct {
 	names *names
 	rooms *roomVersions
 
-	stateKey stateKey
-	newest   newest
+	stateKey  stateKey
+	newest    newest
+	unsettled unsettled
+
+	watching []func(tx *Tx, userNID int64, dataType string) // see WatchAccountData
 }
 
 // Tx is a transaction on the homeserver's database. Its methods are the queries.

@@ -9,9 +9,10 @@ type Seat struct {
 	Membership
 	StateID int64 // the room's current state set
 	LastPos int64 // position of the room's newest event
+	Since   int64 // position since which the user has had this membership; 0 since before that was kept
 }
 
-const seatColumns = `m.room_nid, m.user_nid, m.membership, m.event_nid, m.pos, m.forgotten, r.state_id`
+const seatColumns = `m.room_nid, m.user_nid, m.membership, m.event_nid, m.pos, m.forgotten, r.state_id, m.since`
 
 // SeatsChanged returns a user's memberships, of any kind and forgotten ones too, of the rooms with events at
 // after < pos ≤ upto. Its cost is that of the events in the range, whoever's they are: it is for short ranges.
@@ -52,7 +53,7 @@ func (tx *Tx) seats(query string, args ...any) ([]Seat, error) {
 			s         Seat
 			forgotten int64
 		)
-		if err := scan(&s.RoomNID, &s.UserNID, &s.Membership.Membership, &s.EventNID, &s.Pos, &forgotten, &s.StateID, &s.LastPos); err != nil {
+		if err := scan(&s.RoomNID, &s.UserNID, &s.Membership.Membership, &s.EventNID, &s.Pos, &forgotten, &s.StateID, &s.Since, &s.LastPos); err != nil {
 			return fmt.Errorf("read a membership: %w", err)
 		}
 		s.Forgotten = forgotten != 0

@@ -56,6 +56,8 @@ type EventFilter struct {
 	LazyMembers bool         `json:"lazy_load_members"`
 
 	relationFilter
+	// UnreadThreads asks for unread counts by thread. Of the timeline's filter alone.
+	UnreadThreads bool `json:"unread_thread_notifications"`
 }
 
 var defaultFilter = new(Filter)

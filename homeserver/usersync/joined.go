@@ -58,7 +58,8 @@ func (r *roomPass) joined() error {
 	if err != nil {
 		return err
 	}
-	if !full && len(r.t.shown) == 0 && len(state) == 0 && len(data) == 0 && len(ephemeral) == 0 && len(summary) == 0 && !r.t.cutOff {
+	if !full && len(r.t.shown) == 0 && len(state) == 0 && len(data) == 0 && len(ephemeral) == 0 && len(summary) == 0 && !r.t.cutOff &&
+		!r.beside.read[r.seat.RoomNID] {
 		return nil // nothing that the filter lets pass
 	}
 	r.news = true

@@ -34,6 +34,9 @@ type pass struct {
 	beside  besides
 	mail    mail
 	devices deviceLists
+
+	person, personKnown bool                       // the user is no application service's
+	marks               map[int64]map[string]int64 // how far the user has read, by room; nil unless all rooms are shown
 }
 
 func newPass(l *look, tx *store.Tx) (*pass, error) {
@@ -81,12 +84,13 @@ func (p *pass) run() error {
 // besides is what is new beside the events and the account data: a file of its own for each kind.
 type besides struct {
 	rooms map[int64]bool // the joined rooms that have something of it
+	read  map[int64]bool // of these, those that the user has read
 }
 
 // readBesides looks for what is new beside events and account data, and sets news where that alone is an answer.
 func (p *pass) readBesides() error {
 	p.beside.rooms = make(map[int64]bool)
-	return nil
+	return p.readUnread()
 }
 
 // readSeats finds the memberships that may have something to say.

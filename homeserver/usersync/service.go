@@ -49,6 +49,7 @@ type Service struct {
 
 	ears    ears
 	filters filterCache
+	counts  counts
 }
 
 // New returns a Service.

@@ -1,0 +1,147 @@
+package push
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// book is the default rules of a server, as users see them and ready to be tested.
+type book struct {
+	rules map[Kind][]Rule        // with ownID in the place of the user
+	tests map[Kind][]defaultTest // of the same rules
+}
+
+// defaultTest is a default rule, made ready.
+type defaultTest struct {
+	shared   []test // conditions that are the same for everybody
+	personal test   // the one that is about the user, nil for none
+	legacy   bool
+	plain    judgement // of those who have not changed the rule
+}
+
+// judgement is a default rule of a user: whether it is on, and what follows.
+type judgement struct {
+	on bool
+	verdict
+}
+
+// defaultKinds are the kinds of which there are default rules.
+var defaultKinds = []Kind{Override, Content, Underride}
+
+// newBook returns the default rules; legacy adds those that guess from the text whom a message mentions. Matrix 1.17 removed them
+// (MSC4210).
+func newBook(legacy bool) *book {
+	b := &book{rules: make(map[Kind][]Rule), tests: make(map[Kind][]defaultTest)}
+	for kind, table := range map[Kind][]defaultRule{Override: defaultOverrides, Content: defaultContents, Underride: defaultUnderrides} {
+		b.rules[kind] = []Rule{}
+		for _, row := range table {
+			if row.legacy && !legacy {
+				continue
+			}
+			rule := row.rule(kind)
+			b.rules[kind] = append(b.rules[kind], rule)
+			t := row.test()
+			t.plain = judgement{on: rule.Enabled, verdict: compileActions(rule.Actions)}
+			b.tests[kind] = append(b.tests[kind], t)
+		}
+	}
+	return b
+}
+
+// rule returns the rule as users see it.
+func (row *defaultRule) rule(kind Kind) Rule {
+	r := Rule{RuleID: row.id, Default: true, Enabled: !row.disabled, Pattern: row.pattern}
+	if kind != Content {
+		r.Conditions = []json.RawMessage{}
+	}
+	for _, c := range row.conditions {
+		r.Conditions = append(r.Conditions, mustMarshal(c))
+	}
+	if err := json.Unmarshal([]byte(row.actions), &r.Actions); err != nil {
+		panic(fmt.Sprintf("push: actions of %s: %v", row.id, err))
+	}
+	return r
+}
+
+// test makes the rule ready.
+func (row *defaultRule) test() defaultTest {
+	t := defaultTest{legacy: row.legacy}
+	for _, c := range row.conditions {
+		switch {
+		case c.Pattern != nil && *c.Pattern == ownID:
+			t.personal = isStateKey
+		case c.Value == ownID:
+			t.personal = isMentioned
+		case c.Kind == "contains_display_name":
+			t.personal = compileCondition(mustMarshal(c))
+		default:
+			t.shared = append(t.shared, compileCondition(mustMarshal(c)))
+		}
+	}
+	if row.pattern == ownID {
+		t.personal = hasLocalpart
+	}
+	return t
+}
+
+func isStateKey(f *facts, p *person) (bool, error) {
+	return f.event.StateKey != nil && *f.event.StateKey == string(p.id), nil
+}
+
+func isMentioned(f *facts, p *person) (bool, error) { return f.mentioned()[string(p.id)], nil }
+
+func hasLocalpart(f *facts, p *person) (bool, error) {
+	body, is := f.body()
+	if !is {
+		return false, nil
+	}
+	g := newGlob(p.id.Localpart())
+	return g.words(body, &f.steps), nil
+}
+
+func mustMarshal(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic("push: " + err.Error())
+	}
+	return raw
+}
+
+// defaults returns the rules of a user who has changed none.
+func (b *book) defaults(user id.UserID) *Ruleset {
+	return &Ruleset{
+		Override:  personal(b.rules[Override], user),
+		Content:   personal(b.rules[Content], user),
+		Room:      []Rule{},
+		Sender:    []Rule{},
+		Underride: personal(b.rules[Underride], user),
+	}
+}
+
+var (
+	ownMatch   = mustMarshal(match("state_key", ownID))
+	ownMention = mustMarshal(contains(`content.m\.mentions.user_ids`, ownID))
+)
+
+// personal copies rules and puts the user where the table says ownID.
+func personal(rules []Rule, user id.UserID) []Rule {
+	own := slices.Clone(rules)
+	for i := range own {
+		own[i].Conditions = slices.Clone(own[i].Conditions)
+		if own[i].Pattern == ownID {
+			own[i].Pattern = user.Localpart()
+		}
+		for j, c := range own[i].Conditions {
+			switch string(c) {
+			case string(ownMatch):
+				own[i].Conditions[j] = mustMarshal(match("state_key", string(user)))
+			case string(ownMention):
+				own[i].Conditions[j] = mustMarshal(contains(`content.m\.mentions.user_ids`, string(user)))
+			}
+		}
+	}
+	return own
+}

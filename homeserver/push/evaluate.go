@@ -1,0 +1,224 @@
+package push
+
+import (
+	"causeway/homeserver/event"
+	"causeway/homeserver/store"
+)
+
+// matches tells of a default rule whether an event is as it wants: for nobody, for everybody, or by what its personal condition says.
+type matches int
+
+const (
+	nobody matches = iota
+	everybody
+	some
+)
+
+// bench judges one event by the rules of one person after the other.
+type bench struct {
+	*facts
+	book *book
+	// defaults are the default rules, by their places in the book, with the event put to what they have in common for everybody.
+	defaults map[Kind][]matches
+}
+
+func newBench(f *facts, b *book) (*bench, error) {
+	j := &bench{facts: f, book: b, defaults: make(map[Kind][]matches, len(defaultKinds))}
+	f.steps = maxSteps
+	for _, kind := range defaultKinds {
+		all := make([]matches, len(b.tests[kind]))
+		for i, rule := range b.tests[kind] {
+			if rule.legacy && f.mentions() {
+				continue
+			}
+			yes, err := f.all(rule.shared, nil)
+			switch {
+			case err != nil:
+				return nil, err
+			case yes && rule.personal != nil:
+				all[i] = some
+			case yes:
+				all[i] = everybody
+			}
+		}
+		j.defaults[kind] = all
+	}
+	return j, nil
+}
+
+// all tells whether all of the conditions hold.
+func (f *facts) all(tests []test, p *person) (bool, error) {
+	for _, t := range tests {
+		if yes, err := t(f, p); err != nil || !yes {
+			return false, err
+		}
+		if f.steps < 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// judge returns what a person's rules make of the event; c is nil for one who has changed none. The kinds of rules, in their order, are
+// those of Client-Server API, Push Rules; the default rules come after the user's own, but for the master rule.
+func (j *bench) judge(p *person, c *compiled) (verdict, error) {
+	j.steps = maxSteps
+	if c == nil {
+		return j.judgePlain(p)
+	}
+	if c.ignored[j.event.Sender] {
+		return verdict{}, nil
+	}
+	if master := c.defaults[Override][0]; master.on {
+		return master.verdict, nil
+	}
+	for _, kind := range kinds {
+		v, found := verdict{}, false
+		switch kind {
+		case Room:
+			v, found = c.rooms[j.event.RoomID]
+		case Sender:
+			v, found = c.senders[j.event.Sender]
+		default:
+			var err error
+			if v, found, err = j.judgeKind(p, kind, c); err != nil {
+				return v, err
+			}
+		}
+		if found {
+			return v, nil
+		}
+	}
+	return verdict{}, nil
+}
+
+func (j *bench) judgeKind(p *person, kind Kind, c *compiled) (verdict, bool, error) {
+	for _, rule := range c.own[kind] {
+		if yes, err := j.all(rule.tests, p); err != nil || yes {
+			return rule.verdict, yes, err
+		}
+	}
+	for i, rule := range c.defaults[kind] {
+		if !rule.on {
+			continue
+		}
+		if yes, err := j.byDefault(kind, i, p); err != nil || yes {
+			return rule.verdict, yes, err
+		}
+	}
+	return verdict{}, false, nil
+}
+
+// judgePlain judges for a person who has the default rules; nil is one whom no personal condition is about.
+func (j *bench) judgePlain(p *person) (verdict, error) {
+	for _, kind := range defaultKinds {
+		for i, rule := range j.book.tests[kind] {
+			if !rule.plain.on {
+				continue
+			}
+			if yes, err := j.byDefault(kind, i, p); err != nil || yes {
+				return rule.plain.verdict, err
+			}
+		}
+	}
+	return verdict{}, nil
+}
+
+// byDefault tells whether a default rule matches.
+func (j *bench) byDefault(kind Kind, i int, p *person) (bool, error) {
+	switch j.defaults[kind][i] {
+	case everybody:
+		return true, nil
+	case some:
+		if p != nil {
+			return j.book.tests[kind][i].personal(j.facts, p)
+		}
+	}
+	return false, nil
+}
+
+// concerned returns those people in the room whom a personal condition of a default rule may be about. The others with the default rules
+// are all of one outcome.
+func (j *bench) concerned() (map[int64]bool, error) {
+	found := make(map[int64]bool)
+	people := j.roster.people
+	if j.event.StateKey != nil {
+		if at, is := people.byID[*j.event.StateKey]; is {
+			found[people.list[at].nid] = true
+		}
+	}
+	for user := range j.mentioned() {
+		if at, is := people.byID[user]; is {
+			found[people.list[at].nid] = true
+		}
+	}
+	return found, j.guess(found)
+}
+
+// guess adds those whom the legacy rules find in the text.
+func (j *bench) guess(found map[int64]bool) error {
+	for _, kind := range defaultKinds {
+		for i, rule := range j.book.tests[kind] {
+			if !rule.legacy || j.defaults[kind][i] != some {
+				continue
+			}
+			if err := j.roster.learnNames(j.tx, j.event.RoomNID); err != nil {
+				return err
+			}
+			for at := range j.roster.people.list {
+				p := &j.roster.people.list[at]
+				j.steps = maxSteps
+				yes, err := rule.personal(j.facts, p)
+				if err != nil {
+					return err
+				}
+				if yes {
+					found[p.nid] = true
+				}
+			}
+		}
+	}
+	return nil
+}
+
+var mentionedPath = newPath(`content.m\.mentions.user_ids`)
+
+// mentioned returns the users whom the event says that it mentions.
+func (f *facts) mentioned() map[string]bool {
+	if f.users == nil {
+		f.users = make(map[string]bool)
+		if list := f.value(mentionedPath); len(list) > 0 && list[0] == '[' {
+			for user := range event.Elements(list) {
+				if text, is := event.Text(user); is {
+					f.users[text] = true
+				}
+			}
+		}
+	}
+	return f.users
+}
+
+// maxHops bounds how many relations are followed to find an event's thread. Client-Server API, "Marking notifications as read".
+const maxHops = 3
+
+// thread returns the id of the root of the event's thread, or "" for the main timeline.
+func thread(tx *store.Tx, e *store.Event) (root string, err error) {
+	content := e.Content
+	for range maxHops {
+		relation := event.Field(content, "m.relates_to")
+		relType, _ := event.Text(event.Field(relation, "rel_type"))
+		target, _ := event.Text(event.Field(relation, "event_id"))
+		if relType == "" || len(target) < 2 || target[0] != '$' || len(target) > event.MaxFieldBytes {
+			return "", nil
+		}
+		if relType == relThread {
+			return target, nil
+		}
+		parent, err := eventOfRoom(tx, e.RoomNID, target)
+		if err != nil || parent == nil {
+			return "", err
+		}
+		content = parent.Content
+	}
+	return "", nil
+}

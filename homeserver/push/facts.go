@@ -1,0 +1,155 @@
+package push
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/eventauth"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// person is a user of this server who may be notified.
+type person struct {
+	nid int64
+	id  id.UserID
+}
+
+// facts is an event with what conditions ask of it and of its room. Each question is answered once for all people.
+type facts struct {
+	tx     *store.Tx
+	event  *store.Event
+	roster *roster
+	steps  int // what is left of maxSteps to the person who is being judged
+
+	lower     string // the body in lower case
+	isText    bool
+	bodyKnown bool
+
+	mayKnown map[string]bool // by the key of sender_notification_permission
+	power    eventauth.StateMap
+
+	users map[string]bool // whom the event says that it mentions; nil before it was asked for
+
+	intentional      bool // the event says whom it mentions
+	intentionalKnown bool
+}
+
+// value returns a property of the event as canonical JSON, or nil.
+func (f *facts) value(p path) []byte {
+	if len(p) == 1 {
+		return f.top(p[0])
+	}
+	if p[0] != "content" {
+		return nil // the other objects of an event are the servers' business
+	}
+	value := []byte(f.event.Content)
+	for _, name := range p[1:] {
+		if value = event.Field(value, name); value == nil {
+			return nil
+		}
+	}
+	return value
+}
+
+// top returns a property of the event that is in no object.
+func (f *facts) top(name string) []byte {
+	if text, is := f.topText(name); is {
+		raw, err := json.Marshal(text)
+		if err != nil {
+			return nil
+		}
+		return simpleValue(raw)
+	}
+	switch name {
+	case "type", "sender", "state_key", "room_id", "event_id":
+		return nil
+	}
+	return event.Field(f.event.JSON(), name)
+}
+
+// topText returns a property that is text and that every room version has, whether or not it is in the JSON.
+func (f *facts) topText(name string) (string, bool) {
+	switch name {
+	case "type":
+		return f.event.Type, true
+	case "sender":
+		return string(f.event.Sender), true
+	case "state_key":
+		if f.event.StateKey != nil {
+			return *f.event.StateKey, true
+		}
+	case "room_id":
+		return string(f.event.RoomID), true
+	case "event_id":
+		return string(f.event.EventID), true
+	}
+	return "", false
+}
+
+// text returns a property that is a string.
+func (f *facts) text(p path) (string, bool) {
+	if len(p) == 1 {
+		if text, is := f.topText(p[0]); is {
+			return text, true
+		}
+	}
+	return event.Text(f.value(p))
+}
+
+var bodyPath = newPath(bodyKey)
+
+// body returns content.body in lower case, if it is text.
+func (f *facts) body() (string, bool) {
+	if !f.bodyKnown {
+		f.bodyKnown = true
+		f.lower, f.isText = f.text(bodyPath)
+		f.lower = strings.ToLower(f.lower)
+	}
+	return f.lower, f.isText
+}
+
+var mentionsPath = newPath(`content.m\.mentions`)
+
+// mentions tells whether the event says itself whom it mentions, so that nothing is to be guessed from its text. Client-Server API,
+// "User and room mentions".
+func (f *facts) mentions() bool {
+	if !f.intentionalKnown {
+		f.intentional, f.intentionalKnown = f.value(mentionsPath) != nil, true
+	}
+	return f.intentional
+}
+
+// joined returns how many users are in the room.
+func (f *facts) joined() (int64, error) { return f.roster.count(f.tx, f.event.RoomNID) }
+
+// displayName returns the name of a person in the room, in lower case.
+func (f *facts) displayName(p *person) (string, error) {
+	return f.roster.displayName(f.tx, f.event.RoomNID, p)
+}
+
+// senderMay tells whether the sender has the power to notify the room as key says.
+func (f *facts) senderMay(key string) (bool, error) {
+	if may, known := f.mayKnown[key]; known {
+		return may, nil
+	}
+	if f.power == nil {
+		var found []*event.PDU
+		for _, eventType := range [...]string{event.TypePowerLevels, event.TypeCreate} {
+			e, err := f.tx.CurrentStateEvent(f.event.RoomNID, eventType, "")
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return false, err
+			}
+			if err == nil {
+				found = append(found, e.PDU)
+			}
+		}
+		f.power, f.mayKnown = eventauth.NewStateMap(found...), make(map[string]bool)
+	}
+	may := eventauth.CanNotify(f.power, f.event.Sender, key)
+	f.mayKnown[key] = may
+	return may, nil
+}

@@ -1,0 +1,159 @@
+package push
+
+import (
+	"encoding/json"
+	"sync"
+
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// typeIgnored is the account data that names whom a user ignores: nobody is notified of their events.
+const typeIgnored = "m.ignored_user_list"
+
+// Bounds on the rules that are kept in memory, made ready.
+const (
+	maxSettings     = 100_000
+	maxSettingsCost = 64 << 20
+)
+
+// settings remembers the rules of each user, made ready. It holds what is committed alone.
+type settings struct {
+	mu         sync.Mutex // guards all
+	all        map[int64]*compiled
+	cost       int
+	generation int64
+}
+
+type changedKey struct{}
+
+// watch is told of account data that changes: what is remembered of the user holds no more, at first for this transaction alone.
+func (s *settings) watch(tx *store.Tx, userNID int64, dataType string) {
+	if dataType != AccountDataType && dataType != typeIgnored {
+		return
+	}
+	changed, _ := tx.Value(changedKey{}).(map[int64]bool)
+	if changed == nil {
+		changed = make(map[int64]bool)
+		tx.SetValue(changedKey{}, changed)
+		tx.AfterCommit(func() { s.drop(changed) })
+	}
+	changed[userNID] = true
+}
+
+func (s *settings) drop(users map[int64]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for nid := range users {
+		if c := s.all[nid]; c != nil {
+			s.cost -= c.cost
+		}
+		delete(s.all, nid)
+	}
+}
+
+// of returns the rules of people, nil for those who have changed none.
+func (s *settings) of(tx *store.Tx, b *book, list []person) (map[int64]*compiled, error) {
+	changed, _ := tx.Value(changedKey{}).(map[int64]bool)
+	found := make(map[int64]*compiled)
+	var missing []int64
+	names := make(map[int64]id.UserID)
+	s.mu.Lock()
+	if s.generation != tx.Generation() || s.all == nil {
+		s.all, s.cost, s.generation = make(map[int64]*compiled), 0, tx.Generation()
+	}
+	for _, p := range list {
+		if !changed[p.nid] {
+			if c, known := s.all[p.nid]; known {
+				if c != nil {
+					found[p.nid] = c
+				}
+				continue
+			}
+		}
+		missing = append(missing, p.nid)
+		names[p.nid] = p.id
+	}
+	s.mu.Unlock()
+	if len(missing) == 0 {
+		return found, nil
+	}
+	read, err := readSettings(tx, b, missing, names)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, nid := range missing {
+		c := read[nid]
+		if c != nil {
+			found[nid] = c
+		}
+		if !changed[nid] {
+			s.put(nid, c)
+		}
+	}
+	return found, nil
+}
+
+// put remembers the rules of a user. The caller holds mu.
+func (s *settings) put(nid int64, c *compiled) {
+	cost := 0
+	if c != nil {
+		cost = c.cost
+	}
+	if len(s.all) >= maxSettings || s.cost+cost > maxSettingsCost {
+		clear(s.all)
+		s.cost = 0
+	}
+	s.all[nid] = c
+	s.cost += cost
+}
+
+// readSettings reads the rules of users, those who have changed none left out.
+func readSettings(tx *store.Tx, b *book, nids []int64, names map[int64]id.UserID) (map[int64]*compiled, error) {
+	rules, ignored := make(map[int64]json.RawMessage), make(map[int64]json.RawMessage)
+	err := tx.AccountDataOfUsers(nids, AccountDataType, typeIgnored, func(nid int64, dataType string, content json.RawMessage) error {
+		if dataType == AccountDataType {
+			rules[nid] = content
+		} else {
+			ignored[nid] = content
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[int64]*compiled)
+	for _, nid := range nids {
+		ignores := parseIgnored(ignored[nid])
+		if rules[nid] == nil && len(ignores) == 0 {
+			continue
+		}
+		set, err := b.merge(names[nid], rules[nid])
+		if err != nil {
+			return nil, err
+		}
+		c := b.compile(set)
+		c.ignored = ignores
+		c.cost = 4096 + 3*(len(rules[nid])+len(ignored[nid]))
+		all[nid] = c
+	}
+	return all, nil
+}
+
+// parseIgnored reads the content of m.ignored_user_list. What is not understood names nobody.
+func parseIgnored(content json.RawMessage) map[id.UserID]bool {
+	var list struct {
+		Users map[id.UserID]json.RawMessage `json:"ignored_users"`
+	}
+	if len(content) == 0 || json.Unmarshal(content, &list) != nil || len(list.Users) == 0 {
+		return nil
+	}
+	ignored := make(map[id.UserID]bool, len(list.Users))
+	for user := range list.Users {
+		ignored[user] = true
+	}
+	return ignored
+}
