@@ -37,6 +37,7 @@ type Config struct {
 	ForwardedFor       bool                            // take clients' addresses from X-Forwarded-For
 
 	Maintenance MaintenanceConfig
+	Delayed     room.DelayedConfig
 
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
@@ -82,6 +83,7 @@ func roomConfig(c Config) room.Config {
 	return room.Config{
 		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
 		DefaultVersion: c.DefaultRoomVersion, KeepRedacted: c.Maintenance.RedactedKeep,
+		Delayed: c.Delayed,
 	}
 }
 

@@ -33,6 +33,7 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
+	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(a.unstableDelayed()))...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(a.v3()))...)
 }
 
@@ -41,6 +42,21 @@ func (a *API) v1() []row {
 	return []row{
 		{"GET", "/register/m.login.registration_token/validity", public, httpapi.JSON(a.registrationTokenValidity).Limited(httpapi.ClassRegister)},
 		{"POST", "/appservice/{appserviceId}/ping", service, httpapi.JSON(a.pingAppService)},
+		{"GET", "/delayed_events", guest, httpapi.JSON(a.delayedEvents).Limited(httpapi.ClassDelayed)},
+		{"GET", "/delayed_events/{delayId}", guest, httpapi.JSON(a.delayedEvent).Limited(httpapi.ClassDelayed)},
+		{"POST", "/delayed_events/{delayId}/{action}", guest, httpapi.JSON(a.manageDelayedEvent).Limited(httpapi.ClassDelayed)},
+	}
+}
+
+// unstableDelayed has delayed events as they were before they were merged (MSC4140): who knows the id of one may act on it.
+func (a *API) unstableDelayed() []row {
+	const prefix = "/org.matrix.msc4140"
+	return []row{
+		{"PUT", prefix + "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEventUnstable).Limited(httpapi.ClassMessage)},
+		{"GET", prefix + "/delayed_events", guest, httpapi.JSON(a.delayedEventsUnstable).Limited(httpapi.ClassDelayed)},
+		{"GET", prefix + "/delayed_events/{delayId}", guest, httpapi.JSON(a.delayedEventUnstable).Limited(httpapi.ClassDelayed)},
+		{"POST", prefix + "/delayed_events/{delayId}", optional, httpapi.JSON(a.manageDelayedEventByBody).Limited(httpapi.ClassDelayed)},
+		{"POST", prefix + "/delayed_events/{delayId}/{action}", optional, httpapi.JSON(a.manageDelayedEventUnstable).Limited(httpapi.ClassDelayed)},
 	}
 }
 
@@ -103,9 +119,10 @@ func (a *API) v3() []row {
 		{"POST", "/publicRooms", user, httpapi.JSON(a.searchPublicRooms).Limited(httpapi.ClassJoin)},
 
 		// Rooms: what is said.
-		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", user, httpapi.JSON(a.sendEvent).Limited(httpapi.ClassMessage)},
-		{"PUT", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.JSON(a.sendState).Limited(httpapi.ClassMessage)},
-		{"PUT", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.JSON(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", user, httpapi.Dynamic(a.sendEvent).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEvent).Limited(httpapi.ClassMessage)},
 		{"PUT", "/rooms/{roomId}/redact/{eventId}/{txnId}", user, httpapi.JSON(a.redact).BodyOptional().Limited(httpapi.ClassMessage)},
 		{"GET", "/rooms/{roomId}/state", user, httpapi.JSON(a.getState)},
 		{"GET", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.JSON(a.getStateEvent)},

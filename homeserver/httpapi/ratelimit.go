@@ -19,6 +19,8 @@ const (
 	ClassInvite   Class = "invite"
 	ClassProfile  Class = "profile"
 	ClassMedia    Class = "media"
+	ClassDelayed  Class = "delayed"
+	ClassReport   Class = "report"
 )
 
 // Limit is a token bucket: PerSecond requests in the long run, and Burst of

@@ -38,6 +38,7 @@ type Config struct {
 	DefaultVersion string
 	// KeepRedacted is how long the content of redacted events is kept where only the operator sees it; 0 for not at all.
 	KeepRedacted time.Duration
+	Delayed      DelayedConfig
 	// Fetch and Keys reach other servers. Both may be nil: then nothing is taken from elsewhere.
 	Fetch Fetcher
 	Keys  KeyRing
@@ -48,8 +49,9 @@ type Config struct {
 type Service struct {
 	Config
 
-	resolver  *Resolver
-	receiving roomLocks // held by who receives events of a room from elsewhere, or deletes what they might build on
+	resolver    *Resolver
+	wakeDelayed chan struct{} // holds one while the scheduler of delayed events has to look again
+	receiving   roomLocks     // held by who receives events of a room from elsewhere, or deletes what they might build on
 
 	mu    sync.Mutex // guards heads, and refs of each head
 	heads map[id.RoomID]*head
@@ -61,7 +63,10 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	c.DefaultVersion = cmp.Or(c.DefaultVersion, event.DefaultRoomVersion)
-	return &Service{Config: c, resolver: NewResolver(c.DB), heads: make(map[id.RoomID]*head)}
+	c.Delayed.setDefaults()
+	return &Service{
+		Config: c, resolver: NewResolver(c.DB), heads: make(map[id.RoomID]*head), wakeDelayed: make(chan struct{}, 1),
+	}
 }
 
 // By says on whose behalf a method acts.

@@ -52,6 +52,13 @@ var orphanRules = []orphanRule{
 	{"access_tokens", "user_nid, device_id", "device", `NOT EXISTS (SELECT 1 FROM devices y WHERE y.user_nid = x.user_nid AND y.device_id = x.device_id)`},
 	{"account_data", "user_nid, type", "user", noUser},
 	{"account_data", "user_nid, room_nid, type", "room", `x.room_nid <> 0 AND ` + noRoom},
+	{"delayed_events", "delay_id", "user", noUser},
+	{"delayed_events", "delay_id", "room", noRoom},
+	{"reports", "nid", "user", noUser},
+	{"reports", "nid", "room", `x.room_nid IS NOT NULL AND ` + noRoom},
+	{"openid_tokens", "user_nid", "user", noUser},
+	{"profile_fields", "user_nid, name", "user", noUser},
+	{"sticky_events", "event_nid", "event", noEvent},
 	{"filters", "user_nid, filter_id", "user", noUser},
 	{"appservice_pending", "id", "application service", `NOT EXISTS (SELECT 1 FROM appservices y WHERE y.id = x.id)`},
 }

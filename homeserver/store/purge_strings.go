@@ -15,6 +15,10 @@ var stringUsers = []string{
 	`SELECT DISTINCT user_nid FROM devices`,
 	`SELECT DISTINCT user_nid FROM access_tokens`,
 	`SELECT DISTINCT user_nid FROM filters`,
+	`SELECT DISTINCT user_nid FROM delayed_events`,
+	`SELECT DISTINCT user_nid FROM reports`,
+	`SELECT DISTINCT user_nid FROM openid_tokens`,
+	`SELECT DISTINCT user_nid FROM profile_fields`,
 	`SELECT nid FROM users`,
 }
 
