@@ -33,7 +33,7 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
-	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(a.unstableDelayed()))...)
+	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(append(a.unstableDelayed(), a.unstableUser()...)))...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(a.v3()))...)
 }
 
@@ -60,6 +60,21 @@ func (a *API) unstableDelayed() []row {
 	}
 }
 
+// unstableUser has what is kept for a user under the names of proposals.
+func (a *API) unstableUser() []row {
+	const (
+		deletion = "/org.matrix.msc3391/user/{userId}"
+		profiles = "/uk.tcpip.msc4133/profile/{userId}/{keyName}"
+	)
+	return []row{
+		{"DELETE", deletion + "/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
+		{"DELETE", deletion + "/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
+		{"GET", profiles, optional, httpapi.JSON(a.profileField)},
+		{"PUT", profiles, user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
+		{"DELETE", profiles, user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
+	}
+}
+
 func (a *API) v3() []row {
 	return []row{
 		// Login, registration, who one is. login, register and changePassword count attempts for themselves: those of an
@@ -80,9 +95,15 @@ func (a *API) v3() []row {
 		{"PUT", "/profile/{userId}/{keyName}", user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
 		{"DELETE", "/profile/{userId}/{keyName}", user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
 		{"GET", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
-		{"PUT", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.setAccountData)},
+		{"PUT", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.setAccountData).Limited(httpapi.ClassAccountData)},
 		{"GET", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
-		{"PUT", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.setAccountData)},
+		{"PUT", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.setAccountData).Limited(httpapi.ClassAccountData)},
+		{"DELETE", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
+		{"DELETE", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
+		{"GET", "/user/{userId}/rooms/{roomId}/tags", user, httpapi.JSON(a.tags)},
+		{"PUT", "/user/{userId}/rooms/{roomId}/tags/{tag}", user, httpapi.JSON(a.setTag).Limited(httpapi.ClassAccountData)},
+		{"DELETE", "/user/{userId}/rooms/{roomId}/tags/{tag}", user, httpapi.JSON(a.deleteTag).Limited(httpapi.ClassAccountData)},
+		{"POST", "/user/{userId}/openid/request_token", user, httpapi.JSON(a.requestOpenIDToken).BodyOptional().Limited(httpapi.ClassOpenID)},
 		{"POST", "/user/{userId}/filter", user, httpapi.JSON(a.addFilter)},
 		{"GET", "/user/{userId}/filter/{filterId}", user, httpapi.JSON(a.getFilter)},
 		{"GET", "/pushrules/{$}", user, httpapi.JSON(a.pushRules)},
@@ -124,6 +145,9 @@ func (a *API) v3() []row {
 		{"PUT", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
 		{"PUT", "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEvent).Limited(httpapi.ClassMessage)},
 		{"PUT", "/rooms/{roomId}/redact/{eventId}/{txnId}", user, httpapi.JSON(a.redact).BodyOptional().Limited(httpapi.ClassMessage)},
+		{"POST", "/rooms/{roomId}/report/{eventId}", user, httpapi.JSON(a.reportEvent).Limited(httpapi.ClassReport)},
+		{"POST", "/rooms/{roomId}/report", user, httpapi.JSON(a.reportRoom).Limited(httpapi.ClassReport)},
+		{"POST", "/users/{userId}/report", user, httpapi.JSON(a.reportUser).Limited(httpapi.ClassReport)},
 		{"GET", "/rooms/{roomId}/state", user, httpapi.JSON(a.getState)},
 		{"GET", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.JSON(a.getStateEvent)},
 		{"GET", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.JSON(a.getStateEvent)},

@@ -15,7 +15,10 @@ var specVersions = []string{
 
 // unstableFeatures are proposals, some of them merged long ago, whose flags clients ask for.
 var unstableFeatures = map[string]bool{
-	"fi.mau.msc2659.stable": true, // pinging an application service
+	"fi.mau.msc2659.stable":   true, // pinging an application service
+	"org.matrix.msc3391":      true, // deleting account data
+	"uk.tcpip.msc4133":        true, // fields of profiles
+	"uk.tcpip.msc4133.stable": true,
 }
 
 type versionsResponse struct {
