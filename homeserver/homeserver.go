@@ -4,6 +4,7 @@ package homeserver
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 
@@ -61,9 +62,13 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
 	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
-	s.rooms = room.New(roomConfig(c))
-	s.Maintenance = newMaintenance(c, s.rooms, grace)
 	pushes := push.New(c.DB, c.Bus)
+	rooms := roomConfig(c)
+	rooms.Follow = func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error {
+		return errors.Join(s.Accounts.FollowUpgrade(tx, user, old, replacement), pushes.FollowUpgrade(tx, user, old, replacement))
+	}
+	s.rooms = room.New(rooms)
+	s.Maintenance = newMaintenance(c, s.rooms, grace)
 	api := &clientapi.API{Services: clientapi.Services{
 		ServerName: c.ServerName,
 		PublicURL:  c.PublicURL,

@@ -274,25 +274,16 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	if err := eventauth.Check(pdu, h); err != nil {
 		return nil, false, notAllowed(err)
 	}
-	if err := s.reaches(pdu); err != nil {
-		return nil, false, err
+	if isInvite(pdu) {
+		if err := s.DB.View(ctx, func(tx *store.Tx) error { return s.reaches(tx, pdu) }); err != nil {
+			return nil, false, err
+		}
 	}
 	e = &entry{pdu: pdu, after: h.last, prevs: h.tips, txn: d.txn(h.roomID), redacts: redacts}
 	if d.StateKey != nil {
 		e.auth = auth
 	}
 	return e, true, nil
-}
-
-// reaches refuses an invitation, by whatever endpoint, that nobody would be told of.
-func (s *Service) reaches(pdu *event.PDU) error {
-	if pdu.Type != event.TypeMember || pdu.Membership() != event.MembershipInvite {
-		return nil
-	}
-	if server := id.UserID(*pdu.StateKey).Homeserver(); server != s.ServerName {
-		return matrixError(403, "M_FORBIDDEN", "%s is a user of %s, and this server does not federate yet", *pdu.StateKey, server)
-	}
-	return nil
 }
 
 // refer returns the id by which an event refers to another. In versions 1 and 2 its hash goes with it.

@@ -91,5 +91,5 @@ func (s *Service) buildBeside(tx *store.Tx, h *head, d draft, a *arrival) error 
 	if err := eventauth.Check(a.pdu, state); err != nil {
 		return notAllowed(err)
 	}
-	return s.reaches(a.pdu)
+	return s.reaches(tx, a.pdu)
 }

@@ -192,6 +192,9 @@ func (s *Service) join(ctx context.Context, by By, roomID id.RoomID, content jso
 
 // joinBy is join by a draft, whose sender it is who joins.
 func (s *Service) joinBy(ctx context.Context, roomID id.RoomID, d draft) (id.EventID, error) {
+	if err := s.followIn(ctx, roomID, &d); err != nil {
+		return "", err
+	}
 	content := d.Content
 	var (
 		last    voucher

@@ -39,6 +39,9 @@ type Config struct {
 	// KeepRedacted is how long the content of redacted events is kept where only the operator sees it; 0 for not at all.
 	KeepRedacted time.Duration
 	Delayed      DelayedConfig
+	// Follow takes what a user keeps with a room over to the one that replaces it, in the transaction in which the user joins that. It
+	// runs as often as the user joins. May be nil.
+	Follow func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error
 	// Fetch and Keys reach other servers. Both may be nil: then nothing is taken from elsewhere.
 	Fetch Fetcher
 	Keys  KeyRing
