@@ -5,6 +5,7 @@ package homeserver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"sync"
 
@@ -43,6 +44,7 @@ type Config struct {
 	Maintenance   MaintenanceConfig
 	UserDirectory UserDirectoryConfig
 	Push          PushConfig
+	Delayed       room.DelayedConfig
 
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
@@ -81,7 +83,11 @@ func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
 	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
 	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions})
-	s.rooms = room.New(roomConfig(c, pushes))
+	rooms := roomConfig(c, pushes)
+	rooms.Follow = func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error {
+		return errors.Join(s.Accounts.FollowUpgrade(tx, user, old, replacement), pushes.FollowUpgrade(tx, user, old, replacement))
+	}
+	s.rooms = room.New(rooms)
 	devices := e2ee.New(e2ee.Config{ServerName: c.ServerName, DB: c.DB, Bus: c.Bus})
 	s.Maintenance = newMaintenance(c, s.rooms, devices, grace)
 	reads := usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Inbox: devices, Retention: c.Maintenance.Retention.Policy()})
@@ -111,6 +117,7 @@ func roomConfig(c Config, judge room.Judge) room.Config {
 	return room.Config{
 		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
 		DefaultVersion: c.DefaultRoomVersion, KeepRedacted: c.Maintenance.RedactedKeep, Judge: judge,
+		Delayed: c.Delayed,
 	}
 }
 

@@ -45,9 +45,32 @@ func (s *Service) AccountData(ctx context.Context, user id.UserID, room id.RoomI
 	return content, err
 }
 
-// SetAccountData keeps content, a JSON object, under a type, in a room or in none (""). Errors: 405 M_BAD_JSON for types that
-// the server manages, M_NOT_FOUND for a room that it does not know, M_TOO_LARGE, M_INVALID_PARAM.
+// SetAccountData keeps content, a JSON object, under a type, in a room or in none (""). An empty object deletes (MSC3391). Errors: 405
+// M_BAD_JSON for types that the server manages, M_NOT_FOUND for a room that it does not know, M_TOO_LARGE, M_INVALID_PARAM.
 func (s *Service) SetAccountData(ctx context.Context, user id.UserID, room id.RoomID, dataType string, content json.RawMessage) error {
+	if err := checkDataType(room, dataType); err != nil {
+		return err
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, content); err != nil {
+		return matrixError(http.StatusBadRequest, "M_NOT_JSON", "The body is not JSON")
+	}
+	if compact.String() == "{}" {
+		return s.DeleteAccountData(ctx, user, room, dataType)
+	}
+	return s.changeAccountData(ctx, user, room, dataType, func(json.RawMessage) (json.RawMessage, error) { return compact.Bytes(), nil })
+}
+
+// DeleteAccountData deletes what a user keeps under a type, in a room or in none (""). It is no error when there is nothing. Errors: as
+// those of SetAccountData. MSC3391.
+func (s *Service) DeleteAccountData(ctx context.Context, user id.UserID, room id.RoomID, dataType string) error {
+	if err := checkDataType(room, dataType); err != nil {
+		return err
+	}
+	return s.changeAccountData(ctx, user, room, dataType, func(json.RawMessage) (json.RawMessage, error) { return nil, nil })
+}
+
+func checkDataType(room id.RoomID, dataType string) error {
 	if err := checkRoomID(room); err != nil {
 		return err
 	}
@@ -57,34 +80,55 @@ func (s *Service) SetAccountData(ctx context.Context, user id.UserID, room id.Ro
 	if serverManaged[dataType] {
 		return matrixError(http.StatusMethodNotAllowed, "M_BAD_JSON", "Cannot set %s through this API.", dataType)
 	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, content); err != nil {
-		return matrixError(http.StatusBadRequest, "M_NOT_JSON", "The body is not JSON")
-	}
-	if compact.Len() > maxAccountDataBytes {
-		return matrixError(http.StatusRequestEntityTooLarge, "M_TOO_LARGE", "Account data is larger than %d bytes", maxAccountDataBytes)
-	}
+	return nil
+}
+
+// changeAccountData puts what change makes of account data, empty when there is none, in its place: nil deletes it. change may run more
+// than once.
+func (s *Service) changeAccountData(ctx context.Context, user id.UserID, room id.RoomID, dataType string, change func(json.RawMessage) (json.RawMessage, error)) error {
 	var signal notify.Signal
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		signal = notify.Signal{}
 		roomNID, err := roomNID(tx, room)
+		if errors.Is(err, store.ErrNotFound) {
+			return notFound("Room %s is not known here", room)
+		}
 		if err != nil {
 			return err
 		}
-		if err := checkRoomFor(tx, user, roomNID, dataType, compact.Len()); err != nil {
+		old, err := tx.AccountData(user, roomNID, dataType)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		nid, pos, err := tx.SetAccountData(user, roomNID, dataType, compact.Bytes())
+		content, err := change(old)
+		if err != nil || content == nil && len(old) == 0 {
+			return err
+		}
+		nid, pos, err := keepAccountData(tx, user, roomNID, dataType, content)
 		signal = notify.Signal{Key: notify.Key{Kind: notify.User, NID: nid}, Pos: pos}
 		return err
 	})
-	if errors.Is(err, store.ErrNotFound) {
-		return notFound("Room %s is not known here", room)
-	}
 	if err != nil {
 		return fmt.Errorf("set account data of %s: %w", user, err)
 	}
-	s.bus.Publish(signal)
+	if signal.Pos != 0 {
+		s.bus.Publish(signal)
+	}
 	return nil
+}
+
+// keepAccountData stores content, within bounds, or deletes what there is when it is nil.
+func keepAccountData(tx *store.Tx, user id.UserID, roomNID int64, dataType string, content json.RawMessage) (userNID, pos int64, err error) {
+	if content == nil {
+		return tx.DeleteAccountData(user, roomNID, dataType)
+	}
+	if len(content) > maxAccountDataBytes {
+		return 0, 0, matrixError(http.StatusRequestEntityTooLarge, "M_TOO_LARGE", "Account data is larger than %d bytes", maxAccountDataBytes)
+	}
+	if err := checkRoomFor(tx, user, roomNID, dataType, len(content)); err != nil {
+		return 0, 0, err
+	}
+	return tx.SetAccountData(user, roomNID, dataType, content)
 }
 
 // checkRoomFor refuses content of so many bytes when the user would have too much.

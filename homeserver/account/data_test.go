@@ -21,28 +21,35 @@ func TestProfile(t *testing.T) {
 		ctx := context.Background()
 		s := newService(db, false)
 		alice := createUser(t, s, "alice", "secret")
-		if got, err := s.Profile(ctx, alice); err != nil || got != (Profile{}) {
-			t.Errorf("got %+v, %v, want nothing", got, err)
+		shown := func(p Profile) string {
+			raw, err := json.Marshal(p)
+			if err != nil {
+				t.Error(err)
+			}
+			return string(raw)
+		}
+		if got, err := s.Profile(ctx, alice); err != nil || shown(got) != "{}" {
+			t.Errorf("got %s, %v, want nothing", shown(got), err)
 		}
 		for _, test := range []struct {
 			name string
 			set  func() error
 			want string
-			now  Profile
+			now  string
 		}{
-			{"name", func() error { return s.SetDisplayName(ctx, alice, "Älice") }, "", Profile{DisplayName: "Älice"}},
-			{"avatar", func() error { return s.SetAvatarURL(ctx, alice, "mxc://test/a") }, "", Profile{"Älice", "mxc://test/a"}},
-			{"long name", func() error { return s.SetDisplayName(ctx, alice, strings.Repeat("x", 257)) }, "M_INVALID_PARAM", Profile{"Älice", "mxc://test/a"}},
-			{"NUL", func() error { return s.SetDisplayName(ctx, alice, "\x00") }, "M_INVALID_PARAM", Profile{"Älice", "mxc://test/a"}},
-			{"long avatar", func() error { return s.SetAvatarURL(ctx, alice, strings.Repeat("x", 1001)) }, "M_INVALID_PARAM", Profile{"Älice", "mxc://test/a"}},
-			{"no name", func() error { return s.SetDisplayName(ctx, alice, "") }, "", Profile{AvatarURL: "mxc://test/a"}},
-			{"no such user", func() error { return s.SetDisplayName(ctx, "@bob:test", "Bob") }, "M_NOT_FOUND", Profile{AvatarURL: "mxc://test/a"}},
+			{"name", func() error { return s.SetDisplayName(ctx, alice, "Älice") }, "", `{"displayname":"Älice"}`},
+			{"avatar", func() error { return s.SetAvatarURL(ctx, alice, "mxc://test/a") }, "", `{"avatar_url":"mxc://test/a","displayname":"Älice"}`},
+			{"long name", func() error { return s.SetDisplayName(ctx, alice, strings.Repeat("x", 257)) }, "M_INVALID_PARAM", `{"avatar_url":"mxc://test/a","displayname":"Älice"}`},
+			{"NUL", func() error { return s.SetDisplayName(ctx, alice, "\x00") }, "M_INVALID_PARAM", `{"avatar_url":"mxc://test/a","displayname":"Älice"}`},
+			{"long avatar", func() error { return s.SetAvatarURL(ctx, alice, strings.Repeat("x", 1001)) }, "M_INVALID_PARAM", `{"avatar_url":"mxc://test/a","displayname":"Älice"}`},
+			{"no name", func() error { return s.SetDisplayName(ctx, alice, "") }, "", `{"avatar_url":"mxc://test/a"}`},
+			{"no such user", func() error { return s.SetDisplayName(ctx, "@bob:test", "Bob") }, "M_NOT_FOUND", `{"avatar_url":"mxc://test/a"}`},
 		} {
 			if got := codeOf(test.set()); got != test.want {
 				t.Errorf("%s: got error %q, want %q", test.name, got, test.want)
 			}
-			if got, err := s.Profile(ctx, alice); err != nil || got != test.now {
-				t.Errorf("%s: got %+v, %v, want %+v", test.name, got, err, test.now)
+			if got, err := s.Profile(ctx, alice); err != nil || shown(got) != test.now {
+				t.Errorf("%s: got %s, %v, want %s", test.name, shown(got), err, test.now)
 			}
 		}
 		if _, err := s.Profile(ctx, "@bob:test"); codeOf(err) != "M_NOT_FOUND" {

@@ -29,3 +29,12 @@ func (a *API) setAccountData(ctx context.Context, r *httpapi.Request, in json.Ra
 	}
 	return httpapi.Empty{}, a.Accounts.SetAccountData(ctx, user, roomID(r), r.Path("type"), in)
 }
+
+// deleteAccountData is DELETE /user/{userId}/account_data/{type} and DELETE /user/{userId}/rooms/{roomId}/account_data/{type} (MSC3391).
+func (a *API) deleteAccountData(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (httpapi.Empty, error) {
+	user, err := ownUser(r)
+	if err != nil {
+		return httpapi.Empty{}, err
+	}
+	return httpapi.Empty{}, a.Accounts.DeleteAccountData(ctx, user, roomID(r), r.Path("type"))
+}

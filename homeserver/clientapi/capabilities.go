@@ -2,8 +2,6 @@ package clientapi
 
 import (
 	"context"
-	"maps"
-	"slices"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
@@ -18,19 +16,23 @@ type roomVersions struct {
 	Available map[string]string `json:"available"`
 }
 
-type profileFieldsCapability struct {
-	Enabled bool     `json:"enabled"`
-	Allowed []string `json:"allowed"`
+// delayedEventsCapability is of MSC4140. Without it a server sends no delayed events.
+type delayedEventsCapability struct {
+	MaxDelayMS   int64 `json:"max_delay_ms"`
+	MaxScheduled int   `json:"max_scheduled"`
 }
 
 type capabilities struct {
-	ChangePassword enabled                 `json:"m.change_password"`
-	RoomVersions   roomVersions            `json:"m.room_versions"`
-	SetDisplayName enabled                 `json:"m.set_displayname"`
-	SetAvatarURL   enabled                 `json:"m.set_avatar_url"`
-	ProfileFields  profileFieldsCapability `json:"m.profile_fields"`
-	ThreePIDs      enabled                 `json:"m.3pid_changes"`
-	GetLoginToken  enabled                 `json:"m.get_login_token"`
+	ChangePassword enabled      `json:"m.change_password"`
+	RoomVersions   roomVersions `json:"m.room_versions"`
+	SetDisplayName enabled      `json:"m.set_displayname"`
+	SetAvatarURL   enabled      `json:"m.set_avatar_url"`
+	ProfileFields  enabled      `json:"m.profile_fields"`
+	ThreePIDs      enabled      `json:"m.3pid_changes"`
+	GetLoginToken  enabled      `json:"m.get_login_token"`
+
+	DelayedEvents         *delayedEventsCapability `json:"m.delayed_events,omitempty"`
+	DelayedEventsUnstable *delayedEventsCapability `json:"org.matrix.msc4140.delayed_events,omitempty"`
 }
 
 type capabilitiesResponse struct {
@@ -43,11 +45,16 @@ func (a *API) capabilities(_ context.Context, r *httpapi.Request, _ httpapi.Empt
 	for _, v := range event.Versions() {
 		versions.Available[v.ID] = "stable"
 	}
+	var delayed *delayedEventsCapability
+	if c := a.Rooms.Config.Delayed; !c.Off {
+		delayed = &delayedEventsCapability{MaxDelayMS: c.MaxDelay.Milliseconds(), MaxScheduled: c.MaxScheduled}
+	}
 	return capabilitiesResponse{capabilities{
+		DelayedEvents: delayed, DelayedEventsUnstable: delayed,
 		ChangePassword: enabled{r.Requester.AppService == ""},
 		RoomVersions:   versions,
 		SetDisplayName: enabled{true},
 		SetAvatarURL:   enabled{true},
-		ProfileFields:  profileFieldsCapability{Enabled: true, Allowed: slices.Sorted(maps.Keys(profileFields))},
+		ProfileFields:  enabled{true},
 	}}, nil
 }

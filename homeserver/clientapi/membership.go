@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"causeway/homeserver/httpapi"
+	"causeway/homeserver/room"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -59,8 +60,17 @@ func (in targetRequest) check() error {
 	return nil
 }
 
+// inviteRequest names a user, or somebody by an address.
+type inviteRequest struct {
+	targetRequest
+	Medium string `json:"medium"`
+}
+
 // invite is POST /rooms/{roomId}/invite.
-func (a *API) invite(ctx context.Context, r *httpapi.Request, in targetRequest) (httpapi.Empty, error) {
+func (a *API) invite(ctx context.Context, r *httpapi.Request, in inviteRequest) (httpapi.Empty, error) {
+	if in.UserID == "" && in.Medium != "" {
+		return httpapi.Empty{}, room.ErrNoThirdParty
+	}
 	if err := in.check(); err != nil {
 		return httpapi.Empty{}, err
 	}

@@ -37,14 +37,29 @@ func (a *API) createRoom(ctx context.Context, r *httpapi.Request, in room.Create
 }
 
 // sendEvent is PUT /rooms/{roomId}/send/{eventType}/{txnId}.
-func (a *API) sendEvent(ctx context.Context, r *httpapi.Request, in json.RawMessage) (eventIDResponse, error) {
+func (a *API) sendEvent(ctx context.Context, r *httpapi.Request) (any, error) {
+	if r.HasQuery(queryDelay) {
+		return a.delayByQuery(ctx, r, nil)
+	}
+	var in json.RawMessage
+	if err := r.Decode(&in); err != nil {
+		return nil, err
+	}
 	eventID, err := a.Rooms.Send(ctx, by(r), roomID(r), r.Path("eventType"), r.Path("txnId"), in)
 	return eventIDResponse{eventID}, err
 }
 
 // sendState is PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
-func (a *API) sendState(ctx context.Context, r *httpapi.Request, in json.RawMessage) (eventIDResponse, error) {
-	eventID, err := a.Rooms.SendState(ctx, by(r), roomID(r), r.Path("eventType"), r.Path("stateKey"), in)
+func (a *API) sendState(ctx context.Context, r *httpapi.Request) (any, error) {
+	stateKey := r.Path("stateKey")
+	if r.HasQuery(queryDelay) {
+		return a.delayByQuery(ctx, r, &stateKey)
+	}
+	var in json.RawMessage
+	if err := r.Decode(&in); err != nil {
+		return nil, err
+	}
+	eventID, err := a.Rooms.SendState(ctx, by(r), roomID(r), r.Path("eventType"), stateKey, in)
 	return eventIDResponse{eventID}, err
 }
 

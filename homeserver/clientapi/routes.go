@@ -1,6 +1,10 @@
 package clientapi
 
-import "causeway/homeserver/httpapi"
+import (
+	"slices"
+
+	"causeway/homeserver/httpapi"
+)
 
 // Short names for the table.
 const (
@@ -34,7 +38,8 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
-	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(a.unstable()))...)
+	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser())
+	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(unstable))...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(a.v3()))...)
 }
 
@@ -51,6 +56,9 @@ func (a *API) v1() []row {
 		{"GET", "/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassMessage)},
 		{"GET", "/room_summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummary).Limited(httpapi.ClassJoin)},
 		{"GET", "/mutual_rooms", user, httpapi.JSON(a.mutualRooms)},
+		{"GET", "/delayed_events", guest, httpapi.JSON(a.delayedEvents).Limited(httpapi.ClassDelayed)},
+		{"GET", "/delayed_events/{delayId}", guest, httpapi.JSON(a.delayedEvent).Limited(httpapi.ClassDelayed)},
+		{"POST", "/delayed_events/{delayId}/{action}", guest, httpapi.JSON(a.manageDelayedEvent).Limited(httpapi.ClassDelayed)},
 	}
 }
 
@@ -66,6 +74,33 @@ func (a *API) unstable() []row {
 		{"GET", "/org.matrix.msc2946/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassMessage)},
 		{"GET", "/im.nheko.summary/summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
 		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
+	}
+}
+
+// unstableDelayed has delayed events as they were before they were merged (MSC4140): who knows the id of one may act on it.
+func (a *API) unstableDelayed() []row {
+	const prefix = "/org.matrix.msc4140"
+	return []row{
+		{"PUT", prefix + "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEventUnstable).Limited(httpapi.ClassMessage)},
+		{"GET", prefix + "/delayed_events", guest, httpapi.JSON(a.delayedEventsUnstable).Limited(httpapi.ClassDelayed)},
+		{"GET", prefix + "/delayed_events/{delayId}", guest, httpapi.JSON(a.delayedEventUnstable).Limited(httpapi.ClassDelayed)},
+		{"POST", prefix + "/delayed_events/{delayId}", optional, httpapi.JSON(a.manageDelayedEventByBody).Limited(httpapi.ClassDelayed)},
+		{"POST", prefix + "/delayed_events/{delayId}/{action}", optional, httpapi.JSON(a.manageDelayedEventUnstable).Limited(httpapi.ClassDelayed)},
+	}
+}
+
+// unstableUser has what is kept for a user under the names of proposals.
+func (a *API) unstableUser() []row {
+	const (
+		deletion = "/org.matrix.msc3391/user/{userId}"
+		profiles = "/uk.tcpip.msc4133/profile/{userId}/{keyName}"
+	)
+	return []row{
+		{"DELETE", deletion + "/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
+		{"DELETE", deletion + "/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
+		{"GET", profiles, optional, httpapi.JSON(a.profileField)},
+		{"PUT", profiles, user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
+		{"DELETE", profiles, user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
 	}
 }
 
@@ -89,9 +124,15 @@ func (a *API) v3() []row {
 		{"PUT", "/profile/{userId}/{keyName}", user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
 		{"DELETE", "/profile/{userId}/{keyName}", user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
 		{"GET", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
-		{"PUT", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.setAccountData)},
+		{"PUT", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.setAccountData).Limited(httpapi.ClassAccountData)},
 		{"GET", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
-		{"PUT", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.setAccountData)},
+		{"PUT", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.setAccountData).Limited(httpapi.ClassAccountData)},
+		{"DELETE", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
+		{"DELETE", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
+		{"GET", "/user/{userId}/rooms/{roomId}/tags", user, httpapi.JSON(a.tags)},
+		{"PUT", "/user/{userId}/rooms/{roomId}/tags/{tag}", user, httpapi.JSON(a.setTag).Limited(httpapi.ClassAccountData)},
+		{"DELETE", "/user/{userId}/rooms/{roomId}/tags/{tag}", user, httpapi.JSON(a.deleteTag).Limited(httpapi.ClassAccountData)},
+		{"POST", "/user/{userId}/openid/request_token", user, httpapi.JSON(a.requestOpenIDToken).BodyOptional().Limited(httpapi.ClassOpenID)},
 		{"POST", "/user/{userId}/filter", user, httpapi.JSON(a.addFilter)},
 		{"GET", "/user/{userId}/filter/{filterId}", user, httpapi.JSON(a.getFilter)},
 		{"GET", "/notifications", user, httpapi.JSON(a.notifications)},
@@ -129,10 +170,14 @@ func (a *API) v3() []row {
 		{"POST", "/publicRooms", user, httpapi.JSON(a.searchPublicRooms).Limited(httpapi.ClassJoin)},
 
 		// Rooms: what is said.
-		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", user, httpapi.JSON(a.sendEvent).Limited(httpapi.ClassMessage)},
-		{"PUT", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.JSON(a.sendState).Limited(httpapi.ClassMessage)},
-		{"PUT", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.JSON(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", user, httpapi.Dynamic(a.sendEvent).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEvent).Limited(httpapi.ClassMessage)},
 		{"PUT", "/rooms/{roomId}/redact/{eventId}/{txnId}", user, httpapi.JSON(a.redact).BodyOptional().Limited(httpapi.ClassMessage)},
+		{"POST", "/rooms/{roomId}/report/{eventId}", user, httpapi.JSON(a.reportEvent).Limited(httpapi.ClassReport)},
+		{"POST", "/rooms/{roomId}/report", user, httpapi.JSON(a.reportRoom).Limited(httpapi.ClassReport)},
+		{"POST", "/users/{userId}/report", user, httpapi.JSON(a.reportUser).Limited(httpapi.ClassReport)},
 		{"GET", "/rooms/{roomId}/state", user, httpapi.JSON(a.getState)},
 		{"GET", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.JSON(a.getStateEvent)},
 		{"GET", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.JSON(a.getStateEvent)},

@@ -2,6 +2,7 @@ package clientapi
 
 import (
 	"context"
+	"maps"
 	"strings"
 
 	"causeway/homeserver/httpapi"
@@ -20,6 +21,9 @@ var unstableFeatures = map[string]bool{
 	"org.matrix.msc3874":        true, // filtering by rel_types
 	"org.matrix.msc3912":        true, // redacting what relates to an event along with it
 	"org.matrix.msc3981":        true, // recurse in /relations
+	"org.matrix.msc3391":        true, // deleting account data
+	"uk.tcpip.msc4133":          true, // fields of profiles
+	"uk.tcpip.msc4133.stable":   true,
 }
 
 type versionsResponse struct {
@@ -29,7 +33,15 @@ type versionsResponse struct {
 
 // versions is GET /versions.
 func (a *API) versions(context.Context, *httpapi.Request, httpapi.Empty) (versionsResponse, error) {
-	return versionsResponse{Versions: specVersions, UnstableFeatures: unstableFeatures}, nil
+	features := maps.Clone(unstableFeatures)
+	maps.Copy(features, a.configuredFeatures())
+	return versionsResponse{Versions: specVersions, UnstableFeatures: features}, nil
+}
+
+// configuredFeatures are the flags of what the operator can switch off or on.
+func (a *API) configuredFeatures() map[string]bool {
+	delayed := !a.Rooms.Config.Delayed.Off
+	return map[string]bool{"org.matrix.msc4140": delayed, "org.matrix.msc4140.stable": delayed}
 }
 
 type wellKnownResponse struct {

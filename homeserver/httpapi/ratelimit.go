@@ -10,15 +10,23 @@ import (
 // Class names a rate limit that several endpoints share.
 type Class string
 
-// The classes of the client-server API.
+// The classes of the client-server API, each of what costs the server or others about the same.
 const (
-	ClassLogin    Class = "login"
-	ClassRegister Class = "register"
-	ClassMessage  Class = "message"
-	ClassJoin     Class = "join"
-	ClassInvite   Class = "invite"
-	ClassProfile  Class = "profile"
-	ClassMedia    Class = "media"
+	ClassLogin       Class = "login"
+	ClassRegister    Class = "register"
+	ClassMessage     Class = "message"      // what goes into rooms
+	ClassJoin        Class = "join"         // joins, and making rooms
+	ClassInvite      Class = "invite"       // what is done to the membership of others
+	ClassProfile     Class = "profile"      // what goes into all rooms of a user
+	ClassMedia       Class = "media"        // uploads
+	ClassDelayed     Class = "delayed"      // what is done with events that are scheduled
+	ClassReport      Class = "report"       // what an operator has to look at
+	ClassOpenID      Class = "openid"       // tokens for others
+	ClassAccountData Class = "account_data" // what a user keeps, and all devices of the user are told of
+	ClassEphemeral   Class = "ephemeral"    // typing, receipts, presence
+	ClassDirectory   Class = "directory"    // rooms and users that one is not in, or does not know
+	ClassSearch      Class = "search"       // what reads much to answer little
+	ClassRead        Class = "read"         // the history and the state of rooms
 )
 
 // Limit is a token bucket: PerSecond requests in the long run, and Burst of

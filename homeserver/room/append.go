@@ -29,6 +29,10 @@ type draft struct {
 
 	TxnDevice, TxnID string
 	TxnTarget        id.EventID // of /redact
+
+	// stored, if not nil, runs in the transaction that stores the event, and where there is one already that says the same, in one of
+	// its own; like all writes it may run more than once.
+	stored func(tx *store.Tx, eventID id.EventID) error
 }
 
 // txn is the draft's transaction id with its scope.
@@ -152,11 +156,33 @@ func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also fun
 		}
 		r.ids, r.outcome = append(r.ids, e.pdu.EventID), e.outcome
 	}
+	also = alongside(drafts, r.ids, also)
 	if len(fresh) == 0 && also == nil {
 		return r, nil
 	}
 	r.outcome, r.own = result, true
 	return r, s.hand(ctx, h, fresh, also, result)
+}
+
+// alongside returns what runs in the transaction that stores events: what their drafts ask for, and also.
+func alongside(drafts []draft, ids []id.EventID, also func(*store.Tx) error) func(*store.Tx) error {
+	if !slices.ContainsFunc(drafts, func(d draft) bool { return d.stored != nil }) {
+		return also
+	}
+	return func(tx *store.Tx) error {
+		for i, d := range drafts {
+			if d.stored == nil {
+				continue
+			}
+			if err := d.stored(tx, ids[i]); err != nil {
+				return err
+			}
+		}
+		if also == nil {
+			return nil
+		}
+		return also(tx)
+	}
 }
 
 // hand hands events that have been applied to the writer. The caller holds h.mu.
@@ -248,8 +274,10 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	if err := eventauth.Check(pdu, h); err != nil {
 		return nil, false, notAllowed(err)
 	}
-	if err := s.reaches(pdu); err != nil {
-		return nil, false, err
+	if isInvite(pdu) {
+		if err := s.DB.View(ctx, func(tx *store.Tx) error { return s.reaches(tx, pdu) }); err != nil {
+			return nil, false, err
+		}
 	}
 	if err := s.checkRelation(ctx, h, pdu); err != nil {
 		return nil, false, err
@@ -259,17 +287,6 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 		e.auth = auth
 	}
 	return e, true, nil
-}
-
-// reaches refuses an invitation, by whatever endpoint, that nobody would be told of.
-func (s *Service) reaches(pdu *event.PDU) error {
-	if pdu.Type != event.TypeMember || pdu.Membership() != event.MembershipInvite {
-		return nil
-	}
-	if server := id.UserID(*pdu.StateKey).Homeserver(); server != s.ServerName {
-		return matrixError(403, "M_FORBIDDEN", "%s is a user of %s, and this server does not federate yet", *pdu.StateKey, server)
-	}
-	return nil
 }
 
 // refer returns the id by which an event refers to another. In versions 1 and 2 its hash goes with it.

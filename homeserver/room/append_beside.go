@@ -51,6 +51,15 @@ func (s *Service) appendBeside(ctx context.Context, h *head, d draft, also func(
 		return receipt{}, err
 	}
 	p := &placement{arrival: a, txn: d.txn(h.roomID)}
+	if stored := d.stored; stored != nil {
+		d.stored = func(tx *store.Tx, eventID id.EventID) error {
+			if p.status != 0 { // it is kept, and not sent
+				return nil
+			}
+			return stored(tx, eventID)
+		}
+	}
+	also = alongside([]draft{d}, []id.EventID{a.pdu.EventID}, also)
 	if err := s.put(ctx, h, p, also); err != nil {
 		return receipt{}, err
 	}
@@ -85,5 +94,5 @@ func (s *Service) buildBeside(tx *store.Tx, h *head, d draft, a *arrival) error 
 	if err := eventauth.Check(a.pdu, state); err != nil {
 		return notAllowed(err)
 	}
-	return s.reaches(a.pdu)
+	return s.reaches(tx, a.pdu)
 }

@@ -124,7 +124,7 @@ func (s *Service) create(ctx context.Context, by By, version *event.RoomVersion,
 		return err
 	})
 	var refused mautrix.RespError
-	if errors.As(err, &refused) && refused.StatusCode == 403 { // by the authorisation rules: the request is at odds with itself
+	if errors.As(err, &refused) && refused.ErrCode == "M_FORBIDDEN" { // by the authorisation rules: the request is at odds with itself
 		return "", matrixError(400, "M_INVALID_ROOM_STATE", "%s", refused.Err)
 	}
 	if err != nil {
@@ -152,7 +152,7 @@ func (in *CreateRequest) check() (preset, error) {
 	case len(in.InitialState) > maxInitialState:
 		return rules, matrixError(400, "M_LIMIT_EXCEEDED", "initial_state has more than %d events", maxInitialState)
 	case len(in.Invite3PID) > 0:
-		return rules, matrixError(400, "M_THREEPID_DENIED", "This server cannot invite by email or telephone number")
+		return rules, ErrNoThirdParty
 	}
 	for _, user := range in.Invite {
 		if _, _, err := user.Parse(); err != nil {

@@ -122,8 +122,11 @@ const (
 	sweepEvery = time.Minute
 )
 
-// Run forgets rooms that have been idle until ctx ends, and returns nil then.
+// Run forgets rooms that have been idle, and sends delayed events when they are due, until ctx ends, and returns nil then.
 func (s *Service) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { s.runDelayed(ctx) })
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {

@@ -187,13 +187,21 @@ func powerful(state eventauth.StateMap) []id.UserID {
 // join: who leaves the other room in between stays out.
 func (s *Service) join(ctx context.Context, by By, roomID id.RoomID, content json.RawMessage) (id.EventID, error) {
 	stateKey := string(by.User)
-	d := draft{Type: event.TypeMember, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by)}
+	return s.joinBy(ctx, roomID, draft{Type: event.TypeMember, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by)})
+}
+
+// joinBy is join by a draft, whose sender it is who joins.
+func (s *Service) joinBy(ctx context.Context, roomID id.RoomID, d draft) (id.EventID, error) {
+	if err := s.followIn(ctx, roomID, &d); err != nil {
+		return "", err
+	}
+	content := d.Content
 	var (
 		last    voucher
 		refusal error
 	)
 	for range maxJoinTries {
-		v, err := s.voucher(ctx, roomID, by.User)
+		v, err := s.voucher(ctx, roomID, d.Sender)
 		switch {
 		case err != nil:
 			return "", err
@@ -206,7 +214,7 @@ func (s *Service) join(ctx context.Context, by By, roomID id.RoomID, content jso
 			return "", err
 		}
 		eventID, err := s.send(ctx, roomID, d, func(tx *store.Tx) error {
-			if m, err := tx.Membership(v.condition, by.User); err != nil || m.Membership != event.MembershipJoin {
+			if m, err := tx.Membership(v.condition, d.Sender); err != nil || m.Membership != event.MembershipJoin {
 				return errors.Join(err, matrixError(403, "M_FORBIDDEN", "You have left the room whose members may join %s", roomID))
 			}
 			return nil

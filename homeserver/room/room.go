@@ -45,6 +45,10 @@ type Config struct {
 	DefaultVersion string
 	// KeepRedacted is how long the content of redacted events is kept where only the operator sees it; 0 for not at all.
 	KeepRedacted time.Duration
+	Delayed      DelayedConfig
+	// Follow takes what a user keeps with a room over to the one that replaces it, in the transaction in which the user joins that. It
+	// runs as often as the user joins. May be nil.
+	Follow func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error
 	// Fetch and Keys reach other servers. Both may be nil: then nothing is taken from elsewhere.
 	Fetch Fetcher
 	Keys  KeyRing
@@ -59,9 +63,10 @@ type Config struct {
 type Service struct {
 	Config
 
-	resolver  *Resolver
-	walks     spaceWalks
-	receiving roomLocks // held by who receives events of a room from elsewhere, or deletes what they might build on
+	resolver    *Resolver
+	walks       spaceWalks
+	wakeDelayed chan struct{} // holds one while the scheduler of delayed events has to look again
+	receiving   roomLocks     // held by who receives events of a room from elsewhere, or deletes what they might build on
 
 	mu    sync.Mutex // guards heads, and refs of each head
 	heads map[id.RoomID]*head
@@ -73,7 +78,10 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	c.DefaultVersion = cmp.Or(c.DefaultVersion, event.DefaultRoomVersion)
-	return &Service{Config: c, resolver: NewResolver(c.DB), heads: make(map[id.RoomID]*head)}
+	c.Delayed.setDefaults()
+	return &Service{
+		Config: c, resolver: NewResolver(c.DB), heads: make(map[id.RoomID]*head), wakeDelayed: make(chan struct{}, 1),
+	}
 }
 
 // By says on whose behalf a method acts.

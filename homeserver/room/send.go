@@ -14,27 +14,48 @@ import (
 // Send sends a message event. A transaction id that the same device has used in this room before answers with the event of
 // that time (Client-Server API, "Transaction identifiers").
 func (s *Service) Send(ctx context.Context, by By, roomID id.RoomID, eventType, txnID string, content json.RawMessage) (id.EventID, error) {
-	d := draft{Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID}
-	if eventType == event.TypeRedaction { // Matrix 1.18, MSC4169
-		var err error
-		if d.Redacts, err = redactionTarget(content); err != nil {
-			return "", err
-		}
+	d, err := s.messageDraft(by, eventType, content)
+	if err != nil {
+		return "", err
 	}
+	d.TxnDevice, d.TxnID = by.Device, txnID
 	return s.send(ctx, roomID, d, nil)
+}
+
+// messageDraft is the draft of a message event.
+func (s *Service) messageDraft(by By, eventType string, content json.RawMessage) (d draft, err error) {
+	d = draft{Type: eventType, Sender: by.User, Content: content, TS: s.ts(by)}
+	if eventType == event.TypeRedaction { // Matrix 1.18, MSC4169
+		d.Redacts, err = redactionTarget(content)
+	}
+	return d, err
 }
 
 // SendState sends a state event. When the state says the same already, the event that says so is returned.
 func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (id.EventID, error) {
-	d := draft{Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by)}
-	var err error
+	d, err := s.stateDraft(ctx, by, roomID, eventType, stateKey, content)
+	if err != nil {
+		return "", err
+	}
+	return s.sendStateDraft(ctx, by, roomID, d)
+}
+
+// sendStateDraft sends what stateDraft made.
+func (s *Service) sendStateDraft(ctx context.Context, by By, roomID id.RoomID, d draft) (id.EventID, error) {
+	if d.Type == event.TypeMember && joinsOneself(by, *d.StateKey, d.Content) {
+		return s.joinBy(ctx, roomID, d)
+	}
+	return s.send(ctx, roomID, d, nil)
+}
+
+// stateDraft is the draft of a state event, whose content is such that it may be sent.
+func (s *Service) stateDraft(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (d draft, err error) {
+	d = draft{Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by)}
 	switch eventType {
 	case typeCanonicalAlias:
 		err = s.checkCanonicalAlias(ctx, by, roomID, content)
 	case event.TypeMember:
-		if d.Content, err = withoutAuthoriser(content); err == nil && joinsOneself(by, stateKey, content) {
-			return s.join(ctx, by, roomID, d.Content)
-		}
+		d.Content, err = withoutAuthoriser(content)
 	case event.TypeCreate:
 		err = matrixError(400, "M_INVALID_PARAM", "A room has one create event, which it begins with")
 	case typeTombstone:
@@ -42,10 +63,7 @@ func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventT
 	case event.TypeRedaction: // of no use, but everybody who sees it takes it for one
 		d.Redacts, err = redactionTarget(content)
 	}
-	if err != nil {
-		return "", err
-	}
-	return s.send(ctx, roomID, d, nil)
+	return d, err
 }
 
 // joinsOneself tells whether a member event is its sender's own join.

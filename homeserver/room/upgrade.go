@@ -205,6 +205,11 @@ func (s *Service) replace(ctx context.Context, by By, old *oldRoom, h *head, fre
 		if err := tx.SetPublished(old.NID, false); err != nil {
 			return err
 		}
+		if s.Follow != nil {
+			if err := s.Follow(tx, by.User, r, &store.Room{NID: h.nid, RoomID: h.roomID}); err != nil {
+				return err
+			}
+		}
 		return tx.MoveNames(old.NID, h.nid)
 	})
 	if errors.Is(err, store.ErrExists) { // the very same room, made at the very same moment

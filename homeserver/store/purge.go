@@ -126,7 +126,7 @@ func (tx *Tx) deleteRows(roomNID int64, nids []int64) error {
 	}
 	for _, query := range []string{
 		`DELETE FROM event_auth WHERE event_nid IN `, `DELETE FROM redacted_originals WHERE event_nid IN `,
-		`DELETE FROM events WHERE nid IN `,
+		`DELETE FROM sticky_events WHERE event_nid IN `, `DELETE FROM events WHERE nid IN `,
 	} {
 		if err := tx.execIn(query, nids); err != nil {
 			return err

@@ -27,6 +27,8 @@ func (tx *Tx) BeginPurge(roomID id.RoomID) (roomNID int64, err error) {
 		`DELETE FROM aliases WHERE room_nid = $1`, `DELETE FROM directory WHERE room_nid = $1`,
 		`DELETE FROM memberships WHERE room_nid = $1`, `DELETE FROM extremities WHERE room_nid = $1`,
 		`DELETE FROM current_state WHERE room_nid = $1`, `DELETE FROM awaited_redactions WHERE room_nid = $1`,
+		`DELETE FROM delayed_events WHERE room_nid = $1`, `DELETE FROM reports WHERE room_nid = $1`,
+		`DELETE FROM sticky_events WHERE room_nid = $1`,
 	} {
 		if err := tx.Defer(query, roomNID); err != nil {
 			return 0, err

@@ -276,6 +276,12 @@ var kinds map[string]func(any) string
 func init() {
 	kinds = map[string]func(any) string{
 		"string": is[string], "array": is[[]any], "object": is[map[string]any], "bool": is[bool], "float": is[json.Number],
+		"null": func(v any) string {
+			if v != nil {
+				return fmt.Sprintf("%v is not null", v)
+			}
+			return ""
+		},
 		"integer": func(v any) string {
 			n, _ := v.(json.Number)
 			if _, err := strconv.ParseInt(string(n), 10, 64); err != nil {

@@ -15,14 +15,14 @@ var strippedTypes = []string{
 	event.TypeCreate, event.TypeJoinRules, typeName, "m.room.avatar", "m.room.topic", typeCanonicalAlias, "m.room.encryption",
 }
 
-// invited writes a room that the user is invited to, or knocks at: stripped state as of when it came to that. Invitations from users
-// whom the user ignores are kept from the client (Client-Server API, "Ignoring Users").
+// invited writes a room that the user is invited to, or knocks at: stripped state as of when it came to that. Invitations that the
+// user does not want to see are kept from the client.
 func (r *roomPass) invited(section *[]byte, name string) error {
 	member, err := r.tx.EventByNID(r.seat.EventNID)
 	if err != nil {
 		return err
 	}
-	if ignored, err := r.ignores(member.Sender); err != nil || ignored {
+	if unwanted, err := r.unwanted(member.Sender); err != nil || unwanted {
 		return err
 	}
 	state, err := r.strippedState(member)

@@ -1,6 +1,8 @@
 package usersync
 
 import (
+	"slices"
+
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 
@@ -112,7 +114,8 @@ func (r *roomPass) accountData(full bool) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = all[r.seat.RoomNID]
+		gone := slices.DeleteFunc(slices.Clone(rows), func(row store.AccountData) bool { return !row.Deleted })
+		rows = append(gone, all[r.seat.RoomNID]...)
 	}
 	filter := r.filter.Room.AccountData
 	if len(rows) == 0 || !filter.allowsRoom(r.roomID) {

@@ -97,14 +97,26 @@ func (r *renderer) appendEvent(dst []byte, e *store.Event) ([]byte, error) {
 			return dst, err
 		}
 	}
-	if e.TxnID != "" && e.Sender == r.v.user && e.TxnDevice == string(r.device) {
-		u = appendString(appendKey(u, "transaction_id"), e.TxnID)
-	}
+	u = r.appendTxn(u, e)
 	if b := r.bundled[e.NID]; b != nil {
 		u = append(appendKey(u, "m.relations"), b...)
 	}
 	r.scratch = append(u, '}')
 	return e.AppendClient(dst, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch}), nil
+}
+
+// appendTxn appends by which request an event was sent: to the device that made it its transaction id, and to the sender which delayed
+// event it was (MSC4140).
+func (r *renderer) appendTxn(u []byte, e *store.Event) []byte {
+	switch {
+	case e.TxnID == "" || e.Sender != r.v.user:
+	case e.TxnDevice == store.DelayTxnDevice:
+		u = appendString(appendKey(u, "delay_id"), e.TxnID)
+		u = appendString(appendKey(u, "org.matrix.msc4140.delay_id"), e.TxnID)
+	case e.TxnDevice == string(r.device):
+		u = appendString(appendKey(u, "transaction_id"), e.TxnID)
+	}
+	return u
 }
 
 // appendState appends a JSON array of events that are shown as state: what they replaced is not told. It puts them into order.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"causeway/homeserver/eventauth"
 	"causeway/homeserver/retention"
 	"causeway/homeserver/store"
 
@@ -61,6 +62,27 @@ func (s *sight) readIgnored() error {
 	}
 	s.ignored, s.ignoredKnown = parseIgnored(content), true
 	return nil
+}
+
+// unwanted tells whether the user does not want to see invitations by another: they are ignored, or invitations by them are (Client-Server
+// API, "Ignoring Users" and "Invite permission"). Invitations that came before they were blocked are among them.
+func (s *sight) unwanted(sender id.UserID) (bool, error) {
+	if sender == s.user {
+		return false, nil
+	}
+	if ignored, err := s.ignores(sender); err != nil || ignored {
+		return ignored, err
+	}
+	for _, dataType := range eventauth.InvitePermissionTypes {
+		content, err := s.tx.AccountData(s.user, 0, dataType)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+		if eventauth.PermitInvite(content, sender) != eventauth.InviteAllowed {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // parseIgnored reads the content of m.ignored_user_list. What is not understood names nobody: clients write it.

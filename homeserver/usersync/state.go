@@ -237,12 +237,15 @@ func (s *Service) JoinedMembers(ctx context.Context, user id.UserID, roomID id.R
 	return out, err
 }
 
-// appendMember appends a member of the object of /joined_members.
+// appendMember appends a member of the object of /joined_members. What a member does not have is null, as other servers have it.
 func appendMember(dst []byte, e *store.Event) []byte {
 	dst = append(appendKey(dst, *e.StateKey), '{')
 	for _, field := range [...][2]string{{"displayname", "display_name"}, {"avatar_url", "avatar_url"}} {
+		dst = appendKey(dst, field[1])
 		if value := e.ContentString(field[0]); value != "" {
-			dst = appendString(appendKey(dst, field[1]), value)
+			dst = appendString(dst, value)
+		} else {
+			dst = append(dst, "null"...)
 		}
 	}
 	return append(dst, '}')

@@ -133,7 +133,7 @@ func TestJoinedMembers(t *testing.T) {
 		}})
 		p.member(alice, carol, "invite")
 		raw, err := w.s.JoinedMembers(context.Background(), alice, p.id, nil)
-		want := `{"joined":{"@alice:test":{},"@bob:test":{"display_name":"B\"ob","avatar_url":"mxc://x/y"}}}`
+		want := `{"joined":{"@alice:test":{"display_name":null,"avatar_url":null},"@bob:test":{"display_name":"B\"ob","avatar_url":"mxc://x/y"}}}`
 		if string(raw) != want || err != nil {
 			t.Errorf("got %s, %v, want %s", raw, err, want)
 		}

@@ -1,0 +1,35 @@
+package store
+
+import (
+	"fmt"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// InsertOpenIDToken keeps the hash of an OpenID token until it expires, and of a user's the newest keep; those that have expired go.
+func (tx *Tx) InsertOpenIDToken(hash [32]byte, user id.UserID, nowTS, expiresTS int64, keep int) error {
+	nid, err := tx.NID(string(user))
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`DELETE FROM openid_tokens WHERE expires_ts <= $1`, nowTS); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`INSERT INTO openid_tokens (hash, user_nid, expires_ts) VALUES ($1, $2, $3)`, hash[:], nid, expiresTS); err != nil {
+		return err
+	}
+	_, err = tx.Exec(`DELETE FROM openid_tokens WHERE user_nid = $1 AND expires_ts < (SELECT expires_ts FROM openid_tokens
+		WHERE user_nid = $1 ORDER BY expires_ts DESC LIMIT 1 OFFSET $2)`, nid, keep-1)
+	return err
+}
+
+// OpenIDUser returns whose the OpenID token of a hash is. ErrNotFound when there is none that has not expired.
+func (tx *Tx) OpenIDUser(hash [32]byte, nowTS int64) (id.UserID, error) {
+	var user string
+	found, err := tx.Row(`SELECT u.value FROM openid_tokens o JOIN strings u ON u.nid = o.user_nid WHERE o.hash = $1 AND o.expires_ts > $2`,
+		[]any{hash[:], nowTS}, &user)
+	if err == nil && !found {
+		err = fmt.Errorf("openid token: %w", ErrNotFound)
+	}
+	return id.UserID(user), err
+}
