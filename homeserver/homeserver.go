@@ -9,6 +9,7 @@ import (
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/clientapi"
+	"causeway/homeserver/ephemeral"
 	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/notify"
@@ -37,6 +38,7 @@ type Config struct {
 	ForwardedFor       bool                            // take clients' addresses from X-Forwarded-For
 
 	Maintenance MaintenanceConfig
+	Presence    PresenceConfig
 
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
@@ -50,7 +52,10 @@ type Server struct {
 	Accounts    *account.Service
 	Maintenance *Maintenance
 
-	rooms   *room.Service
+	rooms    *room.Service
+	typing   *ephemeral.Typing
+	presence *ephemeral.Presence
+
 	handler http.Handler
 	closing chan struct{}
 	once    sync.Once
@@ -63,14 +68,26 @@ func New(c Config) *Server {
 	s.rooms = room.New(roomConfig(c))
 	s.Maintenance = newMaintenance(c, s.rooms, grace)
 	pushes := push.New(c.DB, c.Bus)
+	s.presence = ephemeral.NewPresence(ephemeral.PresenceConfig(c.Presence), c.DB, c.Bus)
+	s.typing = ephemeral.NewTyping(c.DB, c.Bus, s.presence.Active)
+	reading := usersync.Config{
+		DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy(), Typing: s.typing, PresenceMembers: c.Presence.MaxRoomMembers,
+	}
+	if c.Presence.Enabled {
+		reading.Presence = s.presence
+	}
+	reads := usersync.New(reading)
 	api := &clientapi.API{Services: clientapi.Services{
 		ServerName: c.ServerName,
 		PublicURL:  c.PublicURL,
 		Accounts:   s.Accounts,
 		Rooms:      s.rooms,
-		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy()}),
+		Sync:       reads,
 		Push:       pushes,
 		Pinger:     c.Pinger,
+		Typing:     s.typing,
+		Receipts:   ephemeral.NewReceipts(c.DB, c.Bus, reads, s.presence.Active),
+		Presence:   s.presence,
 	}}
 	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
@@ -96,5 +113,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return s.rooms.Run(ctx) })
 	parts.Go(func() error { return s.Maintenance.Run(ctx) })
+	parts.Go(func() error { return s.typing.Run(ctx) })
+	parts.Go(func() error { return s.presence.Run(ctx) })
 	return parts.Wait()
 }

@@ -65,6 +65,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Limits:             limits(cfg.RateLimits),
 		ForwardedFor:       len(cfg.TrustedProxies) > 0,
 		Maintenance:        cfg.Maintenance,
+		Presence:           cfg.Presence,
 		AppServices:        func() *registration.Set { return services },
 		Aliases:            send,
 		AliasOwner:         aliasOwner(services),

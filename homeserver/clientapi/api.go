@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"causeway/homeserver/account"
+	"causeway/homeserver/ephemeral"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
 	"causeway/homeserver/usersync"
@@ -27,6 +28,10 @@ type Services struct {
 	Sync       *usersync.Service
 	Push       *push.Service
 	Pinger     Pinger
+
+	Typing   *ephemeral.Typing
+	Receipts *ephemeral.Receipts
+	Presence *ephemeral.Presence
 }
 
 // API is the client-server API over the services.

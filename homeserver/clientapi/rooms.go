@@ -39,6 +39,9 @@ func (a *API) createRoom(ctx context.Context, r *httpapi.Request, in room.Create
 // sendEvent is PUT /rooms/{roomId}/send/{eventType}/{txnId}.
 func (a *API) sendEvent(ctx context.Context, r *httpapi.Request, in json.RawMessage) (eventIDResponse, error) {
 	eventID, err := a.Rooms.Send(ctx, by(r), roomID(r), r.Path("eventType"), r.Path("txnId"), in)
+	if err == nil {
+		a.Presence.Active(r.Requester.UserID)
+	}
 	return eventIDResponse{eventID}, err
 }
 

@@ -109,6 +109,8 @@ var auditCounters = []struct{ what, query string }{
 	{"room_states.pos", `SELECT COALESCE(MAX(pos), 0) FROM room_states`},
 	{"memberships.pos", `SELECT COALESCE(MAX(pos), 0) FROM memberships`},
 	{"account_data.pos", `SELECT COALESCE(MAX(pos), 0) FROM account_data`},
+	{"receipts.pos", `SELECT COALESCE(MAX(pos), 0) FROM receipts`},
+	{"presence.pos", `SELECT COALESCE(MAX(pos), 0) FROM presence`},
 	{"appservices.pos", `SELECT COALESCE(MAX(pos), 0) FROM appservices`},
 	{"appservice_pending.upto", `SELECT COALESCE(MAX(upto), 0) FROM appservice_pending`},
 }

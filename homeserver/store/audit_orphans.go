@@ -52,6 +52,11 @@ var orphanRules = []orphanRule{
 	{"access_tokens", "user_nid, device_id", "device", `NOT EXISTS (SELECT 1 FROM devices y WHERE y.user_nid = x.user_nid AND y.device_id = x.device_id)`},
 	{"account_data", "user_nid, type", "user", noUser},
 	{"account_data", "user_nid, room_nid, type", "room", `x.room_nid <> 0 AND ` + noRoom},
+	{"receipts", "room_nid, user_nid, type", "room", noRoom},
+	{"receipts", "room_nid, user_nid, type", "user id", noString},
+	{"receipts", "room_nid, user_nid, type", "event at its position", `EXISTS (SELECT 1 FROM events y WHERE y.event_id = x.event_id
+		AND (y.room_nid <> x.room_nid OR x.event_pos <> 0 AND y.pos <> x.event_pos))`},
+	{"presence", "user_nid", "user id", noString},
 	{"filters", "user_nid, filter_id", "user", noUser},
 	{"appservice_pending", "id", "application service", `NOT EXISTS (SELECT 1 FROM appservices y WHERE y.id = x.id)`},
 }

@@ -47,6 +47,7 @@ var roomTables = []struct{ table, key string }{
 	{"gaps", "event_nid"},
 	{"room_states", "pos"},
 	{"state_sets", "id"},
+	{"receipts", "pos"},
 }
 
 // PurgeRoomSome deletes some of what is left of a room whose purge has begun. more tells that there is more; when there is not, the
@@ -196,4 +197,4 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 
 // purgeTables are the tables that purges delete from.
 var purgeTables = strings.Fields(`events event_auth edges state_sets room_states current_state memberships redacted_originals
-	gaps account_data awaited_redactions rooms aliases strings appservice_pending`)
+	gaps account_data receipts awaited_redactions rooms aliases strings appservice_pending`)

@@ -31,7 +31,10 @@ type pass struct {
 	news                               bool
 	join, invite, knock, leave, global []byte // the members of objects, or the elements of an array
 
-	beside besides
+	beside    besides
+	typing    typingNews
+	company   company // with whom the user has come to share a room
+	presences []byte
 }
 
 func newPass(l *look, tx *store.Tx) (*pass, error) {
@@ -44,12 +47,17 @@ func newPass(l *look, tx *store.Tx) (*pass, error) {
 	if l.req.Since == "" || p.after > p.upto {
 		p.initial, p.after = true, 0
 	}
+	known := l.sinceTyping
+	if p.initial {
+		known = 0
+	}
+	p.typing = l.s.typingSince(known)
 	p.userNID, err = tx.LookupNID(string(l.req.User))
 	return p, err
 }
 
 func (p *pass) run() error {
-	if p.after == p.upto && !p.initial && !p.req.FullState {
+	if p.after == p.upto && len(p.typing.rooms) == 0 && !p.initial && !p.req.FullState {
 		return nil
 	}
 	if err := p.readAccountData(); err != nil {
@@ -66,6 +74,9 @@ func (p *pass) run() error {
 			return err
 		}
 	}
+	if err := p.readPresence(); err != nil {
+		return err
+	}
 	return p.globalAccountData()
 }
 
@@ -77,13 +88,33 @@ type besides struct {
 // readBesides looks for what is new beside events and account data, and sets news where that alone is an answer.
 func (p *pass) readBesides() error {
 	p.beside.rooms = make(map[int64]bool)
+	if p.initial || p.req.FullState {
+		return nil // all rooms are looked at
+	}
+	typing, err := p.typing.joined(p.tx, p.userNID)
+	if err != nil {
+		return err
+	}
+	var receipts []int64
+	if !p.tx.Quiet(store.FamilyReceipts, p.after) {
+		if receipts, err = p.tx.RoomsWithReceipts(p.userNID, p.after, p.upto, p.short()); err != nil {
+			return err
+		}
+	}
+	for _, nid := range slices.Concat(typing, receipts) {
+		p.beside.rooms[nid] = true
+	}
 	return nil
+}
+
+// short tells whether so little is new to the server that it is looked through for what concerns the user.
+func (p *pass) short() bool {
+	return !p.initial && !p.req.FullState && p.upto-p.after <= shortRange
 }
 
 // readSeats finds the memberships that may have something to say.
 func (p *pass) readSeats() (err error) {
-	short := !p.initial && !p.req.FullState && p.upto-p.after <= shortRange
-	if short {
+	if p.short() {
 		p.seats, err = p.tx.SeatsChanged(p.userNID, p.after, p.upto)
 	} else {
 		after := p.after
@@ -233,12 +264,15 @@ func appendAccountData(dst []byte, dataType string, content json.RawMessage) []b
 	return append(dst, '}')
 }
 
+// nextBatch is the token of all that is up to here.
+func (p *pass) nextBatch() string { return syncToken(p.upto, p.typing.upto) }
+
 // appendResponse appends the whole answer.
 func (p *pass) appendResponse(dst []byte) []byte {
-	size := 512 + len(p.join) + len(p.invite) + len(p.knock) + len(p.leave) + len(p.global)
+	size := 512 + len(p.join) + len(p.invite) + len(p.knock) + len(p.leave) + len(p.global) + len(p.presences)
 	dst = slices.Grow(dst, size)
 	dst = append(dst, `{"next_batch":"`...)
-	dst = appendToken(dst, p.upto)
+	dst = append(dst, p.nextBatch()...)
 	dst = append(dst, '"')
 	if len(p.join)+len(p.invite)+len(p.knock)+len(p.leave) > 0 {
 		dst = append(dst, `,"rooms":{`...)

@@ -31,6 +31,10 @@ type Config struct {
 	DB   *store.DB
 	Bus  notify.Bus
 	Push PushRules // may be nil
+	// Typing and Presence may be nil. Presence is not told in rooms of more than PresenceMembers.
+	Typing          Typing
+	Presence        Presence
+	PresenceMembers int
 	// Retention says which messages are too old to be shown, though nobody has deleted them yet.
 	Retention retention.Policy
 	Now       func() time.Time // nil for time.Now
@@ -44,6 +48,10 @@ type Service struct {
 	keeps retention.Policy
 	now   func() time.Time
 
+	typing          Typing
+	presence        Presence
+	presenceMembers int
+
 	ears    ears
 	filters filterCache
 }
@@ -55,6 +63,7 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		db: c.DB, bus: c.Bus, push: c.Push, keeps: c.Retention, now: c.Now,
+		typing: c.Typing, presence: c.Presence, presenceMembers: c.PresenceMembers,
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
 	}

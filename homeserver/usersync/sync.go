@@ -29,8 +29,9 @@ type Request struct {
 	Filter    *Filter // nil for none
 	// StateAfter is the name of the field for the state at the end of the timeline, or "" for a client that wants it at the
 	// start, as "state".
-	StateAfter string
-	Closing    <-chan struct{} // closed when the server stops: answer at once; may be nil
+	StateAfter  string
+	SetPresence string          // what the device says of its user: online, unavailable or offline; "" for nothing
+	Closing     <-chan struct{} // closed when the server stops: answer at once; may be nil
 }
 
 // Response is the answer of /sync, as JSON.
@@ -53,9 +54,13 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 	}
 	if req.Since != "" {
 		var err error
-		if l.since, err = parseToken("since", req.Since); err != nil {
+		if l.since, l.sinceTyping, err = parseSyncToken("since", req.Since); err != nil {
 			return Response{}, err
 		}
+	}
+	if s.presence != nil && req.SetPresence != "" {
+		ended := s.presence.Syncing(ctx, req.User, req.Device, req.SetPresence)
+		defer ended()
 	}
 	// Read first: a client that lags finds something, and needs no bell.
 	if err := l.read(ctx); err != nil || l.done() {
@@ -112,7 +117,9 @@ type look struct {
 	req    *Request
 	filter *Filter
 
-	since int64 // all before is known to the device, or of no interest to it
+	since       int64 // all before is known to the device, or of no interest to it
+	sinceTyping int64 // the same of who is typing
+
 	keys  []notify.Key
 	found *pass // the last reading
 }
@@ -133,7 +140,7 @@ func (l *look) read(ctx context.Context) error {
 		}
 		l.keys, err = l.s.ears.keys(tx, p.userNID, l.since, p.upto, p.seats)
 		// There is nothing for this device up to here: the next reading need not look again.
-		l.since = p.upto
+		l.since, l.sinceTyping = p.upto, p.typing.upto
 		return err
 	})
 }
@@ -147,5 +154,5 @@ func (l *look) response(err error) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
-	return Response{NextBatch: token(l.found.upto), body: l.found.appendResponse(nil)}, nil
+	return Response{NextBatch: l.found.nextBatch(), body: l.found.appendResponse(nil)}, nil
 }
