@@ -12,6 +12,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/clientapi"
 	"causeway/homeserver/e2ee"
+	"causeway/homeserver/ephemeral"
 	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/notify"
@@ -44,6 +45,7 @@ type Config struct {
 	Maintenance   MaintenanceConfig
 	UserDirectory UserDirectoryConfig
 	Push          PushConfig
+	Presence      PresenceConfig
 	Delayed       room.DelayedConfig
 
 	// Of the application services. All but AppServices may be nil.
@@ -71,8 +73,11 @@ type Server struct {
 	Accounts    *account.Service
 	Maintenance *Maintenance
 
-	rooms   *room.Service
-	search  *search.Service
+	rooms    *room.Service
+	search   *search.Service
+	typing   *ephemeral.Typing
+	presence *ephemeral.Presence
+
 	handler http.Handler
 	closing chan struct{}
 	once    sync.Once
@@ -90,7 +95,16 @@ func New(c Config) *Server {
 	s.rooms = room.New(rooms)
 	devices := e2ee.New(e2ee.Config{ServerName: c.ServerName, DB: c.DB, Bus: c.Bus})
 	s.Maintenance = newMaintenance(c, s.rooms, devices, grace)
-	reads := usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Inbox: devices, Retention: c.Maintenance.Retention.Policy()})
+	s.presence = ephemeral.NewPresence(ephemeral.PresenceConfig(c.Presence), c.DB, c.Bus)
+	s.typing = ephemeral.NewTyping(c.DB, c.Bus, s.presence.Active)
+	reading := usersync.Config{
+		DB: c.DB, Bus: c.Bus, Push: pushes, Inbox: devices, Retention: c.Maintenance.Retention.Policy(),
+		Typing: s.typing, PresenceMembers: c.Presence.MaxRoomMembers,
+	}
+	if c.Presence.Enabled {
+		reading.Presence = s.presence
+	}
+	reads := usersync.New(reading)
 	s.search = search.New(search.Config{DB: c.DB, Bus: c.Bus, AllUsers: c.UserDirectory.SearchAllUsers,
 		Open: func(tx *store.Tx, user id.UserID, device id.DeviceID, filter json.RawMessage) (search.Reader, error) {
 			return reads.Findings(tx, usersync.Viewer{User: user, Device: device}, filter)
@@ -106,6 +120,9 @@ func New(c Config) *Server {
 		Push:       pushes,
 		E2EE:       devices,
 		Pinger:     c.Pinger,
+		Typing:     s.typing,
+		Receipts:   ephemeral.NewReceipts(c.DB, c.Bus, reads, s.presence.Active),
+		Presence:   s.presence,
 	}}
 	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
@@ -133,5 +150,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.Go(func() error { return s.rooms.Run(ctx) })
 	parts.Go(func() error { return s.search.Run(ctx) })
 	parts.Go(func() error { return s.Maintenance.Run(ctx) })
+	parts.Go(func() error { return s.typing.Run(ctx) })
+	parts.Go(func() error { return s.presence.Run(ctx) })
 	return parts.Wait()
 }

@@ -67,6 +67,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Maintenance:        cfg.Maintenance,
 		UserDirectory:      cfg.UserDirectory,
 		Push:               cfg.Push,
+		Presence:           cfg.Presence,
 		AppServices:        func() *registration.Set { return services },
 		Aliases:            send,
 		AliasOwner:         aliasOwner(services),

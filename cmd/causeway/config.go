@@ -38,6 +38,7 @@ type Config struct {
 	Maintenance        homeserver.MaintenanceConfig   `yaml:"maintenance"`
 	UserDirectory      homeserver.UserDirectoryConfig `yaml:"user_directory"`
 	Push               homeserver.PushConfig          `yaml:"push"`
+	Presence           homeserver.PresenceConfig      `yaml:"presence"`
 
 	Log        LogConfig        `yaml:"log"`
 	RateLimits RateLimitsConfig `yaml:"rate_limits"`
@@ -122,7 +123,8 @@ func defaultConfig() *Config {
 			Schedule: "30 3 * * *", RedactedKeep: 7 * day, PurgeForgotten: true, ForgottenKeep: 30 * day,
 			ToDeviceKeep: 90 * day,
 		},
-		Log: LogConfig{Level: "info", Format: logAuto},
+		Presence: homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
+		Log:      LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{
 			Enabled:  true,
 			Login:    RateLimit{PerSecond: 0.2, Burst: 10},
@@ -195,6 +197,7 @@ func (c *Config) check(bad report) {
 		bad("default_room_version", "%q is no room version that this server knows: it knows %s", c.DefaultRoomVersion, roomVersions())
 	}
 	checkSection("maintenance", c.Maintenance, bad)
+	checkSection("presence", c.Presence, bad)
 	c.Log.check(bad)
 	c.RateLimits.check(bad)
 }

@@ -8,6 +8,7 @@ import (
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/e2ee"
+	"causeway/homeserver/ephemeral"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
 	"causeway/homeserver/search"
@@ -32,6 +33,10 @@ type Services struct {
 	Push       *push.Service
 	E2EE       *e2ee.Service
 	Pinger     Pinger
+
+	Typing   *ephemeral.Typing
+	Receipts *ephemeral.Receipts
+	Presence *ephemeral.Presence
 }
 
 // API is the client-server API over the services.

@@ -46,6 +46,9 @@ func (a *API) sendEvent(ctx context.Context, r *httpapi.Request) (any, error) {
 		return nil, err
 	}
 	eventID, err := a.Rooms.Send(ctx, by(r), roomID(r), r.Path("eventType"), r.Path("txnId"), in)
+	if err == nil {
+		a.Presence.Active(r.Requester.UserID)
+	}
 	return eventIDResponse{eventID}, err
 }
 

@@ -146,6 +146,10 @@ func (a *API) v3() []row {
 		{"GET", "/pushrules/global/{kind}/{ruleId}/actions", user, httpapi.JSON(a.pushRuleActions)},
 		{"PUT", "/pushrules/global/{kind}/{ruleId}/actions", user, httpapi.JSON(a.setPushRuleActions)},
 
+		// Who is there.
+		{"GET", "/presence/{userId}/status", user, httpapi.JSON(a.getPresence)},
+		{"PUT", "/presence/{userId}/status", user, httpapi.JSON(a.setPresence).Limited(httpapi.ClassProfile)},
+
 		// Rooms: in and out.
 		{"POST", "/createRoom", user, httpapi.JSON(a.createRoom).Limited(httpapi.ClassJoin)},
 		{"POST", "/join/{roomIdOrAlias}", user, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
@@ -186,6 +190,9 @@ func (a *API) v3() []row {
 		{"GET", "/rooms/{roomId}/context/{eventId}", user, httpapi.JSON(a.eventContext)},
 		{"GET", "/rooms/{roomId}/members", user, httpapi.JSON(a.members)},
 		{"GET", "/rooms/{roomId}/joined_members", user, httpapi.JSON(a.joinedMembers)},
+		{"PUT", "/rooms/{roomId}/typing/{userId}", user, httpapi.JSON(a.setTyping)},
+		{"POST", "/rooms/{roomId}/receipt/{receiptType}/{eventId}", user, httpapi.JSON(a.setReceipt).BodyOptional()},
+		{"POST", "/rooms/{roomId}/read_markers", user, httpapi.JSON(a.setReadMarkers)},
 		{"GET", "/sync", user, httpapi.JSON(a.sync)},
 
 		// What is looked for.

@@ -1,9 +1,11 @@
 package clientapi
 
 import (
+	"cmp"
 	"context"
 	"time"
 
+	"causeway/homeserver/ephemeral"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/usersync"
 
@@ -34,10 +36,19 @@ func (a *API) sync(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (us
 	if req.StateAfter, err = stateAfter(r); err != nil {
 		return usersync.Response{}, err
 	}
+	if req.SetPresence, err = setPresence(r); err != nil {
+		return usersync.Response{}, err
+	}
 	if req.Filter, err = a.Sync.Filter(ctx, who.User, r.Query("filter")); err != nil {
 		return usersync.Response{}, err
 	}
 	return a.Sync.Sync(ctx, req)
+}
+
+// setPresence returns the set_presence parameter.
+func setPresence(r *httpapi.Request) (string, error) {
+	state := cmp.Or(r.Query("set_presence"), ephemeral.Online)
+	return state, ephemeral.CheckState(state)
 }
 
 // stateAfter returns the name under which the client wants the state at the end of the timeline, "" when it does not.

@@ -15,15 +15,16 @@ var specVersions = []string{
 
 // unstableFeatures are proposals, some of them merged long ago, whose flags clients ask for.
 var unstableFeatures = map[string]bool{
-	"fi.mau.msc2659.stable":     true, // pinging an application service
-	"org.matrix.msc3440.stable": true, // threads
-	"org.matrix.msc3856":        true, // listing threads
-	"org.matrix.msc3874":        true, // filtering by rel_types
-	"org.matrix.msc3912":        true, // redacting what relates to an event along with it
-	"org.matrix.msc3981":        true, // recurse in /relations
-	"org.matrix.msc3391":        true, // deleting account data
-	"uk.tcpip.msc4133":          true, // fields of profiles
-	"uk.tcpip.msc4133.stable":   true,
+	"fi.mau.msc2659.stable":            true, // pinging an application service
+	"org.matrix.msc3440.stable":        true, // threads
+	"org.matrix.msc3856":               true, // listing threads
+	"org.matrix.msc3874":               true, // filtering by rel_types
+	"org.matrix.msc3912":               true, // redacting what relates to an event along with it
+	"org.matrix.msc3981":               true, // recurse in /relations
+	"org.matrix.msc3391":               true, // deleting account data
+	"uk.tcpip.msc4133":                 true, // fields of profiles
+	"uk.tcpip.msc4133.stable":          true,
+	"org.matrix.msc3026.busy_presence": true,
 }
 
 type versionsResponse struct {

@@ -214,6 +214,7 @@ func (tx *Tx) AuditStrings() ([]int64, error) {
 var auditUsers = []string{
 	`SELECT DISTINCT user_nid FROM memberships`, `SELECT nid FROM users`, `SELECT DISTINCT user_nid FROM account_data`,
 	`SELECT DISTINCT sender_nid FROM to_device`, `SELECT user_nid FROM device_changes`,
+	`SELECT DISTINCT user_nid FROM receipts`, `SELECT user_nid FROM presence`,
 }
 
 // AuditUsers calls visit with the integers of users who are named by other tables than events, some more than once.

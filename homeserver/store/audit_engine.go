@@ -110,6 +110,8 @@ var auditCounters = []struct{ what, query string }{
 	{"memberships.pos", `SELECT COALESCE(MAX(pos), 0) FROM memberships`},
 	{"account_data.pos", `SELECT COALESCE(MAX(pos), 0) FROM account_data`},
 	{"search_cursor.pos", `SELECT COALESCE(MAX(pos), 0) FROM search_cursor`},
+	{"receipts.pos", `SELECT COALESCE(MAX(pos), 0) FROM receipts`},
+	{"presence.pos", `SELECT COALESCE(MAX(pos), 0) FROM presence`},
 	{"appservices.pos", `SELECT COALESCE(MAX(pos), 0) FROM appservices`},
 	{"appservice_pending.upto", `SELECT COALESCE(MAX(upto), 0) FROM appservice_pending`},
 }

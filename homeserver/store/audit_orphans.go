@@ -81,6 +81,11 @@ var orphanRules = []orphanRule{
 	{"openid_tokens", "user_nid", "user", noUser},
 	{"profile_fields", "user_nid, name", "user", noUser},
 	{"sticky_events", "event_nid", "event", noEvent},
+	{"receipts", "room_nid, user_nid, type", "room", noRoom},
+	{"receipts", "room_nid, user_nid, type", "user id", noString},
+	{"receipts", "room_nid, user_nid, type", "event at its position", `EXISTS (SELECT 1 FROM events y WHERE y.event_id = x.event_id
+		AND (y.room_nid <> x.room_nid OR x.event_pos <> 0 AND y.pos <> x.event_pos))`},
+	{"presence", "user_nid", "user id", noString},
 	{"filters", "user_nid, filter_id", "user", noUser},
 	{"user_words", "user_nid, word", "user", noUser},
 	{"user_words_due", "user_nid", "user", noUser},

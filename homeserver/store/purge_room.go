@@ -50,6 +50,7 @@ var roomTables = []struct{ table, key string }{
 	{"room_states", "pos"},
 	{"push_actions", "pos"},
 	{"state_sets", "id"},
+	{"receipts", "pos"},
 }
 
 // PurgeRoomSome deletes some of what is left of a room whose purge has begun. more tells that there is more; when there is not, the
@@ -203,5 +204,5 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 
 // purgeTables are the tables that purges delete from.
 var purgeTables = strings.Fields(`events event_auth relations threads edges state_sets room_states current_state memberships redacted_originals
-	gaps account_data awaited_redactions rooms aliases strings appservice_pending
+	gaps account_data receipts awaited_redactions rooms aliases strings appservice_pending
 	search_index user_words push_actions`)

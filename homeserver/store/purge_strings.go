@@ -12,6 +12,8 @@ var stringUsers = []string{
 	`SELECT DISTINCT state_key_nid FROM events WHERE state_key_nid IS NOT NULL`,
 	`SELECT DISTINCT user_nid FROM memberships`,
 	`SELECT DISTINCT user_nid FROM account_data`,
+	`SELECT DISTINCT user_nid FROM receipts`,
+	`SELECT user_nid FROM presence`,
 	`SELECT DISTINCT user_nid FROM devices`,
 	`SELECT DISTINCT user_nid FROM access_tokens`,
 	`SELECT DISTINCT user_nid FROM filters`,

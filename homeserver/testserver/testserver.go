@@ -35,8 +35,9 @@ func New(t testing.TB, db *store.DB, change ...func(*homeserver.Config)) *Server
 	t.Helper()
 	config := homeserver.Config{
 		ServerName: Name, PublicURL: "http://test", DB: db, Bus: new(notify.Local), OpenRegistration: true,
-		Key: &event.Key{ServerName: Name, KeyID: "ed25519:test", Private: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))},
-		Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
+		Key:      &event.Key{ServerName: Name, KeyID: "ed25519:test", Private: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))},
+		Presence: homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
+		Log:      zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
 	}
 	for _, c := range change {
 		c(&config)

@@ -61,6 +61,12 @@ func (s *Service) openEvent(tx *store.Tx, user id.UserID, roomID id.RoomID, even
 	return r, seen, nil
 }
 
+// Visible returns an event of a room as a user sees it. The error is 404 M_NOT_FOUND, as that of Event.
+func (s *Service) Visible(tx *store.Tx, user id.UserID, roomID id.RoomID, eventID id.EventID) (*store.Event, error) {
+	_, e, err := s.openEvent(tx, user, roomID, eventID)
+	return e, err
+}
+
 // Context returns what happened around an event (Client-Server API, GET /rooms/{roomId}/context/{eventId}): {event,
 // events_before, events_after, start, end, state}. limit is for both sides together. Errors as those of Event.
 func (s *Service) Context(ctx context.Context, by Viewer, roomID id.RoomID, eventID id.EventID, limit int, filter *EventFilter) (JSON, error) {

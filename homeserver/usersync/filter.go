@@ -30,6 +30,7 @@ const (
 // servers may send more fields than were asked for.
 type Filter struct {
 	AccountData *EventFilter `json:"account_data"`
+	Presence    *EventFilter `json:"presence"`
 	Room        RoomFilter   `json:"room"`
 }
 
@@ -41,6 +42,7 @@ type RoomFilter struct {
 	Timeline     *EventFilter `json:"timeline"`
 	State        *EventFilter `json:"state"`
 	AccountData  *EventFilter `json:"account_data"`
+	Ephemeral    *EventFilter `json:"ephemeral"`
 }
 
 // EventFilter chooses events. A nil *EventFilter lets everything pass.
@@ -68,7 +70,9 @@ func ParseFilter(raw []byte) (*Filter, error) {
 	if err := parseFilter(raw, f); err != nil {
 		return nil, err
 	}
-	for _, e := range []*EventFilter{f.AccountData, f.Room.Timeline, f.Room.State, f.Room.AccountData} {
+	for _, e := range []*EventFilter{
+		f.AccountData, f.Presence, f.Room.Timeline, f.Room.State, f.Room.AccountData, f.Room.Ephemeral,
+	} {
 		if err := e.check(); err != nil {
 			return nil, err
 		}
@@ -132,7 +136,7 @@ func (f *EventFilter) allows(p *event.PDU) bool {
 	if !f.allowsType(p.Type) {
 		return false
 	}
-	if contains(f.NotSenders, p.Sender) || f.Senders != nil && !contains(*f.Senders, p.Sender) {
+	if !f.allowsSender(p.Sender) {
 		return false
 	}
 	if f.ContainsURL != nil {
@@ -141,6 +145,10 @@ func (f *EventFilter) allows(p *event.PDU) bool {
 		}
 	}
 	return f.allowsRelation(p)
+}
+
+func (f *EventFilter) allowsSender(sender id.UserID) bool {
+	return f == nil || !contains(f.NotSenders, sender) && (f.Senders == nil || contains(*f.Senders, sender))
 }
 
 func (f *EventFilter) allowsType(eventType string) bool {

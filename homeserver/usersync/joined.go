@@ -44,6 +44,9 @@ func (r *roomPass) joined() error {
 	if err != nil {
 		return err
 	}
+	if err := r.meet(arrived, changes); err != nil {
+		return err
+	}
 	summary, heroes, err := r.summary(full, changes)
 	if err != nil {
 		return err

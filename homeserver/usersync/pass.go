@@ -31,9 +31,12 @@ type pass struct {
 	news                               bool
 	join, invite, knock, leave, global []byte // the members of objects, or the elements of an array
 
-	beside  besides
-	mail    mail
-	devices deviceLists
+	beside    besides
+	typing    typingNews
+	newcomers newcomers // with whom the user has come to share a room
+	presences []byte
+	mail      mail
+	devices   deviceLists
 
 	person, personKnown bool                       // the user is no application service's
 	marks               map[int64]map[string]int64 // how far the user has read, by room; nil unless all rooms are shown
@@ -50,6 +53,11 @@ func newPass(l *look, tx *store.Tx) (*pass, error) {
 		p.initial, p.after = true, 0
 	}
 	p.mail.upto = p.upto
+	known := l.known.typing
+	if p.initial {
+		known = 0
+	}
+	p.typing = l.s.typingSince(known)
 	p.userNID, err = tx.LookupNID(string(l.req.User))
 	return p, err
 }
@@ -58,7 +66,7 @@ func (p *pass) run() error {
 	if err := p.readToDevice(); err != nil {
 		return err
 	}
-	if p.after == p.upto && !p.initial && !p.req.FullState {
+	if p.after == p.upto && len(p.typing.rooms) == 0 && !p.initial && !p.req.FullState {
 		return nil
 	}
 	if err := p.readAccountData(); err != nil {
@@ -78,6 +86,9 @@ func (p *pass) run() error {
 			return err
 		}
 	}
+	if err := p.readPresence(); err != nil {
+		return err
+	}
 	return p.globalAccountData()
 }
 
@@ -90,13 +101,36 @@ type besides struct {
 // readBesides looks for what is new beside events and account data, and sets news where that alone is an answer.
 func (p *pass) readBesides() error {
 	p.beside.rooms = make(map[int64]bool)
-	return p.readUnread()
+	if err := p.readUnread(); err != nil {
+		return err
+	}
+	if p.initial || p.req.FullState {
+		return nil // all rooms are looked at
+	}
+	typing, err := p.typing.joined(p.tx, p.userNID)
+	if err != nil {
+		return err
+	}
+	var receipts []int64
+	if !p.tx.Quiet(store.FamilyReceipts, p.after) {
+		if receipts, err = p.tx.RoomsWithReceipts(p.userNID, p.after, p.upto, p.short()); err != nil {
+			return err
+		}
+	}
+	for _, nid := range slices.Concat(typing, receipts) {
+		p.beside.rooms[nid] = true
+	}
+	return nil
+}
+
+// short tells whether so little is new to the server that it is looked through for what concerns the user.
+func (p *pass) short() bool {
+	return !p.initial && !p.req.FullState && p.upto-p.after <= shortRange
 }
 
 // readSeats finds the memberships that may have something to say.
 func (p *pass) readSeats() (err error) {
-	short := !p.initial && !p.req.FullState && p.upto-p.after <= shortRange
-	if short {
+	if p.short() {
 		p.seats, err = p.tx.SeatsChanged(p.userNID, p.after, p.upto)
 	} else {
 		after := p.after
@@ -247,11 +281,13 @@ func appendAccountData(dst []byte, dataType string, content json.RawMessage) []b
 }
 
 // token is what the device knows when it has the answer.
-func (p *pass) token() syncToken { return syncToken{pos: p.upto, toDevice: p.mail.upto} }
+func (p *pass) token() syncToken {
+	return syncToken{pos: p.upto, typing: p.typing.upto, toDevice: p.mail.upto}
+}
 
 // appendResponse appends the whole answer.
 func (p *pass) appendResponse(dst []byte, counts store.KeyCounts) []byte {
-	size := 512 + len(p.join) + len(p.invite) + len(p.knock) + len(p.leave) + len(p.global)
+	size := 512 + len(p.join) + len(p.invite) + len(p.knock) + len(p.leave) + len(p.global) + len(p.presences)
 	dst = slices.Grow(dst, size)
 	dst = append(dst, `{"next_batch":"`...)
 	dst = p.token().append(dst)

@@ -33,6 +33,10 @@ type Config struct {
 	Push PushRules // may be nil
 	// Inbox is told which messages devices have; may be nil.
 	Inbox Inbox
+	// Typing and Presence may be nil. Presence is not told in rooms of more than PresenceMembers.
+	Typing          Typing
+	Presence        Presence
+	PresenceMembers int
 	// Retention says which messages are too old to be shown, though nobody has deleted them yet.
 	Retention retention.Policy
 	Now       func() time.Time // nil for time.Now
@@ -47,6 +51,10 @@ type Service struct {
 	keeps retention.Policy
 	now   func() time.Time
 
+	typing          Typing
+	presence        Presence
+	presenceMembers int
+
 	ears    ears
 	filters filterCache
 	counts  counts
@@ -59,6 +67,7 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		db: c.DB, bus: c.Bus, push: c.Push, inbox: c.Inbox, keeps: c.Retention, now: c.Now,
+		typing: c.Typing, presence: c.Presence, presenceMembers: c.PresenceMembers,
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
 	}

@@ -29,8 +29,9 @@ type Request struct {
 	Filter    *Filter // nil for none
 	// StateAfter is the name of the field for the state at the end of the timeline, or "" for a client that wants it at the
 	// start, as "state".
-	StateAfter string
-	Closing    <-chan struct{} // closed when the server stops: answer at once; may be nil
+	StateAfter  string
+	SetPresence string          // what the device says of its user: online, unavailable or offline; "" for nothing
+	Closing     <-chan struct{} // closed when the server stops: answer at once; may be nil
 }
 
 // Response is the answer of /sync, as JSON.
@@ -61,6 +62,10 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 				return Response{}, err
 			}
 		}
+	}
+	if s.presence != nil && req.SetPresence != "" {
+		ended := s.presence.Syncing(ctx, req.User, req.Device, req.SetPresence)
+		defer ended()
 	}
 	// Read first: a client that lags finds something, and needs no bell.
 	if err := l.read(ctx); err != nil || l.done() {
@@ -138,7 +143,7 @@ func (l *look) read(ctx context.Context) error {
 		}
 		l.keys, err = l.s.ears.keys(tx, p.userNID, l.known.pos, p.upto, p.seats)
 		// There is nothing for this device up to here: the next reading need not look again.
-		l.known = syncToken{pos: p.upto, toDevice: p.upto}
+		l.known = syncToken{pos: p.upto, typing: p.typing.upto, toDevice: p.upto}
 		return err
 	})
 }

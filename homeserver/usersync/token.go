@@ -8,27 +8,33 @@ import (
 // A token stands for the gap after a position of the stream: what is at or before the position is in the past of the token.
 // One kind of token serves /sync and pagination alike. Clients take it for opaque.
 //
-// A token of /sync may have components behind the position, each an underscore, a letter and a number: s123_d45. Pagination takes
-// such a token, too, for its position.
+// A token of /sync may have components behind the position, each an underscore, a letter and a number: s123_t1700_d45. Pagination
+// takes such a token, too, for its position.
 
 const (
 	tokenPrefix = 's'
+	// typingComponent is the serial of the typing notifications that the device knows: they are in memory only, and have no positions.
+	typingComponent = 't'
 	// toDeviceComponent is the position of the last to-device message that was given, where there are more that were not.
 	toDeviceComponent = 'd'
 )
 
-// maxTokenBytes bounds a token: the prefix and the digits of a 63-bit number, and one component more.
-const maxTokenBytes = 20 + 21
+// maxTokenBytes bounds a token: the prefix and the digits of a 63-bit number, and two components.
+const maxTokenBytes = 20 + 2*21
 
 // syncToken is what a device that has synced knows.
 type syncToken struct {
-	pos int64
+	pos    int64
+	typing int64 // a serial, 0 for none
 	// toDevice is the position up to which the device has its messages, at most pos.
 	toDevice int64
 }
 
 func (t syncToken) append(dst []byte) []byte {
 	dst = appendToken(dst, t.pos)
+	if t.typing > 0 {
+		dst = strconv.AppendInt(append(dst, '_', typingComponent), t.typing, 10)
+	}
 	if t.toDevice < t.pos {
 		dst = strconv.AppendInt(append(dst, '_', toDeviceComponent), t.toDevice, 10)
 	}
@@ -61,7 +67,7 @@ func parseSyncToken(name, s string) (syncToken, error) {
 		return syncToken{}, bad
 	}
 	t := syncToken{pos: pos, toDevice: pos}
-	components := map[byte]*int64{toDeviceComponent: &t.toDevice}
+	components := map[byte]*int64{typingComponent: &t.typing, toDeviceComponent: &t.toDevice}
 	for more {
 		var part string
 		part, rest, more = strings.Cut(rest, "_")
@@ -77,6 +83,7 @@ func parseSyncToken(name, s string) (syncToken, error) {
 	return t, nil
 }
 
+// parsePosition reads a number of digits alone.
 func parsePosition(s string) (int64, bool) {
 	for _, c := range []byte(s) {
 		if c < '0' || c > '9' {
