@@ -32,6 +32,7 @@ type pass struct {
 	join, invite, knock, leave, global []byte // the members of objects, or the elements of an array
 
 	beside besides
+	lazy   chainStep // the members that the answer tells of
 }
 
 func newPass(l *look, tx *store.Tx) (*pass, error) {
@@ -137,7 +138,7 @@ func (p *pass) room(seat store.Seat) error {
 		pass: p, seat: seat, roomID: roomID,
 		v: newViewer(p.sight, seat.RoomNID, seat.Membership, seat.StateID),
 	}
-	r.renderer = renderer{v: r.v, device: p.req.Device, nowTS: p.nowTS, omitRoomID: true}
+	r.renderer = renderer{v: r.v, device: p.req.Device, nowTS: p.nowTS, omitRoomID: true, shape: p.filter.shape}
 	switch seat.Membership.Membership {
 	case event.MembershipJoin:
 		return r.joined()

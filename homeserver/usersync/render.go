@@ -15,6 +15,7 @@ type renderer struct {
 	device     id.DeviceID
 	nowTS      int64
 	omitRoomID bool // as /sync does
+	shape      *eventShape
 
 	related map[int64]*store.Event // what events name in their unsigned part, by integer
 	scratch []byte
@@ -89,7 +90,7 @@ func (r *renderer) appendEvent(dst []byte, e *store.Event) ([]byte, error) {
 		u = appendString(appendKey(u, "transaction_id"), e.TxnID)
 	}
 	r.scratch = append(u, '}')
-	return e.AppendClient(dst, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch}), nil
+	return r.appendShaped(dst, e, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch}), nil
 }
 
 // appendState appends a JSON array of events that are shown as state: what they replaced is not told. It puts them into order.
@@ -111,7 +112,7 @@ func (r *renderer) appendState(dst []byte, events []*store.Event) ([]byte, error
 	dst = append(dst, '[')
 	for _, e := range events {
 		r.scratch = append(r.begin(e), '}')
-		dst = e.AppendClient(appendComma(dst), event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch})
+		dst = r.appendShaped(appendComma(dst), e, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch})
 	}
 	return append(dst, ']'), nil
 }

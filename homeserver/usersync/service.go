@@ -46,6 +46,7 @@ type Service struct {
 
 	ears    ears
 	filters filterCache
+	sent    sentMembers
 }
 
 // New returns a Service.
@@ -55,6 +56,7 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		db: c.DB, bus: c.Bus, push: c.Push, keeps: c.Retention, now: c.Now,
+		sent:    sentMembers{chains: make(map[chainKey]*chain)},
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
 	}

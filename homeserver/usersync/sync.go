@@ -57,6 +57,10 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 			return Response{}, err
 		}
 	}
+	l.sinceToken = l.since
+	if l.filter.Room.State.lazy() && !l.filter.Room.State.RedundantMembers {
+		s.sent.come(chainKey{req.User, req.Device}, l.filter.sum, l.sinceToken)
+	}
 	// Read first: a client that lags finds something, and needs no bell.
 	if err := l.read(ctx); err != nil || l.done() {
 		return l.response(err)
@@ -112,9 +116,10 @@ type look struct {
 	req    *Request
 	filter *Filter
 
-	since int64 // all before is known to the device, or of no interest to it
-	keys  []notify.Key
-	found *pass // the last reading
+	sinceToken int64 // of the request, 0 for none
+	since      int64 // all before is known to the device, or of no interest to it
+	keys       []notify.Key
+	found      *pass // the last reading
 }
 
 // read looks for what is new, in one snapshot of the database.
@@ -146,6 +151,10 @@ func (l *look) done() bool {
 func (l *look) response(err error) (Response, error) {
 	if err != nil {
 		return Response{}, err
+	}
+	if l.found.remembers() {
+		l.found.lazy.upto = l.found.upto
+		l.s.sent.sent(l.found.chainKey(), l.filter.sum, l.sinceToken, l.found.lazy)
 	}
 	return Response{NextBatch: token(l.found.upto), body: l.found.appendResponse(nil)}, nil
 }
