@@ -32,6 +32,8 @@ type Config struct {
 	Log        zerolog.Logger
 
 	OpenRegistration   bool
+	Guests             bool // everybody may have a guest's account
+	Legacy             LegacyConfig
 	DefaultRoomVersion string                          // of new rooms whose creator names none; "" for event.DefaultRoomVersion
 	Limits             map[httpapi.Class]httpapi.Limit // nil for none
 	ForwardedFor       bool                            // take clients' addresses from X-Forwarded-For
@@ -43,6 +45,14 @@ type Config struct {
 	Aliases     room.AliasQuerier
 	AliasOwner  func(id.RoomAlias) string
 	Pinger      clientapi.Pinger
+}
+
+// LegacyConfig allows what the specification deprecates and old clients need. All of it is off by default.
+type LegacyConfig struct {
+	// QueryTokens allows the access token in the query, from where it gets into other people's logs.
+	QueryTokens bool `yaml:"query_tokens"`
+	// Events serves what there was before /sync: GET /events, /events/{eventId} and /initialSync.
+	Events bool `yaml:"events"`
 }
 
 // Server is a homeserver.
@@ -59,7 +69,7 @@ type Server struct {
 // New returns a server on an open store.
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
-	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
+	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests}, c.DB, c.Bus, c.AppServices)
 	s.rooms = room.New(roomConfig(c))
 	s.Maintenance = newMaintenance(c, s.rooms, grace)
 	pushes := push.New(c.DB, c.Bus)
@@ -71,9 +81,11 @@ func New(c Config) *Server {
 		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy()}),
 		Push:       pushes,
 		Pinger:     c.Pinger,
+		OldEvents:  c.Legacy.Events,
 	}}
 	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
+		QueryTokens: c.Legacy.QueryTokens,
 	})
 	return s
 }

@@ -27,6 +27,7 @@ type Services struct {
 	Sync       *usersync.Service
 	Push       *push.Service
 	Pinger     Pinger
+	OldEvents  bool // serve GET /events, /events/{eventId} and /initialSync
 }
 
 // API is the client-server API over the services.

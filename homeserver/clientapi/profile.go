@@ -3,6 +3,7 @@ package clientapi
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
@@ -72,6 +73,10 @@ func (a *API) changeProfile(ctx context.Context, r *httpapi.Request, value strin
 	user, err := ownUser(r)
 	if err != nil {
 		return err
+	}
+	if r.Requester.IsGuest && r.Path("keyName") != "displayname" {
+		// Client-Server API, "Guest Access".
+		return httpapi.Error(http.StatusForbidden, "M_GUEST_ACCESS_FORBIDDEN", "Guests may change their display name only")
 	}
 	field, ok := profileFields[r.Path("keyName")]
 	if !ok {

@@ -120,14 +120,16 @@ const (
 	sweepEvery = time.Minute
 )
 
-// Run forgets rooms that have been idle until ctx ends, and returns nil then.
+// Run forgets rooms that have been idle, and has guests leave rooms that have been closed to them, until ctx ends, and returns nil then.
 func (s *Service) Run(ctx context.Context) error {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
+		s.expel(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.guests:
 		case <-ticker.C:
 			s.sweep(s.Now().Add(-idleHead).UnixMilli())
 		}

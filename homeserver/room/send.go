@@ -14,7 +14,7 @@ import (
 // Send sends a message event. A transaction id that the same device has used in this room before answers with the event of
 // that time (Client-Server API, "Transaction identifiers").
 func (s *Service) Send(ctx context.Context, by By, roomID id.RoomID, eventType, txnID string, content json.RawMessage) (id.EventID, error) {
-	d := draft{Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), TxnDevice: by.Device, TxnID: txnID}
+	d := draft{Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest, TxnDevice: by.Device, TxnID: txnID}
 	if eventType == event.TypeRedaction { // Matrix 1.18, MSC4169
 		var err error
 		if d.Redacts, err = redactionTarget(content); err != nil {
@@ -26,7 +26,7 @@ func (s *Service) Send(ctx context.Context, by By, roomID id.RoomID, eventType, 
 
 // SendState sends a state event. When the state says the same already, the event that says so is returned.
 func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (id.EventID, error) {
-	d := draft{Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by)}
+	d := draft{Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest}
 	var err error
 	switch eventType {
 	case typeCanonicalAlias:
@@ -50,8 +50,13 @@ func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventT
 
 // joinsOneself tells whether a member event is its sender's own join.
 func joinsOneself(by By, stateKey string, content json.RawMessage) bool {
+	return stateKey == string(by.User) && joins(content)
+}
+
+// joins tells whether the content of a member event is that of a join.
+func joins(content json.RawMessage) bool {
 	var fields map[string]json.RawMessage
-	if stateKey != string(by.User) || json.Unmarshal(content, &fields) != nil {
+	if json.Unmarshal(content, &fields) != nil {
 		return false
 	}
 	var membership string
