@@ -28,6 +28,8 @@ type DB struct {
 
 	stateKey stateKey
 	newest   newest
+
+	newestRooms newestRooms
 }
 
 // Tx is a transaction on the homeserver's database. Its methods are the queries.

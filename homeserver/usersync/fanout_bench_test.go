@@ -191,9 +191,8 @@ func BenchmarkManyRooms(b *testing.B) {
 		places := manyRooms(w)
 		quiet := token(places[len(places)-1].last.Pos)
 		elsewhere := w.room(bob, "shared")
-		w.say(elsewhere, slices.Repeat([]id.UserID{bob}, 300), "a few ")
-		few := token(elsewhere.last.Pos - 300)
 		w.say(elsewhere, slices.Repeat([]id.UserID{bob}, 5000), "many ")
+		few := token(elsewhere.last.Pos - 300)
 		for _, tt := range []struct{ name, filter, since string }{
 			{"initial", `{}`, ""},
 			{"initial-lazy", `{"room":{"state":{"lazy_load_members":true}}}`, ""},

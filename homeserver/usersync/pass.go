@@ -86,12 +86,10 @@ func (p *pass) readSeats() (err error) {
 	short := !p.initial && !p.req.FullState && p.upto-p.after <= shortRange
 	if short {
 		p.seats, err = p.tx.SeatsChanged(p.userNID, p.after, p.upto)
+	} else if p.initial || p.req.FullState {
+		p.seats, err = p.tx.Seats(p.userNID, 0)
 	} else {
-		after := p.after
-		if p.req.FullState {
-			after = 0
-		}
-		p.seats, err = p.tx.Seats(p.userNID, after)
+		p.seats, err = p.tx.SeatsNews(p.userNID, p.after)
 	}
 	if err != nil {
 		return err
