@@ -38,6 +38,8 @@ type Config struct {
 	Log        zerolog.Logger
 
 	OpenRegistration   bool
+	Guests             bool // everybody may have a guest's account
+	Legacy             LegacyConfig
 	DefaultRoomVersion string                          // of new rooms whose creator names none; "" for event.DefaultRoomVersion
 	Limits             map[httpapi.Class]httpapi.Limit // nil for none
 	ForwardedFor       bool                            // take clients' addresses from X-Forwarded-For
@@ -68,6 +70,14 @@ type PushConfig struct {
 	LegacyMentions bool `yaml:"legacy_mentions"`
 }
 
+// LegacyConfig allows what the specification deprecates and old clients need. All of it is off by default.
+type LegacyConfig struct {
+	// QueryTokens allows the access token in the query, from where it gets into other people's logs.
+	QueryTokens bool `yaml:"query_tokens"`
+	// Events serves what there was before /sync: GET /events, /events/{eventId} and /initialSync.
+	Events bool `yaml:"events"`
+}
+
 // Server is a homeserver.
 type Server struct {
 	Accounts    *account.Service
@@ -86,7 +96,7 @@ type Server struct {
 // New returns a server on an open store.
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
-	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration}, c.DB, c.Bus, c.AppServices)
+	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests}, c.DB, c.Bus, c.AppServices)
 	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions})
 	rooms := roomConfig(c, pushes)
 	rooms.Follow = func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error {
@@ -120,12 +130,14 @@ func New(c Config) *Server {
 		Push:       pushes,
 		E2EE:       devices,
 		Pinger:     c.Pinger,
+		OldEvents:  c.Legacy.Events,
 		Typing:     s.typing,
 		Receipts:   ephemeral.NewReceipts(c.DB, c.Bus, reads, s.presence.Active),
 		Presence:   s.presence,
 	}}
 	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
+		QueryTokens: c.Legacy.QueryTokens,
 	})
 	return s
 }

@@ -61,6 +61,8 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	hs := homeserver.New(homeserver.Config{
 		ServerName: cfg.ServerName, PublicURL: cfg.BaseURL(), Support: cfg.Support, Key: key, DB: db, Bus: bus, Log: log,
 		OpenRegistration:   cfg.Registration.Open,
+		Guests:             cfg.Registration.Guests,
+		Legacy:             cfg.Legacy,
 		DefaultRoomVersion: cfg.DefaultRoomVersion,
 		Limits:             limits(cfg.RateLimits),
 		ForwardedFor:       len(cfg.TrustedProxies) > 0,

@@ -40,14 +40,17 @@ type Config struct {
 	Push               homeserver.PushConfig          `yaml:"push"`
 	Presence           homeserver.PresenceConfig      `yaml:"presence"`
 
-	Log        LogConfig        `yaml:"log"`
-	RateLimits RateLimitsConfig `yaml:"rate_limits"`
+	Legacy     homeserver.LegacyConfig `yaml:"legacy"`
+	Log        LogConfig               `yaml:"log"`
+	RateLimits RateLimitsConfig        `yaml:"rate_limits"`
 }
 
 // RegistrationConfig says who may make an account.
 type RegistrationConfig struct {
 	// Open lets everyone register without a token.
 	Open bool `yaml:"open"`
+	// Guests lets everyone have a guest's account.
+	Guests bool `yaml:"guests"`
 }
 
 // AppServicesConfig says where the registration files of application services are.

@@ -22,6 +22,7 @@ import (
 type Config struct {
 	ServerName       string
 	OpenRegistration bool // everybody may make an account; otherwise it takes a registration token
+	Guests           bool // everybody may have a guest's account
 }
 
 // Service is the accounts of one server.

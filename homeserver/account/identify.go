@@ -19,6 +19,7 @@ type Identity struct {
 	DeviceID   id.DeviceID                // "" for an application service that names none
 	AppService *registration.Registration // nil for people
 	IsAdmin    bool
+	IsGuest    bool
 	// RateLimited is false for an application service itself, and for its users as its registration says.
 	RateLimited bool
 }
@@ -37,7 +38,7 @@ func (s *Service) Identify(ctx context.Context, token string, asUser id.UserID, 
 	if err != nil {
 		return Identity{}, fmt.Errorf("look up an access token: %w", err)
 	}
-	return Identity{UserID: session.UserID, DeviceID: session.DeviceID, IsAdmin: session.Admin, RateLimited: true}, nil
+	return Identity{UserID: session.UserID, DeviceID: session.DeviceID, IsAdmin: session.Admin, IsGuest: session.Guest, RateLimited: true}, nil
 }
 
 func (s *Service) session(ctx context.Context, hash [32]byte) (store.Session, error) {

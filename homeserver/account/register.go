@@ -28,6 +28,8 @@ type RegisterRequest struct {
 	DeviceID     id.DeviceID `json:"device_id"`
 	DeviceName   string      `json:"initial_device_display_name"`
 	InhibitLogin bool        `json:"inhibit_login"`
+	// GuestToken is the access token of a guest whose account is to become a person's.
+	GuestToken string `json:"guest_access_token"`
 
 	// Kind is the parameter of that name: "" or "user", or "guest".
 	Kind string `json:"-"`
@@ -45,7 +47,7 @@ func (s *Service) Register(ctx context.Context, in RegisterRequest) (Login, erro
 	switch in.Kind {
 	case "", "user":
 	case "guest":
-		return Login{}, matrixError(http.StatusForbidden, "M_GUEST_ACCESS_FORBIDDEN", "There are no guests on this server")
+		return s.registerGuest(ctx, in.DeviceName)
 	default:
 		return Login{}, invalidParam("kind must be user or guest")
 	}
@@ -92,7 +94,11 @@ func (s *Service) registerGhost(ctx context.Context, in RegisterRequest, device 
 // registerPerson makes an account for somebody who authenticated by one of the flows. The name is checked first, as the
 // specification demands.
 func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device Device) (Login, error) {
-	if in.Username != "" {
+	guest, err := s.guestToPromote(ctx, in)
+	if err != nil {
+		return Login{}, err
+	}
+	if in.Username != "" && guest == nil {
 		if err := s.Available(ctx, in.Username); err != nil {
 			return Login{}, err
 		}
@@ -117,9 +123,14 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 		return Login{}, err
 	}
 	user := &store.User{UserID: s.userID(strings.ToLower(name)), Password: hash}
-	login, err := s.insertUser(ctx, user, device, in.InhibitLogin, func(tx *store.Tx) error {
-		return s.useToken(tx, session.token, user)
-	})
+	useToken := func(tx *store.Tx) error { return s.useToken(tx, session.token, user) }
+	var login Login
+	if guest != nil {
+		user.NID, user.UserID = guest.UserNID, guest.UserID
+		login, err = s.promoteGuest(ctx, user, device, in.InhibitLogin, useToken)
+	} else {
+		login, err = s.insertUser(ctx, user, device, in.InhibitLogin, useToken)
+	}
 	var failed *stageError
 	if errors.As(err, &failed) {
 		s.uia.drop(op, session)

@@ -33,6 +33,7 @@ type Services struct {
 	Push       *push.Service
 	E2EE       *e2ee.Service
 	Pinger     Pinger
+	OldEvents  bool // serve GET /events, /events/{eventId} and /initialSync
 
 	Typing   *ephemeral.Typing
 	Receipts *ephemeral.Receipts

@@ -23,7 +23,7 @@ func (i identifier) Identify(ctx context.Context, token, asUser string, asDevice
 	if err != nil {
 		return nil, err
 	}
-	requester := &httpapi.Requester{UserID: who.UserID, DeviceID: who.DeviceID, IsAdmin: who.IsAdmin, RateLimited: who.RateLimited}
+	requester := &httpapi.Requester{UserID: who.UserID, DeviceID: who.DeviceID, IsAdmin: who.IsAdmin, IsGuest: who.IsGuest, RateLimited: who.RateLimited}
 	if who.AppService != nil {
 		requester.AppService = who.AppService.ID
 	}

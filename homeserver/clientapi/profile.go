@@ -3,6 +3,7 @@ package clientapi
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
@@ -39,7 +40,7 @@ func (a *API) profileField(ctx context.Context, r *httpapi.Request, _ httpapi.Em
 
 // setProfileField is PUT /profile/{userId}/{keyName}.
 func (a *API) setProfileField(ctx context.Context, r *httpapi.Request, in map[string]json.RawMessage) (httpapi.Empty, error) {
-	user, err := ownUser(r)
+	user, err := ownProfile(r)
 	if err != nil {
 		return httpapi.Empty{}, err
 	}
@@ -52,11 +53,20 @@ func (a *API) setProfileField(ctx context.Context, r *httpapi.Request, in map[st
 
 // deleteProfileField is DELETE /profile/{userId}/{keyName}.
 func (a *API) deleteProfileField(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (httpapi.Empty, error) {
-	user, err := ownUser(r)
+	user, err := ownProfile(r)
 	if err != nil {
 		return httpapi.Empty{}, err
 	}
 	return httpapi.Empty{}, a.tellRooms(ctx, user)(a.Accounts.DeleteProfileField(ctx, user, r.Path("keyName")))
+}
+
+// ownProfile returns the user in the path, who must be the one that the request comes from. Guests may change their display name only
+// (Client-Server API, "Guest Access").
+func ownProfile(r *httpapi.Request) (id.UserID, error) {
+	if r.Requester.IsGuest && r.Path("keyName") != "displayname" {
+		return "", httpapi.Error(http.StatusForbidden, "M_GUEST_ACCESS_FORBIDDEN", "Guests may change their display name only")
+	}
+	return ownUser(r)
 }
 
 // tellRooms has the rooms show what was changed of a profile, if it is shown there.

@@ -17,7 +17,7 @@ func by(r *httpapi.Request) room.By {
 	if q.AppService != "" && device == "" {
 		device = "as:" + q.AppService // a scope of its own for the transaction ids of a service without devices
 	}
-	return room.By{User: q.UserID, AppService: q.AppService, Device: device, TS: q.TS}
+	return room.By{User: q.UserID, AppService: q.AppService, Device: device, Guest: q.IsGuest, TS: q.TS}
 }
 
 func roomID(r *httpapi.Request) id.RoomID { return id.RoomID(r.Path("roomId")) }

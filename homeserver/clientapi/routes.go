@@ -121,8 +121,8 @@ func (a *API) v3() []row {
 		// What is kept for a user.
 		{"GET", "/profile/{userId}", optional, httpapi.JSON(a.profile)},
 		{"GET", "/profile/{userId}/{keyName}", optional, httpapi.JSON(a.profileField)},
-		{"PUT", "/profile/{userId}/{keyName}", user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
-		{"DELETE", "/profile/{userId}/{keyName}", user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
+		{"PUT", "/profile/{userId}/{keyName}", guest, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
+		{"DELETE", "/profile/{userId}/{keyName}", guest, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
 		{"GET", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
 		{"PUT", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.setAccountData).Limited(httpapi.ClassAccountData)},
 		{"GET", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
@@ -152,11 +152,11 @@ func (a *API) v3() []row {
 
 		// Rooms: in and out.
 		{"POST", "/createRoom", user, httpapi.JSON(a.createRoom).Limited(httpapi.ClassJoin)},
-		{"POST", "/join/{roomIdOrAlias}", user, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
+		{"POST", "/join/{roomIdOrAlias}", guest, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
 		{"POST", "/knock/{roomIdOrAlias}", user, httpapi.JSON(a.knock).BodyOptional().Limited(httpapi.ClassJoin)},
-		{"POST", "/rooms/{roomId}/join", user, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
+		{"POST", "/rooms/{roomId}/join", guest, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
 		{"POST", "/rooms/{roomId}/invite", user, httpapi.JSON(a.invite).Limited(httpapi.ClassInvite)},
-		{"POST", "/rooms/{roomId}/leave", user, httpapi.JSON(a.leave).BodyOptional()},
+		{"POST", "/rooms/{roomId}/leave", guest, httpapi.JSON(a.leave).BodyOptional()},
 		{"POST", "/rooms/{roomId}/forget", user, httpapi.JSON(a.forget)},
 		{"POST", "/rooms/{roomId}/kick", user, httpapi.JSON(a.kick).Limited(httpapi.ClassInvite)},
 		{"POST", "/rooms/{roomId}/ban", user, httpapi.JSON(a.ban).Limited(httpapi.ClassInvite)},
@@ -174,26 +174,28 @@ func (a *API) v3() []row {
 		{"POST", "/publicRooms", user, httpapi.JSON(a.searchPublicRooms).Limited(httpapi.ClassJoin)},
 
 		// Rooms: what is said.
-		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", user, httpapi.Dynamic(a.sendEvent).Limited(httpapi.ClassMessage)},
-		{"PUT", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
-		{"PUT", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", guest, httpapi.Dynamic(a.sendEvent).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/state/{eventType}/{$}", guest, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/state/{eventType}/{stateKey}", guest, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
 		{"PUT", "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEvent).Limited(httpapi.ClassMessage)},
 		{"PUT", "/rooms/{roomId}/redact/{eventId}/{txnId}", user, httpapi.JSON(a.redact).BodyOptional().Limited(httpapi.ClassMessage)},
 		{"POST", "/rooms/{roomId}/report/{eventId}", user, httpapi.JSON(a.reportEvent).Limited(httpapi.ClassReport)},
 		{"POST", "/rooms/{roomId}/report", user, httpapi.JSON(a.reportRoom).Limited(httpapi.ClassReport)},
 		{"POST", "/users/{userId}/report", user, httpapi.JSON(a.reportUser).Limited(httpapi.ClassReport)},
-		{"GET", "/rooms/{roomId}/state", user, httpapi.JSON(a.getState)},
-		{"GET", "/rooms/{roomId}/state/{eventType}/{$}", user, httpapi.JSON(a.getStateEvent)},
-		{"GET", "/rooms/{roomId}/state/{eventType}/{stateKey}", user, httpapi.JSON(a.getStateEvent)},
-		{"GET", "/rooms/{roomId}/messages", user, httpapi.JSON(a.messages)},
-		{"GET", "/rooms/{roomId}/event/{eventId}", user, httpapi.JSON(a.getEvent)},
-		{"GET", "/rooms/{roomId}/context/{eventId}", user, httpapi.JSON(a.eventContext)},
-		{"GET", "/rooms/{roomId}/members", user, httpapi.JSON(a.members)},
+		{"GET", "/rooms/{roomId}/state", guest, httpapi.JSON(a.getState)},
+		{"GET", "/rooms/{roomId}/state/{eventType}/{$}", guest, httpapi.JSON(a.getStateEvent)},
+		{"GET", "/rooms/{roomId}/state/{eventType}/{stateKey}", guest, httpapi.JSON(a.getStateEvent)},
+		{"GET", "/rooms/{roomId}/messages", guest, httpapi.JSON(a.messages)},
+		{"GET", "/rooms/{roomId}/event/{eventId}", guest, httpapi.JSON(a.getEvent)},
+		{"GET", "/rooms/{roomId}/context/{eventId}", guest, httpapi.JSON(a.eventContext)},
+		{"GET", "/rooms/{roomId}/members", guest, httpapi.JSON(a.members)},
 		{"GET", "/rooms/{roomId}/joined_members", user, httpapi.JSON(a.joinedMembers)},
 		{"PUT", "/rooms/{roomId}/typing/{userId}", user, httpapi.JSON(a.setTyping)},
 		{"POST", "/rooms/{roomId}/receipt/{receiptType}/{eventId}", user, httpapi.JSON(a.setReceipt).BodyOptional()},
 		{"POST", "/rooms/{roomId}/read_markers", user, httpapi.JSON(a.setReadMarkers)},
-		{"GET", "/sync", user, httpapi.JSON(a.sync)},
+		{"GET", "/sync", guest, httpapi.JSON(a.sync)},
+		{"GET", "/rooms/{roomId}/initialSync", guest, httpapi.JSON(a.roomInitialSync)},
+		{"GET", "/events", guest, httpapi.JSON(a.events)},
 
 		// What is looked for.
 		{"POST", "/search", user, httpapi.JSON(a.search).Limited(httpapi.ClassJoin)},
@@ -204,5 +206,9 @@ func (a *API) v3() []row {
 		{"POST", "/keys/query", user, httpapi.JSON(a.queryKeys).MaxBody(httpapi.LargeMaxBody)},
 		{"POST", "/keys/claim", user, httpapi.JSON(a.claimKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
 		{"GET", "/keys/changes", user, httpapi.JSON(a.keyChanges)},
+
+		// What there was before /sync. It answers only where the configuration has it.
+		{"GET", "/events/{eventId}", user, httpapi.JSON(a.oldEvent)},
+		{"GET", "/initialSync", user, httpapi.JSON(a.initialSync)},
 	}
 }

@@ -32,6 +32,9 @@ type Options struct {
 	// one that a Raw endpoint streams; 0 is 30 seconds. A Server.ReadTimeout
 	// beside it would end long polls.
 	BodyTimeout time.Duration
+	// AnswerTimeout is how long a client may take nothing of an answer that is
+	// being written; 0 is 30 seconds.
+	AnswerTimeout time.Duration
 	// Limits are the rate limits by class. A class that is not there is free.
 	Limits map[Class]Limit
 	// ForwardedFor takes the client's address from the X-Forwarded-For header,
@@ -54,6 +57,7 @@ type Mux struct {
 func NewMux(routes []Route, options Options) *Mux {
 	options.MaxBody = cmp.Or(options.MaxBody, DefaultMaxBody)
 	options.BodyTimeout = cmp.Or(options.BodyTimeout, defaultBodyTimeout)
+	options.AnswerTimeout = cmp.Or(options.AnswerTimeout, defaultAnswerTimeout)
 	random := make([]byte, 4)
 	_, _ = rand.Read(random) // never returns an error
 	m := &Mux{options: options, limiter: newLimiter(options.Limits), processID: hex.EncodeToString(random)}

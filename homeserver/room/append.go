@@ -25,6 +25,7 @@ type draft struct {
 	Content  json.RawMessage
 	Redacts  id.EventID
 	TS       int64    // milliseconds
+	Guest    bool     // the sender is a guest
 	From     []string // of a member event: the memberships that it may follow, nil for any
 
 	TxnDevice, TxnID string
@@ -222,6 +223,7 @@ func (s *Service) wrote(h *head, entries []*entry, err error) {
 			}
 			e.after, e.replaces, e.prevs, e.auth = nil, nil, nil, nil // or every event would keep all before it alive
 		}
+		s.checkGuests(entries)
 		s.Bus.Publish(signals...)
 	}
 	s.release(h)
@@ -237,6 +239,9 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	places := append(keys[:len(keys):len(keys)], createKey, memberKey(d.Sender))
 	if d.StateKey != nil {
 		places = append(places, eventauth.StateKey{Type: d.Type, Key: *d.StateKey})
+	}
+	if d.Guest {
+		places = append(places, guestAccessKey)
 	}
 	if err := h.need(ctx, s.DB, places); err != nil {
 		return nil, false, err
@@ -308,7 +313,7 @@ func (h *head) admit(d draft) error {
 		return notIn(h.roomID)
 	}
 	if d.From == nil {
-		return nil
+		return h.admitGuest(d)
 	}
 	now := cmp.Or(eventauth.Membership(h, id.UserID(*d.StateKey)), event.MembershipLeave)
 	if !slices.Contains(d.From, now) {

@@ -21,7 +21,7 @@ func (s *Service) appendBeside(ctx context.Context, h *head, d draft, also func(
 	if err := s.settle(h); err != nil {
 		return receipt{}, err
 	}
-	places := []eventauth.StateKey{createKey, memberKey(d.Sender)}
+	places := []eventauth.StateKey{createKey, memberKey(d.Sender), guestAccessKey}
 	if d.StateKey != nil {
 		places = append(places, eventauth.StateKey{Type: d.Type, Key: *d.StateKey})
 	}

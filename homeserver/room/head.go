@@ -122,7 +122,8 @@ const (
 	sweepEvery = time.Minute
 )
 
-// Run forgets rooms that have been idle, and sends delayed events when they are due, until ctx ends, and returns nil then.
+// Run forgets rooms that have been idle, sends delayed events when they are due, and has guests leave rooms that have been closed to
+// them, until ctx ends, and returns nil then.
 func (s *Service) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -130,9 +131,11 @@ func (s *Service) Run(ctx context.Context) error {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
+		s.expel(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.guests:
 		case <-ticker.C:
 			s.sweep(s.Now().Add(-idleHead).UnixMilli())
 		}

@@ -68,6 +68,8 @@ type Service struct {
 	wakeDelayed chan struct{} // holds one while the scheduler of delayed events has to look again
 	receiving   roomLocks     // held by who receives events of a room from elsewhere, or deletes what they might build on
 
+	guests chan struct{} // there may be guests where no guest may be
+
 	mu    sync.Mutex // guards heads, and refs of each head
 	heads map[id.RoomID]*head
 }
@@ -81,6 +83,7 @@ func New(c Config) *Service {
 	c.Delayed.setDefaults()
 	return &Service{
 		Config: c, resolver: NewResolver(c.DB), heads: make(map[id.RoomID]*head), wakeDelayed: make(chan struct{}, 1),
+		guests: make(chan struct{}, 1),
 	}
 }
 
@@ -89,6 +92,7 @@ type By struct {
 	User       id.UserID
 	AppService string // id of the application service that acts for the user, "" when the user acts
 	Device     string // scope of transaction ids: the device, or the application service
+	Guest      bool   // the user is a guest
 	TS         int64  // origin_server_ts of what is sent, in milliseconds; 0 is now (Application Service API, "Timestamp massaging")
 }
 

@@ -14,6 +14,7 @@ type User struct {
 	Password   string // a PHC string, "" when nobody can log in with a password
 	Admin      bool
 	AppService string // the id of the application service that made the account, "" for people
+	Guest      bool   // may do little: Client-Server API, "Guest Access"
 	CreatedTS  int64
 }
 
@@ -30,8 +31,8 @@ func (tx *Tx) InsertUser(u *User) error {
 		return err
 	}
 	u.NID = nid
-	_, err = tx.Exec(`INSERT INTO users (nid, password, admin, appservice, created_ts) VALUES ($1, $2, $3, $4, $5)`,
-		nid, nullString(u.Password), boolInt(u.Admin), nullString(u.AppService), u.CreatedTS)
+	_, err = tx.Exec(`INSERT INTO users (nid, password, admin, appservice, created_ts, guest) VALUES ($1, $2, $3, $4, $5, $6)`,
+		nid, nullString(u.Password), boolInt(u.Admin), nullString(u.AppService), u.CreatedTS, boolInt(u.Guest))
 	if err == nil {
 		err = tx.wordsDue(nid)
 	}
@@ -47,12 +48,12 @@ func (tx *Tx) User(userID id.UserID) (*User, error) {
 	u := &User{NID: nid, UserID: userID}
 	var (
 		password, appService sql.NullString
-		admin                int64
+		admin, guest         int64
 		found                bool
 	)
 	if nid != 0 {
-		found, err = tx.Row(`SELECT password, admin, appservice, created_ts FROM users WHERE nid = $1`, []any{nid},
-			&password, &admin, &appService, &u.CreatedTS)
+		found, err = tx.Row(`SELECT password, admin, appservice, created_ts, guest FROM users WHERE nid = $1`, []any{nid},
+			&password, &admin, &appService, &u.CreatedTS, &guest)
 	}
 	if err == nil && !found {
 		err = fmt.Errorf("user %s: %w", userID, ErrNotFound)
@@ -60,7 +61,7 @@ func (tx *Tx) User(userID id.UserID) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.Password, u.Admin, u.AppService = password.String, admin != 0, appService.String
+	u.Password, u.Admin, u.AppService, u.Guest = password.String, admin != 0, appService.String, guest != 0
 	return u, nil
 }
 
@@ -78,10 +79,10 @@ func (tx *Tx) userExists(nid int64) (bool, error) {
 	return tx.Row(`SELECT 1 FROM users WHERE nid = $1`, []any{nid}, &one)
 }
 
-// HasPerson tells whether there is an account that no application service made.
+// HasPerson tells whether there is an account that no application service made, and that is no guest's.
 func (tx *Tx) HasPerson() (bool, error) {
 	var one int64
-	return tx.Row(`SELECT 1 FROM users WHERE appservice IS NULL LIMIT 1`, nil, &one)
+	return tx.Row(`SELECT 1 FROM users WHERE appservice IS NULL AND guest = 0 LIMIT 1`, nil, &one)
 }
 
 // HasAdmin tells whether there is an administrator.

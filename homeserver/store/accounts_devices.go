@@ -12,6 +12,7 @@ type Session struct {
 	UserNID  int64
 	DeviceID id.DeviceID
 	Admin    bool
+	Guest    bool
 }
 
 // EnsureDevice adds a device to a user unless there is one of this id. displayName counts for a new one only.
@@ -46,13 +47,13 @@ func (tx *Tx) SessionByToken(hash [32]byte) (Session, error) {
 	var (
 		s                Session
 		userID, deviceID string
-		admin            int64
+		admin, guest     int64
 	)
-	found, err := tx.Row(`SELECT t.user_nid, n.value, t.device_id, u.admin FROM access_tokens t JOIN users u ON u.nid = t.user_nid
-		JOIN strings n ON n.nid = t.user_nid WHERE t.hash = $1`, []any{hash[:]}, &s.UserNID, &userID, &deviceID, &admin)
+	found, err := tx.Row(`SELECT t.user_nid, n.value, t.device_id, u.admin, u.guest FROM access_tokens t JOIN users u ON u.nid = t.user_nid
+		JOIN strings n ON n.nid = t.user_nid WHERE t.hash = $1`, []any{hash[:]}, &s.UserNID, &userID, &deviceID, &admin, &guest)
 	if err == nil && !found {
 		err = fmt.Errorf("access token: %w", ErrNotFound)
 	}
-	s.UserID, s.DeviceID, s.Admin = id.UserID(userID), id.DeviceID(deviceID), admin != 0
+	s.UserID, s.DeviceID, s.Admin, s.Guest = id.UserID(userID), id.DeviceID(deviceID), admin != 0, guest != 0
 	return s, err
 }

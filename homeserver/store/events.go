@@ -73,6 +73,9 @@ func (tx *Tx) InsertEvent(e *Event) error {
 			return err
 		}
 	}
+	if e.Pos != 0 {
+		tx.touchRoom(e.RoomNID, e.Pos)
+	}
 	hasTxn := e.TxnID != ""
 	txnID := nullString(e.TxnID)
 	// Not NULL even when empty, or the index would not hold them together.
@@ -92,6 +95,9 @@ func (tx *Tx) InsertEvent(e *Event) error {
 // PlaceEvent gives an event that is stored as an outlier its place in the room: pos, states, status and reason; and its content, of
 // which perhaps not all had come. What it relates to goes with its place.
 func (tx *Tx) PlaceEvent(e *Event) error {
+	if e.Pos != 0 {
+		tx.touchRoom(e.RoomNID, e.Pos)
+	}
 	err := tx.DeferOne(`UPDATE events SET pos = $2, state_before = $3, state_after = $4, replaces_nid = $5, status = $6, reason = $7,
 		json = CASE WHEN redacted_by IS NULL THEN $8 ELSE json END WHERE nid = $1`, e.NID, nullInt(e.Pos), e.StateBefore, e.StateAfter, nullInt(e.Replaces), int64(e.Status),
 		nullString(e.Reason), string(e.JSON()))

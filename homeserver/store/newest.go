@@ -55,5 +55,6 @@ func (db *DB) learnNewest(tx *Tx) error {
 		db.newest.upto[i].Store(pos)
 	}
 	db.newest.generation.Store(db.Generation())
+	db.newestRooms.learn(pos, db.Generation())
 	return nil
 }

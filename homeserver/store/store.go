@@ -26,9 +26,10 @@ type DB struct {
 	names *names
 	rooms *roomVersions
 
-	stateKey  stateKey
-	newest    newest
-	unsettled unsettled
+	stateKey    stateKey
+	newest      newest
+	newestRooms newestRooms
+	unsettled   unsettled
 
 	watching []func(tx *Tx, userNID int64, dataType string) // see WatchAccountData
 }

@@ -68,6 +68,9 @@ func (r *roomPass) joined() error {
 		return nil // nothing that the filter lets pass
 	}
 	r.news = true
+	if err := r.noteMembers(full, state); err != nil {
+		return err
+	}
 	return r.writeJoined(summary, state, ephemeral, data)
 }
 

@@ -37,6 +37,7 @@ type pass struct {
 	presences []byte
 	mail      mail
 	devices   deviceLists
+	lazy      chainStep // the members that the answer tells of
 
 	person, personKnown bool                       // the user is no application service's
 	marks               map[int64]map[string]int64 // how far the user has read, by room; nil unless all rooms are shown
@@ -132,12 +133,10 @@ func (p *pass) short() bool {
 func (p *pass) readSeats() (err error) {
 	if p.short() {
 		p.seats, err = p.tx.SeatsChanged(p.userNID, p.after, p.upto)
+	} else if p.initial || p.req.FullState {
+		p.seats, err = p.tx.Seats(p.userNID, 0)
 	} else {
-		after := p.after
-		if p.req.FullState {
-			after = 0
-		}
-		p.seats, err = p.tx.Seats(p.userNID, after)
+		p.seats, err = p.tx.SeatsNews(p.userNID, p.after)
 	}
 	if err != nil {
 		return err
@@ -184,7 +183,7 @@ func (p *pass) room(seat store.Seat) error {
 		pass: p, seat: seat, roomID: roomID,
 		v: newViewer(p.sight, seat.RoomNID, seat.Membership, seat.StateID),
 	}
-	r.renderer = renderer{v: r.v, device: p.req.Device, nowTS: p.nowTS, omitRoomID: true}
+	r.renderer = renderer{v: r.v, device: p.req.Device, nowTS: p.nowTS, omitRoomID: true, shape: p.filter.shape}
 	switch seat.Membership.Membership {
 	case event.MembershipJoin:
 		return r.joined()

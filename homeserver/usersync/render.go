@@ -16,6 +16,7 @@ type renderer struct {
 	nowTS      int64
 	omitRoomID bool // as /sync does
 	bundles    bool // with what relates to the events of a timeline: see bundle
+	shape      *eventShape
 
 	related map[int64]*store.Event // what events name in their unsigned part, by integer
 	bundled map[int64][]byte       // m.relations of events, by integer; nil for none
@@ -102,7 +103,7 @@ func (r *renderer) appendEvent(dst []byte, e *store.Event) ([]byte, error) {
 		u = append(appendKey(u, "m.relations"), b...)
 	}
 	r.scratch = append(u, '}')
-	return e.AppendClient(dst, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch}), nil
+	return r.appendShaped(dst, e, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch}), nil
 }
 
 // appendTxn appends by which request an event was sent: to the device that made it its transaction id, and to the sender which delayed
@@ -138,7 +139,7 @@ func (r *renderer) appendState(dst []byte, events []*store.Event) ([]byte, error
 	dst = append(dst, '[')
 	for _, e := range events {
 		r.scratch = append(r.begin(e), '}')
-		dst = e.AppendClient(appendComma(dst), event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch})
+		dst = r.appendShaped(appendComma(dst), e, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch})
 	}
 	return append(dst, ']'), nil
 }

@@ -184,7 +184,7 @@ func (r *roomPass) wantedMembers(full bool, heroes []int64) ([]int64, error) {
 	if full && !slices.Contains(wanted, r.userNID) {
 		wanted = append(wanted, r.userNID)
 	}
-	return wanted, nil
+	return r.redundant(full, wanted), nil
 }
 
 // senders returns the integers of the senders of events, each once.

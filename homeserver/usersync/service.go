@@ -58,6 +58,7 @@ type Service struct {
 	ears    ears
 	filters filterCache
 	counts  counts
+	sent    sentMembers
 }
 
 // New returns a Service.
@@ -68,6 +69,7 @@ func New(c Config) *Service {
 	return &Service{
 		db: c.DB, bus: c.Bus, push: c.Push, inbox: c.Inbox, keeps: c.Retention, now: c.Now,
 		typing: c.Typing, presence: c.Presence, presenceMembers: c.PresenceMembers,
+		sent:    sentMembers{chains: make(map[chainKey]*chain)},
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
 	}

@@ -67,6 +67,10 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 		ended := s.presence.Syncing(ctx, req.User, req.Device, req.SetPresence)
 		defer ended()
 	}
+	l.since = l.known.pos
+	if l.filter.Room.State.lazy() && !l.filter.Room.State.RedundantMembers {
+		s.sent.come(chainKey{req.User, req.Device}, l.filter.sum, l.since)
+	}
 	// Read first: a client that lags finds something, and needs no bell.
 	if err := l.read(ctx); err != nil || l.done() {
 		return l.response(ctx, err)
@@ -123,6 +127,7 @@ type look struct {
 	filter *Filter
 
 	known syncToken // all before is known to the device, or of no interest to it
+	since int64     // the position of the request's token, 0 for none
 	keys  []notify.Key
 	found *pass // the last reading
 }
@@ -156,6 +161,10 @@ func (l *look) done() bool {
 func (l *look) response(ctx context.Context, err error) (Response, error) {
 	if err != nil {
 		return Response{}, err
+	}
+	if l.found.remembers() {
+		l.found.lazy.upto = l.found.upto
+		l.s.sent.sent(l.found.chainKey(), l.filter.sum, l.since, l.found.lazy)
 	}
 	counts, err := l.s.keyCounts(ctx, l.found.userNID, l.req.Device)
 	if err != nil {
