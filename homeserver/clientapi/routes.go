@@ -31,6 +31,8 @@ func (a *API) Routes() []httpapi.Route {
 	routes := table([]row{
 		{"GET", "/.well-known/matrix/client", public, httpapi.JSON(a.wellKnownClient)},
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
+		{"POST", "/_matrix/client/v4/sync", user, httpapi.JSON(a.slidingSync)},
+		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(a.v3()))...)

@@ -14,7 +14,8 @@ var specVersions = []string{
 
 // unstableFeatures are proposals, some of them merged long ago, whose flags clients ask for.
 var unstableFeatures = map[string]bool{
-	"fi.mau.msc2659.stable": true, // pinging an application service
+	"fi.mau.msc2659.stable":         true, // pinging an application service
+	"org.matrix.simplified_msc3575": true, // sliding sync as of before it was merged (MSC4186)
 }
 
 type versionsResponse struct {

@@ -59,6 +59,9 @@ func (tx *Tx) SessionByToken(hash [32]byte) (Session, error) {
 
 // DeleteDevice removes a device of a user and its tokens. It is no error when there is none.
 func (tx *Tx) DeleteDevice(userNID int64, deviceID id.DeviceID) error {
+	if err := tx.deleteSlidingOf(userNID, deviceID, false); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(`DELETE FROM access_tokens WHERE user_nid = $1 AND device_id = $2`, userNID, string(deviceID)); err != nil {
 		return err
 	}
@@ -68,6 +71,9 @@ func (tx *Tx) DeleteDevice(userNID int64, deviceID id.DeviceID) error {
 
 // DeleteDevices removes all devices of a user and their tokens, but for keep ("" keeps none).
 func (tx *Tx) DeleteDevices(userNID int64, keep id.DeviceID) error {
+	if err := tx.deleteSlidingOf(userNID, keep, true); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(`DELETE FROM access_tokens WHERE user_nid = $1 AND device_id <> $2`, userNID, string(keep)); err != nil {
 		return err
 	}

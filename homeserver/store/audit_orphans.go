@@ -53,6 +53,9 @@ var orphanRules = []orphanRule{
 	{"account_data", "user_nid, type", "user", noUser},
 	{"account_data", "user_nid, room_nid, type", "room", `x.room_nid <> 0 AND ` + noRoom},
 	{"filters", "user_nid, filter_id", "user", noUser},
+	{"sliding_connections", "nid", "user", noUser},
+	{"sliding_rooms", "conn_nid, room_nid", "connection", `NOT EXISTS (SELECT 1 FROM sliding_connections y WHERE y.nid = x.conn_nid)`},
+	{"sliding_rooms", "conn_nid, room_nid", "room", `x.room_nid <> 0 AND ` + noRoom},
 	{"appservice_pending", "id", "application service", `NOT EXISTS (SELECT 1 FROM appservices y WHERE y.id = x.id)`},
 }
 

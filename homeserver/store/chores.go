@@ -24,6 +24,7 @@ func (db *DB) prepare(ctx context.Context) error {
 	}{
 		{"state_sets", (*Tx).repackStateSets},
 		{"event_auth", (*Tx).fillAuth},
+		{"room_bumps", (*Tx).fillBumps},
 	}
 	for _, c := range chores {
 		for more := true; more; {

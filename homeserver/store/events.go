@@ -73,6 +73,9 @@ func (tx *Tx) InsertEvent(e *Event) error {
 			return err
 		}
 	}
+	if err := tx.noteForList(e); err != nil {
+		return err
+	}
 	hasTxn := e.TxnID != ""
 	txnID := nullString(e.TxnID)
 	// Not NULL even when empty, or the index would not hold them together.
@@ -88,6 +91,9 @@ func (tx *Tx) InsertEvent(e *Event) error {
 // PlaceEvent gives an event that is stored as an outlier its place in the room: pos, states, status and reason; and its content, of
 // which perhaps not all had come.
 func (tx *Tx) PlaceEvent(e *Event) error {
+	if err := tx.noteForList(e); err != nil {
+		return err
+	}
 	return tx.DeferOne(`UPDATE events SET pos = $2, state_before = $3, state_after = $4, replaces_nid = $5, status = $6, reason = $7,
 		json = CASE WHEN redacted_by IS NULL THEN $8 ELSE json END WHERE nid = $1`, e.NID, nullInt(e.Pos), e.StateBefore, e.StateAfter, nullInt(e.Replaces), int64(e.Status),
 		nullString(e.Reason), string(e.JSON()))

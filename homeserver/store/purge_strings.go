@@ -15,6 +15,7 @@ var stringUsers = []string{
 	`SELECT DISTINCT user_nid FROM devices`,
 	`SELECT DISTINCT user_nid FROM access_tokens`,
 	`SELECT DISTINCT user_nid FROM filters`,
+	`SELECT DISTINCT user_nid FROM sliding_connections`,
 	`SELECT nid FROM users`,
 }
 

@@ -46,6 +46,8 @@ type Service struct {
 
 	ears    ears
 	filters filterCache
+
+	slidings slidingConns
 }
 
 // New returns a Service.
@@ -57,6 +59,8 @@ func New(c Config) *Service {
 		db: c.DB, bus: c.Bus, push: c.Push, keeps: c.Retention, now: c.Now,
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
+
+		slidings: slidingConns{all: make(map[connKey]*slidingConn)},
 	}
 }
 
