@@ -130,6 +130,9 @@ func (l *slidingLook) ready(tx *store.Tx, userNID, upto int64) error {
 func (l *slidingLook) record(ctx context.Context) error {
 	c, p := l.conn, l.found
 	settled := settlement{digest: l.req.digest, pos: p.upto, rooms: p.relevantRooms(), counts: p.counts}
+	if p.shifting {
+		settled = settlement{}
+	}
 	nowTS := l.s.now().UnixMilli()
 	first := c.row.NID == 0
 	l.checked = p.upto

@@ -1,6 +1,7 @@
 package usersync
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -229,7 +230,7 @@ func (c *slidingConn) learn(r *store.SlidingRoom) {
 // resume goes to a position that the device has. The error is errUnknownPos.
 func (c *slidingConn) resume(p slidingPos) error {
 	switch {
-	case p.conn != c.row.NID || p.seq != c.row.Base && (p.seq != c.next || c.next == 0):
+	case p.conn != c.row.NID || p.seq == 0 || p.seq != c.row.Base && (p.seq != c.next || c.next == 0):
 		return errUnknownPos
 	case p.seq == c.next:
 		for _, r := range c.pending {
@@ -297,4 +298,21 @@ func (c *slidingConn) forgetConfigs() {
 func (c *slidingConn) configsJSON() (string, error) {
 	raw, err := json.Marshal(c.wishes)
 	return string(raw), err
+}
+
+// expireAtOnce bounds the connections that one transaction deletes.
+const expireAtOnce = 50
+
+// ExpireSliding deletes the connections of sliding sync that have not been used for SlidingKeep.
+func ExpireSliding(ctx context.Context, db *store.DB, now time.Time) error {
+	for n := expireAtOnce; n >= expireAtOnce; {
+		err := db.Write(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.ExpireSliding(now.Add(-SlidingKeep).UnixMilli(), expireAtOnce)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("delete unused connections: %w", err)
+		}
+	}
+	return nil
 }

@@ -31,6 +31,7 @@ type slidingPass struct {
 	relevant []*slidingRoom       // the rooms that the request is about
 	calm     bool                 // nothing has happened that could change an answer, and nothing more was looked at
 	wanted   slidingWants
+	shifting bool // a room is told that the list of rooms will not have any more
 
 	direct map[id.RoomID]bool                   // see directs; nil before it is read
 	tagged map[int64]map[string]json.RawMessage // see tags; nil before it is read

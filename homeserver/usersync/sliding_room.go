@@ -118,6 +118,7 @@ func (r *slidingRoom) left() error {
 		return err
 	}
 	fresh := r.told != nil && r.told.Pos > 0 && r.told.Pos < r.seat.Pos
+	r.shifting = r.shifting || fresh
 	if stay == nil {
 		if !fresh {
 			return nil // never in the room, and the device does not know of it
@@ -242,10 +243,9 @@ func (r *slidingRoom) readTimeline() error {
 // contract makes an expanded timeline an ordinary one again where all of it that is old has been told.
 func (r *slidingRoom) contract() {
 	fresh := after(r.t.shown, r.told.Pos)
-	if int64(len(r.t.shown)-len(fresh)) > r.told.Held {
+	if r.expanded = int64(len(r.t.shown)-len(fresh)) > r.told.Held; r.expanded || r.told.Held == 0 {
 		return
 	}
-	r.expanded = false
 	r.t.shown, r.t.scanned = fresh, after(r.t.scanned, r.told.Pos)
 	r.t.start = max(r.t.start, r.told.Pos)
 	r.t.limited = r.t.limited && r.t.start > r.told.Pos

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"causeway/homeserver/notify"
+	"causeway/homeserver/store"
+
 	"maunium.net/go/mautrix/id"
 )
 
@@ -171,4 +174,21 @@ func subscribe(limit int, required obj, places ...*place) obj {
 		subs[string(p.id)] = obj{"timeline_limit": limit, "required_state": required}
 	}
 	return obj{"room_subscriptions": subs}
+}
+
+// setData sets account data of a user, of a room or of none.
+func (w *world) setData(user id.UserID, p *place, dataType, content string) {
+	w.t.Helper()
+	var roomNID int64
+	if p != nil {
+		roomNID = p.nid
+	}
+	var nid, pos int64
+	if err := w.db.Write(context.Background(), func(tx *store.Tx) (err error) {
+		nid, pos, err = tx.SetAccountData(user, roomNID, dataType, json.RawMessage(content))
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.bus.Publish(notify.Signal{Key: notify.Key{Kind: notify.User, NID: nid}, Pos: pos})
 }
