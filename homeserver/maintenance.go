@@ -10,6 +10,7 @@ import (
 	"causeway/homeserver/retention"
 	"causeway/homeserver/room"
 	"causeway/homeserver/store"
+	"causeway/homeserver/usersync"
 
 	"github.com/robfig/cron/v3"
 	"github.com/rs/zerolog"
@@ -204,7 +205,7 @@ func (m *Maintenance) All(ctx context.Context) (Outcome, error) {
 		if m.config.PurgeForgotten {
 			steps = append(steps, m.forgotten)
 		}
-		for _, step := range append(steps, m.rooms.ResumePurges) {
+		for _, step := range append(steps, m.rooms.ResumePurges, m.connections) {
 			done, err := step(ctx)
 			all.Add(done)
 			errs = append(errs, err)
@@ -227,6 +228,11 @@ func (m *Maintenance) undelivered(ctx context.Context) (store.Purged, error) {
 
 func (m *Maintenance) forgotten(ctx context.Context) (store.Purged, error) {
 	return m.rooms.PurgeForgotten(ctx, m.config.ForgottenKeep)
+}
+
+// connections deletes the connections of sliding sync that nobody uses any more.
+func (m *Maintenance) connections(ctx context.Context) (store.Purged, error) {
+	return store.Purged{}, usersync.ExpireSliding(ctx, m.db, time.Now())
 }
 
 // Resume ends the purges of rooms that were interrupted.

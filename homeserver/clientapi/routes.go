@@ -36,6 +36,8 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/.well-known/matrix/client", public, httpapi.JSON(a.wellKnownClient)},
 		{"GET", "/.well-known/matrix/support", public, httpapi.JSON(a.wellKnownSupport)},
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
+		{"POST", "/_matrix/client/v4/sync", user, httpapi.JSON(a.slidingSync)},
+		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
 	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser())

@@ -25,6 +25,7 @@ var unstableFeatures = map[string]bool{
 	"uk.tcpip.msc4133":                 true, // fields of profiles
 	"uk.tcpip.msc4133.stable":          true,
 	"org.matrix.msc3026.busy_presence": true,
+	"org.matrix.simplified_msc3575":    true, // sliding sync as of before it was merged (MSC4186)
 }
 
 type versionsResponse struct {

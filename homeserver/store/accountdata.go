@@ -104,3 +104,38 @@ func (tx *Tx) AccountDataSize(user id.UserID) (rows, bytes int, err error) {
 		WHERE user_nid = $1 AND deleted = 0`, []any{nid}, &rows, &bytes)
 	return rows, bytes, err
 }
+
+// RoomAccountData returns the account data of one type that a user has for rooms, by room.
+func (tx *Tx) RoomAccountData(userNID int64, dataType string) (map[int64]json.RawMessage, error) {
+	all := make(map[int64]json.RawMessage)
+	err := tx.Query(`SELECT room_nid, content FROM account_data WHERE user_nid = $1 AND type = $2 AND room_nid <> 0`,
+		[]any{userNID, dataType}, func(scan func(...any) error) error {
+			var (
+				roomNID int64
+				content string
+			)
+			if err := scan(&roomNID, &content); err != nil {
+				return fmt.Errorf("read account data: %w", err)
+			}
+			all[roomNID] = json.RawMessage(content)
+			return nil
+		})
+	return all, err
+}
+
+// RoomAccountDataUpTo returns a user's account data of a room, or of none, with pos ≤ upto.
+func (tx *Tx) RoomAccountDataUpTo(userNID, roomNID, upto int64) ([]AccountData, error) {
+	var all []AccountData
+	err := tx.Query(`SELECT type, content, pos FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND pos <= $3 ORDER BY pos`,
+		[]any{userNID, roomNID, upto}, func(scan func(...any) error) error {
+			var content string
+			row := AccountData{RoomNID: roomNID}
+			if err := scan(&row.Type, &content, &row.Pos); err != nil {
+				return fmt.Errorf("read account data: %w", err)
+			}
+			row.Content = json.RawMessage(content)
+			all = append(all, row)
+			return nil
+		})
+	return all, err
+}

@@ -89,6 +89,9 @@ var orphanRules = []orphanRule{
 	{"filters", "user_nid, filter_id", "user", noUser},
 	{"user_words", "user_nid, word", "user", noUser},
 	{"user_words_due", "user_nid", "user", noUser},
+	{"sliding_connections", "nid", "user", noUser},
+	{"sliding_rooms", "conn_nid, room_nid", "connection", `NOT EXISTS (SELECT 1 FROM sliding_connections y WHERE y.nid = x.conn_nid)`},
+	{"sliding_rooms", "conn_nid, room_nid", "room", `x.room_nid <> 0 AND ` + noRoom},
 	{"appservice_pending", "id", "application service", `NOT EXISTS (SELECT 1 FROM appservices y WHERE y.id = x.id)`},
 }
 

@@ -25,6 +25,7 @@ func (db *DB) prepare(ctx context.Context) error {
 		{"state_sets", (*Tx).repackStateSets},
 		{"event_auth", (*Tx).fillAuth},
 		{"relations", (*Tx).fillRelations},
+		{"room_bumps", (*Tx).fillBumps},
 	}
 	for _, c := range chores {
 		for more := true; more; {

@@ -76,11 +76,17 @@ var deviceTables = []string{"access_tokens", "device_keys", "one_time_keys", "fa
 // DeleteDevice removes a device of a user, with its tokens, its keys and the messages that wait for it. It is no error when there is
 // none. The change is zero when nobody else can have known keys of it.
 func (tx *Tx) DeleteDevice(userNID int64, deviceID id.DeviceID) (DeviceChange, error) {
+	if err := tx.deleteSlidingOf(userNID, deviceID, false); err != nil {
+		return DeviceChange{}, err
+	}
 	return tx.deleteDevices(userNID, `device_id = $2`, deviceID)
 }
 
 // DeleteDevices is DeleteDevice for all devices of a user, but for keep ("" keeps none).
 func (tx *Tx) DeleteDevices(userNID int64, keep id.DeviceID) (DeviceChange, error) {
+	if err := tx.deleteSlidingOf(userNID, keep, true); err != nil {
+		return DeviceChange{}, err
+	}
 	return tx.deleteDevices(userNID, `device_id <> $2`, keep)
 }
 

@@ -76,6 +76,9 @@ func (tx *Tx) InsertEvent(e *Event) error {
 	if e.Pos != 0 {
 		tx.touchRoom(e.RoomNID, e.Pos)
 	}
+	if err := tx.noteForList(e); err != nil {
+		return err
+	}
 	hasTxn := e.TxnID != ""
 	txnID := nullString(e.TxnID)
 	// Not NULL even when empty, or the index would not hold them together.
@@ -97,6 +100,9 @@ func (tx *Tx) InsertEvent(e *Event) error {
 func (tx *Tx) PlaceEvent(e *Event) error {
 	if e.Pos != 0 {
 		tx.touchRoom(e.RoomNID, e.Pos)
+	}
+	if err := tx.noteForList(e); err != nil {
+		return err
 	}
 	err := tx.DeferOne(`UPDATE events SET pos = $2, state_before = $3, state_after = $4, replaces_nid = $5, status = $6, reason = $7,
 		json = CASE WHEN redacted_by IS NULL THEN $8 ELSE json END WHERE nid = $1`, e.NID, nullInt(e.Pos), e.StateBefore, e.StateAfter, nullInt(e.Replaces), int64(e.Status),

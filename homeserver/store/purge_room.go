@@ -47,6 +47,7 @@ func (tx *Tx) RoomsInPurge() ([]int64, error) {
 var roomTables = []struct{ table, key string }{
 	{"redacted_originals", "event_nid"},
 	{"gaps", "event_nid"},
+	{"sliding_rooms", "conn_nid"},
 	{"room_states", "pos"},
 	{"push_actions", "pos"},
 	{"state_sets", "id"},
@@ -204,5 +205,5 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 
 // purgeTables are the tables that purges delete from.
 var purgeTables = strings.Fields(`events event_auth relations threads edges state_sets room_states current_state memberships redacted_originals
-	gaps account_data receipts awaited_redactions rooms aliases strings appservice_pending
+	gaps account_data receipts awaited_redactions sliding_rooms rooms aliases strings appservice_pending
 	search_index user_words push_actions`)

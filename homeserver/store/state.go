@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 
+	"causeway/homeserver/sqldb"
+
 	"maunium.net/go/mautrix/id"
 )
 
@@ -143,4 +145,43 @@ func (tx *Tx) memberships(query string, args ...any) ([]Membership, error) {
 		return nil
 	})
 	return all, err
+}
+
+// CurrentStateOfTypes returns the events of some types in a room's current state: all of them, or, with keyless, those with an empty
+// state key.
+func (tx *Tx) CurrentStateOfTypes(roomNID int64, types []string, keyless bool) ([]*Event, error) {
+	nids := make([]int64, 0, len(types))
+	for _, eventType := range types {
+		nid, err := tx.LookupNID(eventType)
+		if err != nil {
+			return nil, err
+		}
+		if nid != 0 {
+			nids = append(nids, nid)
+		}
+	}
+	if len(nids) == 0 {
+		return nil, nil
+	}
+	query := `SELECT ` + eventColumns + ` FROM current_state s JOIN events e ON e.nid = s.event_nid WHERE s.room_nid = $1`
+	args := []any{roomNID}
+	if keyless {
+		empty, err := tx.LookupNID("")
+		if err != nil {
+			return nil, err
+		}
+		query, args = query+` AND s.state_key_nid = $2`, append(args, empty)
+	}
+	query, in := sqldb.In(query+` AND s.type_nid IN `, len(args)+1, nids)
+	return tx.events(query, append(args, in...))
+}
+
+// CurrentStateOfKey returns the events of all types with a state key in a room's current state. It looks at all of that state.
+func (tx *Tx) CurrentStateOfKey(roomNID int64, stateKey string) ([]*Event, error) {
+	nid, err := tx.LookupNID(stateKey)
+	if err != nil || nid == 0 {
+		return nil, err
+	}
+	return tx.events(`SELECT `+eventColumns+` FROM current_state s JOIN events e ON e.nid = s.event_nid
+		WHERE s.room_nid = $1 AND s.state_key_nid = $2`, []any{roomNID, nid})
 }

@@ -25,7 +25,7 @@ func (r *roomPass) invited(section *[]byte, name string) error {
 	if unwanted, err := r.unwanted(member.Sender); err != nil || unwanted {
 		return err
 	}
-	state, err := r.strippedState(member)
+	state, err := r.v.strippedState(member, r.seat.StateID)
 	if err != nil {
 		return err
 	}
@@ -40,11 +40,11 @@ func (r *roomPass) invited(section *[]byte, name string) error {
 }
 
 // strippedState returns the state that a user may know of who is invited by, or knocks with, a member event: that event is
-// the last of it.
-func (r *roomPass) strippedState(member *store.Event) ([]*store.Event, error) {
+// the last of it. stateID is the room's current state set.
+func (v *viewer) strippedState(member *store.Event, stateID int64) ([]*store.Event, error) {
 	places := make([]store.StateNID, 0, len(strippedTypes)+1)
 	for _, eventType := range strippedTypes {
-		place, err := r.tx.LookupStateNID(eventType, "")
+		place, err := v.tx.LookupStateNID(eventType, "")
 		if err != nil {
 			return nil, err
 		}
@@ -53,28 +53,28 @@ func (r *roomPass) strippedState(member *store.Event) ([]*store.Event, error) {
 		}
 	}
 	// The inviter's membership gives the inviter a name.
-	inviter, err := r.tx.LookupStateNID(event.TypeMember, string(member.Sender))
+	inviter, err := v.tx.LookupStateNID(event.TypeMember, string(member.Sender))
 	if err != nil {
 		return nil, err
 	}
-	if member.Sender != r.req.User && inviter.Key != 0 {
+	if member.Sender != v.user && inviter.Key != 0 {
 		places = append(places, inviter)
 	}
-	setID, err := r.tx.StateIDAt(r.seat.RoomNID, r.seat.Pos)
+	setID, err := v.tx.StateIDAt(v.roomNID, v.seat.Pos)
 	if err != nil {
 		return nil, err
 	}
 	if setID == 0 { // purged, but for what the event itself needs
-		setID = cmp.Or(member.StateAfter, r.seat.StateID)
+		setID = cmp.Or(member.StateAfter, stateID)
 	}
-	set, err := r.tx.StateValues(setID, places...)
+	set, err := v.tx.StateValues(setID, places...)
 	if err != nil {
 		return nil, err
 	}
-	state, err := r.tx.EventsByNID(slices.Collect(maps.Values(set)))
+	state, err := v.tx.EventsByNID(slices.Collect(maps.Values(set)))
 	if err != nil {
 		return nil, err
 	}
 	sortByPos(state)
-	return r.v.seeState(append(state, member))
+	return v.seeState(append(state, member))
 }

@@ -2,6 +2,7 @@ package usersync
 
 import (
 	"encoding/json"
+	"strconv"
 )
 
 // appendString appends s as a JSON string. IDs and tokens need no escapes, nearly always.
@@ -19,6 +20,10 @@ func appendString[S ~string](dst []byte, s S) []byte {
 	dst = append(dst, s...)
 	return append(dst, '"')
 }
+
+func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }
+
+func appendBool(dst []byte, b bool) []byte { return strconv.AppendBool(dst, b) }
 
 // appendKey appends a key of an object, with a comma before it unless it is the first after an opening brace.
 func appendKey[S ~string](dst []byte, key S) []byte {

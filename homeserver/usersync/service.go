@@ -1,6 +1,6 @@
 // Package usersync tells clients what they have not seen: /sync, and every other reading of a room's events and state. It is
-// called by clientapi. What a user may see is decided here and nowhere else, by the viewer of visibility.go. It writes
-// nothing, and follows nothing on its own: a request is its only life.
+// called by clientapi. What a user may see is decided here and nowhere else, by the viewer of visibility.go. All that it writes is
+// what it has told on connections of sliding sync. It follows nothing on its own: a request is its only life.
 package usersync
 
 import (
@@ -59,6 +59,8 @@ type Service struct {
 	filters filterCache
 	counts  counts
 	sent    sentMembers
+
+	slidings slidingConns
 }
 
 // New returns a Service.
@@ -72,6 +74,8 @@ func New(c Config) *Service {
 		sent:    sentMembers{chains: make(map[chainKey]*chain)},
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
+
+		slidings: slidingConns{all: make(map[connKey]*slidingConn)},
 	}
 }
 

@@ -32,7 +32,7 @@ func (r *roomPass) summary(full bool, changes store.StateSet) (dst []byte, heroe
 	}
 	dst = append(dst, '{')
 	if !named {
-		if heroes, err = r.heroes(); err != nil {
+		if heroes, err = heroesOf(r.tx, r.seat.RoomNID, r.userNID); err != nil {
 			return nil, nil, err
 		}
 		dst = append(dst, `"m.heroes":[`...)
@@ -90,10 +90,10 @@ func (r *roomPass) named() (bool, error) {
 	return false, nil
 }
 
-// heroes returns the users to name the room after: the first who are in it or invited, or else those who were.
-func (r *roomPass) heroes() ([]int64, error) {
+// heroesOf returns the users to name a room after for one of them: the first who are in it or invited, or else those who were.
+func heroesOf(tx *store.Tx, roomNID, userNID int64) ([]int64, error) {
 	for _, gone := range [...]bool{false, true} {
-		members, err := r.tx.FirstMembers(r.seat.RoomNID, r.userNID, gone, maxHeroes)
+		members, err := tx.FirstMembers(roomNID, userNID, gone, maxHeroes)
 		if err != nil {
 			return nil, err
 		}

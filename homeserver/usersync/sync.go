@@ -10,9 +10,6 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// maxWait bounds how long a request may be parked.
-const maxWait = 5 * time.Minute
-
 // The names under which the state at the end of the timeline is known: since Matrix 1.16, and before (MSC4222).
 const (
 	StateAfter         = "state_after"
@@ -45,8 +42,6 @@ func (r Response) AppendJSON(dst []byte) []byte { return append(dst, r.body...) 
 
 // Sync returns what is new to a device (Client-Server API, "Syncing"), and waits for it if there is nothing, until the
 // timeout, or the server, or ctx ends. Errors: M_INVALID_PARAM for a token that is none; ctx's when the client is gone.
-//
-// A parked request holds nothing but its bell.
 func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 	l := look{s: s, req: &req, filter: req.Filter}
 	if l.filter == nil {
@@ -71,53 +66,8 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 	if l.filter.Room.State.lazy() && !l.filter.Room.State.RedundantMembers {
 		s.sent.come(chainKey{req.User, req.Device}, l.filter.sum, l.since)
 	}
-	// Read first: a client that lags finds something, and needs no bell.
-	if err := l.read(ctx); err != nil || l.done() {
-		return l.response(ctx, err)
-	}
-	timer := time.NewTimer(min(req.Timeout, maxWait))
-	defer timer.Stop()
-	var (
-		bell *notify.Bell
-		keys []notify.Key
-	)
-	defer func() {
-		if bell != nil {
-			bell.Close()
-		}
-	}()
-	for last := false; !last; {
-		// Register, then read, then wait; register again when the user has come into a room or left one.
-		if bell == nil || !sameKeys(keys, l.keys) {
-			if bell != nil {
-				bell.Close()
-			}
-			keys = l.keys
-			bell = s.bus.Register(keys...)
-			if err := l.read(ctx); err != nil || l.done() {
-				return l.response(ctx, err)
-			}
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return Response{}, ctx.Err()
-		case <-req.Closing:
-			return l.response(ctx, nil)
-		case <-timer.C:
-			last = true // a bell may have been lost, so look once more
-		case <-bell.C:
-		}
-		if err := l.read(ctx); err != nil || l.done() {
-			return l.response(ctx, err)
-		}
-	}
-	return l.response(ctx, nil)
-}
-
-// sameKeys tells whether two lists of keys are the same list: ears never changes one.
-func sameKeys(a, b []notify.Key) bool {
-	return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0]
+	err := s.await(ctx, &l, req.Timeout, req.Closing, nil)
+	return l.response(ctx, err)
 }
 
 // look is one request, and what its readings of the database have found so far.
@@ -157,6 +107,8 @@ func (l *look) read(ctx context.Context) error {
 func (l *look) done() bool {
 	return l.found.news || l.found.initial || l.req.FullState || l.req.Timeout <= 0
 }
+
+func (l *look) bells() []notify.Key { return l.keys }
 
 func (l *look) response(ctx context.Context, err error) (Response, error) {
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 // One kind of token serves /sync and pagination alike. Clients take it for opaque.
 //
 // A token of /sync may have components behind the position, each an underscore, a letter and a number: s123_t1700_d45. Pagination
-// takes such a token, too, for its position.
+// takes such a token, too, for its position. A position of sliding sync has more behind it, and serves as a token too.
 
 const (
 	tokenPrefix = 's'
@@ -58,6 +58,9 @@ func parseToken(name, s string) (int64, error) {
 // parseSyncToken is parseToken for what makes use of the components.
 func parseSyncToken(name, s string) (syncToken, error) {
 	bad := matrixError(400, "M_INVALID_PARAM", "%s is not a token of this server", name)
+	if pos, ok := parseSlidingPos(s); ok {
+		return syncToken{pos: pos.stream, toDevice: pos.stream}, nil
+	}
 	if len(s) < 2 || len(s) > maxTokenBytes || s[0] != tokenPrefix {
 		return syncToken{}, bad
 	}

@@ -1,0 +1,338 @@
+package usersync
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+
+	"causeway/homeserver/event"
+	"causeway/homeserver/notify"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// slidingPass is one reading of what is new to a device on a connection, in one snapshot of the database.
+type slidingPass struct {
+	*slidingLook
+	*sight
+	tx      *store.Tx
+	nowTS   int64
+	userNID int64
+	since   int64 // the position of the last answer, 0 for none
+	upto    int64 // the newest position of the snapshot
+	typing  int64 // as of slidingPos
+
+	seats    map[int64]*store.SlidingSeat
+	ordered  []*store.SlidingSeat // the list of rooms, newest first
+	counts   map[string]int       // by list
+	relevant []*slidingRoom       // the rooms that the request is about
+	calm     bool                 // nothing has happened that could change an answer, and nothing more was looked at
+	wanted   slidingWants
+	shifting bool // a room is told that the list of rooms will not have any more
+
+	direct map[id.RoomID]bool                   // see directs; nil before it is read
+	tagged map[int64]map[string]json.RawMessage // see tags; nil before it is read
+
+	changes    map[int64]*store.SlidingRoom // what the device knows by this answer
+	news       bool
+	rooms      []byte // members of an object
+	extensions []byte
+}
+
+func newSlidingPass(l *slidingLook, tx *store.Tx) (*slidingPass, error) {
+	p := &slidingPass{
+		slidingLook: l, sight: l.s.newSight(tx, l.req.User), tx: tx, nowTS: l.s.now().UnixMilli(), since: l.from.stream,
+		counts: make(map[string]int), changes: make(map[int64]*store.SlidingRoom), typing: l.from.typing,
+	}
+	var err error
+	if p.upto, err = tx.StreamPos(); err != nil {
+		return nil, err
+	}
+	if p.userNID, err = tx.LookupNID(string(l.req.User)); err != nil {
+		return nil, err
+	}
+	return p, l.ready(tx, p.userNID, p.upto)
+}
+
+func (p *slidingPass) run() error {
+	var err error
+	if p.calm, err = p.isCalm(); err != nil {
+		return err
+	}
+	if p.calm {
+		p.counts = p.conn.settled.counts
+		return nil
+	}
+	if err := p.readSeats(); err != nil {
+		return err
+	}
+	if err := p.choose(); err != nil {
+		return err
+	}
+	for _, r := range p.relevant {
+		if err := r.tell(); err != nil {
+			return err
+		}
+	}
+	return p.extend()
+}
+
+// isCalm tells whether a request that has been told everything up to a position finds nothing after it. It costs what has happened
+// since, not what the user's rooms are.
+func (p *slidingPass) isCalm() (bool, error) {
+	settled := p.conn.settled
+	if settled.rooms == nil || settled.digest != p.req.digest || p.upto-settled.pos > shortRange {
+		return false, nil
+	}
+	if quiet, err := p.quiet(settled.pos, max(p.checked, p.since)); err != nil || !quiet {
+		return false, err
+	}
+	if p.upto == settled.pos {
+		return true, nil
+	}
+	seats, err := p.tx.SeatsChanged(p.userNID, settled.pos, p.upto)
+	return len(seats) == 0, err
+}
+
+// relevantRooms returns the rooms that the request is about.
+func (p *slidingPass) relevantRooms() map[int64]bool {
+	if p.calm {
+		return p.conn.settled.rooms
+	}
+	all := make(map[int64]bool, len(p.relevant))
+	for _, r := range p.relevant {
+		all[r.seat.RoomNID] = true
+	}
+	return all
+}
+
+// ears returns the bells that concern the user.
+func (p *slidingPass) ears() ([]notify.Key, error) {
+	if p.calm {
+		settled := p.conn.settled.pos
+		return p.s.ears.keys(p.tx, p.userNID, settled, p.upto, nil)
+	}
+	seats := make([]store.Seat, 0, len(p.seats))
+	for _, seat := range p.seats {
+		seats = append(seats, seat.Seat)
+	}
+	return p.s.ears.keys(p.tx, p.userNID, 0, p.upto, seats)
+}
+
+// readSeats reads the user's rooms, and puts those that the list of rooms has into order.
+func (p *slidingPass) readSeats() error {
+	seats, err := p.tx.SlidingSeats(p.userNID)
+	if err != nil {
+		return err
+	}
+	p.seats = make(map[int64]*store.SlidingSeat, len(seats))
+	for i := range seats {
+		seat := &seats[i]
+		p.seats[seat.RoomNID] = seat
+		listed, err := p.listed(seat)
+		if err != nil {
+			return err
+		}
+		if listed {
+			p.ordered = append(p.ordered, seat)
+		}
+	}
+	// By the last event, not by bump_stamp: then all that is new lies at the top (MSC4186, "Activity ordering").
+	slices.SortFunc(p.ordered, func(a, b *store.SlidingSeat) int {
+		return cmp.Or(cmp.Compare(activity(b), activity(a)), cmp.Compare(b.RoomNID, a.RoomNID))
+	})
+	return nil
+}
+
+// activity is the position by which a room has its place in the list. What goes on in rooms that the user is not in does not count.
+func activity(s *store.SlidingSeat) int64 {
+	if s.Membership.Membership == event.MembershipJoin {
+		return s.LastPos
+	}
+	return s.Pos
+}
+
+// listed tells whether a room is in the list of rooms. Those that the user has left are until that has been told, if the device
+// knows them; those from which they were removed are always (MSC4186, "Lists").
+func (p *slidingPass) listed(seat *store.SlidingSeat) (bool, error) {
+	switch seat.Membership.Membership {
+	case event.MembershipJoin, event.MembershipKnock:
+		return true, nil
+	case event.MembershipInvite:
+		hidden, err := p.hiddenInvite(seat)
+		return !hidden, err
+	}
+	if told := p.conn.rooms[seat.RoomNID]; told != nil && told.Pos > 0 && told.Pos < seat.Pos {
+		return true, nil
+	}
+	if seat.Forgotten || !seat.Removed {
+		return false, nil
+	}
+	stay, err := p.viewer(seat).departure()
+	return stay != nil, err
+}
+
+// hiddenInvite tells whether an invitation is kept from the client, as it comes from somebody whom the user ignores (Client-Server
+// API, "Ignoring Users").
+func (p *slidingPass) hiddenInvite(seat *store.SlidingSeat) (bool, error) {
+	member, err := p.tx.EventByNID(seat.EventNID)
+	if err != nil {
+		return false, err
+	}
+	return p.ignores(member.Sender)
+}
+
+func (p *slidingPass) viewer(seat *store.SlidingSeat) *viewer {
+	return newViewer(p.sight, seat.RoomNID, seat.Membership, seat.StateID)
+}
+
+// choose finds the rooms that the request is about, and what it wants of each.
+func (p *slidingPass) choose() error {
+	byRoom := make(map[int64]*slidingRoom)
+	get := func(seat *store.SlidingSeat) *slidingRoom {
+		r := byRoom[seat.RoomNID]
+		if r == nil {
+			r = &slidingRoom{slidingPass: p, seat: seat, told: p.conn.rooms[seat.RoomNID]}
+			byRoom[seat.RoomNID] = r
+			p.relevant = append(p.relevant, r)
+		}
+		return r
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.req.lists)) {
+		list := p.req.lists[name]
+		rooms, err := p.filter(list.Filters)
+		if err != nil {
+			return err
+		}
+		p.counts[name] = len(rooms)
+		for i, seat := range rooms {
+			if list.holds(i) {
+				r := get(seat)
+				r.lists = append(r.lists, name)
+				r.want(&list.slidingConfig)
+			}
+		}
+	}
+	for _, roomID := range slices.Sorted(maps.Keys(p.req.subscriptions)) {
+		seat, err := p.subscribed(roomID)
+		if err != nil {
+			return err
+		}
+		if seat != nil {
+			r := get(seat)
+			r.subscribed = true
+			r.want(p.req.subscriptions[roomID])
+		}
+	}
+	return p.wanted.settle(p)
+}
+
+// subscribed returns the user's seat in a room that the client asks for by its id; nil when there is nothing that they may know of
+// the room. The list of rooms need not have it.
+func (p *slidingPass) subscribed(roomID id.RoomID) (*store.SlidingSeat, error) {
+	nid, err := p.tx.RoomNID(roomID)
+	if err != nil {
+		return nil, err
+	}
+	seat := p.seats[nid]
+	if seat == nil || seat.Forgotten {
+		return nil, nil
+	}
+	if seat.Membership.Membership == event.MembershipInvite {
+		hidden, err := p.hiddenInvite(seat)
+		if err != nil || hidden {
+			return nil, err
+		}
+	}
+	return seat, nil
+}
+
+// slidingWants are the wishes of the rooms of one reading: those that the same rules are for share one.
+type slidingWants struct {
+	byRules map[ruleSet]*slidingWant
+}
+
+// ruleSet is a set of numbers of rules, as of slidingConfig.
+type ruleSet [(maxSlidingLists + maxSlidingSubscriptions + 63) / 64]uint64
+
+type slidingWant struct {
+	wish   stateWish
+	plan   statePlan
+	lazy   bool
+	config int64 // its number in the connection
+}
+
+// settle gives each room its want.
+func (w *slidingWants) settle(p *slidingPass) error {
+	w.byRules = make(map[ruleSet]*slidingWant)
+	for _, r := range p.relevant {
+		want := w.byRules[r.rules]
+		if want == nil {
+			want = new(slidingWant)
+			for i, q := range p.req.rules {
+				if r.rules[i/64]&(1<<(i%64)) != 0 {
+					want.wish = append(want.wish, q)
+				}
+			}
+			var err error
+			if want.config, err = p.conn.config(want.wish); err != nil {
+				return err
+			}
+			want.plan, want.lazy = want.wish.plan(), want.wish.lazy()
+			w.byRules[r.rules] = want
+		}
+		r.slidingWant = want
+	}
+	return nil
+}
+
+// joined returns the user's seat in a room that they are in, by its id; nil when they are not.
+func (p *slidingPass) joined(roomID id.RoomID) (*store.SlidingSeat, error) {
+	nid, err := p.tx.RoomNID(roomID)
+	if err != nil {
+		return nil, err
+	}
+	seat := p.seats[nid]
+	if seat == nil || seat.Membership.Membership != event.MembershipJoin {
+		return nil, nil
+	}
+	return seat, nil
+}
+
+// knownState returns the state set of a room that the user may know of, 0 for none.
+func (p *slidingPass) knownState(seat *store.SlidingSeat) (int64, error) {
+	switch seat.Membership.Membership {
+	case event.MembershipJoin:
+		return seat.StateID, nil
+	case event.MembershipInvite, event.MembershipKnock:
+		return p.tx.StateIDAt(seat.RoomNID, seat.Pos)
+	}
+	stay, err := p.viewer(seat).departure()
+	if err != nil || stay == nil {
+		return 0, err
+	}
+	return stay.stateID, nil
+}
+
+// stateEvent returns an event of a state set; nil when there is none.
+func (p *slidingPass) stateEvent(seat *store.SlidingSeat, setID int64, eventType string) (*store.Event, error) {
+	if setID == seat.StateID {
+		e, err := p.tx.CurrentStateEvent(seat.RoomNID, eventType, "")
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, nil
+		}
+		return e, err
+	}
+	place, err := p.tx.LookupStateNID(eventType, "")
+	if err != nil || setID == 0 {
+		return nil, err
+	}
+	values, err := p.tx.StateValues(setID, place)
+	if err != nil || values[place] == 0 {
+		return nil, err
+	}
+	return p.tx.EventByNID(values[place])
+}
