@@ -25,7 +25,9 @@ func deviceKeys(user, salt string) string {
 		"signatures":{"<%[1]s>":{"ed25519:<%[1]s device>":"S%[2]s"}}}`, user, salt)
 }
 
-func signedKey(key string) string { return `{"key":"` + key + `","signatures":{"<alice>":{"ed25519:D":"s"}}}` }
+func signedKey(key string) string {
+	return `{"key":"` + key + `","signatures":{"<alice>":{"ed25519:D":"s"}}}`
+}
 
 // TestUploadKeys is POST /keys/upload, and what /sync says of it.
 func TestUploadKeys(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package usersync tells clients what they have not seen: /sync, and every other reading of a room's events and state. It is
 // called by clientapi. What a user may see is decided here and nowhere else, by the viewer of visibility.go. It writes
-// nothing, and follows nothing on its own: a request is its only life.
+// nothing, but for telling its Inbox what has arrived, and follows nothing on its own: a request is its only life.
 package usersync
 
 import (
