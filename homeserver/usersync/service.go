@@ -1,6 +1,7 @@
 // Package usersync tells clients what they have not seen: /sync, and every other reading of a room's events and state. It is
 // called by clientapi. What a user may see is decided here and nowhere else, by the viewer of visibility.go. All that it writes is
-// what it has told on connections of sliding sync. It follows nothing on its own: a request is its only life.
+// what it has told on connections of sliding sync, and, through its Inbox, what has arrived. It follows nothing on its own: a request
+// is its only life.
 package usersync
 
 import (
