@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"causeway/homeserver/account"
+	"causeway/homeserver/ephemeral"
 	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/notify"
@@ -42,6 +43,8 @@ func newRoomServer(t *testing.T) *roomServer {
 		ServerName: "test", Accounts: accounts, Push: pushes,
 		Rooms: room.New(room.Config{ServerName: "test", Key: key, DB: db, Bus: bus}),
 		Sync:  usersync.New(usersync.Config{DB: db, Bus: bus, Push: pushes}),
+
+		Presence: ephemeral.NewPresence(ephemeral.PresenceConfig{}, db, bus),
 	}}
 	s := &roomServer{t: t, words: make(map[string]string), closing: make(chan struct{})}
 	s.mux = httpapi.NewMux(api.Routes(), httpapi.Options{Identifier: Identifier(accounts), Closing: s.closing})

@@ -57,6 +57,10 @@ var damages = []damage{
 	{name: "token of no device", tables: "access_tokens", sql: `UPDATE access_tokens SET device_id = 'gone'`, want: kinds(doctor.KindOrphan), text: "the device is not there"},
 	{name: "account data of nobody", tables: "account_data", sql: `UPDATE account_data SET user_nid = 999999 WHERE room_nid = 0`, want: kinds(doctor.KindOrphan)},
 	{name: "account data of no room", tables: "account_data", sql: `UPDATE account_data SET room_nid = 999999 WHERE room_nid <> 0`, want: kinds(doctor.KindOrphan)},
+	{name: "receipt of no room", tables: "receipts", sql: `UPDATE receipts SET room_nid = 999999 WHERE type = 'm.read.private'`, want: kinds(doctor.KindOrphan), text: "the room is not there"},
+	{name: "receipt of nobody", tables: "receipts", sql: `UPDATE receipts SET user_nid = 999999 WHERE type = 'm.read'`, want: kinds(doctor.KindOrphan), text: "the user id is not there"},
+	{name: "receipt of another position", tables: "receipts", sql: `UPDATE receipts SET event_pos = event_pos - 1 WHERE type = 'm.read'`, want: kinds(doctor.KindOrphan), text: "event at its position"},
+	{name: "presence of nobody", tables: "presence", sql: `UPDATE presence SET user_nid = 999999`, want: kinds(doctor.KindOrphan)},
 	{name: "filter of nobody", tables: "filters", sql: `UPDATE filters SET user_nid = 999999`, want: kinds(doctor.KindOrphan)},
 	{name: "transaction for no application service", tables: "appservice_pending", sql: `INSERT INTO appservice_pending (id, txn, upto, body) VALUES ('x', 1, 1, $1)`, args: []any{garbage}, want: kinds(doctor.KindOrphan), text: "application service"},
 

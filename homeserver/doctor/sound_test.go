@@ -180,6 +180,10 @@ func (w *world) personal(room string) {
 	w.put(w.alice, "/user/"+string(w.alice.ID)+"/rooms/"+room+"/account_data/x.y", object{"k": 2})
 	w.put(w.alice, "/profile/"+string(w.alice.ID)+"/displayname", object{"displayname": "Alice"})
 	w.post(w.alice, "/user/"+string(w.alice.ID)+"/filter", object{"room": object{}})
+	w.put(w.alice, "/presence/"+string(w.alice.ID)+"/status", object{"presence": "online", "status_msg": "here"})
+	read := w.put(w.alice, "/rooms/"+room+"/send/m.room.message/read", object{"body": "read"})
+	w.post(w.alice, "/rooms/"+room+"/receipt/m.read/"+url.PathEscape(read), object{})
+	w.post(w.alice, "/rooms/"+room+"/read_markers", object{"m.fully_read": read, "m.read.private": read})
 }
 
 func TestASoundDatabase(t *testing.T) {

@@ -20,6 +20,7 @@ type stated struct{ state, message string }
 // person is a user who is there, or has just been.
 type person struct {
 	user       id.UserID
+	since      time.Time    // when they came into memory: what was before is known as of the last change alone
 	lastActive atomic.Int64 // in milliseconds
 	absent     atomic.Bool  // offline: activity is not to be known
 	idle       atomic.Bool  // unavailable: activity ends it
@@ -45,7 +46,8 @@ type deviceWord struct {
 }
 
 func newPerson(user id.UserID) *person {
-	return &person{user: user, devices: make(map[id.DeviceID]*deviceWord), last: time.Now()}
+	now := time.Now()
+	return &person{user: user, since: now, devices: make(map[id.DeviceID]*deviceWord), last: now}
 }
 
 // take takes over what is stored.
@@ -153,7 +155,11 @@ func (p *person) tires() (at time.Time, ever bool) {
 	if p.stated.state != Online {
 		return time.Time{}, false
 	}
-	return time.UnixMilli(p.lastActive.Load()).Add(idleAfter), true
+	at = time.UnixMilli(p.lastActive.Load())
+	if at.Before(p.since) {
+		at = p.since
+	}
+	return at.Add(idleAfter), true
 }
 
 // deadline returns when something becomes of the user by itself.

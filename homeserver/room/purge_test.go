@@ -159,6 +159,13 @@ func (x *server) fill(roomID id.RoomID) {
 		if _, _, err := tx.SetAccountData(ann, roomNID, "m.tag", json.RawMessage(`{}`)); err != nil {
 			return err
 		}
+		annNID, err := tx.LookupNID(string(ann))
+		if err != nil {
+			return err
+		}
+		if _, err := tx.SetReceipt(store.Receipt{RoomNID: roomNID, UserNID: annNID, Type: store.ReceiptRead, EventID: "$gone", EventPos: 1}); err != nil {
+			return err
+		}
 		tips, err := tx.Extremities(roomNID)
 		if err != nil {
 			return err

@@ -63,21 +63,22 @@ func (tx *Tx) ShareRoom(a, b int64) (bool, error) {
 		AND b.user_nid = $2 AND b.room_nid = a.room_nid AND b.membership = 'join' LIMIT 1`, []any{a, b}, &one)
 }
 
-// smallRoom holds of a room, that of membership a, with at most so many members.
-func smallRoom(members int) string {
-	return `NOT EXISTS (SELECT 1 FROM memberships s WHERE s.room_nid = a.room_nid AND s.membership = 'join' LIMIT 1 OFFSET ` +
+// smallRoom holds of a room, that of a membership by its name in the query, with at most so many members.
+func smallRoom(membership string, members int) string {
+	return `NOT EXISTS (SELECT 1 FROM memberships s WHERE s.room_nid = ` + membership + `.room_nid AND s.membership = 'join' LIMIT 1 OFFSET ` +
 		strconv.Itoa(members) + `)`
 }
 
 // SmallRooms returns the rooms with at most so many members that a user is in.
 func (tx *Tx) SmallRooms(userNID int64, members int) ([]int64, error) {
-	return tx.ints(`SELECT a.room_nid FROM memberships a WHERE a.user_nid = $1 AND a.membership = 'join' AND `+smallRoom(members), userNID)
+	return tx.ints(`SELECT a.room_nid FROM memberships a WHERE a.user_nid = $1 AND a.membership = 'join' AND `+smallRoom("a", members), userNID)
 }
 
-// near holds of a presence of user $1, and of those who are in a room with $1 of at most so many members.
+// near holds of a presence of user $1, and of those who are in a room with $1 of at most so many members. Only the rooms that they share
+// are measured: the condition is about b, which makes it come last.
 func near(members int) string {
 	return `(p.user_nid = $1 OR EXISTS (SELECT 1 FROM memberships a CROSS JOIN memberships b WHERE a.user_nid = p.user_nid
-		AND a.membership = 'join' AND b.user_nid = $1 AND b.room_nid = a.room_nid AND b.membership = 'join' AND ` + smallRoom(members) + `))`
+		AND a.membership = 'join' AND b.user_nid = $1 AND b.room_nid = a.room_nid AND b.membership = 'join' AND ` + smallRoom("b", members) + `))`
 }
 
 // PresenceNear returns at most limit presences at after < pos ≤ upto of a user, and of those who are in a room with the user of at most
@@ -87,7 +88,7 @@ func (tx *Tx) PresenceNear(userNID, after, upto int64, short bool, members, limi
 	whose := near(members)
 	if !short {
 		whose = `(p.user_nid = $1 OR p.user_nid IN (SELECT c.user_nid FROM memberships a CROSS JOIN memberships c WHERE a.user_nid = $1
-			AND a.membership = 'join' AND c.room_nid = a.room_nid AND c.membership = 'join' AND ` + smallRoom(members) + `))`
+			AND a.membership = 'join' AND c.room_nid = a.room_nid AND c.membership = 'join' AND ` + smallRoom("a", members) + `))`
 	}
 	all, err := tx.presences(`SELECT `+presenceColumns+` FROM presence p WHERE p.pos > $2 AND p.pos <= $3 AND `+whose+
 		` ORDER BY p.pos DESC LIMIT `+atLeast(limit), userNID, after, upto)
@@ -109,7 +110,7 @@ func (tx *Tx) PresenceOf(userNID int64, users []int64, upto int64, members int) 
 // PresenceIn returns at most limit presences, up to a position, of the members of a room, none when they are more than so many.
 func (tx *Tx) PresenceIn(roomNID, upto int64, members, limit int) ([]Presence, error) {
 	all, err := tx.presences(`SELECT `+presenceColumns+` FROM memberships a CROSS JOIN presence p WHERE a.room_nid = $1
-		AND a.membership = 'join' AND p.user_nid = a.user_nid AND p.pos <= $2 AND `+smallRoom(members)+
+		AND a.membership = 'join' AND p.user_nid = a.user_nid AND p.pos <= $2 AND `+smallRoom("a", members)+
 		` ORDER BY p.pos DESC LIMIT `+atLeast(limit), roomNID, upto)
 	return all[:min(len(all), limit)], err
 }

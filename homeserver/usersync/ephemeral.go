@@ -73,9 +73,10 @@ func (r *roomPass) ephemeral(full bool) (out []byte, err error) {
 	}
 	if filter.allowsType(typeTyping) {
 		users, news := r.typing.in(room)
-		if full && !r.initial {
-			arrival := r.s.typingSince(0)
-			users, news = arrival.in(room)
+		if full && !news && !r.initial {
+			// Who comes into a room is told of those who began before.
+			now := r.s.typingSince(0)
+			users, news = now.in(room)
 		}
 		// A device that knows nothing takes it that nobody types.
 		if news && (len(users) > 0 || !r.initial) {

@@ -376,7 +376,8 @@ func TestTokens(t *testing.T) {
 }
 
 func FuzzParseToken(f *testing.F) {
-	for _, s := range []string{"s0", "s1", "s9223372036854775807", "s9223372036854775808", "", "s", "x1", "s-1", "s01"} {
+	for _, s := range []string{"s0", "s1", "s9223372036854775807", "s9223372036854775808", "", "s", "x1", "s-1", "s01",
+		"s1_2", "s1_", "s_1", "s1_2_3", "s1_-2", "s9223372036854775807_9223372036854775807", "s9223372036854775807_92233720368547758070"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -387,6 +388,13 @@ func FuzzParseToken(f *testing.F) {
 		if err == nil {
 			if again, err := parseToken("since", token(pos)); err != nil || again != pos {
 				t.Errorf("%q: %d, then %d, %v", s, pos, again, err)
+			}
+			same, typing, err := parseSyncToken("since", s)
+			if err != nil || same != pos || typing < 0 {
+				t.Errorf("%q: %d and %d, %v, and %d without the serial", s, same, typing, err, pos)
+			}
+			if again, typingAgain, err := parseSyncToken("since", syncToken(pos, typing)); err != nil || again != pos || typingAgain != typing {
+				t.Errorf("%q: %d and %d, then %d and %d, %v", s, pos, typing, again, typingAgain, err)
 			}
 		}
 	})
