@@ -30,7 +30,9 @@ func relates(relType, parent string) string {
 	return `"m.relates_to":{"rel_type":"` + relType + `","event_id":"<` + parent + `>"}`
 }
 
-func edits(parent string) string { return relates("m.replace", parent) + `,"m.new_content":{"body":"new"}` }
+func edits(parent string) string {
+	return relates("m.replace", parent) + `,"m.new_content":{"body":"new"}`
+}
 
 // react annotates an event, and keeps the annotation as a word.
 func (s *script) react(user, room, word, parent, key string) {
