@@ -53,7 +53,7 @@ func (r *renderer) bundle(events []*store.Event) error {
 	if len(nids) == 0 {
 		return nil
 	}
-	aggregates, err := r.v.tx.Aggregates(nids)
+	aggregates, err := r.v.tx.Aggregates(r.v.roomNID, nids)
 	if err != nil {
 		return err
 	}

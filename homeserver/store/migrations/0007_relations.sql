@@ -16,6 +16,8 @@ CREATE TABLE relations (
 );
 CREATE INDEX relations_parent ON relations (parent_nid, rel_type, pos);
 CREATE INDEX relations_sender ON relations (parent_nid, rel_type, sender_nid);
+-- Those of which readers of the parent are told.
+CREATE INDEX relations_told ON relations (room_nid, parent_nid) WHERE rel_type IN ('m.replace', 'm.thread', 'm.reference');
 CREATE INDEX relations_awaits ON relations (awaits) WHERE awaits IS NOT NULL;
 
 -- The events to which others relate as to the root of a thread: how many, and the newest position of those.
