@@ -47,6 +47,7 @@ type Service struct {
 	ears    ears
 	filters filterCache
 	sent    sentMembers
+	woken   together
 }
 
 // New returns a Service.

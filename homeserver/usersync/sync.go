@@ -98,7 +98,7 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 			last = true // a bell may have been lost, so look once more
 		case <-bell.C:
 		}
-		if err := l.read(ctx); err != nil || l.done() {
+		if err := s.woken.view(ctx, s.db, l.look); err != nil || l.done() {
 			return l.response(err)
 		}
 	}
@@ -123,24 +123,24 @@ type look struct {
 }
 
 // read looks for what is new, in one snapshot of the database.
-func (l *look) read(ctx context.Context) error {
-	return l.s.db.View(ctx, func(tx *store.Tx) error {
-		p, err := newPass(l, tx)
-		if err != nil {
-			return err
-		}
-		l.found = p
-		if err := p.run(); err != nil {
-			return err
-		}
-		if l.done() {
-			return nil
-		}
-		l.keys, err = l.s.ears.keys(tx, p.userNID, l.since, p.upto, p.seats)
-		// There is nothing for this device up to here: the next reading need not look again.
-		l.since = p.upto
+func (l *look) read(ctx context.Context) error { return l.s.db.View(ctx, l.look) }
+
+func (l *look) look(tx *store.Tx) error {
+	p, err := newPass(l, tx)
+	if err != nil {
 		return err
-	})
+	}
+	l.found = p
+	if err := p.run(); err != nil {
+		return err
+	}
+	if l.done() {
+		return nil
+	}
+	l.keys, err = l.s.ears.keys(tx, p.userNID, l.since, p.upto, p.seats)
+	// There is nothing for this device up to here: the next reading need not look again.
+	l.since = p.upto
+	return err
 }
 
 // done tells whether to answer now.
