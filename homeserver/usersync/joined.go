@@ -82,7 +82,7 @@ func (r *roomPass) window() (after int64, full, arrived bool, err error) {
 	}
 	// Only a room with new events has a state to compare.
 	if r.seat.LastPos > r.after {
-		if r.known, err = r.tx.StateIDAt(r.seat.RoomNID, r.after); err != nil {
+		if r.known, err = stateIDAt(r.tx, r.seat.RoomNID, r.after); err != nil {
 			return 0, false, false, err
 		}
 	} else {

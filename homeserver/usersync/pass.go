@@ -46,7 +46,7 @@ type pass struct {
 func newPass(l *look, tx *store.Tx) (*pass, error) {
 	p := &pass{look: l, sight: l.s.newSight(tx, l.req.User), tx: tx, nowTS: l.s.now().UnixMilli(), after: l.known.pos}
 	var err error
-	if p.upto, err = tx.StreamPos(); err != nil {
+	if p.upto, err = streamPos(tx); err != nil {
 		return nil, err
 	}
 	// A token from the future is one of a database that was since restored from a backup. Starting anew heals that.

@@ -60,6 +60,7 @@ type Service struct {
 	filters filterCache
 	counts  counts
 	sent    sentMembers
+	woken   together
 
 	slidings slidingConns
 }

@@ -76,6 +76,8 @@ func (l *slidingLook) done() bool {
 	return l.stale || l.found.news || l.req.Pos == "" || l.req.Timeout <= 0
 }
 
+func (l *slidingLook) reread(ctx context.Context) error { return l.read(ctx) }
+
 // read looks for what is new, and records what is going to be told.
 func (l *slidingLook) read(ctx context.Context) error {
 	c := l.conn

@@ -83,24 +83,27 @@ type look struct {
 }
 
 // read looks for what is new, in one snapshot of the database.
-func (l *look) read(ctx context.Context) error {
-	return l.s.db.View(ctx, func(tx *store.Tx) error {
-		p, err := newPass(l, tx)
-		if err != nil {
-			return err
-		}
-		l.found = p
-		if err := p.run(); err != nil {
-			return err
-		}
-		if l.done() {
-			return nil
-		}
-		l.keys, err = l.s.ears.keys(tx, p.userNID, l.known.pos, p.upto, p.seats)
-		// There is nothing for this device up to here: the next reading need not look again.
-		l.known = syncToken{pos: p.upto, typing: p.typing.upto, toDevice: p.upto}
+func (l *look) read(ctx context.Context) error { return l.s.db.View(ctx, l.look) }
+
+// reread is read after a bell, which may have woken others too.
+func (l *look) reread(ctx context.Context) error { return l.s.woken.view(ctx, l.s.db, l.look) }
+
+func (l *look) look(tx *store.Tx) error {
+	p, err := newPass(l, tx)
+	if err != nil {
 		return err
-	})
+	}
+	l.found = p
+	if err := p.run(); err != nil {
+		return err
+	}
+	if l.done() {
+		return nil
+	}
+	l.keys, err = l.s.ears.keys(tx, p.userNID, l.known.pos, p.upto, p.seats)
+	// There is nothing for this device up to here: the next reading need not look again.
+	l.known = syncToken{pos: p.upto, typing: p.typing.upto, toDevice: p.upto}
+	return err
 }
 
 // done tells whether to answer now.

@@ -389,13 +389,6 @@ func FuzzParseToken(f *testing.F) {
 			if again, err := parseToken("since", token(pos)); err != nil || again != pos {
 				t.Errorf("%q: %d, then %d, %v", s, pos, again, err)
 			}
-			same, typing, err := parseSyncToken("since", s)
-			if err != nil || same != pos || typing < 0 {
-				t.Errorf("%q: %d and %d, %v, and %d without the serial", s, same, typing, err, pos)
-			}
-			if again, typingAgain, err := parseSyncToken("since", syncToken(pos, typing)); err != nil || again != pos || typingAgain != typing {
-				t.Errorf("%q: %d and %d, then %d and %d, %v", s, pos, typing, again, typingAgain, err)
-			}
 		}
 	})
 }

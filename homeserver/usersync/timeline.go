@@ -30,7 +30,7 @@ func readTimeline(v *viewer, filter *EventFilter, after, upto int64, limit int) 
 	more := false
 scan:
 	for bound := upto; ; size = scanPage {
-		page, err := v.tx.TimelineBefore(v.roomNID, after+1, bound, size)
+		page, err := timelineBefore(v.tx, v.roomNID, after+1, bound, size)
 		if err != nil {
 			return t, err
 		}

@@ -9,13 +9,16 @@ func TestSyncToken(t *testing.T) {
 		form string // as it is written again
 		bad  bool
 	}{
-		{text: "s0", want: syncToken{0, 0}},
-		{text: "s123", want: syncToken{123, 123}},
-		{text: "s123_d45", want: syncToken{123, 45}},
-		{text: "s123_d0", want: syncToken{123, 0}},
-		{text: "s123_d123", want: syncToken{123, 123}, form: "s123"},
-		{text: "s123_d500", want: syncToken{123, 123}, form: "s123"},
-		{text: "s9223372036854775807_d9223372036854775806", want: syncToken{1<<63 - 1, 1<<63 - 2}},
+		{text: "s0", want: syncToken{pos: 0, toDevice: 0}},
+		{text: "s123", want: syncToken{pos: 123, toDevice: 123}},
+		{text: "s123_d45", want: syncToken{pos: 123, toDevice: 45}},
+		{text: "s123_d0", want: syncToken{pos: 123, toDevice: 0}},
+		{text: "s123_d123", want: syncToken{pos: 123, toDevice: 123}, form: "s123"},
+		{text: "s123_d500", want: syncToken{pos: 123, toDevice: 123}, form: "s123"},
+		{text: "s9223372036854775807_d9223372036854775806", want: syncToken{pos: 1<<63 - 1, toDevice: 1<<63 - 2}},
+		{text: "s123_t1700", want: syncToken{pos: 123, typing: 1700, toDevice: 123}},
+		{text: "s123_d4_t1700", want: syncToken{pos: 123, typing: 1700, toDevice: 4}, form: "s123_t1700_d4"},
+		{text: "s123_t1_t2", bad: true},
 		{text: "", bad: true},
 		{text: "s", bad: true},
 		{text: "123", bad: true},
@@ -47,7 +50,7 @@ func TestSyncToken(t *testing.T) {
 }
 
 func FuzzSyncToken(f *testing.F) {
-	for _, s := range []string{"s1", "s123_d45", "s1_", "s1_d", "_", "s1_d1_d1"} {
+	for _, s := range []string{"s1", "s123_d45", "s1_", "s1_d", "_", "s1_d1_d1", "s1_t2", "s1_t2_d1", "s1_-2"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -14,6 +14,8 @@ const maxWait = 5 * time.Minute
 type parkable interface {
 	// read looks for what is new, in one snapshot of the database.
 	read(ctx context.Context) error
+	// reread is read once a bell has rung.
+	reread(ctx context.Context) error
 	// done tells whether to answer now.
 	done() bool
 	// bells returns what rings when there may be something new, as of the last reading. The list is never changed in place.
@@ -64,7 +66,7 @@ func (s *Service) await(ctx context.Context, r parkable, timeout time.Duration, 
 			last = true // a bell may have been lost, so look once more
 		case <-bell.C:
 		}
-		if err := r.read(ctx); err != nil || r.done() {
+		if err := r.reread(ctx); err != nil || r.done() {
 			return err
 		}
 	}
