@@ -26,17 +26,18 @@ type settings struct {
 	generation int64
 }
 
-type changedKey struct{}
+// changedKey is that of the users whose settings a transaction changes, of those who remember them.
+type changedKey struct{ *settings }
 
 // watch is told of account data that changes: what is remembered of the user holds no more, at first for this transaction alone.
 func (s *settings) watch(tx *store.Tx, userNID int64, dataType string) {
 	if dataType != AccountDataType && dataType != typeIgnored {
 		return
 	}
-	changed, _ := tx.Value(changedKey{}).(map[int64]bool)
+	changed, _ := tx.Value(changedKey{s}).(map[int64]bool)
 	if changed == nil {
 		changed = make(map[int64]bool)
-		tx.SetValue(changedKey{}, changed)
+		tx.SetValue(changedKey{s}, changed)
 		tx.AfterCommit(func() { s.drop(changed) })
 	}
 	changed[userNID] = true
@@ -55,7 +56,7 @@ func (s *settings) drop(users map[int64]bool) {
 
 // of returns the rules of people, in their order; nil for those who have changed none.
 func (s *settings) of(tx *store.Tx, b *book, list []person) ([]*compiled, error) {
-	changed, _ := tx.Value(changedKey{}).(map[int64]bool)
+	changed, _ := tx.Value(changedKey{s}).(map[int64]bool)
 	found := make([]*compiled, len(list))
 	var missing []int // places in list
 	s.mu.Lock()
