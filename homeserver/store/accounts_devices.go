@@ -62,14 +62,28 @@ func (tx *Tx) DeleteDevice(userNID int64, deviceID id.DeviceID) error {
 	if _, err := tx.Exec(`DELETE FROM access_tokens WHERE user_nid = $1 AND device_id = $2`, userNID, string(deviceID)); err != nil {
 		return err
 	}
+	for _, prefix := range deviceSettings {
+		if _, err := tx.Exec(`DELETE FROM account_data WHERE user_nid = $1 AND room_nid = 0 AND type = $2`, userNID, prefix+string(deviceID)); err != nil {
+			return err
+		}
+	}
 	_, err := tx.Exec(`DELETE FROM devices WHERE user_nid = $1 AND device_id = $2`, userNID, string(deviceID))
 	return err
 }
+
+// deviceSettings are the types of account data that go with the device whose id they end in (MSC3890).
+var deviceSettings = [...]string{"org.matrix.msc3890.local_notification_settings.", "m.local_notification_settings."}
 
 // DeleteDevices removes all devices of a user and their tokens, but for keep ("" keeps none).
 func (tx *Tx) DeleteDevices(userNID int64, keep id.DeviceID) error {
 	if _, err := tx.Exec(`DELETE FROM access_tokens WHERE user_nid = $1 AND device_id <> $2`, userNID, string(keep)); err != nil {
 		return err
+	}
+	for _, prefix := range deviceSettings {
+		if _, err := tx.Exec(`DELETE FROM account_data WHERE user_nid = $1 AND room_nid = 0 AND SUBSTR(type, 1, $2) = $3 AND type <> $4`,
+			userNID, len(prefix), prefix, prefix+string(keep)); err != nil {
+			return err
+		}
 	}
 	_, err := tx.Exec(`DELETE FROM devices WHERE user_nid = $1 AND device_id <> $2`, userNID, string(keep))
 	return err

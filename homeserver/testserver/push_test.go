@@ -11,6 +11,7 @@ import (
 
 	"causeway/homeserver"
 	"causeway/homeserver/notify"
+	"causeway/homeserver/room"
 	"causeway/homeserver/store"
 	"causeway/homeserver/storetest"
 	"causeway/homeserver/testserver"
@@ -385,6 +386,95 @@ func TestNotifications(t *testing.T) {
 		}
 		if a := w.Do("GET", "/_matrix/client/v3/notifications", "", nil); a.Status != 401 || a.Code() != "M_MISSING_TOKEN" {
 			t.Errorf("without a token: got %d %s", a.Status, a.Body)
+		}
+	})
+}
+
+// TestUnreadPurged: what is purged is not unread any more, whoever remembers it, and nothing of it is left.
+func TestUnreadPurged(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newPushWorld(t, db)
+		alice, bob := w.Register("alice"), w.Register("bob")
+		roomID := w.createRoom(alice, object{"preset": "public_chat"})
+		w.join(roomID, bob)
+		since := w.sync(bob, "", "", 0).Next
+		root := w.say(alice, roomID, "root")
+		w.say(alice, roomID, "two", inThread(root))
+		point := w.say(alice, roomID, "three")
+		w.say(alice, roomID, "four", inThread(root))
+		if got := w.unread(bob, roomID, since, root); got != "4/0 = 2/0 + 2/0" {
+			t.Fatalf("got %s", got)
+		}
+		out, err := w.Maintenance.PurgeHistory(t.Context(), roomID, room.Before{EventID: point})
+		if err != nil || out.Events != 2 {
+			t.Fatalf("purged %+v, %v", out, err)
+		}
+		if got := w.unread(bob, roomID, since, root); got != "2/0 = 1/0 + 1/0" {
+			t.Errorf("after the purge: got %s", got)
+		}
+		wantSound(t, db)
+		if _, err := w.Maintenance.PurgeRoom(t.Context(), roomID, true); err != nil {
+			t.Fatal(err)
+		}
+		wantSound(t, db)
+		err = db.View(t.Context(), func(tx *store.Tx) error {
+			var n int
+			_, err := tx.Row(`SELECT COUNT(*) FROM push_actions`, nil, &n)
+			if n != 0 {
+				t.Errorf("%d rows are left of the room", n)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func wantSound(t *testing.T, db *store.DB) {
+	t.Helper()
+	err := db.View(t.Context(), func(tx *store.Tx) error {
+		orphans, err := tx.AuditOrphans(10)
+		for _, o := range orphans {
+			if o.Table == "push_actions" {
+				t.Errorf("rows refer to nothing: %+v", o)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDeviceSettings: the notification settings of a device go with it (MSC3890).
+func TestDeviceSettings(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newPushWorld(t, db)
+		alice := w.Register("alice")
+		login := object{"type": "m.login.password", "identifier": object{"type": "m.id.user", "user": "alice"}, "password": "correct horse battery"}
+		settings := func(device string) string {
+			return "/_matrix/client/v3/user/" + string(alice.ID) + "/account_data/org.matrix.msc3890.local_notification_settings." + device
+		}
+		devices := make([]struct {
+			Token  string `json:"access_token"`
+			Device string `json:"device_id"`
+		}, 3)
+		for i := range devices {
+			w.OK("POST", "/_matrix/client/v3/login", "", login, &devices[i])
+			w.OK("PUT", settings(devices[i].Device), alice.Token, object{"is_silenced": true}, nil)
+		}
+		status := func(i int) int { return w.Do("GET", settings(devices[i].Device), alice.Token, nil).Status }
+		w.OK("POST", "/_matrix/client/v3/logout", devices[0].Token, object{}, nil)
+		if status(0) != 404 || status(1) != 200 {
+			t.Errorf("after one logs out: got %d for it and %d for another", status(0), status(1))
+		}
+		w.OK("POST", "/_matrix/client/v3/account/password", devices[1].Token,
+			object{"new_password": "another horse battery", "logout_devices": true, "auth": object{
+				"type": "m.login.password", "identifier": login["identifier"], "password": "correct horse battery"}}, nil)
+		alice.Token = devices[1].Token
+		if status(2) != 404 || status(1) != 200 {
+			t.Errorf("after the others are logged out: got %d for one and %d for that which stays", status(2), status(1))
 		}
 	})
 }
