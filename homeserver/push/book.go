@@ -10,8 +10,8 @@ import (
 
 // book is the default rules of a server, as users see them and ready to be tested.
 type book struct {
-	rules map[Kind][]Rule        // with ownID in the place of the user
-	tests map[Kind][]defaultTest // of the same rules
+	rules [ranks][]Rule        // with ownID in the place of the user
+	tests [ranks][]defaultTest // of the same rules
 }
 
 // defaultTest is a default rule, made ready.
@@ -28,24 +28,24 @@ type judgement struct {
 	verdict
 }
 
-// defaultKinds are the kinds of which there are default rules.
-var defaultKinds = []Kind{Override, Content, Underride}
+// defaultTables are the default rules, by kind.
+var defaultTables = [ranks][]defaultRule{rankOverride: defaultOverrides, rankContent: defaultContents, rankUnderride: defaultUnderrides}
 
 // newBook returns the default rules; legacy adds those that guess from the text whom a message mentions. Matrix 1.17 removed them
 // (MSC4210).
 func newBook(legacy bool) *book {
-	b := &book{rules: make(map[Kind][]Rule), tests: make(map[Kind][]defaultTest)}
-	for kind, table := range map[Kind][]defaultRule{Override: defaultOverrides, Content: defaultContents, Underride: defaultUnderrides} {
-		b.rules[kind] = []Rule{}
+	b := new(book)
+	for at, table := range defaultTables {
+		b.rules[at] = []Rule{}
 		for _, row := range table {
 			if row.legacy && !legacy {
 				continue
 			}
-			rule := row.rule(kind)
-			b.rules[kind] = append(b.rules[kind], rule)
+			rule := row.rule(kinds[at])
+			b.rules[at] = append(b.rules[at], rule)
 			t := row.test()
 			t.plain = judgement{on: rule.Enabled, verdict: compileActions(rule.Actions)}
-			b.tests[kind] = append(b.tests[kind], t)
+			b.tests[at] = append(b.tests[at], t)
 		}
 	}
 	return b
@@ -113,11 +113,11 @@ func mustMarshal(v any) json.RawMessage {
 // defaults returns the rules of a user who has changed none.
 func (b *book) defaults(user id.UserID) *Ruleset {
 	return &Ruleset{
-		Override:  personal(b.rules[Override], user),
-		Content:   personal(b.rules[Content], user),
+		Override:  personal(b.rules[rankOverride], user),
+		Content:   personal(b.rules[rankContent], user),
 		Room:      []Rule{},
 		Sender:    []Rule{},
-		Underride: personal(b.rules[Underride], user),
+		Underride: personal(b.rules[rankUnderride], user),
 	}
 }
 

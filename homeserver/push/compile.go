@@ -70,10 +70,10 @@ func compileActions(actions []json.RawMessage) verdict {
 
 // compiled is the rules of one user, made ready. nil stands for those of a user who has changed none and ignores nobody.
 type compiled struct {
-	own      map[Kind][]ownRule // override, content and underride rules that are the user's own and can match
+	own      [ranks][]ownRule // override, content and underride rules that are the user's own and can match
 	rooms    map[id.RoomID]verdict
 	senders  map[id.UserID]verdict
-	defaults map[Kind][]judgement // by the place in the book
+	defaults [ranks][]judgement // by the place in the book
 	ignored  map[id.UserID]bool
 	cost     int // about the bytes that it takes in memory
 }
@@ -86,15 +86,15 @@ type ownRule struct {
 
 // compile makes the rules of a user ready.
 func (b *book) compile(rules *Ruleset) *compiled {
-	c := &compiled{own: make(map[Kind][]ownRule), defaults: make(map[Kind][]judgement)}
-	for _, kind := range defaultKinds {
-		for _, rule := range *rules.of(kind) {
+	c := new(compiled)
+	for _, at := range [...]rank{rankOverride, rankContent, rankUnderride} {
+		for _, rule := range *rules.of(kinds[at]) {
 			switch {
 			case rule.Default:
 				// merge has left them in the order of the book.
-				c.defaults[kind] = append(c.defaults[kind], judgement{rule.Enabled, compileActions(rule.Actions)})
+				c.defaults[at] = append(c.defaults[at], judgement{rule.Enabled, compileActions(rule.Actions)})
 			case rule.Enabled:
-				c.addOwn(kind, rule)
+				c.addOwn(at, rule)
 			}
 		}
 	}
@@ -114,10 +114,10 @@ func (b *book) compile(rules *Ruleset) *compiled {
 }
 
 // addOwn adds a rule of the user's own, unless it can never match.
-func (c *compiled) addOwn(kind Kind, rule Rule) {
+func (c *compiled) addOwn(at rank, rule Rule) {
 	own := ownRule{verdict: compileActions(rule.Actions)}
 	conditions := rule.Conditions
-	if kind == Content {
+	if at == rankContent {
 		conditions = []json.RawMessage{mustMarshal(match(bodyKey, rule.Pattern))}
 	}
 	for _, raw := range conditions {
@@ -127,5 +127,5 @@ func (c *compiled) addOwn(kind Kind, rule Rule) {
 		}
 		own.tests = append(own.tests, t)
 	}
-	c.own[kind] = append(c.own[kind], own)
+	c.own[at] = append(c.own[at], own)
 }

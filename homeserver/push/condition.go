@@ -57,7 +57,7 @@ func (c *rawCondition) eventMatch() test {
 	}
 	return func(f *facts, _ *person) (bool, error) {
 		text, is := f.text(key)
-		return is && pattern.whole(strings.ToLower(text), &f.steps), nil
+		return is && pattern.whole(text, &f.steps), nil
 	}
 }
 
@@ -163,13 +163,16 @@ func (c *rawCondition) senderMay() test {
 // bodyKey is the property that is matched by words.
 const bodyKey = "content.body"
 
-// path is the way to a property of an event: its names, as they stand between quotes in canonical JSON.
-type path []string
+// path is the way to a property of an event.
+type path struct {
+	key   string   // as conditions have it
+	names []string // as they stand between quotes in canonical JSON
+}
 
 // newPath reads a path. Appendices, "Dot-separated property paths".
 func newPath(s string) path {
 	var (
-		all  path
+		all  []string
 		name []byte
 	)
 	for i := 0; i < len(s); i++ {
@@ -183,7 +186,7 @@ func newPath(s string) path {
 			name = append(name, s[i])
 		}
 	}
-	return append(all, quoted(name))
+	return path{key: s, names: append(all, quoted(name))}
 }
 
 // quoted returns a name as it stands between quotes.

@@ -19,15 +19,15 @@ type bench struct {
 	*facts
 	book *book
 	// defaults are the default rules, by their places in the book, with the event put to what they have in common for everybody.
-	defaults map[Kind][]matches
+	defaults [ranks][]matches
 }
 
 func newBench(f *facts, b *book) (*bench, error) {
-	j := &bench{facts: f, book: b, defaults: make(map[Kind][]matches, len(defaultKinds))}
+	j := &bench{facts: f, book: b}
 	f.steps = maxSteps
-	for _, kind := range defaultKinds {
-		all := make([]matches, len(b.tests[kind]))
-		for i, rule := range b.tests[kind] {
+	for at, tests := range b.tests {
+		all := make([]matches, len(tests))
+		for i, rule := range tests {
 			if rule.legacy && f.mentions() {
 				continue
 			}
@@ -41,7 +41,7 @@ func newBench(f *facts, b *book) (*bench, error) {
 				all[i] = everybody
 			}
 		}
-		j.defaults[kind] = all
+		j.defaults[at] = all
 	}
 	return j, nil
 }
@@ -69,19 +69,19 @@ func (j *bench) judge(p *person, c *compiled) (verdict, error) {
 	if c.ignored[j.event.Sender] {
 		return verdict{}, nil
 	}
-	if master := c.defaults[Override][0]; master.on {
+	if master := c.defaults[rankOverride][0]; master.on {
 		return master.verdict, nil
 	}
-	for _, kind := range kinds {
+	for at := range ranks {
 		v, found := verdict{}, false
-		switch kind {
-		case Room:
+		switch at {
+		case rankRoom:
 			v, found = c.rooms[j.event.RoomID]
-		case Sender:
+		case rankSender:
 			v, found = c.senders[j.event.Sender]
 		default:
 			var err error
-			if v, found, err = j.judgeKind(p, kind, c); err != nil {
+			if v, found, err = j.judgeKind(p, at, c); err != nil {
 				return v, err
 			}
 		}
@@ -92,17 +92,19 @@ func (j *bench) judge(p *person, c *compiled) (verdict, error) {
 	return verdict{}, nil
 }
 
-func (j *bench) judgeKind(p *person, kind Kind, c *compiled) (verdict, bool, error) {
-	for _, rule := range c.own[kind] {
+func (j *bench) judgeKind(p *person, at rank, c *compiled) (verdict, bool, error) {
+	for i := range c.own[at] {
+		rule := &c.own[at][i]
 		if yes, err := j.all(rule.tests, p); err != nil || yes {
 			return rule.verdict, yes, err
 		}
 	}
-	for i, rule := range c.defaults[kind] {
+	for i := range c.defaults[at] {
+		rule := &c.defaults[at][i]
 		if !rule.on {
 			continue
 		}
-		if yes, err := j.byDefault(kind, i, p); err != nil || yes {
+		if yes, err := j.byDefault(at, i, p); err != nil || yes {
 			return rule.verdict, yes, err
 		}
 	}
@@ -111,12 +113,13 @@ func (j *bench) judgeKind(p *person, kind Kind, c *compiled) (verdict, bool, err
 
 // judgePlain judges for a person who has the default rules; nil is one whom no personal condition is about.
 func (j *bench) judgePlain(p *person) (verdict, error) {
-	for _, kind := range defaultKinds {
-		for i, rule := range j.book.tests[kind] {
+	for at := range ranks {
+		for i := range j.book.tests[at] {
+			rule := &j.book.tests[at][i]
 			if !rule.plain.on {
 				continue
 			}
-			if yes, err := j.byDefault(kind, i, p); err != nil || yes {
+			if yes, err := j.byDefault(at, i, p); err != nil || yes {
 				return rule.plain.verdict, err
 			}
 		}
@@ -125,13 +128,13 @@ func (j *bench) judgePlain(p *person) (verdict, error) {
 }
 
 // byDefault tells whether a default rule matches.
-func (j *bench) byDefault(kind Kind, i int, p *person) (bool, error) {
-	switch j.defaults[kind][i] {
+func (j *bench) byDefault(at rank, i int, p *person) (bool, error) {
+	switch j.defaults[at][i] {
 	case everybody:
 		return true, nil
 	case some:
 		if p != nil {
-			return j.book.tests[kind][i].personal(j.facts, p)
+			return j.book.tests[at][i].personal(j.facts, p)
 		}
 	}
 	return false, nil
@@ -157,16 +160,16 @@ func (j *bench) concerned() (map[int64]bool, error) {
 
 // guess adds those whom the legacy rules find in the text.
 func (j *bench) guess(found map[int64]bool) error {
-	for _, kind := range defaultKinds {
-		for i, rule := range j.book.tests[kind] {
-			if !rule.legacy || j.defaults[kind][i] != some {
+	for at, tests := range j.book.tests {
+		for i, rule := range tests {
+			if !rule.legacy || j.defaults[at][i] != some {
 				continue
 			}
 			if err := j.roster.learnNames(j.tx, j.event.RoomNID); err != nil {
 				return err
 			}
-			for at := range j.roster.people.list {
-				p := &j.roster.people.list[at]
+			for k := range j.roster.people.list {
+				p := &j.roster.people.list[k]
 				j.steps = maxSteps
 				yes, err := rule.personal(j.facts, p)
 				if err != nil {

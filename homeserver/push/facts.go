@@ -25,9 +25,7 @@ type facts struct {
 	roster *roster
 	steps  int // what is left of maxSteps to the person who is being judged
 
-	lower     string // the body in lower case
-	isText    bool
-	bodyKnown bool
+	texts map[string]property // by key
 
 	mayKnown map[string]bool // by the key of sender_notification_permission
 	power    eventauth.StateMap
@@ -40,14 +38,14 @@ type facts struct {
 
 // value returns a property of the event as canonical JSON, or nil.
 func (f *facts) value(p path) []byte {
-	if len(p) == 1 {
-		return f.top(p[0])
+	if len(p.names) == 1 {
+		return f.top(p.names[0])
 	}
-	if p[0] != "content" {
+	if p.names[0] != "content" {
 		return nil // the other objects of an event are the servers' business
 	}
 	value := []byte(f.event.Content)
-	for _, name := range p[1:] {
+	for _, name := range p.names[1:] {
 		if value = event.Field(value, name); value == nil {
 			return nil
 		}
@@ -90,27 +88,35 @@ func (f *facts) topText(name string) (string, bool) {
 	return "", false
 }
 
-// text returns a property that is a string.
+// text returns a property that is a string, in lower case.
 func (f *facts) text(p path) (string, bool) {
-	if len(p) == 1 {
-		if text, is := f.topText(p[0]); is {
-			return text, true
-		}
+	if known, is := f.texts[p.key]; is {
+		return known.lower, known.is
 	}
-	return event.Text(f.value(p))
+	text, is := "", false
+	if len(p.names) == 1 {
+		text, is = f.topText(p.names[0])
+	}
+	if !is {
+		text, is = event.Text(f.value(p))
+	}
+	if f.texts == nil {
+		f.texts = make(map[string]property)
+	}
+	f.texts[p.key] = property{strings.ToLower(text), is}
+	return f.texts[p.key].lower, is
+}
+
+// property is a property of the event that is asked for as text.
+type property struct {
+	lower string
+	is    bool
 }
 
 var bodyPath = newPath(bodyKey)
 
 // body returns content.body in lower case, if it is text.
-func (f *facts) body() (string, bool) {
-	if !f.bodyKnown {
-		f.bodyKnown = true
-		f.lower, f.isText = f.text(bodyPath)
-		f.lower = strings.ToLower(f.lower)
-	}
-	return f.lower, f.isText
-}
+func (f *facts) body() (string, bool) { return f.text(bodyPath) }
 
 var mentionsPath = newPath(`content.m\.mentions`)
 

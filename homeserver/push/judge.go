@@ -116,7 +116,7 @@ func (s *Service) outcomes(f *facts, invited *person) (*outcomes, error) {
 			continue
 		}
 		o.members++
-		c := rules[p.nid]
+		c := rules[i]
 		if c == nil && !concerned[p.nid] {
 			continue
 		}
@@ -129,7 +129,7 @@ func (s *Service) outcomes(f *facts, invited *person) (*outcomes, error) {
 		}
 	}
 	if invited != nil && invited.id != f.event.Sender {
-		outcome, err := j.outcome(invited, rules[invited.nid])
+		outcome, err := j.outcome(invited, rules[len(list)-1])
 		if err != nil {
 			return nil, err
 		}

@@ -50,11 +50,11 @@ type rosters struct {
 	generation int64
 }
 
-type rostersKey struct{}
+type rostersKey struct{ *rosters }
 
 // of returns who is in a room now that an event has been placed in it.
 func (r *rosters) of(tx *store.Tx, in *store.Placed) (*roster, error) {
-	fresh, _ := tx.Value(rostersKey{}).(map[int64]*roster)
+	fresh, _ := tx.Value(rostersKey{r}).(map[int64]*roster)
 	old := fresh[in.RoomNID]
 	if old == nil {
 		old = r.get(in.RoomNID, tx.Generation())
@@ -68,7 +68,7 @@ func (r *rosters) of(tx *store.Tx, in *store.Placed) (*roster, error) {
 	}
 	if fresh == nil {
 		fresh = make(map[int64]*roster)
-		tx.SetValue(rostersKey{}, fresh)
+		tx.SetValue(rostersKey{r}, fresh)
 		tx.AfterCommit(func() { r.put(fresh, tx.Generation()) })
 	}
 	fresh[in.RoomNID] = next

@@ -24,6 +24,18 @@ const (
 
 var kinds = []Kind{Override, Content, Room, Sender, Underride}
 
+// rank is the place of a kind in kinds.
+type rank int
+
+const (
+	rankOverride rank = iota
+	rankContent
+	rankRoom
+	rankSender
+	rankUnderride
+	ranks // how many there are
+)
+
 // Bounds on the rules of one user. A content rule counts as a condition.
 const (
 	maxRules         = 2000

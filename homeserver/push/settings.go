@@ -26,17 +26,18 @@ type settings struct {
 	generation int64
 }
 
-type changedKey struct{}
+// changedKey is that of the users whose settings a transaction changes, of those who remember them.
+type changedKey struct{ *settings }
 
 // watch is told of account data that changes: what is remembered of the user holds no more, at first for this transaction alone.
 func (s *settings) watch(tx *store.Tx, userNID int64, dataType string) {
 	if dataType != AccountDataType && dataType != typeIgnored {
 		return
 	}
-	changed, _ := tx.Value(changedKey{}).(map[int64]bool)
+	changed, _ := tx.Value(changedKey{s}).(map[int64]bool)
 	if changed == nil {
 		changed = make(map[int64]bool)
-		tx.SetValue(changedKey{}, changed)
+		tx.SetValue(changedKey{s}, changed)
 		tx.AfterCommit(func() { s.drop(changed) })
 	}
 	changed[userNID] = true
@@ -53,45 +54,35 @@ func (s *settings) drop(users map[int64]bool) {
 	}
 }
 
-// of returns the rules of people, nil for those who have changed none.
-func (s *settings) of(tx *store.Tx, b *book, list []person) (map[int64]*compiled, error) {
-	changed, _ := tx.Value(changedKey{}).(map[int64]bool)
-	found := make(map[int64]*compiled)
-	var missing []int64
-	names := make(map[int64]id.UserID)
+// of returns the rules of people, in their order; nil for those who have changed none.
+func (s *settings) of(tx *store.Tx, b *book, list []person) ([]*compiled, error) {
+	changed, _ := tx.Value(changedKey{s}).(map[int64]bool)
+	found := make([]*compiled, len(list))
+	var missing []int // places in list
 	s.mu.Lock()
 	if s.generation != tx.Generation() || s.all == nil {
 		s.all, s.cost, s.generation = make(map[int64]*compiled), 0, tx.Generation()
 	}
-	for _, p := range list {
-		if !changed[p.nid] {
-			if c, known := s.all[p.nid]; known {
-				if c != nil {
-					found[p.nid] = c
-				}
-				continue
-			}
+	for i, p := range list {
+		c, known := s.all[p.nid]
+		if !known || changed[p.nid] {
+			missing = append(missing, i)
+			continue
 		}
-		missing = append(missing, p.nid)
-		names[p.nid] = p.id
+		found[i] = c
 	}
 	s.mu.Unlock()
 	if len(missing) == 0 {
 		return found, nil
 	}
-	read, err := readSettings(tx, b, missing, names)
-	if err != nil {
+	if err := readSettings(tx, b, list, missing, found); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, nid := range missing {
-		c := read[nid]
-		if c != nil {
-			found[nid] = c
-		}
-		if !changed[nid] {
-			s.put(nid, c)
+	for _, i := range missing {
+		if nid := list[i].nid; !changed[nid] {
+			s.put(nid, found[i])
 		}
 	}
 	return found, nil
@@ -111,8 +102,12 @@ func (s *settings) put(nid int64, c *compiled) {
 	s.cost += cost
 }
 
-// readSettings reads the rules of users, those who have changed none left out.
-func readSettings(tx *store.Tx, b *book, nids []int64, names map[int64]id.UserID) (map[int64]*compiled, error) {
+// readSettings reads the rules of some of the people in list into found.
+func readSettings(tx *store.Tx, b *book, list []person, some []int, found []*compiled) error {
+	nids := make([]int64, 0, len(some))
+	for _, i := range some {
+		nids = append(nids, list[i].nid)
+	}
 	rules, ignored := make(map[int64]json.RawMessage), make(map[int64]json.RawMessage)
 	err := tx.AccountDataOfUsers(nids, AccountDataType, typeIgnored, func(nid int64, dataType string, content json.RawMessage) error {
 		if dataType == AccountDataType {
@@ -123,24 +118,24 @@ func readSettings(tx *store.Tx, b *book, nids []int64, names map[int64]id.UserID
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all := make(map[int64]*compiled)
-	for _, nid := range nids {
-		ignores := parseIgnored(ignored[nid])
-		if rules[nid] == nil && len(ignores) == 0 {
+	for _, i := range some {
+		p := list[i]
+		ignores := parseIgnored(ignored[p.nid])
+		if rules[p.nid] == nil && len(ignores) == 0 {
 			continue
 		}
-		set, err := b.merge(names[nid], rules[nid])
+		set, err := b.merge(p.id, rules[p.nid])
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c := b.compile(set)
 		c.ignored = ignores
-		c.cost = 4096 + 3*(len(rules[nid])+len(ignored[nid]))
-		all[nid] = c
+		c.cost = 4096 + 3*(len(rules[p.nid])+len(ignored[p.nid]))
+		found[i] = c
 	}
-	return all, nil
+	return nil
 }
 
 // parseIgnored reads the content of m.ignored_user_list. What is not understood names nobody.

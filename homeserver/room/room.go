@@ -1,6 +1,7 @@
 // Package room holds one room's life: create, send, join, leave, invite, state, aliases. It is called by the HTTP edges and by
 // federation. Every event comes into a room's timeline through append or, on a branch of its own, put; what follows from an event
-// (sync, push, application services) follows from reading the stream, and is not done here.
+// (sync, application services) follows from reading the stream, and is not done here; but whom it concerns, a Judge decides in its
+// transaction.
 package room
 
 import (

@@ -73,11 +73,19 @@ func (tx *Tx) Accounts(userNIDs []int64) (map[int64]bool, error) {
 // deviceTables are those whose rows belong to devices, beside devices itself.
 var deviceTables = []string{"access_tokens", "device_keys", "one_time_keys", "fallback_keys", "key_counts", "to_device", "to_device_txns"}
 
+// deviceSettings are the types of account data that go with the device whose id they end in (MSC3890).
+var deviceSettings = [...]string{"org.matrix.msc3890.local_notification_settings.", "m.local_notification_settings."}
+
 // DeleteDevice removes a device of a user, with its tokens, its keys and the messages that wait for it. It is no error when there is
 // none. The change is zero when nobody else can have known keys of it.
 func (tx *Tx) DeleteDevice(userNID int64, deviceID id.DeviceID) (DeviceChange, error) {
 	if err := tx.deleteSlidingOf(userNID, deviceID, false); err != nil {
 		return DeviceChange{}, err
+	}
+	for _, prefix := range deviceSettings {
+		if _, err := tx.Exec(`DELETE FROM account_data WHERE user_nid = $1 AND room_nid = 0 AND type = $2`, userNID, prefix+string(deviceID)); err != nil {
+			return DeviceChange{}, err
+		}
 	}
 	return tx.deleteDevices(userNID, `device_id = $2`, deviceID)
 }
@@ -86,6 +94,12 @@ func (tx *Tx) DeleteDevice(userNID int64, deviceID id.DeviceID) (DeviceChange, e
 func (tx *Tx) DeleteDevices(userNID int64, keep id.DeviceID) (DeviceChange, error) {
 	if err := tx.deleteSlidingOf(userNID, keep, true); err != nil {
 		return DeviceChange{}, err
+	}
+	for _, prefix := range deviceSettings {
+		if _, err := tx.Exec(`DELETE FROM account_data WHERE user_nid = $1 AND room_nid = 0 AND SUBSTR(type, 1, $2) = $3 AND type <> $4`,
+			userNID, len(prefix), prefix, prefix+string(keep)); err != nil {
+			return DeviceChange{}, err
+		}
 	}
 	return tx.deleteDevices(userNID, `device_id <> $2`, keep)
 }

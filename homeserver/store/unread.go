@@ -136,20 +136,38 @@ func (tx *Tx) LastSaid(roomNID, threadNID, userNID, after, upto int64) (pos int6
 	return pos, err
 }
 
-// UnreadOf counts what a user has been notified of in a thread of a room at after < pos ≤ upto.
+// UnreadOf counts what a user has been notified of in a thread of a room at after < pos ≤ upto, and since they sent something themselves.
 func (tx *Tx) UnreadOf(roomNID, threadNID, userNID, after, upto int64) (Unread, error) {
-	var u Unread
-	if after >= upto {
-		return u, nil
+	for after < upto {
+		var (
+			u          Unread
+			said       int64 // position of what the user has sent last
+			exceptions int64 // how many rows have some
+		)
+		args := []any{roomNID, threadNID, after, upto, userNID}
+		from := threadHint(threadNID)
+		_, err := tx.Row(`SELECT COALESCE(SUM(CASE WHEN exceptions IS NULL AND sender_nid <> $5 THEN base & 1 ELSE 0 END), 0),
+			COALESCE(SUM(CASE WHEN exceptions IS NULL AND sender_nid <> $5 THEN (base >> 1) & 1 ELSE 0 END), 0),
+			COUNT(exceptions), COALESCE(MAX(CASE WHEN sender_nid = $5 THEN pos ELSE 0 END), 0)`+from,
+			args, &u.Notifications, &u.Highlights, &exceptions, &said)
+		if err != nil {
+			return u, fmt.Errorf("count notifications: %w", err)
+		}
+		if said > 0 {
+			after = said
+			continue
+		}
+		if exceptions > 0 {
+			err = tx.countExceptions(from, args, userNID, &u)
+		}
+		return u, err
 	}
-	args := []any{roomNID, threadNID, after, upto, userNID}
-	from := threadHint(threadNID)
-	_, err := tx.Row(`SELECT COALESCE(SUM(base & 1), 0), COALESCE(SUM((base >> 1) & 1), 0)`+from+` AND sender_nid <> $5 AND exceptions IS NULL`,
-		args, &u.Notifications, &u.Highlights)
-	if err != nil {
-		return u, fmt.Errorf("count notifications: %w", err)
-	}
-	err = tx.Query(`SELECT base, exceptions`+from+` AND sender_nid <> $5 AND exceptions IS NOT NULL`, args, func(scan func(...any) error) error {
+	return Unread{}, nil
+}
+
+// countExceptions counts the rows that have exceptions.
+func (tx *Tx) countExceptions(from string, args []any, userNID int64, u *Unread) error {
+	return tx.Query(`SELECT base, exceptions`+from+` AND sender_nid <> $5 AND exceptions IS NOT NULL`, args, func(scan func(...any) error) error {
 		var (
 			base   int64
 			packed []byte
@@ -161,7 +179,6 @@ func (tx *Tx) UnreadOf(roomNID, threadNID, userNID, after, upto int64) (Unread, 
 		u.Add(outcome)
 		return err
 	})
-	return u, err
 }
 
 // threadHint is pushRange in words from which SQLite sees that the index of threads serves.

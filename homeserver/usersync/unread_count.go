@@ -118,7 +118,7 @@ func (c *counting) anew() (*count, error) {
 	if c.quiet <= c.floor() {
 		return now, nil
 	}
-	if err := c.countThread(now, 0, threadMain, -1, c.upto); err != nil {
+	if err := c.countThread(now, 0, threadMain, c.upto); err != nil {
 		return nil, err
 	}
 	threads, err := c.tx.ThreadsWithNews(c.roomNID, c.userNID, c.floor(), c.upto)
@@ -136,23 +136,17 @@ func (c *counting) anew() (*count, error) {
 		if t.Newest <= c.marks[root] {
 			continue
 		}
-		if err := c.countThread(now, t.ThreadNID, root, t.Said, c.upto); err != nil {
+		if err := c.countThread(now, t.ThreadNID, root, c.upto); err != nil {
 			return nil, err
 		}
 	}
 	return now, nil
 }
 
-// countThread counts what is unread of one thread up to a position. said is the position of the user's own last event in it, -1 for
-// not known. By sending it they have read what came before (Client-Server API, "Marking notifications as read").
-func (c *counting) countThread(now *count, threadNID int64, thread string, said, upto int64) (err error) {
-	after := max(c.floor(), c.marks[thread])
-	if said < 0 {
-		if said, err = c.tx.LastSaid(c.roomNID, threadNID, c.userNID, after, upto); err != nil {
-			return err
-		}
-	}
-	unread, err := c.tx.UnreadOf(c.roomNID, threadNID, c.userNID, max(after, said), upto)
+// countThread counts what is unread of one thread up to a position. By sending something the user has read what came before
+// (Client-Server API, "Marking notifications as read").
+func (c *counting) countThread(now *count, threadNID int64, thread string, upto int64) error {
+	unread, err := c.tx.UnreadOf(c.roomNID, threadNID, c.userNID, max(c.floor(), c.marks[thread]), upto)
 	if err == nil {
 		now.set(threadNID, unread)
 	}
@@ -184,7 +178,7 @@ func (c *counting) reread(old, now *count) error {
 					continue
 				}
 			}
-			if err := c.countThread(now, threadNID, thread, -1, old.upto); err != nil {
+			if err := c.countThread(now, threadNID, thread, old.upto); err != nil {
 				return err
 			}
 		}
