@@ -132,7 +132,7 @@ func expression(q SearchQuery, quote, and, or string) string {
 // part of the table is gone through first. A word of which that has many is found by going on; for one of which it has few, GIN has not
 // many either, unless they are all old.
 const (
-	searchProbe = 10_000  // positions that are gone through first
+	searchProbe = 2000    // positions that are gone through first
 	searchWalk  = 200_000 // positions that may be gone through in all
 )
 
