@@ -21,13 +21,13 @@ const (
 	around       = 5       // of them, unless the client says otherwise
 	maxBytes     = 8 << 20 // of one answer, past its first event
 	// maxFound is how many events are counted, and how many are put into order by rank at once.
-	maxFound = 1000
+	maxFound = 500
 	// maxLooked is how many events that the index has found are looked at by one request.
 	maxLooked = 4 * maxFound
 	// maxForeign is how many events of other rooms one request passes over before it has the index tell the rooms apart, which costs
 	// more where that is not needed. The index can do it for maxRoomWords rooms; where there are more, maxPassed events are passed
 	// over.
-	maxForeign   = 1000
+	maxForeign   = 500
 	fewRooms     = 8 // for so few, the index is asked to from the beginning
 	maxRoomWords = 256
 	maxPassed    = 20_000
