@@ -154,6 +154,25 @@ func (s *Service) catchUp(ctx context.Context) error {
 	return nil
 }
 
+// unindex deletes some of what the index has of events that are gone. Nothing of it is ever found, so no search waits for it.
+func (s *Service) unindex(ctx context.Context) (more bool, err error) {
+	err = s.DB.Peek(ctx, func(tx *store.Tx) (err error) {
+		more, err = tx.AnyDoomed()
+		return err
+	})
+	if err != nil || !more {
+		return false, err
+	}
+	err = s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		more, err = tx.UnindexSome()
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("delete from the index: %w", err)
+	}
+	return more, nil
+}
+
 // await waits until all events that are there now can be found, but not longer than maxWait: an old database takes its time.
 func (s *Service) await(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, maxWait)

@@ -124,6 +124,34 @@ func TestIndex(t *testing.T) {
 	})
 }
 
+// What a large purge leaves in the index is deleted later, a little at a time.
+func TestIndexAfterLargePurge(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		k := newTalk(t, db)
+		const messages = 100
+		for range messages {
+			k.say("rubble")
+		}
+		last := k.say("the last one")
+		k.finds("rubble", messages)
+		if _, err := k.Maintenance.PurgeHistory(t.Context(), k.rooms[0], homeserver.Before{EventID: last}); err != nil {
+			t.Fatal(err)
+		}
+		k.finds("rubble", 0)
+		orphans(t, db, 0)
+		for more := true; more; {
+			err := db.Write(t.Context(), func(tx *store.Tx) (err error) { more, err = tx.UnindexSome(); return err })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if rows := k.rows(); len(rows) != 1 {
+			t.Errorf("the index has %d rows, want 1", len(rows))
+		}
+		orphans(t, db, 0)
+	})
+}
+
 // orphans counts the kinds of rows of the index that refer to nothing.
 func orphans(t *testing.T, db *store.DB, want int) {
 	t.Helper()
