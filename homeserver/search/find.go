@@ -21,13 +21,16 @@ const (
 	around       = 5       // of them, unless the client says otherwise
 	maxBytes     = 8 << 20 // of one answer, past its first event
 	// maxFound is how many events are counted, and how many are put into order by rank at once.
-	maxFound = 1000
+	maxFound = 500
 	// maxLooked is how many events that the index has found are looked at by one request.
 	maxLooked = 4 * maxFound
-	// maxRoomWords is up to how many rooms the index itself tells them from others.
+	// maxForeign is how many events of other rooms one request passes over before it has the index tell the rooms apart, which costs
+	// more where that is not needed. The index can do it for maxRoomWords rooms; where there are more, maxPassed events are passed
+	// over.
+	maxForeign   = 500
+	fewRooms     = 8 // for so few, the index is asked to from the beginning
 	maxRoomWords = 256
-	// maxPassed is how many events of other rooms one request passes over, when the index does not.
-	maxPassed = 20_000
+	maxPassed    = 20_000
 )
 
 // Criteria say what events are looked for. Client-Server API, POST /search, room_events.
@@ -257,9 +260,7 @@ func (q *search) openRooms() error {
 	q.rooms = make(map[int64]bool, len(rooms))
 	for _, nid := range rooms {
 		q.rooms[nid] = true
-	}
-	if len(rooms) <= maxRoomWords {
-		for _, nid := range rooms {
+		if len(rooms) <= maxRoomWords {
 			q.anyOf = append(q.anyOf, q.s.roomWord(nid))
 		}
 	}
@@ -274,9 +275,13 @@ func (q *search) openRooms() error {
 // window returns the newest hits that the user may see, at most most of them, and the position from which on there may be others,
 // 0 when there are none.
 func (q *search) window(from token, most int) (found []hit, before int64, err error) {
-	upto, looked, passed := from.Upto, 0, 0
-	for size := min(most, maxFound); ; {
-		rows, err := q.tx.SearchHits(store.SearchQuery{Words: q.query, AnyOf: q.anyOf, Upto: upto, Limit: size})
+	upto, looked, foreign := from.Upto, 0, 0
+	var anyOf []string
+	if len(q.rooms) <= fewRooms {
+		anyOf = q.anyOf
+	}
+	for size := most; ; size = maxFound {
+		rows, err := q.tx.SearchHits(store.SearchQuery{Words: q.query, AnyOf: anyOf, Upto: upto, Limit: size})
 		if err != nil {
 			return nil, 0, err
 		}
@@ -286,31 +291,46 @@ func (q *search) window(from token, most int) (found []hit, before int64, err er
 				positions = append(positions, row.Pos)
 			}
 		}
-		events, err := q.tx.EventsAtPositions(positions)
+		full, err := q.lookAt(positions, &found, most)
 		if err != nil {
 			return nil, 0, err
 		}
-		slices.SortFunc(events, func(a, b *store.Event) int { return cmp.Compare(b.Pos, a.Pos) })
-		for _, e := range events {
-			h, err := q.look(e)
-			if err != nil {
-				return nil, 0, err
-			}
-			if h == nil || q.req.OrderBy == orderRecent && !q.from.inGroup(*h) {
-				continue
-			}
-			if found = append(found, *h); len(found) == most {
-				return found, e.Pos - 1, nil
-			}
+		if full {
+			return found, found[most-1].event.Pos - 1, nil
 		}
 		if len(rows) < size {
 			return found, 0, nil
 		}
 		upto = rows[len(rows)-1].Pos - 1
-		if looked, passed = looked+len(events), passed+len(rows); looked >= maxLooked || passed >= maxPassed {
+		if looked, foreign = looked+len(positions), foreign+len(rows)-len(positions); looked >= maxLooked || foreign >= maxPassed {
 			return found, upto, nil
 		}
+		if foreign >= maxForeign {
+			anyOf = q.anyOf
+		}
 	}
+}
+
+// lookAt adds the hits at some positions, newest first, to those that were found, until there are most of them.
+func (q *search) lookAt(positions []int64, found *[]hit, most int) (full bool, err error) {
+	events, err := q.tx.EventsAtPositions(positions)
+	if err != nil {
+		return false, err
+	}
+	slices.SortFunc(events, func(a, b *store.Event) int { return cmp.Compare(b.Pos, a.Pos) })
+	for _, e := range events {
+		h, err := q.look(e)
+		if err != nil {
+			return false, err
+		}
+		if h == nil || q.req.OrderBy == orderRecent && !q.from.inGroup(*h) {
+			continue
+		}
+		if *found = append(*found, *h); len(*found) == most {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // look returns an event as a hit, nil when it is none: it has not the words, or the user does not see it as it was found.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -49,9 +50,29 @@ func textOf(p *event.PDU) (key, text string) {
 	case p.IsStateOf("m.room.name", ""):
 		return keyName, p.ContentString("name")
 	case p.IsStateOf("m.room.topic", ""):
-		return keyTopic, p.ContentString("topic")
+		return keyTopic, topicOf(p)
 	}
 	return "", ""
+}
+
+// topicOf returns a topic, and its plain form where it has one that is another. Client-Server API, "Search Categories".
+func topicOf(p *event.PDU) string {
+	topic := p.ContentString("topic")
+	var rich struct {
+		Text []struct {
+			Body string  `json:"body"`
+			MIME *string `json:"mimetype"`
+		} `json:"m.text"`
+	}
+	if raw := p.ContentValue("m.topic"); raw == nil || json.Unmarshal(raw, &rich) != nil {
+		return topic
+	}
+	for _, form := range rich.Text {
+		if (form.MIME == nil || *form.MIME == "text/plain") && form.Body != topic {
+			return topic + "\n" + form.Body
+		}
+	}
+	return topic
 }
 
 // hash returns what the index has in the place of a word, which is of letters and digits. Different kinds of things are kept apart.
@@ -131,6 +152,25 @@ func (s *Service) catchUp(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unindex deletes some of what the index has of events that are gone. Nothing of it is ever found, so no search waits for it.
+func (s *Service) unindex(ctx context.Context) (more bool, err error) {
+	err = s.DB.Peek(ctx, func(tx *store.Tx) (err error) {
+		more, err = tx.AnyDoomed()
+		return err
+	})
+	if err != nil || !more {
+		return false, err
+	}
+	err = s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		more, err = tx.UnindexSome()
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("delete from the index: %w", err)
+	}
+	return more, nil
 }
 
 // await waits until all events that are there now can be found, but not longer than maxWait: an old database takes its time.
@@ -223,6 +263,10 @@ func (s *Service) read(tx *store.Tx) (*batch, error) {
 }
 
 func (b *batch) write(tx *store.Tx) error {
+	// Should somebody else have been here, the next batch begins where they are.
+	if cursor, err := tx.SearchCursor(); err != nil || cursor > b.after {
+		return err
+	}
 	for _, row := range b.rows {
 		if err := tx.InsertSearchRow(row); err != nil {
 			return err

@@ -76,7 +76,11 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(settle):
 		}
-		if err := s.catchUp(ctx); err != nil && ctx.Err() == nil {
+		err := s.catchUp(ctx)
+		for more := true; more && err == nil; {
+			more, err = s.unindex(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			zerolog.Ctx(ctx).Error().Err(err).Msg("The index of messages and users is not up to date; the next attempt follows")
 		}
 		return nil

@@ -19,8 +19,10 @@ const (
 	maxUserWords, maxUserTerms = 64, 8
 	// maxUserTermBytes bounds the text that is looked for.
 	maxUserTermBytes = 512
-	// maxCandidates bounds the rows that are put into order.
-	maxCandidates = 400
+	// maxCandidates bounds the users who are put into order, and maxSifted those who are looked at for it.
+	maxCandidates, maxSifted = 400, 10_000
+	// siftStep is how many are looked at in one go.
+	siftStep = 256
 	// maxUserBatch bounds the users whose words one transaction makes.
 	maxUserBatch = 200
 )
@@ -100,19 +102,87 @@ func (s *Service) FindUsers(ctx context.Context, asker id.UserID, term string, l
 		if err != nil {
 			return err
 		}
-		candidates, err = tx.FindUsers(store.FindUsersQuery{Prefixes: prefixes, Asker: nid, All: s.AllUsers, Limit: maxCandidates})
+		var nids []int64
+		if nids, found.Limited, err = s.sift(tx, nid, prefixes); err == nil {
+			candidates, err = inOrder(tx, nids)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	found.Limited = len(candidates) == maxCandidates
 	candidates = rankUsers(candidates, term)
 	found.Limited = found.Limited || len(candidates) > int(limit)
 	for _, u := range candidates[:min(len(candidates), int(limit))] {
 		found.Results = append(found.Results, User{UserID: u.UserID, DisplayName: u.DisplayName, AvatarURL: u.AvatarURL})
 	}
 	return found, nil
+}
+
+// sift returns the users whom a search finds, in the order of the words by which the first prefix finds them: whoever has it as a whole
+// word comes first. more tells that there may be others.
+func (s *Service) sift(tx *store.Tx, asker int64, prefixes []string) (found []int64, more bool, err error) {
+	seen := map[int64]bool{asker: true}
+	last := store.UserWord{}
+	for sifted := 0; sifted < maxSifted; sifted += siftStep {
+		some, err := tx.UserWords(prefixes[0], last, siftStep)
+		if err != nil {
+			return nil, false, err
+		}
+		var users []int64
+		for _, w := range some {
+			if !seen[w.UserNID] {
+				seen[w.UserNID] = true
+				users = append(users, w.UserNID)
+			}
+		}
+		for _, prefix := range prefixes[1:] {
+			if users, err = keep(users, func() ([]int64, error) { return tx.WithPrefix(users, prefix) }); err != nil {
+				return nil, false, err
+			}
+		}
+		if !s.AllUsers {
+			if users, err = keep(users, func() ([]int64, error) { return tx.InSight(users, asker) }); err != nil {
+				return nil, false, err
+			}
+		}
+		found = append(found, users...)
+		switch {
+		case len(found) > maxCandidates:
+			return found[:maxCandidates], true, nil
+		case len(some) < siftStep:
+			return found, false, nil
+		}
+		last = some[len(some)-1]
+	}
+	return found, true, nil
+}
+
+// keep returns those of users, in their order, whom a query finds.
+func keep(users []int64, query func() ([]int64, error)) ([]int64, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	found, err := query()
+	if err != nil {
+		return nil, err
+	}
+	is := make(map[int64]bool, len(found))
+	for _, nid := range found {
+		is[nid] = true
+	}
+	return slices.DeleteFunc(users, func(nid int64) bool { return !is[nid] }), nil
+}
+
+// inOrder returns the profiles of users in the order in which their integers are given.
+func inOrder(tx *store.Tx, nids []int64) ([]store.FoundUser, error) {
+	users, err := tx.FoundUsers(nids)
+	place := make(map[int64]int, len(nids))
+	for i, nid := range nids {
+		place[nid] = i
+	}
+	slices.SortFunc(users, func(a, b store.FoundUser) int { return cmp.Compare(place[a.NID], place[b.NID]) })
+	return users, err
 }
 
 // userPrefixes returns what the words of a user must begin with, the longest first, as fewer users have that.
@@ -137,19 +207,10 @@ func userPrefixes(term string) []string {
 	return all
 }
 
-// rankUsers puts users into order, each once: first who is called exactly so, then who has a word that is it, then the others; and
-// those with a display name before those without.
+// rankUsers puts users into order: first who is called exactly so, then those with a display name, then the others; and otherwise leaves
+// them as they are.
 func rankUsers(users []store.FoundUser, term string) []store.FoundUser {
 	exact := strings.ToLower(strings.TrimSpace(term))
-	place := make(map[int64]int, len(users))
-	kept := users[:0]
-	for i, u := range users {
-		if _, double := place[u.NID]; double {
-			continue
-		}
-		place[u.NID] = i
-		kept = append(kept, u)
-	}
 	class := func(u store.FoundUser) int {
 		userID := strings.ToLower(string(u.UserID))
 		localpart, _, _ := strings.Cut(userID[1:], ":")
@@ -161,8 +222,6 @@ func rankUsers(users []store.FoundUser, term string) []store.FoundUser {
 		}
 		return 2
 	}
-	slices.SortStableFunc(kept, func(a, b store.FoundUser) int {
-		return cmp.Or(cmp.Compare(class(a), class(b)), cmp.Compare(place[a.NID], place[b.NID]))
-	})
-	return kept
+	slices.SortStableFunc(users, func(a, b store.FoundUser) int { return cmp.Compare(class(a), class(b)) })
+	return users
 }

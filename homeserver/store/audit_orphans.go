@@ -97,12 +97,12 @@ var orphanRules = []orphanRule{
 
 // searchOrphans is the rule of the index of messages: it has nothing of what is not there, or was redacted.
 func (tx *Tx) searchOrphans() orphanRule {
-	key := "rowid"
+	key, doomed := "rowid", ` AND NOT EXISTS (SELECT 1 FROM search_doomed d WHERE d.pos = x.rowid)`
 	if tx.Engine() == sqldb.Postgres {
-		key = "pos"
+		key, doomed = "pos", ""
 	}
 	return orphanRule{"search_index", key, "event that is not redacted", `NOT EXISTS (SELECT 1 FROM events y WHERE y.pos = x.` + key +
-		` AND y.redacted_by IS NULL)`}
+		` AND y.redacted_by IS NULL)` + doomed}
 }
 
 // AuditOrphans returns the rows that refer to what is not there: at most limit of each kind, and how many there are.

@@ -73,12 +73,48 @@ func (tx *Tx) unindex(nids ...int64) error {
 		positions = append(positions, found...)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	remove := `DELETE FROM search_index WHERE rowid = $1`
+	if len(positions) > maxUnindexed {
+		remove = `INSERT INTO search_doomed (pos) SELECT rowid FROM search_index WHERE rowid = $1 ON CONFLICT (pos) DO NOTHING`
+	}
 	for _, pos := range positions {
-		if err == nil {
-			err = tx.Defer(`DELETE FROM search_index WHERE rowid = $1`, pos)
+		if err := tx.Defer(remove, pos); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
+}
+
+// maxUnindexed bounds the rows of the index that a transaction deletes at once on SQLite, where that is slow. Others are left to
+// UnindexSome.
+const maxUnindexed = 24
+
+// UnindexSome deletes some of the rows of the index whose events are gone. more tells that there may be others.
+func (tx *Tx) UnindexSome() (more bool, err error) {
+	if tx.Engine() == sqldb.Postgres {
+		return false, nil
+	}
+	doomed, err := tx.ints(`SELECT pos FROM search_doomed ORDER BY pos LIMIT ` + strconv.Itoa(maxUnindexed))
+	for _, pos := range doomed {
+		for _, query := range [...]string{`DELETE FROM search_index WHERE rowid = $1`, `DELETE FROM search_doomed WHERE pos = $1`} {
+			if err == nil {
+				err = tx.Defer(query, pos)
+			}
+		}
+	}
+	return len(doomed) == maxUnindexed, err
+}
+
+// AnyDoomed tells whether UnindexSome has something to do.
+func (tx *Tx) AnyDoomed() (bool, error) {
+	if tx.Engine() == sqldb.Postgres {
+		return false, nil
+	}
+	var pos int64
+	return tx.Row(`SELECT pos FROM search_doomed LIMIT 1`, nil, &pos)
 }
 
 // SearchQuery asks the index for events.
@@ -132,7 +168,7 @@ func expression(q SearchQuery, quote, and, or string) string {
 // part of the table is gone through first. A word of which that has many is found by going on; for one of which it has few, GIN has not
 // many either, unless they are all old.
 const (
-	searchProbe = 10_000  // positions that are gone through first
+	searchProbe = 2000    // positions that are gone through first
 	searchWalk  = 200_000 // positions that may be gone through in all
 )
 

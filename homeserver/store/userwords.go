@@ -42,37 +42,67 @@ func (tx *Tx) SetUserWords(userNID int64, words []string) error {
 	return tx.Defer(`DELETE FROM user_words_due WHERE user_nid = $1`, userNID)
 }
 
-// FindUsersQuery asks for users by the beginnings of their words.
-type FindUsersQuery struct {
-	Prefixes []string // of which a user must have a word each
-	Asker    int64    // who is never found
-	All      bool     // find users whom the asker shares no room with, and who are in no open room
-	Limit    int
+// UserWord is a word by which a user is found.
+type UserWord struct {
+	Word    string
+	UserNID int64
 }
 
 // prefixEnd is greater than any word that begins with what it is put behind.
 const prefixEnd = "\U0010FFFF"
 
-// FindUsers returns users in the order of the words by which the first prefix finds them: whoever has it as a whole word comes first.
-// Erased users are not found.
-func (tx *Tx) FindUsers(q FindUsersQuery) ([]FoundUser, error) {
-	if len(q.Prefixes) == 0 {
-		return nil, nil
-	}
-	args := []any{q.Prefixes[0], q.Prefixes[0] + prefixEnd, q.Asker}
-	query := `SELECT u.nid, s.value, u.displayname, u.avatar_url FROM user_words w CROSS JOIN users u CROSS JOIN strings s
-		WHERE w.word >= $1 AND w.word < $2 AND u.nid = w.user_nid AND s.nid = w.user_nid AND u.nid <> $3 AND u.erased = 0`
-	for _, prefix := range q.Prefixes[1:] {
-		n := len(args)
-		args = append(args, prefix, prefix+prefixEnd)
-		query += fmt.Sprintf(` AND EXISTS (SELECT 1 FROM user_words x WHERE x.user_nid = w.user_nid AND x.word >= $%d AND x.word < $%d)`, n+1, n+2)
-	}
-	if !q.All {
-		query += ` AND EXISTS (SELECT 1 FROM memberships m WHERE m.user_nid = w.user_nid AND m.membership = 'join' AND (
-			EXISTS (SELECT 1 FROM rooms r WHERE r.nid = m.room_nid AND r.open = 1)
-			OR EXISTS (SELECT 1 FROM memberships o WHERE o.user_nid = $3 AND o.room_nid = m.room_nid AND o.membership = 'join')))`
-	}
-	return tx.foundUsers(query+` ORDER BY w.word, w.user_nid LIMIT `+strconv.Itoa(q.Limit), args...)
+// UserWords returns at most limit words that begin with a prefix, in their order, from one on that is left out itself; the zero value is for
+// the first.
+func (tx *Tx) UserWords(prefix string, after UserWord, limit int) ([]UserWord, error) {
+	from := max(prefix, after.Word)
+	var all []UserWord
+	err := tx.Query(`SELECT word, user_nid FROM user_words WHERE word >= $1 AND word < $2 AND (word > $1 OR user_nid > $3)
+		ORDER BY word, user_nid LIMIT `+strconv.Itoa(limit), []any{from, prefix + prefixEnd, after.UserNID},
+		func(scan func(...any) error) error {
+			var w UserWord
+			if err := scan(&w.Word, &w.UserNID); err != nil {
+				return fmt.Errorf("read the words of users: %w", err)
+			}
+			all = append(all, w)
+			return nil
+		})
+	return all, err
+}
+
+// WithPrefix returns those of some users who have a word that begins with a prefix.
+func (tx *Tx) WithPrefix(users []int64, prefix string) ([]int64, error) {
+	return tx.usersIn(users, `SELECT DISTINCT user_nid FROM user_words WHERE word >= $1 AND word < $2 AND user_nid IN `,
+		prefix, prefix+prefixEnd)
+}
+
+// InSight returns those of some users who are in an open room, or in one with the asker.
+func (tx *Tx) InSight(users []int64, asker int64) ([]int64, error) {
+	return tx.usersIn(users, `SELECT DISTINCT m.user_nid FROM memberships m JOIN rooms r ON r.nid = m.room_nid WHERE m.membership = 'join'
+		AND (r.open = 1 OR EXISTS (SELECT 1 FROM memberships o WHERE o.user_nid = $1 AND o.room_nid = m.room_nid
+			AND o.membership = 'join')) AND m.user_nid IN `, asker)
+}
+
+// usersIn runs a query that ends in IN for some users.
+func (tx *Tx) usersIn(users []int64, query string, args ...any) (all []int64, err error) {
+	err = inBatches(users, func(some []int64) error {
+		query, more := sqldb.In(query, len(args)+1, some)
+		found, err := tx.ints(query, append(args[:len(args):len(args)], more...)...)
+		all = append(all, found...)
+		return err
+	})
+	return all, err
+}
+
+// FoundUsers returns the profiles of users, but for those who are erased, in no order.
+func (tx *Tx) FoundUsers(users []int64) (all []FoundUser, err error) {
+	err = inBatches(users, func(some []int64) error {
+		query, args := sqldb.In(`SELECT u.nid, s.value, u.displayname, u.avatar_url FROM users u JOIN strings s ON s.nid = u.nid
+			WHERE u.erased = 0 AND u.nid IN `, 1, some)
+		found, err := tx.foundUsers(query, args...)
+		all = append(all, found...)
+		return err
+	})
+	return all, err
 }
 
 func (tx *Tx) foundUsers(query string, args ...any) ([]FoundUser, error) {
