@@ -40,6 +40,8 @@ type Config struct {
 	Maintenance MaintenanceConfig
 	Delayed     room.DelayedConfig
 
+	StickyEvents bool // MSC4354
+
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
 	Aliases     room.AliasQuerier
@@ -74,7 +76,7 @@ func New(c Config) *Server {
 		PublicURL:  c.PublicURL,
 		Accounts:   s.Accounts,
 		Rooms:      s.rooms,
-		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy()}),
+		Sync:       usersync.New(usersync.Config{DB: c.DB, Bus: c.Bus, Push: pushes, Retention: c.Maintenance.Retention.Policy(), StickyEvents: c.StickyEvents}),
 		Push:       pushes,
 		Pinger:     c.Pinger,
 	}}
@@ -88,7 +90,7 @@ func roomConfig(c Config) room.Config {
 	return room.Config{
 		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
 		DefaultVersion: c.DefaultRoomVersion, KeepRedacted: c.Maintenance.RedactedKeep,
-		Delayed: c.Delayed,
+		Delayed: c.Delayed, StickyEvents: c.StickyEvents,
 	}
 }
 

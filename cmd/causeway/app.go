@@ -65,6 +65,8 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Limits:             limits(cfg.RateLimits),
 		ForwardedFor:       len(cfg.TrustedProxies) > 0,
 		Maintenance:        cfg.Maintenance,
+		Delayed:            cfg.DelayedEvents.Limits(),
+		StickyEvents:       cfg.Experimental.StickyEvents,
 		AppServices:        func() *registration.Set { return services },
 		Aliases:            send,
 		AliasOwner:         aliasOwner(services),

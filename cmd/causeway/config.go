@@ -35,6 +35,9 @@ type Config struct {
 	DefaultRoomVersion string                       `yaml:"default_room_version"`
 	Maintenance        homeserver.MaintenanceConfig `yaml:"maintenance"`
 
+	DelayedEvents homeserver.DelayedEventsConfig `yaml:"delayed_events"`
+	Experimental  homeserver.ExperimentalConfig  `yaml:"experimental"`
+
 	Log        LogConfig        `yaml:"log"`
 	RateLimits RateLimitsConfig `yaml:"rate_limits"`
 }
@@ -78,6 +81,15 @@ type RateLimitsConfig struct {
 	Invite   RateLimit `yaml:"invite"`
 	Profile  RateLimit `yaml:"profile"`
 	Media    RateLimit `yaml:"media"`
+
+	Delayed     RateLimit `yaml:"delayed"`
+	Report      RateLimit `yaml:"report"`
+	OpenID      RateLimit `yaml:"openid"`
+	AccountData RateLimit `yaml:"account_data"`
+	Ephemeral   RateLimit `yaml:"ephemeral"`
+	Directory   RateLimit `yaml:"directory"`
+	Search      RateLimit `yaml:"search"`
+	Read        RateLimit `yaml:"read"`
 }
 
 // Limits is the limits by their keys, which are the names of package
@@ -93,6 +105,8 @@ func (c RateLimitsConfig) byKey() map[string]RateLimit {
 	return map[string]RateLimit{
 		"login": c.Login, "register": c.Register, "message": c.Message, "join": c.Join,
 		"invite": c.Invite, "profile": c.Profile, "media": c.Media,
+		"delayed": c.Delayed, "report": c.Report, "openid": c.OpenID, "account_data": c.AccountData,
+		"ephemeral": c.Ephemeral, "directory": c.Directory, "search": c.Search, "read": c.Read,
 	}
 }
 
@@ -116,6 +130,8 @@ func defaultConfig() *Config {
 		Maintenance: homeserver.MaintenanceConfig{
 			Schedule: "30 3 * * *", RedactedKeep: 7 * day, PurgeForgotten: true, ForgottenKeep: 30 * day,
 		},
+		DelayedEvents: homeserver.DefaultDelayedEvents(),
+
 		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{
 			Enabled:  true,
@@ -126,6 +142,15 @@ func defaultConfig() *Config {
 			Invite:   RateLimit{PerSecond: 1, Burst: 20},
 			Profile:  RateLimit{PerSecond: 1, Burst: 10},
 			Media:    RateLimit{PerSecond: 2, Burst: 20},
+
+			Delayed:     RateLimit{PerSecond: 1, Burst: 20},
+			Report:      RateLimit{PerSecond: 0.1, Burst: 10},
+			OpenID:      RateLimit{PerSecond: 0.5, Burst: 20},
+			AccountData: RateLimit{PerSecond: 5, Burst: 100},
+			Ephemeral:   RateLimit{PerSecond: 10, Burst: 100},
+			Directory:   RateLimit{PerSecond: 2, Burst: 30},
+			Search:      RateLimit{PerSecond: 1, Burst: 20},
+			Read:        RateLimit{PerSecond: 50, Burst: 500},
 		},
 	}
 }
@@ -188,6 +213,7 @@ func (c *Config) check(bad report) {
 		bad("default_room_version", "%q is no room version that this server knows: it knows %s", c.DefaultRoomVersion, roomVersions())
 	}
 	checkSection("maintenance", c.Maintenance, bad)
+	checkSection("delayed_events", c.DelayedEvents, bad)
 	c.Log.check(bad)
 	c.RateLimits.check(bad)
 }

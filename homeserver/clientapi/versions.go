@@ -36,7 +36,11 @@ func (a *API) versions(context.Context, *httpapi.Request, httpapi.Empty) (versio
 // configuredFeatures are the flags of what the operator can switch off or on.
 func (a *API) configuredFeatures() map[string]bool {
 	delayed := !a.Rooms.Config.Delayed.Off
-	return map[string]bool{"org.matrix.msc4140": delayed, "org.matrix.msc4140.stable": delayed}
+	features := map[string]bool{"org.matrix.msc4140": delayed, "org.matrix.msc4140.stable": delayed}
+	if a.Rooms.Config.StickyEvents {
+		features["org.matrix.msc4354"] = true
+	}
+	return features
 }
 
 type wellKnownResponse struct {

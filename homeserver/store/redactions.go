@@ -15,6 +15,9 @@ func (tx *Tx) KeepOriginal(e *Event, redactedTS int64) error {
 
 // RedactEvent puts the redacted form in the place of an event's JSON, and remembers which event asked for it.
 func (tx *Tx) RedactEvent(nid, redaction int64, json []byte) error {
+	if err := tx.Defer(`DELETE FROM sticky_events WHERE event_nid = $1`, nid); err != nil {
+		return err
+	}
 	_, err := tx.Exec(`UPDATE events SET redacted_by = $2, json = $3 WHERE nid = $1`, nid, redaction, string(json))
 	return err
 }

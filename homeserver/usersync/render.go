@@ -85,7 +85,7 @@ func (r *renderer) appendEvent(dst []byte, e *store.Event) ([]byte, error) {
 			return dst, err
 		}
 	}
-	u = r.appendTxn(u, e)
+	u = r.appendTxn(r.appendStickyTTL(u, e), e)
 	r.scratch = append(u, '}')
 	return e.AppendClient(dst, event.ClientForm{OmitRoomID: r.omitRoomID, Unsigned: r.scratch}), nil
 }

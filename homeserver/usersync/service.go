@@ -33,7 +33,9 @@ type Config struct {
 	Push PushRules // may be nil
 	// Retention says which messages are too old to be shown, though nobody has deleted them yet.
 	Retention retention.Policy
-	Now       func() time.Time // nil for time.Now
+	// StickyEvents is whether clients are told of sticky events that they have not seen (MSC4354).
+	StickyEvents bool
+	Now          func() time.Time // nil for time.Now
 }
 
 // Service reads rooms for users. It is safe for concurrent use.
@@ -43,6 +45,8 @@ type Service struct {
 	push  PushRules
 	keeps retention.Policy
 	now   func() time.Time
+
+	sticky bool
 
 	ears    ears
 	filters filterCache
@@ -54,7 +58,7 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	return &Service{
-		db: c.DB, bus: c.Bus, push: c.Push, keeps: c.Retention, now: c.Now,
+		db: c.DB, bus: c.Bus, push: c.Push, keeps: c.Retention, now: c.Now, sticky: c.StickyEvents,
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
 	}
