@@ -213,6 +213,8 @@ func (tx *Tx) AuditStrings() ([]int64, error) {
 // auditUsers are the columns, but for those of events, that hold the integers of user ids.
 var auditUsers = []string{
 	`SELECT DISTINCT user_nid FROM memberships`, `SELECT nid FROM users`, `SELECT DISTINCT user_nid FROM account_data`,
+	`SELECT DISTINCT user_nid FROM delayed_events`, `SELECT DISTINCT user_nid FROM reports`,
+	`SELECT DISTINCT user_nid FROM openid_tokens`, `SELECT DISTINCT user_nid FROM profile_fields`,
 }
 
 // AuditUsers calls visit with the integers of users who are named by other tables than events, some more than once.

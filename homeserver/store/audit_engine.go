@@ -109,6 +109,9 @@ var auditCounters = []struct{ what, query string }{
 	{"room_states.pos", `SELECT COALESCE(MAX(pos), 0) FROM room_states`},
 	{"memberships.pos", `SELECT COALESCE(MAX(pos), 0) FROM memberships`},
 	{"account_data.pos", `SELECT COALESCE(MAX(pos), 0) FROM account_data`},
+	{"sticky_events.pos", `SELECT COALESCE(MAX(pos), 0) FROM sticky_events`},
+	{"delayed_events.nid", `SELECT COALESCE(MAX(nid), 0) FROM delayed_events`},
+	{"reports.nid", `SELECT COALESCE(MAX(nid), 0) FROM reports`},
 	{"appservices.pos", `SELECT COALESCE(MAX(pos), 0) FROM appservices`},
 	{"appservice_pending.upto", `SELECT COALESCE(MAX(upto), 0) FROM appservice_pending`},
 }

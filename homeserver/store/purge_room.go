@@ -198,4 +198,5 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 
 // purgeTables are the tables that purges delete from.
 var purgeTables = strings.Fields(`events event_auth edges state_sets room_states current_state memberships redacted_originals
-	gaps account_data awaited_redactions rooms aliases strings appservice_pending`)
+	gaps account_data awaited_redactions rooms aliases strings appservice_pending
+	delayed_events reports sticky_events`)
