@@ -15,10 +15,12 @@ var specVersions = []string{
 
 // unstableFeatures are proposals, some of them merged long ago, whose flags clients ask for.
 var unstableFeatures = map[string]bool{
-	"fi.mau.msc2659.stable":   true, // pinging an application service
-	"org.matrix.msc3391":      true, // deleting account data
-	"uk.tcpip.msc4133":        true, // fields of profiles
-	"uk.tcpip.msc4133.stable": true,
+	"fi.mau.msc2659.stable":     true, // pinging an application service
+	"org.matrix.msc3391":        true, // deleting account data
+	"org.matrix.msc4155":        true, // whose invitations are welcome
+	"org.matrix.msc4380.stable": true, // the same, as of version 1.18
+	"uk.tcpip.msc4133":          true, // fields of profiles
+	"uk.tcpip.msc4133.stable":   true,
 }
 
 type versionsResponse struct {
