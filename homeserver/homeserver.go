@@ -50,6 +50,8 @@ type Config struct {
 	Presence      PresenceConfig
 	Delayed       room.DelayedConfig
 
+	StickyEvents bool // MSC4354
+
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
 	Aliases     room.AliasQuerier
@@ -109,7 +111,7 @@ func New(c Config) *Server {
 	s.typing = ephemeral.NewTyping(c.DB, c.Bus, s.presence.Active)
 	reading := usersync.Config{
 		DB: c.DB, Bus: c.Bus, Push: pushes, Inbox: devices, Retention: c.Maintenance.Retention.Policy(),
-		Typing: s.typing, PresenceMembers: c.Presence.MaxRoomMembers,
+		Typing: s.typing, PresenceMembers: c.Presence.MaxRoomMembers, StickyEvents: c.StickyEvents,
 	}
 	if c.Presence.Enabled {
 		reading.Presence = s.presence
@@ -146,7 +148,7 @@ func roomConfig(c Config, judge room.Judge) room.Config {
 	return room.Config{
 		ServerName: c.ServerName, Key: c.Key, DB: c.DB, Bus: c.Bus, Aliases: c.Aliases, AliasOwner: c.AliasOwner,
 		DefaultVersion: c.DefaultRoomVersion, KeepRedacted: c.Maintenance.RedactedKeep, Judge: judge,
-		Delayed: c.Delayed,
+		Delayed: c.Delayed, StickyEvents: c.StickyEvents,
 	}
 }
 

@@ -364,6 +364,45 @@ func TestScheduled(t *testing.T) {
 	})
 }
 
+// What a delayed event said is gone with its redaction, and what was to be said with its room.
+func TestDelayedSecrets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "causeway.db")
+	db, err := store.Open(t.Context(), path)
+	mustDo(t, err)
+	defer db.Close()
+	s := testserver.New(t, db)
+	k := newTalk(t, s)
+	said, unsaid := fmt.Sprintf("secret-%x", rand.Uint64()), fmt.Sprintf("secret-%x", rand.Uint64())
+	later := func(text string) string {
+		var out struct {
+			DelayID string `json:"delay_id"`
+		}
+		s.OK("PUT", fmt.Sprintf("/_matrix/client/v3/rooms/%s/delayed_event/m.room.message/%s", k.roomID, text), k.user.Token,
+			map[string]any{"delay_ms": 60_000, "content": map[string]string{"body": text + "!"}}, &out)
+		return out.DelayID
+	}
+	sent := "/_matrix/client/v1/delayed_events/" + later(said)
+	s.OK("POST", sent+"/send", k.user.Token, map[string]any{}, nil)
+	var out struct {
+		Finalised struct {
+			EventID id.EventID `json:"event_id"`
+		} `json:"finalised"`
+	}
+	s.OK("GET", sent, k.user.Token, nil, &out)
+	later(unsaid)
+	k.put("redact/"+string(out.Finalised.EventID), map[string]string{})
+	_, err = s.Maintenance.PurgeRedacted(t.Context())
+	mustDo(t, err)
+	if found(t, path, []string{said + "!"}) != 0 || found(t, path, []string{unsaid + "!"}) != 1 {
+		t.Error("what was redacted is in the files, or what is scheduled is not")
+	}
+	_, err = s.Maintenance.PurgeRoom(t.Context(), k.roomID, true)
+	mustDo(t, err)
+	if n := found(t, path, []string{said, unsaid}); n != 0 {
+		t.Errorf("%d secrets are in the files after the purge of the room", n)
+	}
+}
+
 // A purge that was interrupted is ended when the server starts, whatever the schedule.
 func TestResumedAtTheStart(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

@@ -70,6 +70,8 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		UserDirectory:      cfg.UserDirectory,
 		Push:               cfg.Push,
 		Presence:           cfg.Presence,
+		Delayed:            cfg.DelayedEvents.Limits(),
+		StickyEvents:       cfg.Experimental.StickyEvents,
 		AppServices:        func() *registration.Set { return services },
 		Aliases:            send,
 		AliasOwner:         aliasOwner(services),

@@ -40,9 +40,12 @@ type Config struct {
 	Push               homeserver.PushConfig          `yaml:"push"`
 	Presence           homeserver.PresenceConfig      `yaml:"presence"`
 
-	Legacy     homeserver.LegacyConfig `yaml:"legacy"`
-	Log        LogConfig               `yaml:"log"`
-	RateLimits RateLimitsConfig        `yaml:"rate_limits"`
+	DelayedEvents homeserver.DelayedEventsConfig `yaml:"delayed_events"`
+	Experimental  homeserver.ExperimentalConfig  `yaml:"experimental"`
+	Legacy        homeserver.LegacyConfig        `yaml:"legacy"`
+
+	Log        LogConfig        `yaml:"log"`
+	RateLimits RateLimitsConfig `yaml:"rate_limits"`
 }
 
 // RegistrationConfig says who may make an account.
@@ -86,6 +89,15 @@ type RateLimitsConfig struct {
 	Invite   RateLimit `yaml:"invite"`
 	Profile  RateLimit `yaml:"profile"`
 	Media    RateLimit `yaml:"media"`
+
+	Delayed     RateLimit `yaml:"delayed"`
+	Report      RateLimit `yaml:"report"`
+	OpenID      RateLimit `yaml:"openid"`
+	AccountData RateLimit `yaml:"account_data"`
+	Ephemeral   RateLimit `yaml:"ephemeral"`
+	Directory   RateLimit `yaml:"directory"`
+	Search      RateLimit `yaml:"search"`
+	Read        RateLimit `yaml:"read"`
 }
 
 // Limits is the limits by their keys, which are the names of package
@@ -101,6 +113,8 @@ func (c RateLimitsConfig) byKey() map[string]RateLimit {
 	return map[string]RateLimit{
 		"login": c.Login, "register": c.Register, "message": c.Message, "join": c.Join,
 		"invite": c.Invite, "profile": c.Profile, "media": c.Media,
+		"delayed": c.Delayed, "report": c.Report, "openid": c.OpenID, "account_data": c.AccountData,
+		"ephemeral": c.Ephemeral, "directory": c.Directory, "search": c.Search, "read": c.Read,
 	}
 }
 
@@ -126,8 +140,10 @@ func defaultConfig() *Config {
 			Schedule: "30 3 * * *", RedactedKeep: 7 * day, PurgeForgotten: true, ForgottenKeep: 30 * day,
 			ToDeviceKeep: 90 * day,
 		},
-		Presence: homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
-		Log:      LogConfig{Level: "info", Format: logAuto},
+		Presence:      homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
+		DelayedEvents: homeserver.DefaultDelayedEvents(),
+
+		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{
 			Enabled:  true,
 			Login:    RateLimit{PerSecond: 0.2, Burst: 10},
@@ -137,6 +153,15 @@ func defaultConfig() *Config {
 			Invite:   RateLimit{PerSecond: 1, Burst: 20},
 			Profile:  RateLimit{PerSecond: 1, Burst: 10},
 			Media:    RateLimit{PerSecond: 2, Burst: 20},
+
+			Delayed:     RateLimit{PerSecond: 1, Burst: 20},
+			Report:      RateLimit{PerSecond: 0.1, Burst: 10},
+			OpenID:      RateLimit{PerSecond: 0.5, Burst: 20},
+			AccountData: RateLimit{PerSecond: 5, Burst: 100},
+			Ephemeral:   RateLimit{PerSecond: 10, Burst: 100},
+			Directory:   RateLimit{PerSecond: 2, Burst: 30},
+			Search:      RateLimit{PerSecond: 1, Burst: 20},
+			Read:        RateLimit{PerSecond: 50, Burst: 500},
 		},
 	}
 }
@@ -201,6 +226,7 @@ func (c *Config) check(bad report) {
 	}
 	checkSection("maintenance", c.Maintenance, bad)
 	checkSection("presence", c.Presence, bad)
+	checkSection("delayed_events", c.DelayedEvents, bad)
 	c.Log.check(bad)
 	c.RateLimits.check(bad)
 }

@@ -31,7 +31,11 @@ func (a *API) delayEvent(ctx context.Context, r *httpapi.Request, in delayReques
 	if in.Content == nil {
 		return delayIDResponse{}, httpapi.MissingParam("content")
 	}
-	delayID, err := a.Rooms.Delay(ctx, by(r), roomID(r), room.DelayRequest{
+	who, err := a.bySticky(r)
+	if err != nil {
+		return delayIDResponse{}, err
+	}
+	delayID, err := a.Rooms.Delay(ctx, who, roomID(r), room.DelayRequest{
 		Type: r.Path("eventType"), StateKey: in.StateKey, Content: in.Content, DelayMS: *in.DelayMS, TxnID: r.Path("txnId"),
 	})
 	return delayIDResponse{delayID}, err
@@ -76,7 +80,11 @@ func (a *API) delayByQuery(ctx context.Context, r *httpapi.Request, stateKey *st
 	if err := r.Decode(&in); err != nil {
 		return delayIDResponse{}, err
 	}
-	delayID, err := a.Rooms.Delay(ctx, by(r), roomID(r), room.DelayRequest{
+	who, err := a.bySticky(r)
+	if err != nil {
+		return delayIDResponse{}, err
+	}
+	delayID, err := a.Rooms.Delay(ctx, who, roomID(r), room.DelayRequest{
 		Type: r.Path("eventType"), StateKey: stateKey, Content: in, DelayMS: delayMS, TxnID: r.Path("txnId"),
 	})
 	if limit, ok := tooLate(err); ok {

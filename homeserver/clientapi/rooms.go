@@ -20,6 +20,22 @@ func by(r *httpapi.Request) room.By {
 	return room.By{User: q.UserID, AppService: q.AppService, Device: device, Guest: q.IsGuest, TS: q.TS}
 }
 
+// querySticky is the parameter by which an event is made sticky. MSC4354.
+const querySticky = "org.matrix.msc4354.sticky_duration_ms"
+
+// bySticky is by, with what the request says of how long the event is to be sticky.
+func (a *API) bySticky(r *httpapi.Request) (room.By, error) {
+	who := by(r)
+	if !a.Rooms.Config.StickyEvents || !r.HasQuery(querySticky) {
+		return who, nil
+	}
+	durationMS, err := r.QueryInt(querySticky, 0)
+	if err == nil {
+		who.StickyMS, err = &durationMS, room.CheckSticky(durationMS)
+	}
+	return who, err
+}
+
 func roomID(r *httpapi.Request) id.RoomID { return id.RoomID(r.Path("roomId")) }
 
 type roomIDResponse struct {
@@ -45,7 +61,11 @@ func (a *API) sendEvent(ctx context.Context, r *httpapi.Request) (any, error) {
 	if err := r.Decode(&in); err != nil {
 		return nil, err
 	}
-	eventID, err := a.Rooms.Send(ctx, by(r), roomID(r), r.Path("eventType"), r.Path("txnId"), in)
+	who, err := a.bySticky(r)
+	if err != nil {
+		return nil, err
+	}
+	eventID, err := a.Rooms.Send(ctx, who, roomID(r), r.Path("eventType"), r.Path("txnId"), in)
 	if err == nil {
 		a.Presence.Active(r.Requester.UserID)
 	}
@@ -62,7 +82,11 @@ func (a *API) sendState(ctx context.Context, r *httpapi.Request) (any, error) {
 	if err := r.Decode(&in); err != nil {
 		return nil, err
 	}
-	eventID, err := a.Rooms.SendState(ctx, by(r), roomID(r), r.Path("eventType"), stateKey, in)
+	who, err := a.bySticky(r)
+	if err != nil {
+		return nil, err
+	}
+	eventID, err := a.Rooms.SendState(ctx, who, roomID(r), r.Path("eventType"), stateKey, in)
 	return eventIDResponse{eventID}, err
 }
 

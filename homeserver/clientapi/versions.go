@@ -26,6 +26,8 @@ var unstableFeatures = map[string]bool{
 	"uk.tcpip.msc4133.stable":          true,
 	"org.matrix.msc3026.busy_presence": true,
 	"org.matrix.simplified_msc3575":    true, // sliding sync as of before it was merged (MSC4186)
+	"org.matrix.msc4155":               true, // whose invitations are welcome
+	"org.matrix.msc4380.stable":        true, // the same, as of version 1.18
 }
 
 type versionsResponse struct {
@@ -43,7 +45,11 @@ func (a *API) versions(context.Context, *httpapi.Request, httpapi.Empty) (versio
 // configuredFeatures are the flags of what the operator can switch off or on.
 func (a *API) configuredFeatures() map[string]bool {
 	delayed := !a.Rooms.Config.Delayed.Off
-	return map[string]bool{"org.matrix.msc4140": delayed, "org.matrix.msc4140.stable": delayed}
+	features := map[string]bool{"org.matrix.msc4140": delayed, "org.matrix.msc4140.stable": delayed}
+	if a.Rooms.Config.StickyEvents {
+		features["org.matrix.msc4354"] = true
+	}
+	return features
 }
 
 type wellKnownResponse struct {

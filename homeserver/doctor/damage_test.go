@@ -64,6 +64,13 @@ var damages = []damage{
 	{name: "receipt of another position", tables: "receipts", sql: `UPDATE receipts SET event_pos = event_pos - 1 WHERE type = 'm.read'`, want: kinds(doctor.KindOrphan), text: "event at its position"},
 	{name: "presence of nobody", tables: "presence", sql: `UPDATE presence SET user_nid = 999999`, want: kinds(doctor.KindOrphan)},
 	{name: "filter of nobody", tables: "filters", sql: `UPDATE filters SET user_nid = 999999`, want: kinds(doctor.KindOrphan)},
+	{name: "delayed event of nobody", tables: "delayed_events", sql: delayedRow("999999", "<room>"), want: kinds(doctor.KindOrphan), text: "the user is not there"},
+	{name: "delayed event of no room", tables: "delayed_events", sql: delayedRow("<alice>", "999999"), want: kinds(doctor.KindOrphan), text: "the room is not there"},
+	{name: "report by nobody", tables: "reports", sql: `INSERT INTO reports (nid, ts, user_nid, reason) VALUES (1, 1, 999999, '')`, want: kinds(doctor.KindOrphan)},
+	{name: "report of no room", tables: "reports", sql: `INSERT INTO reports (nid, ts, user_nid, room_nid, reason) VALUES (1, 1, <alice>, 999999, '')`, want: kinds(doctor.KindOrphan)},
+	{name: "OpenID token of nobody", tables: "openid_tokens", sql: `INSERT INTO openid_tokens (hash, user_nid, expires_ts) VALUES ($1, 999999, 1)`, args: []any{garbage}, want: kinds(doctor.KindOrphan)},
+	{name: "profile of nobody", tables: "profile_fields", sql: `INSERT INTO profile_fields (user_nid, name, value) VALUES (999999, 'm.tz', '""')`, want: kinds(doctor.KindOrphan), text: "m.tz"},
+	{name: "sticky event that is none", tables: "sticky_events", sql: `INSERT INTO sticky_events (event_nid, room_nid, pos, expires_ts) VALUES (999999, <room>, 1, 1)`, want: kinds(doctor.KindOrphan)},
 	{name: "transaction for no application service", tables: "appservice_pending", sql: `INSERT INTO appservice_pending (id, txn, upto, body) VALUES ('x', 1, 1, $1)`, args: []any{garbage}, want: kinds(doctor.KindOrphan), text: "application service"},
 
 	{name: "unknown room version", tables: "rooms", sql: `UPDATE rooms SET version = '99' WHERE nid = <room>`, want: kinds(doctor.KindRoom), text: "99"},
@@ -355,4 +362,9 @@ func (p *patient) diagnose(d damage) {
 	if !slices.Equal(found, d.want) || !strings.Contains(told.String(), d.text) {
 		p.t.Errorf("found %v\n%swant %v with %q", found, &told, d.want, d.text)
 	}
+}
+
+func delayedRow(user, room string) string {
+	return `INSERT INTO delayed_events (delay_id, nid, user_nid, room_nid, type, content, delay_ms, since_ts, send_ts, event_ts, device, appservice)
+		VALUES ('x', 1, ` + user + `, ` + room + `, 'a.b', '{}', 1, 1, 2, 0, '', '')`
 }

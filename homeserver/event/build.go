@@ -24,6 +24,7 @@ type Builder struct {
 	// Depth is one more than that of the deepest of PrevEvents (RoomVersion.NextDepth). One over the limit becomes the limit.
 	Depth          int64
 	OriginServerTS int64 // in milliseconds
+	StickyMS       int64 // for how long the event is sticky (MSC4354), in milliseconds; 0 when it is not
 
 	// ReferenceHashes has the ReferenceHash of each of PrevEvents and AuthEvents, for versions 1 and 2 only.
 	ReferenceHashes map[id.EventID]string
@@ -43,7 +44,7 @@ func (b *Builder) Build(v *RoomVersion, key *Key) (*PDU, error) {
 	}
 	p := &PDU{
 		Version: v, RoomID: b.RoomID, Sender: b.Sender, Type: b.Type, StateKey: b.StateKey,
-		PrevEvents: b.PrevEvents, AuthEvents: b.AuthEvents, Depth: b.Depth, OriginServerTS: b.OriginServerTS,
+		PrevEvents: b.PrevEvents, AuthEvents: b.AuthEvents, Depth: b.Depth, OriginServerTS: b.OriginServerTS, StickyMS: b.StickyMS,
 	}
 	if err := b.prepare(p, key); err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ func (p *PDU) AppendClient(dst []byte, f ClientForm) []byte {
 	}
 	dst = append(dst, `,"event_id":`...)
 	dst = appendString(dst, p.EventID)
+	dst = appendSticky(dst, p.StickyMS)
 	dst = append(dst, `,"origin_server_ts":`...)
 	dst = strconv.AppendInt(dst, p.OriginServerTS, 10)
 	if p.Redacts != "" {

@@ -19,8 +19,8 @@ type draft struct {
 	out     []byte
 	scratch *buildScratch
 
-	content, contentEnd            int // positions in out
-	redacts, redactsEnd, senderEnd int // positions in scratch.tail
+	content, contentEnd                       int // positions in out
+	stickyEnd, redacts, redactsEnd, senderEnd int // positions in scratch.tail, which begins with what is sticky
 }
 
 // buildScratch is the memory of a draft that does not outlive it.
@@ -57,7 +57,9 @@ func (d *draft) tail(b *Builder, p *PDU) (err error) {
 			return err
 		}
 	}
-	tail := append(d.scratch.tail[:0], `,"origin_server_ts":`...)
+	tail := appendSticky(d.scratch.tail[:0], p.StickyMS)
+	d.stickyEnd = len(tail)
+	tail = append(tail, `,"origin_server_ts":`...)
 	tail = strconv.AppendInt(tail, p.OriginServerTS, 10)
 	tail = append(tail, `,"prev_events":`...)
 	if tail, err = b.appendReferences(tail, p.Version, p.PrevEvents); err != nil {
@@ -102,7 +104,7 @@ func (d *draft) essential(p *PDU) {
 	s := append(d.scratch.essential[:0], d.out[:d.content]...)
 	s = append(s, redactContent(p.Version, p.Type, d.out[d.content:d.contentEnd])...)
 	s = append(s, d.out[d.contentEnd:]...)
-	s = append(s, d.scratch.tail[:d.redacts]...)
+	s = append(s, d.scratch.tail[d.stickyEnd:d.redacts]...)
 	d.scratch.essential = append(s, d.scratch.tail[d.redactsEnd:]...)
 }
 

@@ -128,6 +128,8 @@ func (p *PDU) decodeField(key string, value []byte, redacts *[]byte) (fields, er
 		}
 	case "hashes":
 		bit, ok = hasHashes, isString(Field(value, "sha256"))
+	case stickyKey:
+		p.StickyMS = stickyDuration(value)
 	case "origin_server_ts":
 		bit = hasOriginServerTS
 		p.OriginServerTS, ok = integer(value)

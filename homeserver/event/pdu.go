@@ -42,6 +42,7 @@ type PDU struct {
 	AuthEvents     []id.EventID
 	Depth          int64
 	OriginServerTS int64 // milliseconds since the epoch, by the sender's clock
+	StickyMS       int64 // for how long the event is sticky (MSC4354), in milliseconds; 0 when it is not
 
 	json        []byte // the canonical JSON, without unsigned
 	roomIDGiven bool   // the JSON has a room_id

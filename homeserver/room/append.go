@@ -26,6 +26,7 @@ type draft struct {
 	Redacts  id.EventID
 	TS       int64    // milliseconds
 	Guest    bool     // the sender is a guest
+	StickyMS int64    // for how long the event is sticky, 0 when it is not
 	From     []string // of a member event: the memberships that it may follow, nil for any
 
 	TxnDevice, TxnID string
@@ -260,7 +261,7 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	}
 	b := event.Builder{
 		RoomID: h.roomID, Sender: d.Sender, Type: d.Type, StateKey: d.StateKey, Content: d.Content,
-		Redacts: d.Redacts, OriginServerTS: d.TS, Depth: 1,
+		Redacts: d.Redacts, OriginServerTS: d.TS, StickyMS: d.StickyMS, Depth: 1,
 	}
 	var auth []*entry
 	for _, k := range keys {
@@ -324,7 +325,7 @@ func (h *head) admit(d draft) error {
 
 // unchanged returns the current state event when the draft says the same.
 func (h *head) unchanged(d draft) *entry {
-	if d.StateKey == nil || d.TxnID != "" {
+	if d.StateKey == nil || d.TxnID != "" || d.StickyMS != 0 {
 		return nil
 	}
 	now := h.state[eventauth.StateKey{Type: d.Type, Key: *d.StateKey}]

@@ -73,7 +73,7 @@ func (s *Service) appendBeside(ctx context.Context, h *head, d draft, also func(
 func (s *Service) buildBeside(tx *store.Tx, h *head, d draft, a *arrival) error {
 	b := event.Builder{
 		RoomID: h.roomID, Sender: d.Sender, Type: d.Type, StateKey: d.StateKey, Content: d.Content,
-		Redacts: d.Redacts, OriginServerTS: d.TS, Depth: 1,
+		Redacts: d.Redacts, OriginServerTS: d.TS, StickyMS: d.StickyMS, Depth: 1,
 	}
 	keys := eventauth.Needed(h.version, d.Sender, d.Type, d.StateKey, d.Content)
 	state, events, err := loadKeys(tx, a.before, append(slices.Clone(keys), createKey))

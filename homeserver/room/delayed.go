@@ -50,7 +50,6 @@ type DelayRequest struct {
 	StateKey *string // nil for a message event
 	Content  json.RawMessage
 	DelayMS  int64
-	StickyMS *int64 // for how long the event is to be sticky, nil when it is not
 	TxnID    string // "" for none
 }
 
@@ -122,7 +121,7 @@ func (s *Service) delayed(by By, in DelayRequest) (*DelayedEvent, error) {
 	now := s.delayedSince()
 	return &DelayedEvent{
 		DelayID: base64.RawURLEncoding.EncodeToString(random), User: by.User, Type: in.Type, StateKey: in.StateKey, Content: content,
-		DelayMS: in.DelayMS, SinceTS: now, SendTS: now + in.DelayMS, EventTS: by.TS, StickyMS: in.StickyMS,
+		DelayMS: in.DelayMS, SinceTS: now, SendTS: now + in.DelayMS, EventTS: by.TS, StickyMS: by.StickyMS,
 		Device: by.Device, AppService: by.AppService, TxnID: in.TxnID,
 	}, nil
 }

@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -71,7 +72,9 @@ func (r *delayedRun) look(ctx context.Context) error {
 	if now := time.Now(); !now.Before(r.pruneAt) {
 		r.pruneAt = now.Add(pruneDelayedIn)
 		before := r.Now().Add(-delayedKeep).UnixMilli()
-		if err := r.DB.Write(ctx, func(tx *store.Tx) error { return tx.PruneDelayed(before, delayedKept) }); err != nil {
+		if err := r.DB.Write(ctx, func(tx *store.Tx) error {
+			return errors.Join(tx.PruneDelayed(before, delayedKept), tx.PruneSticky(r.Now().UnixMilli()))
+		}); err != nil {
 			return err
 		}
 	}

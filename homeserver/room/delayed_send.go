@@ -16,7 +16,7 @@ import (
 // sendDelayed sends a scheduled event, and records that in the transaction that stores the event: it is sent once, whenever the
 // process dies. dueTS is the time at which it must be due; errNotScheduled when it is not, or has been cancelled.
 func (s *Service) sendDelayed(ctx context.Context, d *DelayedEvent, dueTS int64) error {
-	by := By{User: d.User, AppService: d.AppService, Device: d.Device, TS: d.EventTS}
+	by := By{User: d.User, AppService: d.AppService, Device: d.Device, TS: d.EventTS, StickyMS: d.StickyMS}
 	draft, err := s.delayedDraft(ctx, by, d)
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ func (s *Service) writePlacement(tx *store.Tx, p *placement) error {
 	if p.status != 0 {
 		return nil
 	}
+	if err := s.writeSticky(tx, row); err != nil {
+		return err
+	}
 	tip := p.nid
 	if p.covered {
 		tip = 0

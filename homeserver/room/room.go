@@ -47,6 +47,8 @@ type Config struct {
 	// KeepRedacted is how long the content of redacted events is kept where only the operator sees it; 0 for not at all.
 	KeepRedacted time.Duration
 	Delayed      DelayedConfig
+	// StickyEvents is whether events may be sticky (MSC4354).
+	StickyEvents bool
 	// Follow takes what a user keeps with a room over to the one that replaces it, in the transaction in which the user joins that. It
 	// runs as often as the user joins. May be nil.
 	Follow func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error
@@ -94,6 +96,7 @@ type By struct {
 	AppService string // id of the application service that acts for the user, "" when the user acts
 	Device     string // scope of transaction ids: the device, or the application service
 	Guest      bool   // the user is a guest
+	StickyMS   *int64 // for how long what is sent is to be sticky (MSC4354), in milliseconds; nil when it is not
 	TS         int64  // origin_server_ts of what is sent, in milliseconds; 0 is now (Application Service API, "Timestamp massaging")
 }
 

@@ -24,7 +24,7 @@ func (s *Service) Send(ctx context.Context, by By, roomID id.RoomID, eventType, 
 
 // messageDraft is the draft of a message event.
 func (s *Service) messageDraft(by By, eventType string, content json.RawMessage) (d draft, err error) {
-	d = draft{Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest}
+	d = draft{Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest, StickyMS: s.sticky(by)}
 	if eventType == event.TypeRedaction { // Matrix 1.18, MSC4169
 		d.Redacts, err = redactionTarget(content)
 	}
@@ -50,7 +50,7 @@ func (s *Service) sendStateDraft(ctx context.Context, by By, roomID id.RoomID, d
 
 // stateDraft is the draft of a state event, whose content is such that it may be sent.
 func (s *Service) stateDraft(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (d draft, err error) {
-	d = draft{Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest}
+	d = draft{Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest, StickyMS: s.sticky(by)}
 	switch eventType {
 	case typeCanonicalAlias:
 		err = s.checkCanonicalAlias(ctx, by, roomID, content)

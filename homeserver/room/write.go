@@ -54,6 +54,9 @@ func (s *Service) writeEvent(tx *store.Tx, h *head, e *entry) error {
 	if err := tx.InsertEvent(&row); err != nil {
 		return err
 	}
+	if err := s.writeSticky(tx, &row); err != nil {
+		return err
+	}
 	gone := make([]int64, 0, len(e.prevs))
 	for _, prev := range e.prevs {
 		gone = append(gone, prev.nid)

@@ -215,6 +215,8 @@ var auditUsers = []string{
 	`SELECT DISTINCT user_nid FROM memberships`, `SELECT nid FROM users`, `SELECT DISTINCT user_nid FROM account_data`,
 	`SELECT DISTINCT sender_nid FROM to_device`, `SELECT user_nid FROM device_changes`,
 	`SELECT DISTINCT user_nid FROM receipts`, `SELECT user_nid FROM presence`,
+	`SELECT DISTINCT user_nid FROM delayed_events`, `SELECT DISTINCT user_nid FROM reports`,
+	`SELECT DISTINCT user_nid FROM openid_tokens`, `SELECT DISTINCT user_nid FROM profile_fields`,
 }
 
 // AuditUsers calls visit with the integers of users who are named by other tables than events, some more than once.

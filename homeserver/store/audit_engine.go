@@ -112,6 +112,9 @@ var auditCounters = []struct{ what, query string }{
 	{"search_cursor.pos", `SELECT COALESCE(MAX(pos), 0) FROM search_cursor`},
 	{"receipts.pos", `SELECT COALESCE(MAX(pos), 0) FROM receipts`},
 	{"presence.pos", `SELECT COALESCE(MAX(pos), 0) FROM presence`},
+	{"sticky_events.pos", `SELECT COALESCE(MAX(pos), 0) FROM sticky_events`},
+	{"delayed_events.nid", `SELECT COALESCE(MAX(nid), 0) FROM delayed_events`},
+	{"reports.nid", `SELECT COALESCE(MAX(nid), 0) FROM reports`},
 	{"appservices.pos", `SELECT COALESCE(MAX(pos), 0) FROM appservices`},
 	{"appservice_pending.upto", `SELECT COALESCE(MAX(upto), 0) FROM appservice_pending`},
 }

@@ -206,4 +206,4 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 // purgeTables are the tables that purges delete from.
 var purgeTables = strings.Fields(`events event_auth relations threads edges state_sets room_states current_state memberships redacted_originals
 	gaps account_data receipts awaited_redactions sliding_rooms rooms aliases strings appservice_pending
-	search_index user_words push_actions`)
+	search_index user_words push_actions delayed_events reports sticky_events`)

@@ -16,6 +16,9 @@ func (tx *Tx) KeepOriginal(e *Event, redactedTS int64) error {
 // RedactEvent puts the redacted form in the place of an event's JSON, and remembers which event asked for it. It relates to nothing any
 // more, and what it said is found no more; what relates to it still does.
 func (tx *Tx) RedactEvent(nid, redaction int64, json []byte) error {
+	if err := tx.Defer(`DELETE FROM sticky_events WHERE event_nid = $1`, nid); err != nil {
+		return err
+	}
 	if err := tx.dropRelations([]int64{nid}); err != nil {
 		return err
 	}

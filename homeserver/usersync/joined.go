@@ -63,7 +63,11 @@ func (r *roomPass) joined() error {
 	if err != nil {
 		return err
 	}
-	if !full && len(r.t.shown) == 0 && len(state) == 0 && len(data) == 0 && len(ephemeral) == 0 && len(summary) == 0 && !r.t.cutOff &&
+	sticky, err := r.sticky(after)
+	if err != nil {
+		return err
+	}
+	if !full && len(r.t.shown) == 0 && len(state) == 0 && len(data) == 0 && len(ephemeral) == 0 && len(sticky) == 0 && len(summary) == 0 && !r.t.cutOff &&
 		!r.beside.read[r.seat.RoomNID] {
 		return nil // nothing that the filter lets pass
 	}
@@ -71,7 +75,7 @@ func (r *roomPass) joined() error {
 	if err := r.noteMembers(full, state); err != nil {
 		return err
 	}
-	return r.writeJoined(summary, state, ephemeral, data)
+	return r.writeJoined(summary, state, sticky, ephemeral, data)
 }
 
 // window says from where on the room's events are new, whether the client needs the whole state, and whether the user came
@@ -136,7 +140,7 @@ func (r *roomPass) accountData(full bool) ([]byte, error) {
 	return out, nil
 }
 
-func (r *roomPass) writeJoined(summary []byte, state []*store.Event, ephemeral, data []byte) error {
+func (r *roomPass) writeJoined(summary []byte, state, sticky []*store.Event, ephemeral, data []byte) error {
 	dst := append(appendKey(r.join, r.roomID), '{')
 	if len(summary) > 0 {
 		dst = append(append(dst, `"summary":`...), summary...)
@@ -146,7 +150,10 @@ func (r *roomPass) writeJoined(summary []byte, state []*store.Event, ephemeral, 
 	if err != nil {
 		return err
 	}
-	dst = append(append(dst, `,"ephemeral":{"events":[`...), ephemeral...)
+	if dst, err = r.appendSticky(append(dst, ','), sticky); err != nil {
+		return err
+	}
+	dst = append(append(dst, `"ephemeral":{"events":[`...), ephemeral...)
 	dst = append(append(dst, `]},"account_data":{"events":[`...), data...)
 	if dst, err = r.appendUnread(append(dst, `]},`...)); err != nil {
 		return err

@@ -98,7 +98,7 @@ func (r *renderer) appendEvent(dst []byte, e *store.Event) ([]byte, error) {
 			return dst, err
 		}
 	}
-	u = r.appendTxn(u, e)
+	u = r.appendTxn(r.appendStickyTTL(u, e), e)
 	if b := r.bundled[e.NID]; b != nil {
 		u = append(appendKey(u, "m.relations"), b...)
 	}

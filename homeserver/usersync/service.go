@@ -40,7 +40,9 @@ type Config struct {
 	PresenceMembers int
 	// Retention says which messages are too old to be shown, though nobody has deleted them yet.
 	Retention retention.Policy
-	Now       func() time.Time // nil for time.Now
+	// StickyEvents is whether clients are told of sticky events that they have not seen (MSC4354).
+	StickyEvents bool
+	Now          func() time.Time // nil for time.Now
 }
 
 // Service reads rooms for users. It is safe for concurrent use.
@@ -55,6 +57,7 @@ type Service struct {
 	typing          Typing
 	presence        Presence
 	presenceMembers int
+	sticky          bool
 
 	ears    ears
 	filters filterCache
@@ -71,7 +74,7 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	return &Service{
-		db: c.DB, bus: c.Bus, push: c.Push, inbox: c.Inbox, keeps: c.Retention, now: c.Now,
+		db: c.DB, bus: c.Bus, push: c.Push, inbox: c.Inbox, keeps: c.Retention, now: c.Now, sticky: c.StickyEvents,
 		typing: c.Typing, presence: c.Presence, presenceMembers: c.PresenceMembers,
 		sent:    sentMembers{chains: make(map[chainKey]*chain)},
 		ears:    ears{users: make(map[int64]*hearing)},

@@ -1,0 +1,64 @@
+package testserver_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"testing"
+
+	"causeway/homeserver"
+	"causeway/homeserver/httpapi"
+)
+
+// TestRateLimitClasses asks twice for what may be asked for once: the second answer says when to come back, in both forms (Client-Server API,
+// "Rate limiting").
+func TestRateLimitClasses(t *testing.T) {
+	each(t, "", func(s *script) {
+		for class, request := range map[httpapi.Class][2]string{
+			httpapi.ClassMessage:     {"PUT /rooms/!none:test/send/a.b/1", `{}`},
+			httpapi.ClassJoin:        {"POST /join/!none:test", `{}`},
+			httpapi.ClassInvite:      {"POST /rooms/!none:test/invite", `{"user_id":"@x:test"}`},
+			httpapi.ClassProfile:     {"PUT /profile/<user>/m.tz", `{"m.tz":"UTC"}`},
+			httpapi.ClassDelayed:     {"GET /_matrix/client/v1/delayed_events", ``},
+			httpapi.ClassReport:      {"POST /users/@x:test/report", `{"reason":""}`},
+			httpapi.ClassOpenID:      {"POST /user/<user>/openid/request_token", `{}`},
+			httpapi.ClassAccountData: {"PUT /user/<user>/account_data/a.b", `{"x":1}`},
+			httpapi.ClassDirectory:   {"GET /publicRooms", ``},
+			httpapi.ClassRead:        {"GET /rooms/!none:test/messages?dir=b", ``},
+		} {
+			user := s.Register("of-" + string(class))
+			s.tokens["user"], s.words["user"] = user.Token, string(user.ID)
+			for i, limited := range []bool{false, true} {
+				a := s.ask("user "+request[0], request[1])
+				if (a.Status == http.StatusTooManyRequests) != limited {
+					t.Errorf("%s, request %d: %d %s", class, i, a.Status, a.Body)
+				}
+				if !limited {
+					continue
+				}
+				var body struct {
+					Code string `json:"errcode"`
+					Wait int64  `json:"retry_after_ms"`
+				}
+				seconds, err := strconv.ParseInt(a.Header.Get("Retry-After"), 10, 64)
+				if json.Unmarshal(a.Body, &body) != nil || err != nil || body.Code != "M_LIMIT_EXCEEDED" || body.Wait <= 0 || seconds*1000 < body.Wait {
+					t.Errorf("%s: %s, Retry-After %q", class, a.Body, a.Header.Get("Retry-After"))
+				}
+			}
+		}
+		// The class of another endpoint is another count; who has no token is counted by address.
+		a := s.ask("nobody POST "+msc4140+"/delayed_events/x/restart", `{}`)
+		b := s.ask("nobody POST "+msc4140+"/delayed_events/x/send", `{}`)
+		if a.Status != http.StatusNotFound || b.Status != http.StatusTooManyRequests {
+			t.Errorf("without a token: %d, then %d", a.Status, b.Status)
+		}
+	}, func(c *homeserver.Config) {
+		c.Limits = make(map[httpapi.Class]httpapi.Limit)
+		for _, class := range []httpapi.Class{
+			httpapi.ClassMessage, httpapi.ClassJoin, httpapi.ClassInvite, httpapi.ClassProfile, httpapi.ClassDelayed, httpapi.ClassReport,
+			httpapi.ClassOpenID, httpapi.ClassAccountData, httpapi.ClassDirectory, httpapi.ClassRead,
+		} {
+			c.Limits[class] = httpapi.Limit{PerSecond: 0.01, Burst: 1}
+		}
+	})
+}
