@@ -135,32 +135,41 @@ func (l *slidingLook) record(ctx context.Context) error {
 	if p.shifting {
 		settled = settlement{}
 	}
-	nowTS := l.s.now().UnixMilli()
-	first := c.row.NID == 0
 	l.checked = p.upto
-	if len(p.changes) == 0 && !first {
+	first := c.row.NID == 0
+	told := len(p.changes) > 0 || first
+	if !told {
 		c.settled = settled
-		l.pos = slidingPos{stream: p.upto, typing: p.typing, conn: c.row.NID, seq: c.row.Base}
-		if nowTS-c.row.UsedTS < slidingTouch.Milliseconds() {
-			return nil
+	}
+	if told || l.s.now().UnixMilli()-c.row.UsedTS >= slidingTouch.Milliseconds() {
+		if err := l.store(ctx, first, told); err != nil {
+			return err
 		}
 	}
+	l.pos = slidingPos{stream: p.upto, typing: p.typing, conn: c.row.NID, seq: c.row.Base}
+	if told {
+		c.next, c.pending, c.later = c.row.Seq, p.changes, settled
+		l.pos.seq = c.next
+	}
+	return nil
+}
+
+// store writes the connection, with another answer if that tells something.
+func (l *slidingLook) store(ctx context.Context, first, told bool) error {
+	c := l.conn
 	row := c.row
-	row.UsedTS = nowTS
+	row.UsedTS = l.s.now().UnixMilli()
 	var err error
 	if row.Configs, err = c.configsJSON(); err != nil {
 		return err
 	}
 	var rows []store.SlidingRoom
-	if len(p.changes) > 0 || first {
+	if told {
 		row.Seq++
-		for _, r := range p.changes {
+		for _, r := range l.found.changes {
 			r.Seq = row.Seq
 			rows = append(rows, *r)
 		}
-	}
-	if first {
-		row.Base = row.Seq - 1
 	}
 	err = l.s.db.Write(ctx, func(tx *store.Tx) error {
 		if first {
@@ -183,18 +192,10 @@ func (l *slidingLook) record(ctx context.Context) error {
 		c.unload() // expired, or the device is deleted
 		return errUnknownPos
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		c.row, c.obsolete = row, nil
 	}
-	c.row, c.obsolete = row, nil
-	if len(rows) > 0 || first {
-		c.next, c.pending, c.later = row.Seq, p.changes, settled
-	}
-	l.pos = slidingPos{stream: p.upto, typing: p.typing, conn: row.NID, seq: row.Seq}
-	if len(rows) == 0 && !first {
-		l.pos.seq = row.Base
-	}
-	return nil
+	return err
 }
 
 func (l *slidingLook) response() SlidingResponse {

@@ -61,7 +61,7 @@ func (p *slidingPass) extend() error {
 			return err
 		}
 		if len(body) > 0 {
-			p.extensions = append(appendMember1(p.extensions, e.name), body...)
+			p.extensions = append(appendField(p.extensions, e.name), body...)
 		}
 	}
 	return nil

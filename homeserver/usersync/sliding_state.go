@@ -6,8 +6,6 @@ import (
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
-
-	"maunium.net/go/mautrix/id"
 )
 
 // maxLazyMembers bounds the members of a room of which a connection remembers that the device has them. Of others it is told again.
@@ -16,65 +14,70 @@ const maxLazyMembers = 100
 // stateStub is a place of the state that is empty now.
 type stateStub struct{ eventType, key string }
 
+// stateNews is what of the state is to be told.
+type stateNews struct {
+	events []*store.Event
+	stubs  []stateStub
+	moved  map[int64]int64 // lazily loaded members who have changed: by the user's integer, that of the event, 0 for none any more
+}
+
 // requiredState returns the state to tell: all that is wished for, or what of it the device does not know; and it sets members.
-func (r *slidingRoom) requiredState() ([]*store.Event, []stateStub, error) {
-	var (
-		events []*store.Event
-		stubs  []stateStub
-		gone   = make(map[int64]bool)  // users who have no membership any more
-		moved  = make(map[int64]int64) // users whose membership has changed, by integer, and the events
-		err    error
-	)
-	memberNID, err := r.tx.LookupNID(event.TypeMember)
-	if err != nil {
-		return nil, nil, err
-	}
-	var nids []int64
-	for place, nid := range r.changes {
-		eventType, key, err := r.place(place)
-		if err != nil {
-			return nil, nil, err
-		}
-		switch {
-		case r.wish.matches(eventType, key):
-			if nid != 0 {
-				nids = append(nids, nid)
-			} else {
-				stubs = append(stubs, stateStub{eventType, key})
-			}
-		case place.Type == memberNID && r.lazy:
-			moved[place.Key] = nid
-			gone[place.Key] = nid == 0
-		}
-	}
-	if events, err = r.tx.EventsByNID(nids); err != nil {
-		return nil, nil, err
+func (r *slidingRoom) requiredState() (n stateNews, err error) {
+	if err := r.changedState(&n); err != nil {
+		return n, err
 	}
 	if r.initial || r.told.Config != r.config {
 		more, err := r.grown()
 		if err != nil {
-			return nil, nil, err
+			return n, err
 		}
-		events = append(events, more...)
+		n.events = append(n.events, more...)
 	}
 	if !r.lazy {
-		return events, stubs, nil
+		return n, nil
 	}
-	members, err := r.lazyMembers(moved)
+	members, err := r.lazyMembers(n.moved)
 	if err != nil {
-		return nil, nil, err
+		return n, err
 	}
-	for user, empty := range gone {
-		if empty && slices.Contains(members, user) {
+	for _, user := range members {
+		if nid, changed := n.moved[user]; changed && nid == 0 {
 			name, err := r.tx.Text(user)
 			if err != nil {
-				return nil, nil, err
+				return n, err
 			}
-			stubs = append(stubs, stateStub{event.TypeMember, name})
+			n.stubs = append(n.stubs, stateStub{event.TypeMember, name})
 		}
 	}
 	lazy, err := r.memberEvents(members)
-	return append(events, lazy...), stubs, err
+	n.events = append(n.events, lazy...)
+	return n, err
+}
+
+// changedState finds what has changed of the state that is wished for.
+func (r *slidingRoom) changedState(n *stateNews) error {
+	memberNID, err := r.tx.LookupNID(event.TypeMember)
+	if err != nil {
+		return err
+	}
+	n.moved = make(map[int64]int64)
+	var nids []int64
+	for place, nid := range r.changes {
+		eventType, key, err := r.place(place)
+		if err != nil {
+			return err
+		}
+		switch wished := r.wish.matches(eventType, key); {
+		case wished && nid != 0:
+			nids = append(nids, nid)
+		case wished:
+			n.stubs = append(n.stubs, stateStub{eventType, key})
+		case place.Type == memberNID && r.lazy:
+			n.moved[place.Key] = nid
+		}
+	}
+	n.events, err = r.tx.EventsByNID(nids)
+	return err
 }
 
 func (r *slidingRoom) place(k store.StateNID) (eventType, key string, err error) {
@@ -234,136 +237,15 @@ func (r *slidingRoom) memberEvents(users []int64) ([]*store.Event, error) {
 }
 
 // appendRequired appends the array of required_state. Only the stable form has words for what is there no more.
-func (r *slidingRoom) appendRequired(dst []byte, state []*store.Event, stubs []stateStub) ([]byte, error) {
-	dst, err := r.renderer.appendState(dst, state)
+func (r *slidingRoom) appendRequired(dst []byte, n stateNews) ([]byte, error) {
+	dst, err := r.renderer.appendState(dst, n.events)
 	if err != nil || !r.req.Stable {
 		return dst, err
 	}
 	dst = dst[:len(dst)-1]
-	for _, stub := range stubs {
+	for _, stub := range n.stubs {
 		dst = appendString(append(appendComma(dst), `{"type":`...), stub.eventType)
 		dst = append(appendString(appendKey(dst, "state_key"), stub.key), '}')
-	}
-	return append(dst, ']'), nil
-}
-
-// appendMeta appends the members that say what the room is, as far as they may have changed.
-func (r *slidingRoom) appendMeta(dst []byte) ([]byte, error) {
-	named, renamed, err := r.changed(typeName)
-	if err != nil {
-		return dst, err
-	}
-	name := ""
-	if named != nil {
-		name = named.ContentString("name")
-	}
-	if renamed {
-		dst = r.appendText(dst, "name", name, r.req.Stable)
-	}
-	face, changed, err := r.changed(typeAvatar)
-	if err != nil {
-		return dst, err
-	}
-	if changed {
-		url := ""
-		if face != nil {
-			url = face.ContentString("url")
-		}
-		dst = r.appendText(dst, "avatar", url, true)
-	}
-	if r.seat.Membership.Membership != event.MembershipJoin {
-		return dst, nil
-	}
-	memberNID, err := r.tx.LookupNID(event.TypeMember)
-	if err != nil {
-		return dst, err
-	}
-	moved := r.initial
-	for place := range r.changes {
-		moved = moved || place.Type == memberNID
-	}
-	if moved {
-		joined, invited, err := r.tx.MemberCounts(r.seat.RoomNID)
-		if err != nil {
-			return dst, err
-		}
-		dst = appendInt(appendMember1(dst, "joined_count"), joined)
-		dst = appendInt(appendMember1(dst, "invited_count"), invited)
-	}
-	if name == "" && (moved || renamed) {
-		return r.appendHeroes(dst)
-	}
-	return dst, nil
-}
-
-// appendMember1 is appendKey for members that stand in no object yet.
-func appendMember1(dst []byte, key string) []byte {
-	if len(dst) == 0 {
-		return append(appendString(dst, key), ':')
-	}
-	return appendKey(dst, key)
-}
-
-// appendText appends a text that may be there no more, which null says, where the client knows that word.
-func (r *slidingRoom) appendText(dst []byte, key, text string, null bool) []byte {
-	switch {
-	case text != "":
-		return appendString(appendMember1(dst, key), text)
-	case !r.initial && null:
-		return append(appendMember1(dst, key), "null"...)
-	}
-	return dst
-}
-
-// changed returns the event that holds a place with an empty state key, nil for none, and whether that may be news.
-func (r *slidingRoom) changed(eventType string) (*store.Event, bool, error) {
-	changed := r.initial
-	if !changed {
-		place, err := r.tx.LookupStateNID(eventType, "")
-		if err != nil {
-			return nil, false, err
-		}
-		_, changed = r.changes[place]
-	}
-	if !changed && (eventType != typeName || len(r.changes) == 0) {
-		return nil, false, nil
-	}
-	e, err := r.stateEvent(r.seat, r.end, eventType)
-	return e, changed, err
-}
-
-// appendHeroes appends the users after whom the room is named.
-func (r *slidingRoom) appendHeroes(dst []byte) ([]byte, error) {
-	nids, err := heroesOf(r.tx, r.seat.RoomNID, r.userNID)
-	if err != nil || len(nids) == 0 {
-		return dst, err
-	}
-	events, err := r.memberEvents(nids)
-	if err != nil {
-		return dst, err
-	}
-	if events, err = r.v.seeState(events); err != nil {
-		return dst, err
-	}
-	byUser := make(map[id.UserID]*store.Event, len(events))
-	for _, e := range events {
-		byUser[id.UserID(*e.StateKey)] = e
-	}
-	dst = append(appendMember1(dst, "heroes"), '[')
-	for _, nid := range nids {
-		user, err := r.tx.Text(nid)
-		if err != nil {
-			return dst, err
-		}
-		dst = appendString(append(appendComma(dst), `{"user_id":`...), user)
-		if e := byUser[id.UserID(user)]; e != nil {
-			for _, field := range [...]string{"displayname", "avatar_url"} {
-				if text := e.ContentString(field); text != "" {
-					dst = appendString(appendKey(dst, field), text)
-				}
-			}
-		}
-		dst = append(dst, '}')
 	}
 	return append(dst, ']'), nil
 }

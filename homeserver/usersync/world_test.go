@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -73,11 +74,15 @@ func key(s string) *string { return &s }
 
 type obj = map[string]any
 
-// room makes a room with a create event, its creator in it, and a history visibility unless that is "".
-func (w *world) room(creator id.UserID, visibility string) *place {
+// room makes a room with a create event that holds create, its creator in it, and a history visibility unless that is "".
+func (w *world) room(creator id.UserID, visibility string, create ...obj) *place {
 	w.t.Helper()
 	p := &place{w: w, state: make(map[[2]string]*store.Event)}
-	p.send(say{sender: creator, eventType: event.TypeCreate, key: key(""), content: obj{"room_version": "12", "n": w.now}})
+	content := obj{"room_version": "12", "n": w.now}
+	for _, more := range create {
+		maps.Copy(content, more)
+	}
+	p.send(say{sender: creator, eventType: event.TypeCreate, key: key(""), content: content})
 	p.member(creator, creator, "join")
 	if visibility != "" {
 		p.set(creator, event.TypeHistoryVisibility, "", obj{"history_visibility": visibility})
