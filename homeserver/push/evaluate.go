@@ -73,7 +73,10 @@ func (j *bench) judge(p *person, c *compiled) (verdict, error) {
 		return master.verdict, nil
 	}
 	for at := range ranks {
-		v, found := verdict{}, false
+		var (
+			v     verdict
+			found bool
+		)
 		switch at {
 		case rankRoom:
 			v, found = c.rooms[j.event.RoomID]
