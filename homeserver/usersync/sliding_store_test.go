@@ -58,7 +58,10 @@ func TestSlidingPurgedRoom(t *testing.T) {
 		w.restart()
 		d.sync(all(1)).none(t)
 		w.noOrphans()
-		w.write(func(tx *store.Tx) error { return tx.DeleteDevices(w.nid(alice), "E") })
+		w.write(func(tx *store.Tx) error {
+			_, err := tx.DeleteDevices(w.nid(alice), "E")
+			return err
+		})
 		w.noOrphans()
 		if _, err := d.try(all(2)); err == nil {
 			w.restart()
