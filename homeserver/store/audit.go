@@ -214,6 +214,7 @@ func (tx *Tx) AuditStrings() ([]int64, error) {
 var auditUsers = []string{
 	`SELECT DISTINCT user_nid FROM memberships`, `SELECT nid FROM users`, `SELECT DISTINCT user_nid FROM account_data`,
 	`SELECT DISTINCT sender_nid FROM to_device`, `SELECT user_nid FROM device_changes`,
+	`SELECT DISTINCT thread_nid FROM push_actions WHERE thread_nid <> 0`, // of the roots' ids
 	`SELECT DISTINCT user_nid FROM receipts`, `SELECT user_nid FROM presence`,
 	`SELECT DISTINCT user_nid FROM delayed_events`, `SELECT DISTINCT user_nid FROM reports`,
 	`SELECT DISTINCT user_nid FROM openid_tokens`, `SELECT DISTINCT user_nid FROM profile_fields`,

@@ -180,7 +180,7 @@ func (tx *Tx) SlidingSeats(userNID int64) ([]SlidingSeat, error) {
 			forgotten, sender sql.NullInt64
 			roomType          sql.NullString
 		)
-		if err := scan(&s.RoomNID, &s.UserNID, &s.Membership.Membership, &s.EventNID, &s.Pos, &forgotten, &s.StateID, &s.LastPos,
+		if err := scan(&s.RoomNID, &s.UserNID, &s.Membership.Membership, &s.EventNID, &s.Pos, &forgotten, &s.StateID, &s.Since, &s.LastPos,
 			&s.BumpPos, &roomType, &sender); err != nil {
 			return fmt.Errorf("read a membership: %w", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -96,7 +97,7 @@ func (m *model) react() {
 	if !to.redacted {
 		s.root = to.root
 	}
-	s.id = m.send(m.users[s.sender].User, m.room, "m.reaction", object{"m.relates_to": object{"rel_type": "m.annotation", "event_id": to.id, "key": "x"}})
+	s.id = m.send(m.users[s.sender].User, m.room, "m.reaction", object{"m.relates_to": object{"rel_type": "m.annotation", "event_id": to.id, "key": strconv.Itoa(len(m.all))}})
 	m.all = append(m.all, s)
 }
 

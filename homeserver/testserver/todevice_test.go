@@ -136,7 +136,7 @@ func TestToDeviceInParts(t *testing.T) {
 			s.t.Errorf("got %q", got)
 		}
 		s.must("nothing is left", s.get("bob GET /sync?since="+first, ""), "to_device/events:empty")
-		if strings.Contains(s.words["bob since"], "_") {
+		if strings.Contains(s.words["bob since"], "_d") {
 			s.t.Errorf("the token is %s still", s.words["bob since"])
 		}
 	})

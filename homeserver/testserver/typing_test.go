@@ -67,7 +67,7 @@ func TestTyping(t *testing.T) {
 			{"for another", "alice PUT /rooms/<room>/typing/<bob>", `{"typing":true}`, 403, "M_FORBIDDEN", ""},
 			{"a stranger", "dave PUT /rooms/<room>/typing/<dave>", `{"typing":true}`, 403, "M_FORBIDDEN", ""},
 			{"no such room", "alice PUT /rooms/!nowhere:test/typing/<alice>", `{"typing":true}`, 403, "M_FORBIDDEN", ""},
-			{"without typing", "alice PUT /rooms/<room>/typing/<alice>", `{"timeout":1}`, 400, "M_MISSING_PARAM", ""},
+			{"without typing", "alice PUT /rooms/<room>/typing/<alice>", `{"timeout":1000}`, 400, "M_MISSING_PARAM", ""},
 			{"of the wrong type", "alice PUT /rooms/<room>/typing/<alice>", `{"typing":"yes"}`, 400, "M_BAD_JSON", ""},
 			{"bad JSON", "alice PUT /rooms/<room>/typing/<alice>", `{`, 400, "M_NOT_JSON", ""},
 		})
@@ -122,7 +122,7 @@ func TestTyping(t *testing.T) {
 		}
 		// Whoever restarts the server ends all typing.
 		again := &script{Server: s.Server, t: s.t, tokens: s.tokens, words: s.words}
-		again.words["alice since"] = position + "_1"
+		again.words["alice since"] = position + "_t1"
 		again.get("bob PUT /rooms/<room>/typing/<bob>", `{"typing":false}`)
 		again.get("alice PUT /rooms/<room>/send/m.room.message/m", `{"body":"x"}`)
 		if got := again.typists(again.since("alice", "")); got != "none" {
