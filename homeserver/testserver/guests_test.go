@@ -73,6 +73,11 @@ var guestSteps = []step{
 	{"join there by state", "guest PUT /rooms/<closed>/state/m.room.member/<guest>", `{"membership":"join"}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
 	{"an invitation", "alice POST /rooms/<closed>/invite", `{"user_id":"<guest>"}`, 200, "{}", ""},
 	{"does not help", "guest POST /rooms/<closed>/join", `{}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
+	{
+		"nor does it to join later", "guest PUT /rooms/<closed>/delayed_event/m.room.member/1",
+		`{"delay_ms":60000,"state_key":"<guest>","content":{"membership":"join"}}`, 200, "delay_id:string", "late=delay_id",
+	},
+	{"which is seen then", "guest POST /_matrix/client/v1/delayed_events/<late>/send", `{}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
 	{"a person may", "bob POST /rooms/<closed>/join", `{}`, 200, "room_id:roomid", ""},
 }
 
