@@ -72,7 +72,7 @@ func (a *API) unstable() []row {
 		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations)},
 		{"GET", "/org.matrix.msc3856/rooms/{roomId}/threads", user, httpapi.JSON(a.threads)},
 		{"GET", "/org.matrix.msc3030/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent)},
-		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRooms)},
+		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRoomsUnstable)},
 		{"GET", "/org.matrix.msc2946/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassMessage)},
 		{"GET", "/im.nheko.summary/summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
 		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
@@ -203,10 +203,10 @@ func (a *API) v3() []row {
 		{"POST", "/search", user, httpapi.JSON(a.search).Limited(httpapi.ClassJoin)},
 		{"POST", "/user_directory/search", user, httpapi.JSON(a.searchUsers).Limited(httpapi.ClassMessage)},
 		// Devices among each other.
-		{"PUT", "/sendToDevice/{eventType}/{txnId}", user, httpapi.JSON(a.sendToDevice).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
-		{"POST", "/keys/upload", user, httpapi.JSON(a.uploadKeys).MaxBody(httpapi.LargeMaxBody)},
-		{"POST", "/keys/query", user, httpapi.JSON(a.queryKeys).MaxBody(httpapi.LargeMaxBody)},
-		{"POST", "/keys/claim", user, httpapi.JSON(a.claimKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
+		{"PUT", "/sendToDevice/{eventType}/{txnId}", guest, httpapi.JSON(a.sendToDevice).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
+		{"POST", "/keys/upload", guest, httpapi.JSON(a.uploadKeys).MaxBody(httpapi.LargeMaxBody)},
+		{"POST", "/keys/query", guest, httpapi.JSON(a.queryKeys).MaxBody(httpapi.LargeMaxBody)},
+		{"POST", "/keys/claim", guest, httpapi.JSON(a.claimKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
 		{"GET", "/keys/changes", user, httpapi.JSON(a.keyChanges)},
 
 		// What there was before /sync. It answers only where the configuration has it.

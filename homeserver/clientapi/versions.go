@@ -15,19 +15,21 @@ var specVersions = []string{
 
 // unstableFeatures are proposals, some of them merged long ago, whose flags clients ask for.
 var unstableFeatures = map[string]bool{
-	"fi.mau.msc2659.stable":            true, // pinging an application service
-	"org.matrix.msc3440.stable":        true, // threads
-	"org.matrix.msc3856":               true, // listing threads
-	"org.matrix.msc3874":               true, // filtering by rel_types
-	"org.matrix.msc3912":               true, // redacting what relates to an event along with it
-	"org.matrix.msc3981":               true, // recurse in /relations
-	"org.matrix.msc3391":               true, // deleting account data
-	"uk.tcpip.msc4133":                 true, // fields of profiles
-	"uk.tcpip.msc4133.stable":          true,
-	"org.matrix.msc3026.busy_presence": true,
-	"org.matrix.simplified_msc3575":    true, // sliding sync as of before it was merged (MSC4186)
-	"org.matrix.msc4155":               true, // whose invitations are welcome
-	"org.matrix.msc4380.stable":        true, // the same, as of version 1.18
+	"fi.mau.msc2659.stable":                          true, // pinging an application service
+	"org.matrix.msc3440.stable":                      true, // threads
+	"org.matrix.msc3856":                             true, // listing threads
+	"org.matrix.msc3874":                             true, // filtering by rel_types
+	"org.matrix.msc3912":                             true, // redacting what relates to an event along with it
+	"org.matrix.msc3981":                             true, // recurse in /relations
+	"org.matrix.msc3391":                             true, // deleting account data
+	"uk.half-shot.msc2666.query_mutual_rooms":        true, // rooms in common
+	"uk.half-shot.msc2666.query_mutual_rooms.stable": true,
+	"uk.tcpip.msc4133":                               true, // fields of profiles
+	"uk.tcpip.msc4133.stable":                        true,
+	"org.matrix.msc3026.busy_presence":               true,
+	"org.matrix.simplified_msc3575":                  true, // sliding sync as of before it was merged (MSC4186)
+	"org.matrix.msc4155":                             true, // whose invitations are welcome
+	"org.matrix.msc4380.stable":                      true, // the same, as of version 1.18
 }
 
 type versionsResponse struct {
