@@ -72,7 +72,7 @@ func (a *API) unstable() []row {
 		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
 		{"GET", "/org.matrix.msc3856/rooms/{roomId}/threads", user, httpapi.JSON(a.threads).Limited(httpapi.ClassRead)},
 		{"GET", "/org.matrix.msc3030/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent).Limited(httpapi.ClassRead)},
-		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRooms).Limited(httpapi.ClassDirectory)},
+		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRoomsUnstable).Limited(httpapi.ClassDirectory)},
 		{"GET", "/org.matrix.msc2946/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassDirectory)},
 		{"GET", "/im.nheko.summary/summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},
 		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},

@@ -58,3 +58,25 @@ func (a *API) mutualRooms(ctx context.Context, r *httpapi.Request, _ httpapi.Emp
 	}
 	return a.Sync.MutualRooms(ctx, r.Requester.UserID, id.UserID(r.Query("user_id")), r.Query("from"))
 }
+
+// mutualRoomsResponse has the token for more under the name that the proposal gave it (MSC2666), too.
+type mutualRoomsResponse struct {
+	*usersync.MutualRooms
+	NextToken string `json:"next_batch_token,omitempty"`
+}
+
+// mutualRoomsUnstable is GET /mutual_rooms as it was proposed, where the token of the page before is called batch_token.
+func (a *API) mutualRoomsUnstable(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (mutualRoomsResponse, error) {
+	if !r.HasQuery("user_id") {
+		return mutualRoomsResponse{}, httpapi.MissingParam("user_id")
+	}
+	from := r.Query("batch_token")
+	if from == "" {
+		from = r.Query("from")
+	}
+	rooms, err := a.Sync.MutualRooms(ctx, r.Requester.UserID, id.UserID(r.Query("user_id")), from)
+	if err != nil {
+		return mutualRoomsResponse{}, err
+	}
+	return mutualRoomsResponse{rooms, rooms.Next}, nil
+}

@@ -77,6 +77,11 @@ var guestSteps = []step{
 	{"join by alias", "guest POST /join/%23open:test", `{}`, 200, "room_id:roomid", ""},
 	{"invite", "guest POST /rooms/<open>/invite", `{"user_id":"<bob>"}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
 
+	{"upload keys", "guest POST /keys/upload", `{}`, 200, "one_time_key_counts:object", ""},
+	{"ask for keys", "guest POST /keys/query", `{"device_keys":{"<alice>":[]}}`, 200, "device_keys:object", ""},
+	{"claim keys", "guest POST /keys/claim", `{"one_time_keys":{}}`, 200, "one_time_keys:object", ""},
+	{"send to devices", "guest PUT /sendToDevice/x.y/1", `{"messages":{"<alice>":{"*":{"body":"x"}}}}`, 200, "{}", ""},
+
 	{"join where no guests are", "guest POST /rooms/<closed>/join", `{}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
 	{"join there by state", "guest PUT /rooms/<closed>/state/m.room.member/<guest>", `{"membership":"join"}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
 	{"an invitation", "alice POST /rooms/<closed>/invite", `{"user_id":"<guest>"}`, 200, "{}", ""},

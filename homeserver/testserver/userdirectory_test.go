@@ -123,6 +123,9 @@ func TestMutualRooms(t *testing.T) {
 var mutualSteps = []step{
 	{"the count", "bob GET /_matrix/client/v1/mutual_rooms?user_id=<alice>", ``, 200, "count=2 next_batch:absent", ""},
 	{"the older path", "alice GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id=<bob>", ``, 200, "count=2 joined/1:roomid", ""},
+	{"its token", "alice GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id=<bob>&batch_token=x", ``, 400, "M_INVALID_PARAM", ""},
+	{"a page further", "alice GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id=<bob>&batch_token=!~", ``, 200, "count=2 joined:empty next_batch_token:absent", ""},
+	{"the older path without a user", "alice GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms", ``, 400, "M_MISSING_PARAM", ""},
 	{"none", "carol GET /_matrix/client/v1/mutual_rooms?user_id=<alice>", ``, 200, "count=0 joined:empty", ""},
 	{"nobody", "carol GET /_matrix/client/v1/mutual_rooms?user_id=@nobody:elsewhere", ``, 200, "count=0 joined:empty", ""},
 	{"oneself", "alice GET /_matrix/client/v1/mutual_rooms?user_id=<alice>", ``, 400, "M_INVALID_PARAM", ""},

@@ -1,6 +1,8 @@
 package usersync
 
 import (
+	"slices"
+
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 )
@@ -86,8 +88,8 @@ func (r *roomPass) onlyMembership() ([]*store.Event, error) {
 	return r.showMembership(nil)
 }
 
-// showMembership adds the event that holds the user's membership to the end of the timeline, or, when it has no place there, to the
-// state, whatever the filter says: without it the client would not know that it is out. There is none when a fork was resolved so
+// showMembership adds the event that holds the user's membership to the end of the timeline, and, when it has no place there or the
+// client wants the state at its end, to the state, whatever the filter says: without it the client would not know that it is out. There is none when a fork was resolved so
 // that the user never had any membership; then the room's being among those left must do.
 func (r *roomPass) showMembership(state []*store.Event) ([]*store.Event, error) {
 	if r.seat.EventNID == 0 {
@@ -97,10 +99,17 @@ func (r *roomPass) showMembership(state []*store.Event) ([]*store.Event, error) 
 	if err != nil {
 		return nil, err
 	}
-	if !r.v.holds(e) {
-		return append(state, e), nil
+	holds := r.v.holds(e)
+	if holds {
+		r.t.shown = append(r.t.shown, e)
+		r.t.scanned = append(r.t.scanned, e)
 	}
-	r.t.shown = append(r.t.shown, e)
-	r.t.scanned = append(r.t.scanned, e)
-	return state, nil
+	if holds && r.req.StateAfter == "" {
+		return state, nil
+	}
+	// The state after the timeline has it too, and not what it took the place of: the client takes no state from the timeline.
+	state = slices.DeleteFunc(state, func(old *store.Event) bool {
+		return old.Type == e.Type && old.StateKey != nil && e.StateKey != nil && *old.StateKey == *e.StateKey
+	})
+	return append(state, e), nil
 }

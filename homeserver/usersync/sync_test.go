@@ -258,6 +258,28 @@ func TestCameAndWent(t *testing.T) {
 	})
 }
 
+// TestOutWithStateAfter has what a client which takes no state from the timeline is told of its not being in a room any more.
+func TestOutWithStateAfter(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.room(alice, "joined")
+		c := w.client(bob).filter(`{"room": {"timeline": {"limit": 2}}}`)
+		c.req.StateAfter = StateAfter
+		c.sync()
+		p.join(bob)
+		p.member(bob, bob, "leave")
+		p.member(alice, bob, "ban")
+		r := c.sync().left(t, p)
+		wantList(t, "came and went: timeline", brief(r.Timeline.Events), list("bob:join", "bob:leave", "bob:ban"))
+		wantList(t, "came and went: state", brief(r.StateAfter.Events), list("create", "alice:join", "history_visibility=joined", "bob:ban"))
+		for _, membership := range []string{"leave", "ban", "leave"} {
+			p.member(alice, bob, membership)
+			r = c.sync().left(t, p)
+			wantList(t, "out: timeline", brief(r.Timeline.Events), list("bob:"+membership))
+			wantList(t, "out: state", brief(r.StateAfter.Events), list("bob:"+membership))
+		}
+	})
+}
+
 func TestRejoin(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		for _, visibility := range []string{"shared", "joined"} {

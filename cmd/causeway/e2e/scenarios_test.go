@@ -14,7 +14,7 @@ import (
 // CAUSEWAY_TEST_SCENARIO names a part of a name to run those alone.
 func TestScenarios(t *testing.T) {
 	onEngines(t, func(t *testing.T, database string) {
-		server := startServer(t, options{database: database})
+		server := startServer(t, options{database: database, guests: true})
 		node, err := filepath.Abs(filepath.Join("testdata", "node_modules", nodePackages[runtime.GOARCH], "bin", "node"))
 		if err != nil {
 			t.Fatal(err)

@@ -45,6 +45,7 @@ type causeway struct {
 type options struct {
 	database string // "" for SQLite in the data directory
 	networks string // the YAML of bridges.irc.networks, each line with its indentation
+	guests   bool   // whether everybody may be a guest
 	extra    string // more YAML, at the top level
 }
 
@@ -56,6 +57,7 @@ data_dir: %s
 database: %q
 registration:
   open: true
+  guests: %t
 appservices:
   dir: %s
 rate_limits:
@@ -82,7 +84,7 @@ func install(t *testing.T, o options) *causeway {
 		t.Fatal(err)
 	}
 	config := fmt.Appendf(nil, configTemplate, serverName, c.address, filepath.Join(dir, "data"), o.database,
-		registrations, networks, o.extra)
+		o.guests, registrations, networks, o.extra)
 	if err := os.WriteFile(c.config, config, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -8,32 +8,46 @@ process.on("unhandledRejection", (error) => console.error("unhandled:", error?.m
 
 const { Person } = await import("./people.mjs");
 const chapters = await Promise.all(
-    ["messages", "threads", "presence", "reading", "spaces", "membership", "lazy", "sliding", "delayed"].map(
+    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed"].map(
         (name) => import(`./${name}.mjs`),
     ),
 );
 
+// stages is how many scenarios are played at the same time: they know nothing of each other, and most of their time they wait.
+const stages = 4;
+
 const [baseUrl, only] = process.argv.slice(2);
 
-for (const chapter of chapters) {
-    for (const [name, scenario] of Object.entries(chapter)) {
-        if (only && !name.includes(only)) {
-            continue;
-        }
-        const cast = [];
-        const cue = async (who) => {
-            const person = await Person.register(baseUrl, who);
-            cast.push(person);
-            return person;
-        };
-        let error;
-        try {
-            await scenario(cue);
-        } catch (failure) {
-            error = String(failure?.stack ?? failure);
-        }
-        cast.forEach((person) => person.stop());
-        process.stdout.write(JSON.stringify({ name, error }) + "\n");
+// play runs one scenario, and says what has become of it.
+async function play(name, scenario) {
+    const cast = [];
+    const joined = (person) => {
+        cast.push(person);
+        return person;
+    };
+    const cue = async (who) => joined(await Person.register(baseUrl, who));
+    cue.guest = async () => joined(await Person.guest(baseUrl));
+    cue.again = async (person) => joined(await person.again());
+    let error;
+    try {
+        await scenario(cue);
+    } catch (failure) {
+        error = String(failure?.stack ?? failure);
+    }
+    cast.forEach((person) => person.stop());
+    process.stdout.write(JSON.stringify({ name, error }) + "\n");
+}
+
+const waiting = chapters
+    .flatMap((chapter) => Object.entries(chapter))
+    .filter(([name]) => !only || name.includes(only));
+
+// stage plays scenarios, one after the other, until there is none left.
+async function stage() {
+    while (waiting.length > 0) {
+        await play(...waiting.shift());
     }
 }
+
+await Promise.all(Array.from({ length: stages }, stage));
 process.exit(0);

@@ -65,9 +65,38 @@ export async function upgradedRoomIsFollowed(cue) {
     await Promise.all([alice.start(), bob.start()]);
     const roomId = await alice.makesRoom({ name: "Old", room_version: "10" });
     await bob.joins(roomId);
+    await alice.client.setRoomTag(roomId, "m.favourite", { order: 0.5 });
+    await bob.client.setRoomTag(roomId, "u.work", { order: 0.25 });
+    await alice.client.addPushRule("global", "room", roomId, { actions: ["dont_notify"] });
+    await bob.until("the tag", () => bob.room(roomId).tags["u.work"]);
     const { replacement_room: newId } = await alice.client.upgradeRoom(roomId, "12");
     await bob.until("the tombstone", () => bob.room(roomId).currentState.getStateEvents(EventType.RoomTombstone, "")?.getContent().replacement_room === newId);
     const room = await bob.joins(newId);
     await bob.until("the name", () => room.name === "Old");
     equal(room.findPredecessor()?.roomId, roomId, "the predecessor");
+    await bob.until("the tag in the new room", () => room.tags["u.work"]?.order === 0.25);
+    await alice.until("alice's tag in the new room", () => alice.room(newId)?.tags["m.favourite"]?.order === 0.5);
+    await alice.until("alice's push rule for the new room", () => alice.client.getRoomPushRule("global", newId));
+}
+
+export async function invitationsAreFiltered(cue) {
+    const [alice, bob, carol] = [await cue("alice"), await cue("bob"), await cue("carol")];
+    await Promise.all([alice.start(), bob.start(), carol.start()]);
+    const invites = async (host) => {
+        const roomId = await host.makesRoom({ preset: "private_chat" });
+        await host.client.invite(roomId, bob.id);
+        return roomId;
+    };
+    // Some are ignored, and do not learn of it; others are refused.
+    await bob.client.setAccountData("org.matrix.msc4155.invite_permission_config", { enabled: true, ignored_users: [alice.id] });
+    const ignored = await invites(alice);
+    const welcome = await invites(carol);
+    await bob.until("carol's invitation", () => bob.room(welcome)?.getMyMembership() === "invite");
+    equal(bob.room(ignored) ?? null, null, "the invitation that is ignored");
+    await bob.client.setAccountData("m.invite_permission_config", { default_action: "block" });
+    await fails(invites(carol), "M_INVITE_BLOCKED");
+    await bob.client.setAccountData("m.invite_permission_config", {});
+    await bob.client.setAccountData("org.matrix.msc4155.invite_permission_config", {});
+    const again = await invites(alice);
+    await bob.until("alice's invitation", () => bob.room(again)?.getMyMembership() === "invite");
 }

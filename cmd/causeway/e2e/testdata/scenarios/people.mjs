@@ -7,16 +7,38 @@ logger.setLevel?.("warn");
 // patienceMS is how long something may take that has to happen.
 const patienceMS = 20_000;
 
+const password = "correct horse battery";
+
+// run tells the people of this run from those of earlier ones, so that a server may be used again.
+const run = Date.now().toString(36);
 let people = 0;
 
 // Person is a user with one client.
 export class Person {
     // register makes an account of which no other scenario knows.
     static async register(baseUrl, name) {
-        const username = `${name}-${++people}`;
-        const body = { username, password: "correct horse battery", auth: { type: "m.login.dummy" } };
+        const username = `${name}-${run}-${++people}`;
+        const body = { username, password, auth: { type: "m.login.dummy" } };
         const answer = await sdk.createClient({ baseUrl }).registerRequest(body);
         return new Person(baseUrl, username, answer);
+    }
+
+    // guest makes an account that is good for looking around.
+    static async guest(baseUrl) {
+        const person = new Person(baseUrl, "guest", await sdk.createClient({ baseUrl }).registerGuest({}));
+        person.client.setGuest(true);
+        return person;
+    }
+
+    // again is the person at another device, of which nobody has read anything yet.
+    async again() {
+        const { baseUrl } = this.client;
+        const answer = await sdk.createClient({ baseUrl }).loginRequest({
+            type: "m.login.password",
+            identifier: { type: "m.id.user", user: this.username },
+            password,
+        });
+        return new Person(baseUrl, this.username, answer);
     }
 
     constructor(baseUrl, username, { user_id: userId, device_id: deviceId, access_token: accessToken }) {
