@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -107,8 +106,6 @@ type hall struct {
 	roomID  string
 	speaker *user
 	heard   chan heard
-
-	ready sync.WaitGroup
 }
 
 // heard is that one of those who wait has had a message.
