@@ -3,6 +3,7 @@ package usersync
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"causeway/homeserver/eventauth"
 	"causeway/homeserver/retention"
@@ -24,6 +25,9 @@ type sight struct {
 
 	ignored      map[id.UserID]json.RawMessage
 	ignoredKnown bool
+
+	permissions      []json.RawMessage // the user's account data that says whose invitations they want
+	permissionsKnown bool
 
 	erased      map[id.UserID]bool // as far as it was asked for
 	noneErased  bool
@@ -73,16 +77,30 @@ func (s *sight) unwanted(sender id.UserID) (bool, error) {
 	if ignored, err := s.ignores(sender); err != nil || ignored {
 		return ignored, err
 	}
+	if err := s.readPermissions(); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(s.permissions, func(content json.RawMessage) bool {
+		return eventauth.PermitInvite(content, sender) != eventauth.InviteAllowed
+	}), nil
+}
+
+func (s *sight) readPermissions() error {
+	if s.permissionsKnown {
+		return nil
+	}
 	for _, dataType := range eventauth.InvitePermissionTypes {
 		content, err := s.tx.AccountData(s.user, 0, dataType)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return false, err
+		if errors.Is(err, store.ErrNotFound) {
+			continue
 		}
-		if eventauth.PermitInvite(content, sender) != eventauth.InviteAllowed {
-			return true, nil
+		if err != nil {
+			return err
 		}
+		s.permissions = append(s.permissions, content)
 	}
-	return false, nil
+	s.permissionsKnown = true
+	return nil
 }
 
 // parseIgnored reads the content of m.ignored_user_list. What is not understood names nobody: clients write it.

@@ -30,8 +30,15 @@ type slidingPass struct {
 	counts   map[string]int       // by list
 	relevant []*slidingRoom       // the rooms that the request is about
 	calm     bool                 // nothing has happened that could change an answer, and nothing more was looked at
+	moved    []store.Seat         // where it is calm, the memberships of rooms with events that it has nothing to do with
 	wanted   slidingWants
 	shifting bool // a room is told that the list of rooms will not have any more
+
+	reads   map[int64]int64 // the rooms that the user has read, see readReads
+	tally   *tally          // nil before it is asked for
+	mail    mail            // see readMail
+	keys    slidingKeys     // see readKeys
+	typists typingNews
 
 	direct map[id.RoomID]bool                   // see directs; nil before it is read
 	tagged map[int64]map[string]json.RawMessage // see tags; nil before it is read
@@ -40,6 +47,7 @@ type slidingPass struct {
 	news       bool
 	rooms      []byte // members of an object
 	extensions []byte
+	tellsKeys  bool // the answer has the extension e2ee
 }
 
 func newSlidingPass(l *slidingLook, tx *store.Tx) (*slidingPass, error) {
@@ -54,6 +62,7 @@ func newSlidingPass(l *slidingLook, tx *store.Tx) (*slidingPass, error) {
 	if p.userNID, err = tx.LookupNID(string(l.req.User)); err != nil {
 		return nil, err
 	}
+	p.readTyping()
 	return p, l.ready(tx, p.userNID, p.upto)
 }
 
@@ -70,6 +79,9 @@ func (p *slidingPass) run() error {
 		return err
 	}
 	if err := p.choose(); err != nil {
+		return err
+	}
+	if err := p.readReads(); err != nil {
 		return err
 	}
 	for _, r := range p.relevant {
@@ -93,9 +105,13 @@ func (p *slidingPass) isCalm() (bool, error) {
 	if p.upto == settled.pos {
 		return true, nil
 	}
-	seats, err := p.tx.SeatsChanged(p.userNID, settled.pos, p.upto)
-	return len(seats) == 0, err
+	var err error
+	p.moved, err = p.tx.SeatsChanged(p.userNID, settled.pos, p.upto)
+	return len(p.moved) == 0 || !p.asksForRooms(), err
 }
+
+// asksForRooms tells whether the request is about rooms at all. Some connections are for messages to the device alone.
+func (p *slidingPass) asksForRooms() bool { return len(p.req.lists)+len(p.req.subscriptions) > 0 }
 
 // relevantRooms returns the rooms that the request is about.
 func (p *slidingPass) relevantRooms() map[int64]bool {
@@ -113,7 +129,7 @@ func (p *slidingPass) relevantRooms() map[int64]bool {
 func (p *slidingPass) ears() ([]notify.Key, error) {
 	if p.calm {
 		settled := p.conn.settled.pos
-		return p.s.ears.keys(p.tx, p.userNID, settled, p.upto, nil)
+		return p.s.ears.keys(p.tx, p.userNID, settled, p.upto, p.moved)
 	}
 	seats := make([]store.Seat, 0, len(p.seats))
 	for _, seat := range p.seats {
@@ -175,14 +191,13 @@ func (p *slidingPass) listed(seat *store.SlidingSeat) (bool, error) {
 	return stay != nil, err
 }
 
-// hiddenInvite tells whether an invitation is kept from the client, as it comes from somebody whom the user ignores (Client-Server
-// API, "Ignoring Users").
+// hiddenInvite tells whether an invitation is kept from the client, as the user does not want to see it.
 func (p *slidingPass) hiddenInvite(seat *store.SlidingSeat) (bool, error) {
 	member, err := p.tx.EventByNID(seat.EventNID)
 	if err != nil {
 		return false, err
 	}
-	return p.ignores(member.Sender)
+	return p.unwanted(member.Sender)
 }
 
 func (p *slidingPass) viewer(seat *store.SlidingSeat) *viewer {
