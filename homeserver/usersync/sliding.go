@@ -161,6 +161,7 @@ func (l *slidingLook) record(ctx context.Context) error {
 		c.next, c.pending, c.later = c.row.Seq, p.changes, settled
 		l.pos.seq = c.next
 	}
+	c.noteView(l.from, typingView{l.pos, p.typingIn})
 	return nil
 }
 

@@ -63,10 +63,8 @@ func (r *slidingRoom) unread() (store.Unread, error) {
 // quietElsewhere tells that nothing has happened to receipts after settled, nor to what lives outside of connections (who is typing,
 // messages to the device, lists of devices) after since.
 func (p *slidingPass) quietElsewhere(settled, since int64) (bool, error) {
-	for roomNID := range p.typists.rooms {
-		if p.conn.settled.rooms[roomNID] {
-			return false, nil
-		}
+	if !p.typingQuiet() {
+		return false, nil
 	}
 	if news, err := p.receiptNews(settled); err != nil || news {
 		return false, err

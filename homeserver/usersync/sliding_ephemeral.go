@@ -87,34 +87,54 @@ func (p *slidingPass) readTyping() {
 	}
 }
 
-// whoTypes is the extension typing (MSC3961): {rooms: {room id: m.typing event}}.
+// typingQuiet tells that the device knows who is typing in the rooms of the settled request.
+func (p *slidingPass) typingQuiet() bool {
+	if !p.req.extensions.Typing.Enabled {
+		return true
+	}
+	view, known := p.conn.view(p.from)
+	if !known || p.typists.lost {
+		return false
+	}
+	for nid := range p.typists.rooms {
+		if view[nid] {
+			return false
+		}
+	}
+	p.typingIn = view
+	return true
+}
+
+// whoTypes is the extension typing (MSC3961): {rooms: {room id: m.typing event}}. Rooms come into view and leave it: of one of which the
+// device has not been told all the time, it is told who is typing there now.
 func (p *slidingPass) whoTypes() ([]byte, error) {
 	var (
 		now typingNews // in all rooms, where that was asked for
 		dst []byte
 	)
+	view, _ := p.conn.view(p.from)
+	p.typingIn = make(map[int64]bool)
 	for _, r := range p.relevant {
 		if !p.ephemeral(r, &p.req.extensions.Typing) {
 			continue
 		}
 		nid := r.seat.RoomNID
+		p.typingIn[nid] = true
 		users, changed := p.typists.rooms[nid]
-		switch {
-		case changed && (len(users) > 0 || p.from.typing > 0):
-			p.news = true
-		case p.typists.lost && (r.subscribed || p.changes[nid] != nil):
-			// Those who typed when the server went down: where the client shows it, it hears that they do not any more.
-		case p.from.typing > 0 && (r.initial || !p.conn.settled.rooms[nid]):
-			// What comes into view is told with those who began before.
-			if now.upto == 0 {
-				now = p.s.typingSince(0)
-			}
-			if users = now.rooms[nid]; len(users) == 0 {
+		if !changed {
+			if view[nid] && !p.typists.lost && !r.initial {
 				continue
 			}
-		default:
+			if now.rooms == nil {
+				now = p.s.typingSince(0)
+			}
+			users = now.rooms[nid]
+		}
+		// A device that knows nothing takes it that nobody types.
+		if len(users) == 0 && (p.from.typing == 0 || r.told == nil) {
 			continue
 		}
+		p.news = p.news || changed
 		var err error
 		if dst, err = p.appendTyping(appendField(dst, string(r.roomID)), users); err != nil {
 			return nil, err

@@ -40,8 +40,9 @@ type slidingPass struct {
 	keys    slidingKeys     // see readKeys
 	typists typingNews
 
-	direct map[id.RoomID]bool                   // see directs; nil before it is read
-	tagged map[int64]map[string]json.RawMessage // see tags; nil before it is read
+	typingIn map[int64]bool                       // the rooms in which the device will know who is typing
+	direct   map[id.RoomID]bool                   // see directs; nil before it is read
+	tagged   map[int64]map[string]json.RawMessage // see tags; nil before it is read
 
 	changes    map[int64]*store.SlidingRoom // what the device knows by this answer
 	news       bool
