@@ -141,7 +141,11 @@ func (l *slidingLook) ready(tx *store.Tx, userNID, upto int64) error {
 // costs no write, but once in a while for the time of the last use.
 func (l *slidingLook) record(ctx context.Context) error {
 	c, p := l.conn, l.found
-	settled := settlement{digest: l.req.digest, pos: p.upto, rooms: p.relevantRooms(), counts: p.counts}
+	settled := settlement{digest: l.req.digest, pos: p.upto, turn: c.settled.turn, rooms: p.relevantRooms(), counts: p.counts}
+	if !p.calm {
+		c.turn++
+		settled.turn = c.turn
+	}
 	if p.shifting {
 		settled = settlement{}
 	}
@@ -161,7 +165,7 @@ func (l *slidingLook) record(ctx context.Context) error {
 		c.next, c.pending, c.later = c.row.Seq, p.changes, settled
 		l.pos.seq = c.next
 	}
-	c.noteView(l.from, typingView{l.pos, p.typingIn})
+	l.noteTyping(settled.turn)
 	return nil
 }
 

@@ -96,6 +96,7 @@ type slidingConn struct {
 	settled    settlement
 	later      settlement // what settled becomes when the answer next has arrived
 	views      [2]typingView
+	turn       int64 // the newest of a settlement
 
 	over chan struct{} // closed when another request takes the place of the one that waits
 }
@@ -105,6 +106,7 @@ type slidingConn struct {
 type settlement struct {
 	digest [sha256.Size]byte
 	pos    int64
+	turn   int64          // another one whenever the rooms were chosen
 	rooms  map[int64]bool // those that the request was about; never changed in place
 	counts map[string]int // the length of each list; never changed in place
 }
@@ -112,17 +114,18 @@ type settlement struct {
 // typingView is the rooms in which a device knows who is typing, by the answer that has a position.
 type typingView struct {
 	pos   slidingPos
-	rooms map[int64]bool // never changed in place
+	turn  int64          // that of the settlement which the answer made
+	rooms map[int64]bool // never changed in place; nil for not known
 }
 
-// view returns the rooms in which the device knows who is typing at a position. known is false where that is not remembered.
-func (c *slidingConn) view(pos slidingPos) (rooms map[int64]bool, known bool) {
+// view returns what a device knows of who is typing at a position.
+func (c *slidingConn) view(pos slidingPos) typingView {
 	for _, v := range c.views {
-		if v.rooms != nil && v.pos == pos {
-			return v.rooms, true
+		if v.pos == pos {
+			return v
 		}
 	}
-	return nil, false
+	return typingView{}
 }
 
 // noteView keeps the view of an answer, besides that of the answer before, which is the one that the device has if this one is lost.

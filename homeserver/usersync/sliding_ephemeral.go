@@ -87,21 +87,31 @@ func (p *slidingPass) readTyping() {
 	}
 }
 
+// noteTyping keeps in which rooms the device knows who is typing, by the answer that is about to be written. Where that has the position of
+// the request, nobody can tell whether the device has it.
+func (l *slidingLook) noteTyping(turn int64) {
+	v := typingView{l.pos, turn, l.found.typingIn}
+	if l.pos == l.from && l.found.entered {
+		v.rooms = nil
+	}
+	l.conn.noteView(l.from, v)
+}
+
 // typingQuiet tells that the device knows who is typing in the rooms of the settled request.
 func (p *slidingPass) typingQuiet() bool {
 	if !p.req.extensions.Typing.Enabled {
 		return true
 	}
-	view, known := p.conn.view(p.from)
-	if !known || p.typists.lost {
+	view := p.conn.view(p.from)
+	if view.rooms == nil || view.turn != p.conn.settled.turn || p.typists.lost {
 		return false
 	}
 	for nid := range p.typists.rooms {
-		if view[nid] {
+		if view.rooms[nid] {
 			return false
 		}
 	}
-	p.typingIn = view
+	p.typingIn = view.rooms
 	return true
 }
 
@@ -112,7 +122,7 @@ func (p *slidingPass) whoTypes() ([]byte, error) {
 		now typingNews // in all rooms, where that was asked for
 		dst []byte
 	)
-	view, _ := p.conn.view(p.from)
+	view := p.conn.view(p.from).rooms
 	p.typingIn = make(map[int64]bool)
 	for _, r := range p.relevant {
 		if !p.ephemeral(r, &p.req.extensions.Typing) {
@@ -129,6 +139,7 @@ func (p *slidingPass) whoTypes() ([]byte, error) {
 				now = p.s.typingSince(0)
 			}
 			users = now.rooms[nid]
+			p.entered = true
 		}
 		// A device that knows nothing takes it that nobody types.
 		if len(users) == 0 && (p.from.typing == 0 || r.told == nil) {

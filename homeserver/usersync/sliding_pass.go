@@ -41,6 +41,7 @@ type slidingPass struct {
 	typists typingNews
 
 	typingIn map[int64]bool                       // the rooms in which the device will know who is typing
+	entered  bool                                 // it is told of rooms that have come into view
 	direct   map[id.RoomID]bool                   // see directs; nil before it is read
 	tagged   map[int64]map[string]json.RawMessage // see tags; nil before it is read
 
