@@ -4,6 +4,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+
+	"causeway/homeserver/sqldb"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -96,9 +99,16 @@ func (tx *Tx) UpdateSlidingConnection(c SlidingConnection) error {
 	return err
 }
 
-// InsertSlidingRooms records what a device knows of rooms.
+// InsertSlidingRooms records what a device knows of rooms, but for those that are gone or about to go.
 func (tx *Tx) InsertSlidingRooms(connNID int64, rooms []SlidingRoom) error {
+	there, err := tx.roomsThere(rooms)
+	if err != nil {
+		return err
+	}
 	for _, r := range rooms {
+		if r.RoomNID != 0 && !there[r.RoomNID] {
+			continue
+		}
 		var direct int64
 		if r.Direct {
 			direct = 1
@@ -114,6 +124,26 @@ func (tx *Tx) InsertSlidingRooms(connNID int64, rooms []SlidingRoom) error {
 		}
 	}
 	return nil
+}
+
+// roomsThere returns which of the rooms exist and are not being purged.
+func (tx *Tx) roomsThere(rooms []SlidingRoom) (map[int64]bool, error) {
+	there := make(map[int64]bool, len(rooms))
+	for some := range slices.Chunk(rooms, maxIn) {
+		nids := make([]int64, len(some))
+		for i, r := range some {
+			nids[i] = r.RoomNID
+		}
+		query, args := sqldb.In(`SELECT nid FROM rooms WHERE purging = 0 AND nid IN `, 1, nids)
+		found, err := tx.ints(query, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, nid := range found {
+			there[nid] = true
+		}
+	}
+	return there, nil
 }
 
 // DeleteSlidingRooms deletes rows of a connection, of each of which room and number count.

@@ -121,3 +121,47 @@ func TestRoomBumpsAreFilled(t *testing.T) {
 func testKey() *event.Key {
 	return &event.Key{ServerName: "test", KeyID: "ed25519:t", Private: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}
 }
+
+// A room that is purged while an answer is written leaves no row.
+func TestSlidingRoomsOfPurged(t *testing.T) {
+	db, err := Open(t.Context(), t.TempDir()+"/db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	version, err := event.LookupVersion("10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rooms []SlidingRoom
+	err = db.Write(t.Context(), func(tx *Tx) error {
+		for _, roomID := range []id.RoomID{"!there:test", "!going:test"} {
+			nid, err := tx.InsertRoom(roomID, version, false)
+			if err != nil {
+				return err
+			}
+			rooms = append(rooms, SlidingRoom{RoomNID: nid, Seq: 1})
+		}
+		rooms = append(rooms, SlidingRoom{RoomNID: 9999, Seq: 1}, SlidingRoom{Seq: 1}) // gone, and none
+		if _, err := tx.BeginPurge("!going:test"); err != nil {
+			return err
+		}
+		if err := tx.InsertSlidingConnection(SlidingConnection{NID: 1, UserNID: 1, Configs: "{}"}, 1); err != nil {
+			return err
+		}
+		return tx.InsertSlidingRooms(1, rooms)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.View(t.Context(), func(tx *Tx) error {
+		_, got, err := tx.SlidingConnection(1, "", "")
+		if len(got) != 2 || got[0].RoomNID != 0 || got[1].RoomNID != rooms[0].RoomNID {
+			t.Errorf("got %+v", got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

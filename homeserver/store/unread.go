@@ -116,15 +116,26 @@ func (tx *Tx) AllReadMarks(userNID int64) (map[int64]map[string]int64, error) {
 	return all, err
 }
 
-// RoomsRead returns the rooms in which a user has given a receipt at after < pos ≤ upto that marks notifications as read. short is for
-// short ranges: its cost is that of the receipts in the range, whoever's they are, and otherwise that of the user's rooms.
-func (tx *Tx) RoomsRead(userNID, after, upto int64, short bool) ([]int64, error) {
+// RoomsRead returns the rooms in which a user has given a receipt at after < pos ≤ upto that marks notifications as read, with the position
+// of the newest such receipt. short is for short ranges: its cost is that of the receipts in the range, whoever's they are, and otherwise
+// that of the user's rooms.
+func (tx *Tx) RoomsRead(userNID, after, upto int64, short bool) (map[int64]int64, error) {
+	query := `SELECT r.room_nid, MAX(r.pos) FROM memberships m CROSS JOIN receipts r WHERE m.user_nid = $1 AND m.membership = 'join'
+		AND r.room_nid = m.room_nid AND r.user_nid = $1 AND r.pos > $2 AND r.pos <= $3 AND r.type IN ` + readReceipts + ` GROUP BY r.room_nid`
 	if short {
-		return tx.ints(`SELECT DISTINCT room_nid FROM receipts WHERE pos > $2 AND pos <= $3 AND user_nid = $1 AND type IN `+readReceipts,
-			userNID, after, upto)
+		query = `SELECT room_nid, MAX(pos) FROM receipts WHERE pos > $2 AND pos <= $3 AND user_nid = $1 AND type IN ` + readReceipts +
+			` GROUP BY room_nid`
 	}
-	return tx.ints(`SELECT DISTINCT r.room_nid FROM memberships m CROSS JOIN receipts r WHERE m.user_nid = $1 AND m.membership = 'join'
-		AND r.room_nid = m.room_nid AND r.user_nid = $1 AND r.pos > $2 AND r.pos <= $3 AND r.type IN `+readReceipts, userNID, after, upto)
+	rooms := make(map[int64]int64)
+	err := tx.Query(query, []any{userNID, after, upto}, func(scan func(...any) error) error {
+		var room, pos int64
+		if err := scan(&room, &pos); err != nil {
+			return fmt.Errorf("read a receipt: %w", err)
+		}
+		rooms[room] = pos
+		return nil
+	})
+	return rooms, err
 }
 
 // pushRange chooses rows of one thread of a room (0: the main timeline).

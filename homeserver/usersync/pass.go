@@ -39,8 +39,7 @@ type pass struct {
 	devices   deviceLists
 	lazy      chainStep // the members that the answer tells of
 
-	person, personKnown bool                       // the user is no application service's
-	marks               map[int64]map[string]int64 // how far the user has read, by room; nil unless all rooms are shown
+	tally *tally // nil before it is asked for
 }
 
 func newPass(l *look, tx *store.Tx) (*pass, error) {

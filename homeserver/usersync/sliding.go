@@ -1,6 +1,7 @@
 package usersync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -33,6 +34,14 @@ func (s *Service) Sliding(ctx context.Context, req *SlidingRequest) (SlidingResp
 			return SlidingResponse{}, errUnknownPos
 		}
 	}
+	if err := l.receive(ctx); err != nil {
+		return SlidingResponse{}, err
+	}
+	if s.presence != nil {
+		// Who says nothing is there (MSC4186, "set_presence").
+		ended := s.presence.Syncing(ctx, req.User, req.Device, cmp.Or(req.SetPresence, "online"))
+		defer ended()
+	}
 	l.conn = s.slidings.acquire(connKey{req.User, req.Device, req.ConnID})
 	defer s.slidings.release(l.conn)
 	l.over = l.conn.take()
@@ -40,7 +49,7 @@ func (s *Service) Sliding(ctx context.Context, req *SlidingRequest) (SlidingResp
 	if err != nil {
 		return SlidingResponse{}, err
 	}
-	return l.response(), nil
+	return l.response(ctx)
 }
 
 // take ends the request that waits on the connection, whose client has gone on, and returns what ends this one.
@@ -62,6 +71,7 @@ type slidingLook struct {
 	from slidingPos // of the request
 	over <-chan struct{}
 
+	mailed  int64 // the position of the token of the extension to_device
 	checked int64 // up to here there is nothing besides rooms, if it is not before from
 	keys    []notify.Key
 	found   *slidingPass // the last reading
@@ -131,7 +141,11 @@ func (l *slidingLook) ready(tx *store.Tx, userNID, upto int64) error {
 // costs no write, but once in a while for the time of the last use.
 func (l *slidingLook) record(ctx context.Context) error {
 	c, p := l.conn, l.found
-	settled := settlement{digest: l.req.digest, pos: p.upto, rooms: p.relevantRooms(), counts: p.counts}
+	settled := settlement{digest: l.req.digest, pos: p.upto, turn: c.settled.turn, rooms: p.relevantRooms(), counts: p.counts}
+	if !p.calm {
+		c.turn++
+		settled.turn = c.turn
+	}
 	if p.shifting {
 		settled = settlement{}
 	}
@@ -151,6 +165,7 @@ func (l *slidingLook) record(ctx context.Context) error {
 		c.next, c.pending, c.later = c.row.Seq, p.changes, settled
 		l.pos.seq = c.next
 	}
+	l.noteTyping(settled.turn)
 	return nil
 }
 
@@ -198,13 +213,20 @@ func (l *slidingLook) store(ctx context.Context, first, told bool) error {
 	return err
 }
 
-func (l *slidingLook) response() SlidingResponse {
+func (l *slidingLook) response(ctx context.Context) (SlidingResponse, error) {
 	if l.stale {
 		// Nobody will read it: the client has sent another request.
-		return SlidingResponse{Pos: l.req.Pos, body: append(appendString([]byte(`{"pos":`), l.req.Pos), `,"lists":{},"rooms":{},"extensions":{}}`...)}
+		return SlidingResponse{Pos: l.req.Pos, body: append(appendString([]byte(`{"pos":`), l.req.Pos), `,"lists":{},"rooms":{},"extensions":{}}`...)}, nil
+	}
+	if l.found.tellsKeys {
+		counts, err := l.s.keyCounts(ctx, l.found.userNID, l.req.Device)
+		if err != nil {
+			return SlidingResponse{}, err
+		}
+		l.found.appendKeys(counts)
 	}
 	pos := l.pos.String()
-	return SlidingResponse{Pos: pos, body: l.found.appendResponse(nil, pos)}
+	return SlidingResponse{Pos: pos, body: l.found.appendResponse(nil, pos)}, nil
 }
 
 // appendResponse appends the whole answer.

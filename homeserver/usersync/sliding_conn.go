@@ -95,6 +95,8 @@ type slidingConn struct {
 	wishIDs    map[string]int64
 	settled    settlement
 	later      settlement // what settled becomes when the answer next has arrived
+	views      [2]typingView
+	turn       int64 // the newest of a settlement
 
 	over chan struct{} // closed when another request takes the place of the one that waits
 }
@@ -104,8 +106,35 @@ type slidingConn struct {
 type settlement struct {
 	digest [sha256.Size]byte
 	pos    int64
+	turn   int64          // another one whenever the rooms were chosen
 	rooms  map[int64]bool // those that the request was about; never changed in place
 	counts map[string]int // the length of each list; never changed in place
+}
+
+// typingView is the rooms in which a device knows who is typing, by the answer that has a position.
+type typingView struct {
+	pos   slidingPos
+	turn  int64          // that of the settlement which the answer made
+	rooms map[int64]bool // never changed in place; nil for not known
+}
+
+// view returns what a device knows of who is typing at a position.
+func (c *slidingConn) view(pos slidingPos) typingView {
+	for _, v := range c.views {
+		if v.pos == pos {
+			return v
+		}
+	}
+	return typingView{}
+}
+
+// noteView keeps the view of an answer, besides that of the answer before, which is the one that the device has if this one is lost.
+func (c *slidingConn) noteView(before slidingPos, v typingView) {
+	i := 0
+	if c.views[0].pos == before && before != v.pos {
+		i = 1
+	}
+	c.views[i] = v
 }
 
 // slidingConns are the connections in memory.
@@ -167,7 +196,7 @@ func (s *slidingConns) weigh(c *slidingConn, unload bool) {
 func (c *slidingConn) unload() {
 	c.loaded = false
 	c.rooms, c.pending, c.obsolete, c.wishes, c.wishIDs = nil, nil, nil, nil, nil
-	c.settled, c.later = settlement{}, settlement{}
+	c.settled, c.later, c.views = settlement{}, settlement{}, [2]typingView{}
 }
 
 // begin makes the connection a new one, of which the device knows nothing.
@@ -176,7 +205,7 @@ func (c *slidingConn) begin(userNID, generation int64) {
 	c.row = store.SlidingConnection{UserNID: userNID, DeviceID: c.key.device, ConnID: c.key.connID}
 	c.rooms, c.next, c.pending, c.obsolete = make(map[int64]*store.SlidingRoom), 0, nil, nil
 	c.wishes, c.wishIDs = make(map[int64]stateWish), make(map[string]int64)
-	c.settled, c.later = settlement{}, settlement{}
+	c.settled, c.later, c.views = settlement{}, settlement{}, [2]typingView{}
 }
 
 // load reads the connection from the database, if it is not in memory. The error is errUnknownPos when there is none.

@@ -24,7 +24,7 @@ func (x *scopedExtension) covers(r *slidingRoom) bool {
 // quiet tells that nothing has happened besides events: to what a settled request was told up to a position, and to what lives
 // outside of connections after another.
 func (p *slidingPass) quiet(settled, since int64) (bool, error) {
-	if p.req.extensions.AccountData.Enabled || p.filtersData() {
+	if p.req.extensions.AccountData.Enabled || p.asksForRooms() { // is_dm is told of every room
 		if !p.tx.Quiet(store.FamilyAccountData, settled) {
 			rows, err := p.tx.AccountDataSince(p.req.User, settled, p.upto)
 			if err != nil || len(rows) > 0 {
@@ -34,9 +34,6 @@ func (p *slidingPass) quiet(settled, since int64) (bool, error) {
 	}
 	return p.quietElsewhere(settled, since)
 }
-
-// filtersData tells whether what is told depends on account data that changes otherwise: is_dm is told of every room.
-func (p *slidingPass) filtersData() bool { return len(p.req.lists)+len(p.req.subscriptions) > 0 }
 
 // extend writes the extensions.
 func (p *slidingPass) extend() error {

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/sqldb"
@@ -60,6 +59,8 @@ type modelRoom struct {
 	timeline   []id.EventID
 	state      map[[2]string]id.EventID
 	stripped   bool
+	receipts   map[id.UserID]id.EventID // of m.read
+	typing     []id.UserID
 }
 
 // slidingModel is a client that believes what it is told by sliding sync.
@@ -70,6 +71,7 @@ type slidingModel struct {
 	lists  map[string]*modelRule
 	subs   map[*place]*modelRule
 	rooms  map[id.RoomID]*modelRoom
+	typing *modelTyping
 }
 
 // change makes the client want something else.
@@ -121,7 +123,8 @@ func (m *slidingModel) body() obj {
 	for p, s := range m.subs {
 		subs[string(p.id)] = form(s)
 	}
-	return obj{"lists": lists, "room_subscriptions": subs, "conn_id": "model"}
+	on := obj{"enabled": true}
+	return obj{"lists": lists, "room_subscriptions": subs, "conn_id": "model", "extensions": obj{"receipts": on, "typing": on}}
 }
 
 // wants returns the rules that hold for each room that alice is in, by what is true.
@@ -190,7 +193,11 @@ func (m *slidingModel) apply(wants map[*place][]*modelRule, a *slidingAnswer) {
 			t.Fatalf("%s is new and not initial", roomID)
 		}
 		if r.Initial || known == nil {
-			known = &modelRoom{state: map[[2]string]id.EventID{}}
+			typing := []id.UserID(nil)
+			if known != nil {
+				typing = known.typing // is no part of the room's data
+			}
+			known = &modelRoom{state: map[[2]string]id.EventID{}, receipts: map[id.UserID]id.EventID{}, typing: typing}
 			m.rooms[roomID] = known
 		}
 		known.stripped = r.Stripped != nil || r.InviteState != nil
@@ -231,6 +238,7 @@ func (m *slidingModel) apply(wants map[*place][]*modelRule, a *slidingAnswer) {
 			t.Errorf("membership %q, want %q", r.Membership, known.membership)
 		}
 	}
+	m.applyEphemeral(a)
 }
 
 // check compares what the client believes with what is true, for the rooms that it wants to know of.
@@ -278,6 +286,7 @@ func (m *slidingModel) checkJoined(p *place, rules []*modelRule, known *modelRoo
 			t.Errorf("state %v is %s, want %s", k, known.state[k], e.EventID)
 		}
 	}
+	m.checkEphemeral(p, known)
 	if limit > 0 {
 		all := p.all()
 		tail := all[max(0, len(all)-len(known.timeline)):]
@@ -318,7 +327,13 @@ func (p *place) all() (all []id.EventID) {
 // happen is something that happens in the room.
 func (m *slidingModel) happen(p *place) {
 	who := []id.UserID{bob, carol, "@d:test"}[m.r.IntN(3)]
-	switch m.r.IntN(10) {
+	switch m.r.IntN(14) {
+	case 10, 11:
+		if p.membership(who) == "join" {
+			m.read(p, who)
+		}
+	case 12, 13:
+		m.typing.turn(p, who)
 	case 0:
 		p.set(bob, "m.room.topic", "", obj{"topic": fmt.Sprint(m.r.IntN(100))})
 	case 1, 2:
@@ -364,9 +379,10 @@ func TestSlidingModel(t *testing.T) {
 				m := &slidingModel{
 					device: w.device(alice, round%2 == 0), r: rand.New(rand.NewPCG(uint64(round), 7)),
 					lists: map[string]*modelRule{"a": {config: &modelConfigs[6], limit: 2, upto: 2}},
-					subs:  map[*place]*modelRule{}, rooms: map[id.RoomID]*modelRoom{},
+					subs:  map[*place]*modelRule{}, rooms: map[id.RoomID]*modelRoom{}, typing: &modelTyping{serial: 100, floor: 100},
 				}
 				m.user = alice
+				m.restart()
 				w.forgetRooms(alice)
 				for range 5 {
 					p := w.room(bob, "shared")
@@ -393,7 +409,8 @@ func (m *slidingModel) step() {
 		m.lost(m.body())
 	}
 	if m.r.IntN(10) == 0 {
-		m.w.s = New(Config{DB: m.w.db, Bus: m.w.bus, Now: func() time.Time { return time.UnixMilli(2_000_000) }})
+		m.typing = &modelTyping{serial: m.typing.serial + 100, floor: m.typing.serial + 100}
+		m.restart()
 	}
 	wants := m.wants()
 	a := m.sync(m.body())

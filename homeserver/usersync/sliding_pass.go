@@ -30,16 +30,26 @@ type slidingPass struct {
 	counts   map[string]int       // by list
 	relevant []*slidingRoom       // the rooms that the request is about
 	calm     bool                 // nothing has happened that could change an answer, and nothing more was looked at
+	moved    []store.Seat         // where it is calm, the memberships of rooms with events that it has nothing to do with
 	wanted   slidingWants
 	shifting bool // a room is told that the list of rooms will not have any more
 
-	direct map[id.RoomID]bool                   // see directs; nil before it is read
-	tagged map[int64]map[string]json.RawMessage // see tags; nil before it is read
+	reads   map[int64]int64 // the rooms that the user has read, see readReads
+	tally   *tally          // nil before it is asked for
+	mail    mail            // see readMail
+	keys    slidingKeys     // see readKeys
+	typists typingNews
+
+	typingIn map[int64]bool                       // the rooms in which the device will know who is typing
+	entered  bool                                 // it is told of rooms that have come into view
+	direct   map[id.RoomID]bool                   // see directs; nil before it is read
+	tagged   map[int64]map[string]json.RawMessage // see tags; nil before it is read
 
 	changes    map[int64]*store.SlidingRoom // what the device knows by this answer
 	news       bool
 	rooms      []byte // members of an object
 	extensions []byte
+	tellsKeys  bool // the answer has the extension e2ee
 }
 
 func newSlidingPass(l *slidingLook, tx *store.Tx) (*slidingPass, error) {
@@ -54,6 +64,7 @@ func newSlidingPass(l *slidingLook, tx *store.Tx) (*slidingPass, error) {
 	if p.userNID, err = tx.LookupNID(string(l.req.User)); err != nil {
 		return nil, err
 	}
+	p.readTyping()
 	return p, l.ready(tx, p.userNID, p.upto)
 }
 
@@ -70,6 +81,9 @@ func (p *slidingPass) run() error {
 		return err
 	}
 	if err := p.choose(); err != nil {
+		return err
+	}
+	if err := p.readReads(); err != nil {
 		return err
 	}
 	for _, r := range p.relevant {
@@ -93,9 +107,13 @@ func (p *slidingPass) isCalm() (bool, error) {
 	if p.upto == settled.pos {
 		return true, nil
 	}
-	seats, err := p.tx.SeatsChanged(p.userNID, settled.pos, p.upto)
-	return len(seats) == 0, err
+	var err error
+	p.moved, err = p.tx.SeatsChanged(p.userNID, settled.pos, p.upto)
+	return len(p.moved) == 0 || !p.asksForRooms(), err
 }
+
+// asksForRooms tells whether the request is about rooms at all. Some connections are for messages to the device alone.
+func (p *slidingPass) asksForRooms() bool { return len(p.req.lists)+len(p.req.subscriptions) > 0 }
 
 // relevantRooms returns the rooms that the request is about.
 func (p *slidingPass) relevantRooms() map[int64]bool {
@@ -113,7 +131,7 @@ func (p *slidingPass) relevantRooms() map[int64]bool {
 func (p *slidingPass) ears() ([]notify.Key, error) {
 	if p.calm {
 		settled := p.conn.settled.pos
-		return p.s.ears.keys(p.tx, p.userNID, settled, p.upto, nil)
+		return p.s.ears.keys(p.tx, p.userNID, settled, p.upto, p.moved)
 	}
 	seats := make([]store.Seat, 0, len(p.seats))
 	for _, seat := range p.seats {

@@ -38,6 +38,8 @@ type SlidingRequest struct {
 	SetPresence string
 	Closing     <-chan struct{} // closed when the server stops: answer at once; may be nil
 
+	// Nothing is remembered of what earlier requests of the connection asked for: unlike in MSC3575, neither form has anything that sticks,
+	// and a client that leaves out a subscription is no longer told of the room.
 	lists         map[string]*slidingList
 	subscriptions map[id.RoomID]*slidingConfig
 	extensions    slidingExtensions

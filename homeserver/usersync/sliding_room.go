@@ -70,12 +70,17 @@ func (r *slidingRoom) due() bool {
 	switch {
 	case r.told == nil || r.told.Pos == 0 || r.seat.Pos > r.told.Pos || r.direct != r.told.Direct:
 		return true
-	case r.seat.Membership.Membership == event.MembershipJoin && r.seat.LastPos > r.told.Pos:
+	case r.isJoined() && (r.seat.LastPos > r.told.Pos || r.hasRead()):
 		return true
 	case r.seat.Membership.Membership == event.MembershipInvite || r.seat.Membership.Membership == event.MembershipKnock:
 		return false
 	}
 	return r.config != r.told.Config || int64(r.limit) > r.told.Held
+}
+
+// hasRead tells whether the user has read the room since the device was told its counts.
+func (r *slidingRoom) hasRead() bool {
+	return r.isJoined() && r.told != nil && r.reads[r.seat.RoomNID] > r.told.Pos
 }
 
 // joined tells of a room that the user is in.
@@ -180,7 +185,7 @@ func (r *slidingRoom) write() error {
 	directChanged := r.direct != (r.told != nil && r.told.Direct)
 	moved := r.told == nil || r.seat.Pos > r.told.Pos
 	quiet := len(r.t.shown)+len(fields)+len(state.events)+len(state.stubs) == 0 && !r.t.limited
-	if quiet && !r.initial && !moved && !directChanged {
+	if quiet && !r.initial && !moved && !directChanged && !r.hasRead() {
 		r.settle()
 		return nil
 	}
@@ -303,14 +308,14 @@ func (r *slidingRoom) appendSlidingTimeline(dst []byte) ([]byte, error) {
 // appendCommon appends the members that all rooms have.
 func (r *slidingRoom) appendCommon(dst []byte) ([]byte, error) {
 	bump := r.seat.Pos
-	if r.seat.Membership.Membership == event.MembershipJoin && r.seat.BumpPos > 0 {
+	if r.isJoined() && r.seat.BumpPos > 0 {
 		bump = r.seat.BumpPos
 	}
 	dst = appendInt(appendKey(dst, "bump_stamp"), bump)
 	if !r.req.Stable {
 		unread, err := r.unread()
-		dst = appendInt(appendKey(dst, "notification_count"), unread.notifications)
-		return appendInt(appendKey(dst, "highlight_count"), unread.highlights), err
+		dst = appendInt(appendKey(dst, "notification_count"), unread.Notifications)
+		return appendInt(appendKey(dst, "highlight_count"), unread.Highlights), err
 	}
 	dst = appendString(appendKey(dst, "membership"), r.seat.Membership.Membership)
 	if len(r.lists) > 0 {

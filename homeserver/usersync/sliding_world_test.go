@@ -81,6 +81,18 @@ type slidingAnswer struct {
 			Global []clientEvent
 			Rooms  map[id.RoomID][]clientEvent
 		} `json:"account_data"`
+		Receipts struct {
+			Rooms map[id.RoomID]struct {
+				Content map[id.EventID]map[string]map[id.UserID]struct{ TS int64 }
+			}
+		}
+		Typing struct {
+			Rooms map[id.RoomID]struct {
+				Content struct {
+					UserIDs []id.UserID `json:"user_ids"`
+				}
+			}
+		}
 	}
 }
 

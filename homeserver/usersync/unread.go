@@ -35,7 +35,7 @@ func (p *pass) readUnread() error {
 		return err
 	}
 	p.beside.read = make(map[int64]bool, len(rooms))
-	for _, roomNID := range rooms {
+	for roomNID := range rooms {
 		p.beside.rooms[roomNID], p.beside.read[roomNID] = true, true
 	}
 	return nil
@@ -43,34 +43,59 @@ func (p *pass) readUnread() error {
 
 // unread returns what the user has not read of a room that they are in.
 func (p *pass) unread(seat store.Seat) (Unread, error) {
-	if !p.personKnown {
-		var err error
-		if p.person, err = p.tx.IsPerson(p.userNID); err != nil {
-			return Unread{}, err
+	if p.tally == nil {
+		p.tally = &tally{tx: p.tx, counts: &p.s.counts, userNID: p.userNID, upto: p.upto, many: p.initial || p.req.FullState}
+	}
+	return p.tally.unread(seat)
+}
+
+// tally finds what a user has not read, in one reading of the database.
+type tally struct {
+	tx      *store.Tx
+	counts  *counts
+	userNID int64
+	upto    int64
+	many    bool // it is asked for about all the user's rooms
+
+	known  bool                       // whether person and marks are
+	person bool                       // the user is no application service's
+	marks  map[int64]map[string]int64 // how far the user has read, by room; nil unless many
+}
+
+// prepare reads what all rooms have in common.
+func (t *tally) prepare() (err error) {
+	if t.known {
+		return nil
+	}
+	if t.person, err = t.tx.IsPerson(t.userNID); err != nil {
+		return err
+	}
+	if t.many && t.person {
+		if t.marks, err = t.tx.AllReadMarks(t.userNID); err != nil {
+			return err
 		}
-		p.personKnown = true
 	}
-	if !p.person { // nobody is notified of anything who is an application service's
-		return Unread{}, nil
+	t.known = true
+	return nil
+}
+
+// unread returns what the user has not read of a room that they are in.
+func (t *tally) unread(seat store.Seat) (Unread, error) {
+	if err := t.prepare(); err != nil || !t.person { // nobody is notified of anything who is an application service's
+		return Unread{}, err
 	}
-	if (p.initial || p.req.FullState) && p.marks == nil {
-		var err error
-		if p.marks, err = p.tx.AllReadMarks(p.userNID); err != nil {
-			return Unread{}, err
-		}
-	}
-	c := counting{tx: p.tx, roomNID: seat.RoomNID, userNID: p.userNID, since: seat.Since, upto: p.upto, quiet: seat.LastPos}
-	if p.marks != nil {
-		c.marks = p.marks[seat.RoomNID]
+	c := counting{tx: t.tx, roomNID: seat.RoomNID, userNID: t.userNID, since: seat.Since, upto: t.upto, quiet: seat.LastPos}
+	if t.marks != nil {
+		c.marks = t.marks[seat.RoomNID]
 		if c.marks == nil {
 			c.marks = noMarks
 		}
 	}
-	count, err := p.s.counts.of(&c)
+	count, err := t.counts.of(&c)
 	if err != nil {
 		return Unread{}, err
 	}
-	return count.unread(p.tx)
+	return count.unread(t.tx)
 }
 
 // appendUnread appends how many events of the room the user has not read, by thread for those who ask for that: members of a joined
