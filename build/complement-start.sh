@@ -3,9 +3,9 @@
 # container of theirs: the server's name is in SERVER_NAME, clients come to port
 # 8008, and all data stays in /data, on which the server is started again after
 # each snapshot. ROOM_VERSION is that of new rooms, by default 12. BINARY names
-# ours, by default that of "make build". The tests of threads take a name in a text
-# for a mention. (A variable whose name begins with
-# CAUSEWAY_ is one of the server's settings.)
+# ours, by default that of "make build". Everything is on that the tests may want
+# to measure; those of threads take a name in a text for a mention. (A variable
+# whose name begins with CAUSEWAY_ is one of the server's settings.)
 set -euo pipefail
 
 : "${SERVER_NAME:?is set by Complement}"
@@ -31,12 +31,20 @@ cat >"$data/causeway.yaml" <<-YAML
 	default_room_version: "${ROOM_VERSION:-12}"
 	registration:
 	  open: true
+	  guests: true
 	appservices:
 	  dir: $registrations
 	rate_limits:
 	  enabled: false
 	push:
 	  legacy_mentions: true
+	legacy:
+	  query_tokens: true
+	  events: true
+	delayed_events:
+	  max_scheduled: 1000
+	experimental:
+	  sticky_events: true
 	log:
 	  format: text
 YAML

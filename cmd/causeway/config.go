@@ -95,6 +95,7 @@ type RateLimitsConfig struct {
 	OpenID      RateLimit `yaml:"openid"`
 	AccountData RateLimit `yaml:"account_data"`
 	Ephemeral   RateLimit `yaml:"ephemeral"`
+	Device      RateLimit `yaml:"device"`
 	Directory   RateLimit `yaml:"directory"`
 	Search      RateLimit `yaml:"search"`
 	Read        RateLimit `yaml:"read"`
@@ -114,7 +115,7 @@ func (c RateLimitsConfig) byKey() map[string]RateLimit {
 		"login": c.Login, "register": c.Register, "message": c.Message, "join": c.Join,
 		"invite": c.Invite, "profile": c.Profile, "media": c.Media,
 		"delayed": c.Delayed, "report": c.Report, "openid": c.OpenID, "account_data": c.AccountData,
-		"ephemeral": c.Ephemeral, "directory": c.Directory, "search": c.Search, "read": c.Read,
+		"ephemeral": c.Ephemeral, "device": c.Device, "directory": c.Directory, "search": c.Search, "read": c.Read,
 	}
 }
 
@@ -159,6 +160,7 @@ func defaultConfig() *Config {
 			OpenID:      RateLimit{PerSecond: 0.5, Burst: 20},
 			AccountData: RateLimit{PerSecond: 5, Burst: 100},
 			Ephemeral:   RateLimit{PerSecond: 10, Burst: 100},
+			Device:      RateLimit{PerSecond: 50, Burst: 200},
 			Directory:   RateLimit{PerSecond: 2, Burst: 30},
 			Search:      RateLimit{PerSecond: 1, Burst: 20},
 			Read:        RateLimit{PerSecond: 50, Burst: 500},

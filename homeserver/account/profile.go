@@ -64,10 +64,9 @@ func profile(tx *store.Tx, user id.UserID) (Profile, error) {
 	return p, nil
 }
 
-// ProfileField returns one field of a profile, as an object that has nothing else. A user without a name or a picture has {}: the
-// specification demands M_NOT_FOUND since version 1.16, but clients of earlier ones take that for a missing user. Errors: M_NOT_FOUND,
-// M_INVALID_PARAM, M_KEY_TOO_LARGE.
-func (s *Service) ProfileField(ctx context.Context, user id.UserID, field string) (Profile, error) {
+// ProfileField returns one field of a profile, as an object that has nothing else. Errors: M_NOT_FOUND, also where the user has no such
+// field; M_INVALID_PARAM, M_KEY_TOO_LARGE. With unset, a user without a name or a picture has {} in place of the error.
+func (s *Service) ProfileField(ctx context.Context, user id.UserID, field string, unset bool) (Profile, error) {
 	if err := checkProfileKey(field); err != nil {
 		return nil, err
 	}
@@ -79,7 +78,7 @@ func (s *Service) ProfileField(ctx context.Context, user id.UserID, field string
 	switch {
 	case ok:
 		return Profile{field: value}, nil
-	case field == FieldDisplayName || field == FieldAvatarURL:
+	case unset && (field == FieldDisplayName || field == FieldAvatarURL):
 		return Profile{}, nil
 	}
 	return nil, notFound("This profile has no field %s", field)

@@ -88,7 +88,7 @@ func TestAccountEndpoints(t *testing.T) {
 		status              int
 		want                string
 	}{
-		{"versions", "GET /versions", "", 200, `{"versions":\["r0.6.1","v1.1",.*"v1.10"\],"unstable_features":{.*"fi.mau.msc2659.stable":true.*}}`},
+		{"versions", "GET /versions", "", 200, `{"versions":\["r0.6.1","v1.1",.*"v1.19"\],"unstable_features":{.*"fi.mau.msc2659.stable":true.*}}`},
 		{"versions with an old token", "GET /versions x", "", 200, `{"versions".*`},
 		{"well-known", "GET //.well-known/matrix/client", "", 200, `{"m.homeserver":{"base_url":"https://matrix.test"}}`},
 		{"capabilities", "GET /v3/capabilities ALICE", "", 200, `{"capabilities":{"m.change_password":{"enabled":true},"m.room_versions":{"default":"12","available":{.*"11":"stable","12":"stable".*}},"m.set_displayname":{"enabled":true},"m.set_avatar_url":{"enabled":true},"m.profile_fields":{"enabled":true},"m.3pid_changes":{"enabled":false},"m.get_login_token":{"enabled":false},"m.delayed_events":{"max_delay_ms":86400000,"max_scheduled":100},"org.matrix.msc4140.delayed_events":{"max_delay_ms":86400000,"max_scheduled":100}}}`},
@@ -128,7 +128,7 @@ func TestAccountEndpoints(t *testing.T) {
 		{"avatar alone", "GET /v3/profile/@alice:test/avatar_url", "", 200, `{"avatar_url":"mxc://test/a"}`},
 		{"whole profile", "GET /v3/profile/@alice:test", "", 200, `{"avatar_url":"mxc://test/a","displayname":"Alice"}`},
 		{"no name", "DELETE /v3/profile/@alice:test/displayname ALICE", "", 200, `{}`},
-		{"no name now", "GET /v3/profile/@alice:test/displayname", "", 200, `{}`},
+		{"no name now", "GET /v3/profile/@alice:test/displayname", "", 404, `{"errcode":"M_NOT_FOUND".*`},
 		{"no avatar", "PUT /v3/profile/@alice:test/avatar_url ALICE", `{"avatar_url":null}`, 200, `{}`},
 		{"nothing now", "GET /v3/profile/@alice:test", "", 200, `{}`},
 		{"another's name", "PUT /v3/profile/@bob:test/displayname ALICE", `{"displayname":"x"}`, 403, `{"errcode":"M_FORBIDDEN".*`},
@@ -164,6 +164,9 @@ func TestAccountEndpoints(t *testing.T) {
 		{"push rule", "PUT /v3/pushrules/global/content/cake ALICE", `{"actions":["notify"],"pattern":"cake*"}`, 200, `{}`},
 		{"push rule back", "GET /v3/pushrules/global/content/cake ALICE", "", 200, `{"rule_id":"cake","default":false,"enabled":true,"pattern":"cake\*","actions":\["notify"\]}`},
 		{"push rule of a room", "PUT /v3/pushrules/global/room/%21r%3Atest ALICE", `{"actions":[]}`, 200, `{}`},
+		{"push rule of a kind there is not", "GET /v3/pushrules/global/postcontent/.x ALICE", "", 404, `{"errcode":"M_NOT_FOUND".*`},
+		{"push rule of a kind there is not off", "PUT /v3/pushrules/global/postcontent/.x/enabled ALICE", `{"enabled":false}`, 404, `{"errcode":"M_NOT_FOUND".*`},
+		{"new push rule of a kind there is not", "PUT /v3/pushrules/global/postcontent/x ALICE", `{"actions":[]}`, 400, `{"errcode":"M_INVALID_PARAM".*`},
 		{"push rule with a slash", "PUT /v3/pushrules/global/room/a%2Fb ALICE", `{"actions":[]}`, 400, `{"errcode":"M_INVALID_PARAM".*`},
 		{"push rule of the server", "PUT /v3/pushrules/global/content/.x ALICE", `{"actions":[],"pattern":"x"}`, 400, `{"errcode":"M_INVALID_PARAM".*`},
 		{"push rule nowhere", "PUT /v3/pushrules/global/content/x?before=y ALICE", `{"actions":[],"pattern":"x"}`, 400, `{"errcode":"M_UNKNOWN","error":"before/after rule not found: y"}`},

@@ -10,20 +10,29 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// messages is GET /rooms/{roomId}/messages.
+// messages is GET /rooms/{roomId}/messages. That one may not read the room comes before what else is wrong with a request.
 func (a *API) messages(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (usersync.JSON, error) {
+	req, err := messagesRequest(r)
+	if err == nil {
+		return a.Sync.Messages(ctx, req)
+	}
+	if refused := a.Sync.MayRead(ctx, req.User, req.RoomID); refused != nil {
+		return nil, refused
+	}
+	return nil, err
+}
+
+func messagesRequest(r *httpapi.Request) (usersync.MessagesRequest, error) {
 	req := usersync.MessagesRequest{Viewer: viewer(r), RoomID: roomID(r), From: r.Query("from"), To: r.Query("to")}
 	var err error
 	if req.Backwards, err = backwards(r, ""); err != nil {
-		return nil, err
+		return req, err
 	}
 	if req.Limit, err = queryLimit(r); err != nil {
-		return nil, err
+		return req, err
 	}
-	if req.Filter, err = usersync.ParseEventFilter(r.Query("filter")); err != nil {
-		return nil, err
-	}
-	return a.Sync.Messages(ctx, req)
+	req.Filter, err = usersync.ParseEventFilter(r.Query("filter"))
+	return req, err
 }
 
 // eventContext is GET /rooms/{roomId}/context/{eventId}.

@@ -29,13 +29,15 @@ func (a *API) profile(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) 
 	return a.Accounts.Profile(ctx, user)
 }
 
-// profileField is GET /profile/{userId}/{keyName}.
+// profileField is GET /profile/{userId}/{keyName}. Since version 1.16 what is not set is not found. Application services get {} for a name or
+// a picture, as before: bridges look whether a user of theirs has the name already, and give up at any error (mautrix-go 0.31,
+// IntentAPI.SetDisplayName).
 func (a *API) profileField(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (account.Profile, error) {
 	user, err := profileUser(r)
 	if err != nil {
 		return nil, err
 	}
-	return a.Accounts.ProfileField(ctx, user, r.Path("keyName"))
+	return a.Accounts.ProfileField(ctx, user, r.Path("keyName"), r.Requester != nil && r.Requester.AppService != "")
 }
 
 // setProfileField is PUT /profile/{userId}/{keyName}.

@@ -50,14 +50,14 @@ func (a *API) v1() []row {
 	return []row{
 		{"GET", "/register/m.login.registration_token/validity", public, httpapi.JSON(a.registrationTokenValidity).Limited(httpapi.ClassRegister)},
 		{"POST", "/appservice/{appserviceId}/ping", service, httpapi.JSON(a.pingAppService)},
-		{"GET", "/rooms/{roomId}/relations/{eventId}", user, httpapi.JSON(a.relations)},
-		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}", user, httpapi.JSON(a.relations)},
-		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations)},
-		{"GET", "/rooms/{roomId}/threads", user, httpapi.JSON(a.threads)},
-		{"GET", "/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent)},
-		{"GET", "/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassMessage)},
-		{"GET", "/room_summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummary).Limited(httpapi.ClassJoin)},
-		{"GET", "/mutual_rooms", user, httpapi.JSON(a.mutualRooms)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
+		{"GET", "/rooms/{roomId}/threads", user, httpapi.JSON(a.threads).Limited(httpapi.ClassRead)},
+		{"GET", "/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent).Limited(httpapi.ClassRead)},
+		{"GET", "/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassDirectory)},
+		{"GET", "/room_summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummary).Limited(httpapi.ClassDirectory)},
+		{"GET", "/mutual_rooms", user, httpapi.JSON(a.mutualRooms).Limited(httpapi.ClassDirectory)},
 		{"GET", "/delayed_events", guest, httpapi.JSON(a.delayedEvents).Limited(httpapi.ClassDelayed)},
 		{"GET", "/delayed_events/{delayId}", guest, httpapi.JSON(a.delayedEvent).Limited(httpapi.ClassDelayed)},
 		{"POST", "/delayed_events/{delayId}/{action}", guest, httpapi.JSON(a.manageDelayedEvent).Limited(httpapi.ClassDelayed)},
@@ -67,15 +67,15 @@ func (a *API) v1() []row {
 // unstable has endpoints under the names that they had as proposals, which clients still call.
 func (a *API) unstable() []row {
 	return []row{
-		{"GET", "/rooms/{roomId}/relations/{eventId}", user, httpapi.JSON(a.relations)},
-		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}", user, httpapi.JSON(a.relations)},
-		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations)},
-		{"GET", "/org.matrix.msc3856/rooms/{roomId}/threads", user, httpapi.JSON(a.threads)},
-		{"GET", "/org.matrix.msc3030/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent)},
-		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRoomsUnstable)},
-		{"GET", "/org.matrix.msc2946/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassMessage)},
-		{"GET", "/im.nheko.summary/summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
-		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassJoin)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
+		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
+		{"GET", "/org.matrix.msc3856/rooms/{roomId}/threads", user, httpapi.JSON(a.threads).Limited(httpapi.ClassRead)},
+		{"GET", "/org.matrix.msc3030/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent).Limited(httpapi.ClassRead)},
+		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRoomsUnstable).Limited(httpapi.ClassDirectory)},
+		{"GET", "/org.matrix.msc2946/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassDirectory)},
+		{"GET", "/im.nheko.summary/summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},
+		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},
 	}
 }
 
@@ -95,12 +95,14 @@ func (a *API) unstableDelayed() []row {
 func (a *API) unstableUser() []row {
 	const (
 		deletion = "/org.matrix.msc3391/user/{userId}"
-		profiles = "/uk.tcpip.msc4133/profile/{userId}/{keyName}"
+		profile  = "/uk.tcpip.msc4133/profile/{userId}"
+		profiles = profile + "/{keyName}"
 	)
 	return []row{
 		{"DELETE", deletion + "/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
 		{"DELETE", deletion + "/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
-		{"GET", profiles, optional, httpapi.JSON(a.profileField)},
+		{"GET", profile, optional, httpapi.JSON(a.profile).Limited(httpapi.ClassRead)},
+		{"GET", profiles, optional, httpapi.JSON(a.profileField).Limited(httpapi.ClassRead)},
 		{"PUT", profiles, user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
 		{"DELETE", profiles, user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
 	}
@@ -121,8 +123,8 @@ func (a *API) v3() []row {
 		{"GET", "/capabilities", user, httpapi.JSON(a.capabilities)},
 
 		// What is kept for a user.
-		{"GET", "/profile/{userId}", optional, httpapi.JSON(a.profile)},
-		{"GET", "/profile/{userId}/{keyName}", optional, httpapi.JSON(a.profileField)},
+		{"GET", "/profile/{userId}", optional, httpapi.JSON(a.profile).Limited(httpapi.ClassRead)},
+		{"GET", "/profile/{userId}/{keyName}", optional, httpapi.JSON(a.profileField).Limited(httpapi.ClassRead)},
 		{"PUT", "/profile/{userId}/{keyName}", guest, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
 		{"DELETE", "/profile/{userId}/{keyName}", guest, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
 		{"GET", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
@@ -137,7 +139,7 @@ func (a *API) v3() []row {
 		{"POST", "/user/{userId}/openid/request_token", user, httpapi.JSON(a.requestOpenIDToken).BodyOptional().Limited(httpapi.ClassOpenID)},
 		{"POST", "/user/{userId}/filter", user, httpapi.JSON(a.addFilter).Limited(httpapi.ClassAccountData)},
 		{"GET", "/user/{userId}/filter/{filterId}", user, httpapi.JSON(a.getFilter)},
-		{"GET", "/notifications", user, httpapi.JSON(a.notifications)},
+		{"GET", "/notifications", user, httpapi.JSON(a.notifications).Limited(httpapi.ClassRead)},
 		{"GET", "/pushrules/{$}", user, httpapi.JSON(a.pushRules)},
 		{"GET", "/pushrules/global/{$}", user, httpapi.JSON(a.globalPushRules)},
 		{"GET", "/pushrules/global/{kind}/{ruleId}", user, httpapi.JSON(a.pushRule)},
@@ -150,7 +152,7 @@ func (a *API) v3() []row {
 
 		// Who is there.
 		{"GET", "/presence/{userId}/status", user, httpapi.JSON(a.getPresence)},
-		{"PUT", "/presence/{userId}/status", user, httpapi.JSON(a.setPresence).Limited(httpapi.ClassProfile)},
+		{"PUT", "/presence/{userId}/status", user, httpapi.JSON(a.setPresence).Limited(httpapi.ClassEphemeral)},
 
 		// Rooms: in and out.
 		{"POST", "/createRoom", user, httpapi.JSON(a.createRoom).Limited(httpapi.ClassJoin)},
@@ -164,7 +166,7 @@ func (a *API) v3() []row {
 		{"POST", "/rooms/{roomId}/ban", user, httpapi.JSON(a.ban).Limited(httpapi.ClassInvite)},
 		{"POST", "/rooms/{roomId}/unban", user, httpapi.JSON(a.unban).Limited(httpapi.ClassInvite)},
 		{"POST", "/rooms/{roomId}/upgrade", user, httpapi.JSON(a.upgradeRoom).Limited(httpapi.ClassJoin)},
-		{"GET", "/joined_rooms", user, httpapi.JSON(a.joinedRooms)},
+		{"GET", "/joined_rooms", user, httpapi.JSON(a.joinedRooms).Limited(httpapi.ClassRead)},
 		{"GET", "/directory/room/{roomAlias}", optional, httpapi.JSON(a.getAlias).Limited(httpapi.ClassDirectory)},
 		{"PUT", "/directory/room/{roomAlias}", user, httpapi.JSON(a.putAlias).Limited(httpapi.ClassDirectory)},
 		{"DELETE", "/directory/room/{roomAlias}", user, httpapi.JSON(a.deleteAlias).Limited(httpapi.ClassDirectory)},
@@ -192,25 +194,25 @@ func (a *API) v3() []row {
 		{"GET", "/rooms/{roomId}/context/{eventId}", guest, httpapi.JSON(a.eventContext).Limited(httpapi.ClassRead)},
 		{"GET", "/rooms/{roomId}/members", guest, httpapi.JSON(a.members).Limited(httpapi.ClassRead)},
 		{"GET", "/rooms/{roomId}/joined_members", user, httpapi.JSON(a.joinedMembers).Limited(httpapi.ClassRead)},
-		{"PUT", "/rooms/{roomId}/typing/{userId}", user, httpapi.JSON(a.setTyping)},
-		{"POST", "/rooms/{roomId}/receipt/{receiptType}/{eventId}", user, httpapi.JSON(a.setReceipt).BodyOptional()},
-		{"POST", "/rooms/{roomId}/read_markers", user, httpapi.JSON(a.setReadMarkers)},
+		{"PUT", "/rooms/{roomId}/typing/{userId}", user, httpapi.JSON(a.setTyping).Limited(httpapi.ClassEphemeral)},
+		{"POST", "/rooms/{roomId}/receipt/{receiptType}/{eventId}", user, httpapi.JSON(a.setReceipt).BodyOptional().Limited(httpapi.ClassEphemeral)},
+		{"POST", "/rooms/{roomId}/read_markers", user, httpapi.JSON(a.setReadMarkers).Limited(httpapi.ClassEphemeral)},
 		{"GET", "/sync", guest, httpapi.JSON(a.sync)},
-		{"GET", "/rooms/{roomId}/initialSync", guest, httpapi.JSON(a.roomInitialSync)},
+		{"GET", "/rooms/{roomId}/initialSync", guest, httpapi.JSON(a.roomInitialSync).Limited(httpapi.ClassRead)},
 		{"GET", "/events", guest, httpapi.JSON(a.events)},
 
 		// What is looked for.
-		{"POST", "/search", user, httpapi.JSON(a.search).Limited(httpapi.ClassJoin)},
-		{"POST", "/user_directory/search", user, httpapi.JSON(a.searchUsers).Limited(httpapi.ClassMessage)},
+		{"POST", "/search", user, httpapi.JSON(a.search).Limited(httpapi.ClassSearch)},
+		{"POST", "/user_directory/search", user, httpapi.JSON(a.searchUsers).Limited(httpapi.ClassDirectory)},
 		// Devices among each other.
-		{"PUT", "/sendToDevice/{eventType}/{txnId}", guest, httpapi.JSON(a.sendToDevice).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
-		{"POST", "/keys/upload", guest, httpapi.JSON(a.uploadKeys).MaxBody(httpapi.LargeMaxBody)},
-		{"POST", "/keys/query", guest, httpapi.JSON(a.queryKeys).MaxBody(httpapi.LargeMaxBody)},
-		{"POST", "/keys/claim", guest, httpapi.JSON(a.claimKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
-		{"GET", "/keys/changes", user, httpapi.JSON(a.keyChanges)},
+		{"PUT", "/sendToDevice/{eventType}/{txnId}", guest, httpapi.JSON(a.sendToDevice).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
+		{"POST", "/keys/upload", guest, httpapi.JSON(a.uploadKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
+		{"POST", "/keys/query", guest, httpapi.JSON(a.queryKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
+		{"POST", "/keys/claim", guest, httpapi.JSON(a.claimKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
+		{"GET", "/keys/changes", user, httpapi.JSON(a.keyChanges).Limited(httpapi.ClassDevice)},
 
 		// What there was before /sync. It answers only where the configuration has it.
-		{"GET", "/events/{eventId}", user, httpapi.JSON(a.oldEvent)},
-		{"GET", "/initialSync", user, httpapi.JSON(a.initialSync)},
+		{"GET", "/events/{eventId}", user, httpapi.JSON(a.oldEvent).Limited(httpapi.ClassRead)},
+		{"GET", "/initialSync", user, httpapi.JSON(a.initialSync).Limited(httpapi.ClassSearch)},
 	}
 }

@@ -10,26 +10,39 @@ import (
 
 // specVersions are the versions of the specification that clients may count on.
 var specVersions = []string{
-	"r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10",
+	"r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12", "v1.13", "v1.14", "v1.15",
+	"v1.16", "v1.17", "v1.18", "v1.19",
 }
 
-// unstableFeatures are proposals, some of them merged long ago, whose flags clients ask for.
+// unstableFeatures are proposals, most of them merged by now, whose flags clients ask for. What the operator switches on or off is among
+// configuredFeatures.
 var unstableFeatures = map[string]bool{
+	"com.beeper.msc4169":                             true, // redacting by /send
 	"fi.mau.msc2659.stable":                          true, // pinging an application service
+	"org.matrix.msc2285.stable":                      true, // receipts that others do not see
+	"org.matrix.msc3026.busy_presence":               true,
+	"org.matrix.msc3030":                             true, // the event at a time
+	"org.matrix.msc3266":                             true, // summaries of rooms, at the path of Matrix 1.15
+	"org.matrix.msc3391":                             true, // deleting account data
 	"org.matrix.msc3440.stable":                      true, // threads
+	"org.matrix.msc3715.stable":                      true, // dir in /relations
+	"org.matrix.msc3771":                             true, // receipts by thread
+	"org.matrix.msc3773":                             true, // unread counts by thread
+	"org.matrix.msc3827.stable":                      true, // the directory of rooms by type
 	"org.matrix.msc3856":                             true, // listing threads
+	"org.matrix.msc3856.stable":                      true,
 	"org.matrix.msc3874":                             true, // filtering by rel_types
 	"org.matrix.msc3912":                             true, // redacting what relates to an event along with it
+	"org.matrix.msc3952_intentional_mentions":        true,
 	"org.matrix.msc3981":                             true, // recurse in /relations
-	"org.matrix.msc3391":                             true, // deleting account data
-	"uk.half-shot.msc2666.query_mutual_rooms":        true, // rooms in common
+	"org.matrix.msc4155":                             true, // whose invitations are welcome
+	"org.matrix.msc4222":                             true, // state_after in /sync
+	"org.matrix.msc4380.stable":                      true, // whose invitations are welcome, as of Matrix 1.18
+	"org.matrix.simplified_msc3575":                  true, // sliding sync as of before it was merged (MSC4186)
+	"uk.half-shot.msc2666.query_mutual_rooms":        true, // rooms that one shares with another
 	"uk.half-shot.msc2666.query_mutual_rooms.stable": true,
 	"uk.tcpip.msc4133":                               true, // fields of profiles
 	"uk.tcpip.msc4133.stable":                        true,
-	"org.matrix.msc3026.busy_presence":               true,
-	"org.matrix.simplified_msc3575":                  true, // sliding sync as of before it was merged (MSC4186)
-	"org.matrix.msc4155":                             true, // whose invitations are welcome
-	"org.matrix.msc4380.stable":                      true, // the same, as of version 1.18
 }
 
 type versionsResponse struct {

@@ -24,6 +24,7 @@ const (
 	ClassOpenID      Class = "openid"       // tokens for others
 	ClassAccountData Class = "account_data" // what a user keeps, and all devices of the user are told of
 	ClassEphemeral   Class = "ephemeral"    // typing, receipts, presence
+	ClassDevice      Class = "device"       // keys, and messages between devices
 	ClassDirectory   Class = "directory"    // rooms and users that one is not in, or does not know
 	ClassSearch      Class = "search"       // what reads much to answer little
 	ClassRead        Class = "read"         // the history and the state of rooms

@@ -92,6 +92,9 @@ func (e Endpoint) Limited(class Class) Endpoint {
 	return e
 }
 
+// Class returns the class that [Endpoint.Limited] set, "" for none.
+func (e Endpoint) Class() Class { return e.class }
+
 // MaxBody returns the endpoint with a limit of its own on the body, in bytes,
 // in place of [Options.MaxBody].
 func (e Endpoint) MaxBody(n int64) Endpoint {

@@ -20,10 +20,11 @@ type bench struct {
 	book *book
 	// defaults are the default rules, by their places in the book, with the event put to what they have in common for everybody.
 	defaults [ranks][]matches
+	left     int // of maxEventSteps
 }
 
 func newBench(f *facts, b *book) (*bench, error) {
-	j := &bench{facts: f, book: b}
+	j := &bench{facts: f, book: b, left: maxEventSteps}
 	f.steps = maxSteps
 	for at, tests := range b.tests {
 		all := make([]matches, len(tests))
@@ -49,20 +50,22 @@ func newBench(f *facts, b *book) (*bench, error) {
 // all tells whether all of the conditions hold.
 func (f *facts) all(tests []test, p *person) (bool, error) {
 	for _, t := range tests {
+		if f.steps <= 0 {
+			return false, nil
+		}
 		if yes, err := t(f, p); err != nil || !yes {
 			return false, err
 		}
-		if f.steps < 0 {
-			return false, nil
-		}
 	}
-	return true, nil
+	return f.steps > 0, nil
 }
 
 // judge returns what a person's rules make of the event; c is nil for one who has changed none. The kinds of rules, in their order, are
 // those of Client-Server API, Push Rules; the default rules come after the user's own, but for the master rule.
 func (j *bench) judge(p *person, c *compiled) (verdict, error) {
-	j.steps = maxSteps
+	allowed := min(maxSteps, j.left)
+	j.steps = allowed
+	defer func() { j.left -= allowed - j.steps }()
 	if c == nil {
 		return j.judgePlain(p)
 	}

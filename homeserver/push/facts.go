@@ -46,6 +46,7 @@ func (f *facts) value(p path) []byte {
 	}
 	value := []byte(f.event.Content)
 	for _, name := range p.names[1:] {
+		f.steps -= len(value) / 16
 		if value = event.Field(value, name); value == nil {
 			return nil
 		}

@@ -9,6 +9,9 @@ import (
 // match: nobody may hold up the messages of a room with their rules.
 const maxSteps = 1 << 21
 
+// maxEventSteps is the same for all users of one event together: nobody may do so with many accounts either.
+const maxEventSteps = 64 * maxSteps
+
 // glob is a pattern in which * stands for any text and ? for any one character (appendices, "Glob-style matching"). Letters count
 // alike in either case.
 type glob struct {
@@ -57,7 +60,9 @@ func (p *piece) prefix(s string, steps *int) int {
 // find returns where in s, from position from on, the piece matches first, and the end of that; -1 for nowhere.
 func (p *piece) find(s string, from int, steps *int) (start, end int) {
 	if !p.wild {
-		*steps -= (len(s) - from) / 16
+		if *steps -= 1 + (len(s)-from)/16; *steps <= 0 {
+			return -1, -1
+		}
 		if i := strings.Index(s[from:], p.text); i >= 0 {
 			return from + i, from + i + len(p.text)
 		}

@@ -71,6 +71,34 @@ func TestGlobIsBounded(t *testing.T) {
 	}
 }
 
+// TestGlobInOneLongWord finds the pattern at each letter, and never at the end of a word.
+func TestGlobInOneLongWord(t *testing.T) {
+	body := strings.Repeat("a", 60<<10) + "b"
+	g := newGlob("a")
+	steps := maxSteps
+	if g.words(body, &steps) {
+		t.Error("it matches")
+	}
+	if steps > 0 || steps < -len(body) {
+		t.Errorf("%d steps are left: it went on when they were used up, or did not count them", steps)
+	}
+}
+
+// TestNothingRunsWithoutSteps: once a person's rules have used up what they may, none of the others is tried.
+func TestNothingRunsWithoutSteps(t *testing.T) {
+	ran := 0
+	spend := func(f *facts, _ *person) (bool, error) {
+		ran++
+		f.steps = -1
+		return false, nil
+	}
+	rule := ownRule{tests: []test{spend}}
+	j := &bench{facts: &facts{steps: maxSteps}}
+	if _, found, err := j.judgeKind(nil, rankOverride, &compiled{own: [ranks][]ownRule{rankOverride: {rule, rule, rule}}}); found || err != nil || ran != 1 {
+		t.Errorf("got %v, %v, and %d rules were tried; want 1", found, err, ran)
+	}
+}
+
 func FuzzGlob(f *testing.F) {
 	f.Add("ex*ple", "an example")
 	f.Add("a?c*", "abcd")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"causeway/homeserver/event"
+	"causeway/homeserver/eventauth"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix/id"
@@ -59,7 +60,7 @@ func saidHere(e *store.Event, room *roster) bool {
 	return here && e.StateKey == nil && e.Type != event.TypeRedaction
 }
 
-// invited returns the person of this server whom the event invites, or nil.
+// invited returns the person of this server whom the event invites and who is to hear of it, or nil.
 func (s *Service) invited(tx *store.Tx, in *store.Placed, room *roster) (*person, error) {
 	if in.StateKey == nil || in.Type != event.TypeMember || in.Membership() != event.MembershipInvite {
 		return nil, nil
@@ -74,7 +75,25 @@ func (s *Service) invited(tx *store.Tx, in *store.Placed, room *roster) (*person
 	if is, err := tx.IsPerson(nid); err != nil || !is {
 		return nil, err
 	}
-	return &person{nid, id.UserID(*in.StateKey)}, nil
+	invited := &person{nid, id.UserID(*in.StateKey)}
+	if wanted, err := wantsInvites(tx, invited.id, in.Sender); err != nil || !wanted {
+		return nil, err
+	}
+	return invited, nil
+}
+
+// wantsInvites tells whether a user is to hear of an invitation by another. Client-Server API, "Invite permission".
+func wantsInvites(tx *store.Tx, user, sender id.UserID) (bool, error) {
+	for _, dataType := range eventauth.InvitePermissionTypes {
+		content, err := tx.AccountData(user, 0, dataType)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+		if eventauth.PermitInvite(content, sender) != eventauth.InviteAllowed {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // outcomes are what an event is to those whom it may concern.

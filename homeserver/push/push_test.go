@@ -119,7 +119,7 @@ func TestRules(t *testing.T) {
 		{"room", put(Room, "!r:example.org", "", ""), "", Room, "!r:example.org"},
 		{"sender", put(Sender, "@spam:example.org", "", ""), "", Sender, "@spam:example.org"},
 		{"no such kind", put("x", "a", "", ""), "M_INVALID_PARAM", Sender, "@spam:example.org"},
-		{"no such kind either", enable("x", "a", true), "M_INVALID_PARAM", Sender, "@spam:example.org"},
+		{"no such kind either", enable("x", "a", true), "M_NOT_FOUND", Sender, "@spam:example.org"},
 		{"no such rule", enable(Sender, "a", true), "M_NOT_FOUND", Sender, "@spam:example.org"},
 	}
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

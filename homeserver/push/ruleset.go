@@ -82,12 +82,10 @@ func (rs *Ruleset) of(kind Kind) *[]Rule {
 }
 
 func (rs *Ruleset) find(kind Kind, ruleID string) (*Rule, error) {
-	rules := rs.of(kind)
-	if rules == nil {
-		return nil, unknownKind()
-	}
-	if i := indexOf(*rules, ruleID); i >= 0 {
-		return &(*rules)[i], nil
+	if rules := rs.of(kind); rules != nil { // a kind of a later version, or of somebody's own, has no rules here
+		if i := indexOf(*rules, ruleID); i >= 0 {
+			return &(*rules)[i], nil
+		}
 	}
 	return nil, noRule()
 }

@@ -17,6 +17,13 @@ import (
 // process dies. dueTS is the time at which it must be due; errNotScheduled when it is not, or has been cancelled.
 func (s *Service) sendDelayed(ctx context.Context, d *DelayedEvent, dueTS int64) error {
 	by := By{User: d.User, AppService: d.AppService, Device: d.Device, TS: d.EventTS, StickyMS: d.StickyMS}
+	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
+		by.Guest, err = tx.IsGuest(d.User)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	draft, err := s.delayedDraft(ctx, by, d)
 	if err != nil {
 		return err

@@ -34,6 +34,50 @@ func (s *Service) followIn(ctx context.Context, roomID id.RoomID, d *draft) erro
 	return nil
 }
 
+// maxFollowers bounds how many users are helped by one tombstone: whoever joins later is by their join.
+const maxFollowers = 200
+
+// followAll has a tombstone of a client, which has made the other room itself, do for those who are in that room already what joining it
+// does for the others: as they came, nothing said yet that it replaces this one.
+func (s *Service) followAll(d *draft) {
+	to, stored := tombstoneTarget(d.Content), d.stored
+	if s.Follow == nil || to == "" {
+		return
+	}
+	d.stored = func(tx *store.Tx, eventID id.EventID) error {
+		if err := s.followMembers(tx, eventID, to); err != nil || stored == nil {
+			return err
+		}
+		return stored(tx, eventID)
+	}
+}
+
+// followMembers has the members of a room take over what they kept with the one that it replaces by a tombstone.
+func (s *Service) followMembers(tx *store.Tx, tombstone id.EventID, roomID id.RoomID) error {
+	sent, err := tx.EventByID(tombstone)
+	if err != nil {
+		return err
+	}
+	old, replacement, err := replaced(tx, roomID)
+	if err != nil || old == nil || old.NID != sent.RoomNID {
+		return err
+	}
+	nids, err := tx.LocalMembers(replacement.NID, maxFollowers)
+	if err != nil {
+		return err
+	}
+	for _, nid := range nids {
+		user, err := tx.Text(nid)
+		if err != nil {
+			return err
+		}
+		if err := s.Follow(tx, id.UserID(user), old, replacement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // replaced returns the room that a room replaces, nil when there is none here. Both have to say so: anybody can make a room that calls
 // another its predecessor.
 func replaced(tx *store.Tx, roomID id.RoomID) (old, replacement *store.Room, err error) {

@@ -24,6 +24,9 @@ const (
 	maxSpaceChildren = 1000 // of one space
 	maxSpaceDepth    = 50
 	maxOrderLength   = 50 // of the order of a child
+	maxSpaceVia      = 10 // servers that are remembered of a child
+	// maxHierarchyBytes bounds the links of one answer, past those of its first room.
+	maxHierarchyBytes = 4 << 20
 )
 
 // HierarchyRequest asks for a page of a space.
@@ -87,7 +90,7 @@ func (s *Service) Hierarchy(ctx context.Context, req HierarchyRequest) (*Hierarc
 			return nil, err
 		}
 	}
-	page := &HierarchyPage{Rooms: []HierarchyRoom{}}
+	page, bytes := &HierarchyPage{Rooms: []HierarchyRoom{}}, 0
 	for looked := 0; len(w.stack) > 0; looked++ {
 		if looked == maxHierarchyLook {
 			page.Next = s.walks.keep(w, s.Now())
@@ -107,13 +110,16 @@ func (s *Service) Hierarchy(ctx context.Context, req HierarchyRequest) (*Hierarc
 		if room == nil {
 			continue
 		}
-		if len(page.Rooms) == int(req.Limit) {
+		if len(page.Rooms) == int(req.Limit) || bytes > maxHierarchyBytes {
 			delete(w.seen, next.roomID)
 			w.stack = append(w.stack, *next)
 			page.Next = s.walks.keep(w, s.Now())
 			break
 		}
 		page.Rooms = append(page.Rooms, *room)
+		for _, link := range room.Children {
+			bytes += len(link)
+		}
 		if next.depth < w.req.MaxDepth {
 			w.push(children, next.depth+1)
 		}
@@ -161,7 +167,7 @@ func (s *Service) spaceRoom(ctx context.Context, user id.UserID, c child, sugges
 		}
 		for _, e := range spaceChildren(events, suggestedOnly) {
 			room.Children = append(room.Children, strippedChild(e.PDU))
-			children = append(children, child{roomID: id.RoomID(*e.StateKey), via: spaceVia(e.PDU)})
+			children = append(children, child{roomID: id.RoomID(*e.StateKey), via: fewVia(spaceVia(e.PDU))})
 		}
 		return nil
 	})
@@ -203,7 +209,7 @@ func (s *Service) remoteRoom(ctx context.Context, user id.UserID, c child, sugge
 			} `json:"content"`
 		}
 		if json.Unmarshal(raw, &link) == nil && len(link.Content.Via) > 0 {
-			children = append(children, child{roomID: link.RoomID, via: link.Content.Via})
+			children = append(children, child{roomID: link.RoomID, via: fewVia(link.Content.Via)})
 		}
 	}
 	return room, children, nil
@@ -237,6 +243,17 @@ func spaceVia(p *event.PDU) []string {
 		return nil
 	}
 	return via
+}
+
+// fewVia returns those of the servers of a child that are remembered until it has its turn.
+func fewVia(via []string) []string {
+	few := make([]string, 0, min(len(via), maxSpaceVia))
+	for _, server := range via {
+		if len(few) < maxSpaceVia && len(server) <= event.MaxFieldBytes {
+			few = append(few, server)
+		}
+	}
+	return few
 }
 
 // spaceOrder returns the order of a child, "" when there is none that is valid.

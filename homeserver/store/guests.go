@@ -16,6 +16,16 @@ func (tx *Tx) PromoteGuest(userNID int64, password string, admin bool) error {
 	return err
 }
 
+// IsGuest tells whether a user has a guest's account.
+func (tx *Tx) IsGuest(user id.UserID) (bool, error) {
+	nid, err := tx.LookupNID(string(user))
+	if err != nil || nid == 0 {
+		return false, err
+	}
+	var one int64
+	return tx.Row(`SELECT 1 FROM users WHERE nid = $1 AND guest = 1`, []any{nid}, &one)
+}
+
 // GuestSeat is a guest in a room.
 type GuestSeat struct {
 	UserID  id.UserID

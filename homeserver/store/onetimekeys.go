@@ -95,41 +95,40 @@ func (tx *Tx) DeleteOneTimeKeys(userNID int64, device id.DeviceID) error {
 // ClaimKey gives out the one-time key of a device that was uploaded first, and never again; or the fallback key, when there is none.
 // pos is that of the change to the device's counts, 0 for none. ErrNotFound when there is neither.
 func (tx *Tx) ClaimKey(userNID int64, device id.DeviceID, algorithm string) (k OneTimeKey, pos int64, err error) {
-	// The counter's row is held from here on, so that whoever else claims, waits.
-	if pos, err = tx.NextPos(); err != nil {
-		return k, 0, err
-	}
 	k.Algorithm = algorithm
 	var (
 		keys string
 		used int64
 	)
+	// There is one writer, so nobody else claims meanwhile. The stream moves for a change only, not for whatever is asked for.
 	found, err := tx.Row(`SELECT key_id, json FROM one_time_keys WHERE user_nid = $1 AND device_id = $2 AND algorithm = $3 AND claimed = 0
 		ORDER BY pos, key_id LIMIT 1`, []any{userNID, string(device), algorithm}, &k.ID, &keys)
 	if err != nil {
 		return k, 0, err
 	}
-	if found {
-		_, err = tx.Exec(`UPDATE one_time_keys SET claimed = $5 WHERE user_nid = $1 AND device_id = $2 AND algorithm = $3 AND key_id = $4`,
-			userNID, string(device), algorithm, k.ID, pos)
-	} else {
+	claim, oneTime := `UPDATE one_time_keys SET claimed = $5`, found
+	if !found {
+		claim = `UPDATE fallback_keys SET used = $5`
 		found, err = tx.Row(`SELECT key_id, json, used FROM fallback_keys WHERE user_nid = $1 AND device_id = $2 AND algorithm = $3`,
 			[]any{userNID, string(device), algorithm}, &k.ID, &keys, &used)
-		switch {
-		case err != nil:
-		case !found:
+		if err == nil && !found {
 			err = fmt.Errorf("one-time key: %w", ErrNotFound)
-		case used != 0:
-			pos = 0
-		default:
-			_, err = tx.Exec(`UPDATE fallback_keys SET used = 1 WHERE user_nid = $1 AND device_id = $2 AND algorithm = $3`,
-				userNID, string(device), algorithm)
 		}
 	}
-	if err != nil || pos == 0 {
-		k.JSON = json.RawMessage(keys)
+	k.JSON = json.RawMessage(keys)
+	if err != nil || used != 0 {
 		return k, 0, err
 	}
-	k.JSON = json.RawMessage(keys)
+	if pos, err = tx.NextPos(); err != nil {
+		return k, 0, err
+	}
+	mark := int64(1)
+	if oneTime {
+		mark = pos
+	}
+	if _, err := tx.Exec(claim+` WHERE user_nid = $1 AND device_id = $2 AND algorithm = $3 AND key_id = $4`,
+		userNID, string(device), algorithm, k.ID, mark); err != nil {
+		return k, 0, err
+	}
 	return k, pos, tx.CountKeys(userNID, device, pos)
 }

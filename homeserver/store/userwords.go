@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"causeway/homeserver/sqldb"
@@ -147,13 +148,17 @@ func (tx *Tx) OpenRooms(rooms []int64) (open map[int64]bool, states map[int64]in
 
 // InAnyRoom tells whether a user is in one of some rooms.
 func (tx *Tx) InAnyRoom(userNID int64, rooms []id.RoomID) (bool, error) {
+	known := make([]string, 0, len(rooms))
 	for _, roomID := range rooms {
-		if nobodys(string(roomID)) {
-			continue
+		if !nobodys(string(roomID)) {
+			known = append(known, string(roomID))
 		}
+	}
+	for some := range slices.Chunk(known, maxIn) {
 		var one int64
-		found, err := tx.Row(`SELECT 1 FROM rooms r JOIN memberships m ON m.room_nid = r.nid WHERE r.room_id = $1 AND m.user_nid = $2
-			AND m.membership = 'join'`, []any{string(roomID), userNID}, &one)
+		query, args := sqldb.In(`SELECT 1 FROM rooms r JOIN memberships m ON m.room_nid = r.nid WHERE m.user_nid = $1 AND m.membership = 'join'
+			AND r.room_id IN `, 2, some)
+		found, err := tx.Row(query+` LIMIT 1`, append([]any{userNID}, args...), &one)
 		if err != nil || found {
 			return found, err
 		}

@@ -41,15 +41,28 @@ var cluster = sync.OnceValues(func() (string, error) {
 // without PostgreSQL fails the test: a test that cannot run is not passed.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
+	return newDatabase(t, createDatabase)
+}
+
+// migratedURL is PostgresURL for a database that has all tables already.
+func migratedURL(t testing.TB) string {
+	t.Helper()
+	from, err := template()
+	if err != nil {
+		t.Fatalf("PostgreSQL for tests: %v", err)
+	}
+	return newDatabase(t, func(name string) string { return "CREATE DATABASE " + name + " TEMPLATE " + from })
+}
+
+// newDatabase makes a database, and returns its URL.
+func newDatabase(t testing.TB, create func(name string) string) string {
+	t.Helper()
 	maintenance, err := cluster()
 	if err != nil {
 		t.Fatalf("PostgreSQL for tests: %v", err)
 	}
-	// C locale and template0 make the order of text the same on every machine,
-	// and the same as SQLite's.
 	name := "causeway_test_" + randomHex()
-	create := "CREATE DATABASE " + name + " TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
-	if err := execMaintenance(maintenance, create); err != nil {
+	if err := execMaintenance(maintenance, create(name)); err != nil {
 		t.Fatalf("create test database: %v", err)
 	}
 	t.Cleanup(func() {

@@ -19,7 +19,7 @@ func New(t testing.TB) *store.DB {
 func Each(t *testing.T, test func(t *testing.T, db *store.DB)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { test(t, New(t)) })
-	t.Run("postgres", func(t *testing.T) { test(t, open(t, PostgresURL(t))) })
+	t.Run("postgres", func(t *testing.T) { test(t, open(t, migratedURL(t))) })
 }
 
 func open(t testing.TB, target string) *store.DB {

@@ -157,6 +157,7 @@ var readSteps = []step{
 	{"to malformed", "bob GET /rooms/<room>/messages?dir=b&to=x", ``, 400, "M_INVALID_PARAM", ""},
 	{"filter malformed", "bob GET /rooms/<room>/messages?dir=b&filter=x", ``, 400, "M_INVALID_PARAM", ""},
 	{"filter of the wrong type", `bob GET /rooms/<room>/messages?dir=b&filter={"types":1}`, ``, 400, "M_INVALID_PARAM", ""},
+	{"without dir, not in it", "carol GET /rooms/<room>/messages", ``, 403, "M_FORBIDDEN", ""},
 	{"messages, not in it", "carol GET /rooms/<room>/messages?dir=b", ``, 403, "M_FORBIDDEN", ""},
 	{"context", "bob GET /rooms/<room>/context/<slash>?limit=2", ``, 200, "event:event events_before/0:event events_before/1:absent events_after/0:event events_after/1:absent start:string end:string state/*:state", ""},
 	{"context of nothing", "bob GET /rooms/<room>/context/<slash>?limit=0", ``, 200, "event:event events_before:empty events_after:empty state/*:state", ""},

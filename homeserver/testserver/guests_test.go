@@ -45,6 +45,14 @@ var guestSteps = []step{
 	{"name", "guest PUT /profile/<guest>/displayname", `{"displayname":"Guest"}`, 200, "{}", ""},
 	{"another's name", "guest PUT /profile/<alice>/displayname", `{"displayname":"Guest"}`, 403, "M_FORBIDDEN", ""},
 
+	{"keys", "guest POST /keys/upload", `{"one_time_keys":{}}`, 200, "one_time_key_counts:object", ""},
+	{"another's keys", "guest POST /keys/query", `{"device_keys":{"<alice>":[]}}`, 200, "device_keys:object", ""},
+	{"a key of another's", "guest POST /keys/claim", `{"one_time_keys":{}}`, 200, "one_time_keys:object", ""},
+	{"to a device", "guest PUT /sendToDevice/x.y/1", `{"messages":{"<alice>":{"*":{"from":"a guest"}}}}`, 200, "{}", ""},
+	{"arrives", "alice GET /sync", ``, 200, "to_device/events/0/content/from:string to_device/events/0/sender=<guest>", ""},
+	{"who is typing", "guest PUT /rooms/<world>/typing/<guest>", `{"typing":true}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
+	{"search", "guest POST /search", `{"search_categories":{}}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
+
 	{"read a room that all may read", "guest GET /rooms/<world>/messages?dir=b", ``, 200, "chunk/0/content/body=hello", ""},
 	{"its state", "guest GET /rooms/<world>/state", ``, 200, "*:state", ""},
 	{"one of its state", "guest GET /rooms/<world>/state/m.room.create", ``, 200, "room_version:string", ""},
@@ -78,6 +86,11 @@ var guestSteps = []step{
 	{"join there by state", "guest PUT /rooms/<closed>/state/m.room.member/<guest>", `{"membership":"join"}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
 	{"an invitation", "alice POST /rooms/<closed>/invite", `{"user_id":"<guest>"}`, 200, "{}", ""},
 	{"does not help", "guest POST /rooms/<closed>/join", `{}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
+	{
+		"nor does it to join later", "guest PUT /rooms/<closed>/delayed_event/m.room.member/1",
+		`{"delay_ms":60000,"state_key":"<guest>","content":{"membership":"join"}}`, 200, "delay_id:string", "late=delay_id",
+	},
+	{"which is seen then", "guest POST /_matrix/client/v1/delayed_events/<late>/send", `{}`, 403, "M_GUEST_ACCESS_FORBIDDEN", ""},
 	{"a person may", "bob POST /rooms/<closed>/join", `{}`, 200, "room_id:roomid", ""},
 }
 

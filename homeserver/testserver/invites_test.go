@@ -12,10 +12,16 @@ func TestInvitePermission(t *testing.T) {
 	})
 }
 
+const invitesList = `{"lists":{"all":{"timeline_limit":1,"required_state":{},"range":[0,9]}}}`
+
 var invitePermissionSteps = []step{
 	{"invite", "alice POST /rooms/<one>/invite", `{"user_id":"<bob>"}`, 200, "{}", ""},
 	{"bob sees it", "bob GET /sync?timeout=0", ``, 200, "rooms/invite/<one>:object", ""},
+	{"he is notified of it", "bob GET /notifications", ``, 200, "notifications/0/room_id=<one>", ""},
+	{"and has it in his list", "bob POST /_matrix/client/v4/sync", invitesList, 200, "lists/all/count=1", ""},
 	{"bob blocks all", "bob PUT /user/<bob>/account_data/m.invite_permission_config", `{"default_action":"block"}`, 200, "{}", ""},
+	{"what has come is nothing to be notified of", "bob GET /notifications", ``, 200, "notifications:empty", ""},
+	{"nor in his list", "bob POST /_matrix/client/v4/sync", invitesList, 200, "lists/all/count=0", ""},
 	{"invite", "alice POST /rooms/<two>/invite", `{"user_id":"<bob>"}`, 403, "M_INVITE_BLOCKED", ""},
 	{"invite by the state", "alice PUT /rooms/<two>/state/m.room.member/<bob>", `{"membership":"invite"}`, 403, "M_INVITE_BLOCKED", ""},
 	{"create a room", "alice POST /createRoom", `{"invite":["<bob>"]}`, 403, "M_INVITE_BLOCKED", ""},

@@ -23,7 +23,10 @@ func TestRateLimitClasses(t *testing.T) {
 			httpapi.ClassReport:      {"POST /users/@x:test/report", `{"reason":""}`},
 			httpapi.ClassOpenID:      {"POST /user/<user>/openid/request_token", `{}`},
 			httpapi.ClassAccountData: {"PUT /user/<user>/account_data/a.b", `{"x":1}`},
+			httpapi.ClassEphemeral:   {"POST /rooms/!none:test/read_markers", `{}`},
+			httpapi.ClassDevice:      {"POST /keys/query", `{"device_keys":{}}`},
 			httpapi.ClassDirectory:   {"GET /publicRooms", ``},
+			httpapi.ClassSearch:      {"POST /search", `{"search_categories":{}}`},
 			httpapi.ClassRead:        {"GET /rooms/!none:test/messages?dir=b", ``},
 		} {
 			user := s.Register("of-" + string(class))
@@ -56,7 +59,8 @@ func TestRateLimitClasses(t *testing.T) {
 		c.Limits = make(map[httpapi.Class]httpapi.Limit)
 		for _, class := range []httpapi.Class{
 			httpapi.ClassMessage, httpapi.ClassJoin, httpapi.ClassInvite, httpapi.ClassProfile, httpapi.ClassDelayed, httpapi.ClassReport,
-			httpapi.ClassOpenID, httpapi.ClassAccountData, httpapi.ClassDirectory, httpapi.ClassRead,
+			httpapi.ClassOpenID, httpapi.ClassAccountData, httpapi.ClassDirectory, httpapi.ClassRead, httpapi.ClassEphemeral, httpapi.ClassDevice,
+			httpapi.ClassSearch,
 		} {
 			c.Limits[class] = httpapi.Limit{PerSecond: 0.01, Burst: 1}
 		}

@@ -138,6 +138,7 @@ func TestTypingWakes(t *testing.T) {
 		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat"}`, "room_id")
 		s.get("bob POST /rooms/<room>/join", "")
 		s.since("bob", "")
+		over := false
 		for _, row := range []struct{ request, body, want string }{
 			{"alice PUT /rooms/<room>/typing/<alice>", `{"typing":true}`, "alice"},
 			{"alice PUT /rooms/<room>/typing/<alice>", `{"typing":false}`, "none"},
@@ -145,16 +146,20 @@ func TestTypingWakes(t *testing.T) {
 			{"", "", "none"}, // by itself
 			{"alice PUT /rooms/<room>/typing/<alice>", `{"typing":true,"timeout":100000}`, "alice"},
 		} {
-			var parked <-chan []byte
 			if row.request == "" {
+				if over {
+					continue
+				}
 				if got := s.typists(s.since("bob", "timeout=600000")); got != row.want {
 					s.t.Errorf("when the time is over: got %q, want %q", got, row.want)
 				}
 				continue
 			}
-			parked = s.park(bus, "bob")
+			parked := s.park(bus, "bob")
 			s.get(row.request, row.body)
-			if got := s.typists(s.unpark("bob", parked)); got != row.want {
+			got := s.typists(s.unpark("bob", parked))
+			over = strings.Contains(row.body, `"timeout":1}`) && got == "none" // a millisecond may be over before the sync has read
+			if got != row.want && !over {
 				s.t.Errorf("%s %s: got %q, want %q", row.request, row.body, got, row.want)
 			}
 		}

@@ -51,6 +51,8 @@ var accountDataSteps = []step{
 var profileSteps = []step{
 	{"a member", "bob POST /rooms/<room>/join", ``, 200, "room_id:roomid", ""},
 	{"empty profile", "nobody GET /profile/<alice>", ``, 200, "{}", ""},
+	{"no name", "bob GET /profile/<alice>/displayname", ``, 404, "M_NOT_FOUND", ""},
+	{"no picture", "nobody GET /profile/<alice>/avatar_url", ``, 404, "M_NOT_FOUND", ""},
 	{"no such user", "nobody GET /profile/@none:test", ``, 404, "M_NOT_FOUND", ""},
 	{"no user ID", "nobody GET /profile/nonsense", ``, 400, "M_INVALID_PARAM", ""},
 	{"name", "alice PUT /profile/<alice>/displayname", `{"displayname":"Älïce 🐎"}`, 200, "{}", ""},

@@ -1,6 +1,7 @@
 package usersync
 
 import (
+	"context"
 	"errors"
 
 	"causeway/homeserver/event"
@@ -23,6 +24,14 @@ type reading struct {
 // there is such a room.
 func (s *Service) open(tx *store.Tx, user id.UserID, roomID id.RoomID) (*reading, error) {
 	return s.openSight(s.newSight(tx, user), roomID)
+}
+
+// MayRead tells whether a user may read a room, if only as it was when they left. The error is 403 M_FORBIDDEN.
+func (s *Service) MayRead(ctx context.Context, user id.UserID, roomID id.RoomID) error {
+	return s.db.View(ctx, func(tx *store.Tx) error {
+		_, err := s.open(tx, user, roomID)
+		return err
+	})
 }
 
 // openSight is open for one of several rooms in the same transaction.

@@ -2,6 +2,7 @@ package usersync
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"causeway/homeserver/event"
@@ -126,13 +127,15 @@ func (c *company) addMembers(to map[int64]bool, roomNID int64, but []int64) erro
 }
 
 // unknownRoom is room for one whose state at the position is not known: it was not there yet, or its history has been purged. Then those
-// who may have come or gone count as if they had.
+// who may have come or gone count as if they had, as far as the user may know of them.
 func (c *company) unknownRoom(seat store.Seat, here bool) error {
 	fresh := seat.RoomNID > c.after // rooms have their integers from the stream
-	if fresh && !here {
+	switch {
+	case fresh && !here:
 		return nil
-	}
-	if fresh || here && seat.Pos > c.after {
+	case !here:
+		return c.unknownStay(seat)
+	case fresh || seat.Pos > c.after:
 		return c.addMembers(c.gained, seat.RoomNID, nil)
 	}
 	members, err := c.tx.Members(seat.RoomNID, "")
@@ -140,18 +143,41 @@ func (c *company) unknownRoom(seat store.Seat, here bool) error {
 		return err
 	}
 	for _, m := range members {
-		joined := m.Membership == event.MembershipJoin
 		switch {
-		case !here && (joined || m.Pos > c.after):
-			c.lost[m.UserNID] = true
 		case m.Pos <= c.after:
-		case joined:
+		case m.Membership == event.MembershipJoin:
 			c.gained[m.UserNID] = true
 		default:
 			c.lost[m.UserNID] = true
 		}
 	}
 	return nil
+}
+
+// unknownStay is unknownRoom for a user who is not in the room. Who is in it now is none of their business, but for those whom they saw
+// there before they left. Who is missing by that, the client goes on to follow, which does no harm.
+func (c *company) unknownStay(seat store.Seat) error {
+	if seat.Pos <= c.after || seat.EventNID == 0 {
+		return nil
+	}
+	end, err := c.tx.EventByNID(seat.EventNID)
+	if err != nil || end.Replaces == 0 {
+		return err
+	}
+	before, err := c.tx.EventByNID(end.Replaces)
+	if errors.Is(err, store.ErrNotFound) || err == nil && before.Membership() != event.MembershipJoin {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	members, err := c.tx.Members(seat.RoomNID, event.MembershipJoin)
+	for _, m := range members {
+		if m.Pos <= seat.Pos {
+			c.lost[m.UserNID] = true
+		}
+	}
+	return err
 }
 
 // turns returns who is in a room in one state and not in another: those who came, and those who went.

@@ -178,6 +178,35 @@ func TestDeviceListsAfterPurge(t *testing.T) {
 	})
 }
 
+// TestDeviceListsAfterPurgeTellNoMembers: who is in a room is not for those who are only invited, or are banned, or have left before.
+func TestDeviceListsAfterPurgeTellNoMembers(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.room(alice, "shared")
+		p.join(bob)
+		p.member(bob, bob, "leave")
+		p.member(alice, carol, "invite")
+		p.member(alice, "@mallory:test", "ban")
+		p.join("@dave:test")
+		if err := w.db.Write(context.Background(), func(tx *store.Tx) error {
+			_, err := tx.Exec(`DELETE FROM room_states WHERE room_nid = $1 AND pos < $2`, p.nid, p.last.Pos)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for user, want := range map[id.UserID]string{
+			bob: `{"changed":[],"left":["@alice:test"]}`, carol: `{"changed":[],"left":[]}`, "@mallory:test": `{"changed":[],"left":[]}`,
+		} {
+			raw, err := w.s.KeyChanges(context.Background(), user, token(p.nid), token(p.nid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(raw) != want {
+				t.Errorf("%s: got %s, want %s", user, raw, want)
+			}
+		}
+	})
+}
+
 // TestInitialHasNoDeviceLists: they are for those who know something already.
 func TestInitialHasNoDeviceLists(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {

@@ -1,6 +1,7 @@
 package usersync
 
 import (
+	"maps"
 	"sync"
 
 	"causeway/homeserver/event"
@@ -91,12 +92,12 @@ func (s *sentMembers) shed() {
 // advance makes an answer part of what the client knows. The caller holds mu.
 func (s *sentMembers) advance(c *chain, step chainStep) {
 	s.total -= len(c.known)
-	for _, room := range step.fresh {
-		for rm := range c.known {
-			if rm.room == room {
-				delete(c.known, rm)
-			}
+	if len(step.fresh) > 0 {
+		fresh := make(map[int64]bool, len(step.fresh))
+		for _, room := range step.fresh {
+			fresh[room] = true
 		}
+		maps.DeleteFunc(c.known, func(rm roomMember, _ struct{}) bool { return fresh[rm.room] })
 	}
 	for _, rm := range step.added {
 		c.known[rm] = struct{}{}

@@ -154,7 +154,7 @@ func (l *notificationList) read(before int64) (next int64, err error) {
 	return 0, nil
 }
 
-// rooms returns the rooms that the user is in, with the invitations among them.
+// rooms returns the rooms that the user is in, with the invitations among them that the user wants to see.
 func (l *notificationList) rooms(before int64) (byNewest, error) {
 	joined, err := l.tx.NotifiedRooms(l.userNID, before)
 	if err != nil {
@@ -165,11 +165,25 @@ func (l *notificationList) rooms(before int64) (byNewest, error) {
 		all = append(all, &notified{NotifiedRoom: r, upto: before})
 	}
 	invites, err := l.tx.InvitesOf(l.userNID, before, maxNotifications)
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range invites {
+		e, err := l.tx.EventByNID(m.EventNID)
+		if err != nil {
+			return nil, err
+		}
+		unwanted, err := l.sight.unwanted(e.Sender)
+		if err != nil {
+			return nil, err
+		}
+		if unwanted {
+			continue
+		}
 		n := &notified{NotifiedRoom: store.NotifiedRoom{RoomNID: m.RoomNID, Since: m.Pos - 1, Newest: m.Pos}, upto: m.Pos + 1}
 		all = append(all, n)
 	}
-	return all, err
+	return all, nil
 }
 
 // page reads the next rows of a room, and what belongs to the room before its first.

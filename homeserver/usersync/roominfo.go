@@ -153,7 +153,7 @@ func (p *pass) appendInvitation(dst []byte, roomID id.RoomID, seat store.Seat) (
 	if err != nil {
 		return nil, err
 	}
-	if ignored, err := p.ignores(member.Sender); err != nil || ignored {
+	if unwanted, err := p.unwanted(member.Sender); err != nil || unwanted {
 		return dst, err
 	}
 	dst = appendString(append(appendComma(dst), `{"room_id":`...), roomID)

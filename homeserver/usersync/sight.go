@@ -25,6 +25,9 @@ type sight struct {
 	ignored      map[id.UserID]json.RawMessage
 	ignoredKnown bool
 
+	permits      []json.RawMessage
+	permitsKnown bool
+
 	erased      map[id.UserID]bool // as far as it was asked for
 	noneErased  bool
 	erasedKnown bool // noneErased is
@@ -73,16 +76,34 @@ func (s *sight) unwanted(sender id.UserID) (bool, error) {
 	if ignored, err := s.ignores(sender); err != nil || ignored {
 		return ignored, err
 	}
-	for _, dataType := range eventauth.InvitePermissionTypes {
-		content, err := s.tx.AccountData(s.user, 0, dataType)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return false, err
-		}
+	if err := s.readPermits(); err != nil {
+		return false, err
+	}
+	for _, content := range s.permits {
 		if eventauth.PermitInvite(content, sender) != eventauth.InviteAllowed {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// readPermits reads by whom the user lets themselves be invited.
+func (s *sight) readPermits() error {
+	if s.permitsKnown {
+		return nil
+	}
+	for _, dataType := range eventauth.InvitePermissionTypes {
+		content, err := s.tx.AccountData(s.user, 0, dataType)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.permits = append(s.permits, content)
+	}
+	s.permitsKnown = true
+	return nil
 }
 
 // parseIgnored reads the content of m.ignored_user_list. What is not understood names nobody: clients write it.

@@ -27,7 +27,7 @@ const (
 	slidingTouch = 12 * time.Hour
 	// maxSlidingConfigs bounds the forms of required_state that a connection remembers.
 	maxSlidingConfigs = 64
-	// maxSlidingMemory bounds the rooms that the connections in memory hold together. Others are read from the database when
+	// maxSlidingMemory bounds the rooms, and the patterns of required_state, that the connections in memory hold together. Others are read from the database when
 	// they are used.
 	maxSlidingMemory = 500_000
 )
@@ -155,7 +155,7 @@ func (s *slidingConns) weigh(c *slidingConn, unload bool) {
 	}
 	size := 0
 	if c.loaded {
-		size = 1 + len(c.rooms) + len(c.pending)
+		size = 1 + len(c.rooms) + len(c.pending) + c.patterns()
 	}
 	s.size += size - c.size
 	if c.size = size; size == 0 && c.users == 0 {
@@ -292,6 +292,16 @@ func (c *slidingConn) forgetConfigs() {
 	}
 	maps.DeleteFunc(c.wishIDs, func(_ string, configID int64) bool { return !used[configID] })
 	maps.DeleteFunc(c.wishes, func(configID int64, _ stateWish) bool { return !used[configID] })
+}
+
+// patterns is how many patterns the wishes have, each of which takes about as much memory as a room.
+func (c *slidingConn) patterns() (n int) {
+	for _, wish := range c.wishes {
+		for _, q := range wish {
+			n += len(q.Include) + len(q.Exclude)
+		}
+	}
+	return n
 }
 
 // configsJSON is the wishes as they are stored.

@@ -175,14 +175,13 @@ func (p *slidingPass) listed(seat *store.SlidingSeat) (bool, error) {
 	return stay != nil, err
 }
 
-// hiddenInvite tells whether an invitation is kept from the client, as it comes from somebody whom the user ignores (Client-Server
-// API, "Ignoring Users").
+// hiddenInvite tells whether an invitation is kept from the client: see unwanted.
 func (p *slidingPass) hiddenInvite(seat *store.SlidingSeat) (bool, error) {
 	member, err := p.tx.EventByNID(seat.EventNID)
 	if err != nil {
 		return false, err
 	}
-	return p.ignores(member.Sender)
+	return p.unwanted(member.Sender)
 }
 
 func (p *slidingPass) viewer(seat *store.SlidingSeat) *viewer {

@@ -58,6 +58,11 @@ func parseRequired(field string, raw json.RawMessage) (*requiredState, error) {
 		if len(patterns) > maxRequiredState {
 			return nil, invalid(field+"."+name, "must not have more than %d entries", maxRequiredState)
 		}
+		for _, p := range patterns {
+			if p.Type != nil && len(*p.Type) > maxSlidingName || p.Key != nil && len(*p.Key) > maxSlidingName {
+				return nil, invalid(field+"."+name, "must be of types and state keys of at most %d bytes", maxSlidingName)
+			}
+		}
 	}
 	return &requiredState{Include: wire.Include, Exclude: wire.Exclude, Lazy: wire.Lazy}, nil
 }
@@ -83,6 +88,9 @@ func parseOldRequired(field string, raw json.RawMessage, me id.UserID) (*require
 	for _, pair := range wire {
 		if len(pair) != 2 {
 			return nil, invalid(field, "must be of pairs of a type and a state key")
+		}
+		if len(pair[0]) > maxSlidingName || len(pair[1]) > maxSlidingName {
+			return nil, invalid(field, "must be of types and state keys of at most %d bytes", maxSlidingName)
 		}
 		eventType, key := pair[0], pair[1]
 		if key == keyLazy {
