@@ -135,9 +135,9 @@ func decodeField(field string, raw json.RawMessage, into any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &wrong) && wrong.Field != "":
-		return invalid(field+"."+wrong.Field, "must not be a %s", wrong.Value)
+		return invalid(field+"."+wrong.Field, "is of the wrong type: %s", wrong.Value)
 	case errors.As(err, &wrong):
-		return invalid(field, "must not be a %s", wrong.Value)
+		return invalid(field, "is of the wrong type: %s", wrong.Value)
 	}
 	return invalid(field, "is not what it should be")
 }
