@@ -30,10 +30,11 @@ func (s *stage) slidingOf(ctx context.Context, r *reads) error {
 	if err != nil {
 		return err
 	}
-	owner, err := s.register(ctx, "bench_"+s.run+"_slider", "")
+	fresh, err := s.strangers(ctx, 1)
 	if err != nil {
 		return err
 	}
+	owner := fresh[0]
 	rooms, err := s.halls(ctx, owner, r.windows)
 	if err != nil {
 		return err

@@ -25,28 +25,36 @@ type stage struct {
 	log     io.Writer
 	people  []*user
 	figures []Figure
+
+	registered int // users, by strangers
 }
 
-// cast returns n users, and registers those that are missing.
+// cast returns n users, the same for each chapter, and registers those that are missing.
 func (s *stage) cast(ctx context.Context, n int) ([]*user, error) {
-	for len(s.people) < n {
-		batch := min(n-len(s.people), 100)
-		first := len(s.people)
-		more := make([]*user, batch)
-		group, ctx := errgroup.WithContext(ctx)
-		group.SetLimit(setupAtOnce)
-		for i := range more {
-			group.Go(func() (err error) {
-				more[i], err = s.register(ctx, fmt.Sprintf("bench_%s_%d", s.run, first+i), "")
-				return err
-			})
-		}
-		if err := group.Wait(); err != nil {
+	if missing := n - len(s.people); missing > 0 {
+		more, err := s.strangers(ctx, missing)
+		if err != nil {
 			return nil, err
 		}
 		s.people = append(s.people, more...)
 	}
 	return s.people[:n], nil
+}
+
+// strangers registers n users, who are in no room.
+func (s *stage) strangers(ctx context.Context, n int) ([]*user, error) {
+	all := make([]*user, n)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(setupAtOnce)
+	for i := range all {
+		s.registered++
+		name := fmt.Sprintf("bench_%s_%d", s.run, s.registered)
+		group.Go(func() (err error) {
+			all[i], err = s.register(ctx, name, "")
+			return err
+		})
+	}
+	return all, group.Wait()
 }
 
 // halls makes n rooms of which owner is a member.

@@ -70,11 +70,12 @@ func (s *stage) crowdOf(ctx context.Context, r *reads) error {
 
 // parkedOf measures clients that wait in /sync: what they cost, and how long one message takes to all of them.
 func (s *stage) parkedOf(ctx context.Context, r *reads) error {
-	people, err := s.cast(ctx, r.parked+1)
+	people, err := s.strangers(ctx, r.parked+1)
 	if err != nil {
 		return err
 	}
-	rooms, err := s.halls(ctx, people[r.parked], 1)
+	speaker := people[r.parked]
+	rooms, err := s.halls(ctx, speaker, 1)
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (s *stage) parkedOf(ctx context.Context, r *reads) error {
 	if err != nil {
 		return err
 	}
-	hall := &hall{stage: s, roomID: rooms[0], speaker: s.people[r.parked], heard: make(chan heard, r.parked)}
+	hall := &hall{stage: s, roomID: rooms[0], speaker: speaker, heard: make(chan heard, r.parked)}
 	ctx, stop := context.WithCancel(ctx)
 	var listeners errgroup.Group
 	for _, u := range people {
