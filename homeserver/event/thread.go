@@ -5,9 +5,6 @@ import "maunium.net/go/mautrix/id"
 // MainThread is the thread of the events that are in none. Client-Server API, "Threaded read receipts".
 const MainThread = "main"
 
-// relThread is the relation that puts an event into a thread.
-const relThread = "m.thread"
-
 // maxThreadHops is how many relations are followed to find the thread of an event. Client-Server API, "Threaded read receipts".
 const maxThreadHops = 3
 
@@ -23,11 +20,12 @@ type Thread struct {
 // are not in the room.
 func ThreadOf(p *PDU, parent func(id.EventID) (*PDU, error)) (Thread, error) {
 	for hop := 0; ; hop++ {
-		relType, target := p.relation()
+		relation, related := p.Relation()
+		target := relation.Parent
 		switch {
-		case target == "":
+		case !related || p.StateKey != nil: // neither a reply nor a state event is in a thread by what it is about
 			return Thread{ID: MainThread, Root: p.EventID}, nil
-		case relType == relThread:
+		case relation.Type == RelThread:
 			return Thread{ID: string(target), Root: target}, nil
 		case hop == maxThreadHops:
 			return Thread{ID: MainThread, Root: target}, nil
@@ -41,19 +39,4 @@ func ThreadOf(p *PDU, parent func(id.EventID) (*PDU, error)) (Thread, error) {
 		}
 		p = next
 	}
-}
-
-// relation returns the event that an event relates to, and how; "" for none. A reply is no relation in this sense, and neither state
-// nor what is not a room's event relates to anything (Client-Server API, "Forming relationships between events").
-func (p *PDU) relation() (relType string, target id.EventID) {
-	if p.StateKey != nil {
-		return "", ""
-	}
-	relates := Field(p.Content, "m.relates_to")
-	relType, _ = Text(Field(relates, "rel_type"))
-	about, _ := Text(Field(relates, "event_id"))
-	if relType == "" || len(about) < 2 || len(about) > MaxFieldBytes || about[0] != '$' {
-		return "", ""
-	}
-	return relType, id.EventID(about)
 }

@@ -2,7 +2,6 @@ package push
 
 import (
 	"causeway/homeserver/event"
-	"causeway/homeserver/store"
 )
 
 // matches tells of a default rule whether an event is as it wants: for nobody, for everybody, or by what its personal condition says.
@@ -205,29 +204,4 @@ func (f *facts) mentioned() map[string]bool {
 		}
 	}
 	return f.users
-}
-
-// maxHops bounds how many relations are followed to find an event's thread. Client-Server API, "Marking notifications as read".
-const maxHops = 3
-
-// thread returns the id of the root of the event's thread, or "" for the main timeline.
-func thread(tx *store.Tx, e *store.Event) (root string, err error) {
-	content := e.Content
-	for range maxHops {
-		relation := event.Field(content, "m.relates_to")
-		relType, _ := event.Text(event.Field(relation, "rel_type"))
-		target, _ := event.Text(event.Field(relation, "event_id"))
-		if relType == "" || len(target) < 2 || target[0] != '$' || len(target) > event.MaxFieldBytes {
-			return "", nil
-		}
-		if relType == relThread {
-			return target, nil
-		}
-		parent, err := eventOfRoom(tx, e.RoomNID, target)
-		if err != nil || parent == nil {
-			return "", err
-		}
-		content = parent.Content
-	}
-	return "", nil
 }

@@ -11,9 +11,6 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// relThread is the relation of an event to the root of its thread.
-const relThread = "m.thread"
-
 // Judge decides whom an event concerns that has just got its place in a room, and records it. It runs in the transaction that stores the
 // event, perhaps more than once.
 //
@@ -41,12 +38,12 @@ func (s *Service) Judge(tx *store.Tx, in store.Placed) error {
 	if row.Base == 0 && len(row.Exceptions) == 0 && !saidHere(in.Event, room) {
 		return nil
 	}
-	root, err := thread(tx, in.Event)
+	thread, err := tx.ThreadOf(in.Event)
 	if err != nil {
 		return err
 	}
-	if root != "" {
-		if row.ThreadNID, err = tx.NID(root); err != nil {
+	if thread.ID != event.MainThread {
+		if row.ThreadNID, err = tx.NID(thread.ID); err != nil {
 			return err
 		}
 	}
@@ -190,13 +187,4 @@ func (o *outcomes) sum(row *store.PushActions) {
 	if o.invited.Outcome != 0 { // the base is not theirs
 		row.Exceptions = append(row.Exceptions, o.invited)
 	}
-}
-
-// eventOfRoom returns an event of a room, or nil when there is none.
-func eventOfRoom(tx *store.Tx, roomNID int64, eventID string) (*store.Event, error) {
-	e, err := tx.EventByID(id.EventID(eventID))
-	if errors.Is(err, store.ErrNotFound) || err == nil && e.RoomNID != roomNID {
-		return nil, nil
-	}
-	return e, err
 }

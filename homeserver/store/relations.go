@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"fmt"
 	"slices"
 
@@ -159,98 +158,4 @@ func (tx *Tx) FitChildren(parent *Event, relTypes []string, limit int) ([]id.Eve
 		return err
 	})
 	return all[:min(len(all), limit)], err
-}
-
-// relationRow is what the table says of one event.
-type relationRow struct {
-	parent  int64 // 0 while it is not here
-	awaits  id.EventID
-	relType string
-}
-
-func (tx *Tx) relationsOf(nids []int64) (map[int64]relationRow, error) {
-	rows := make(map[int64]relationRow)
-	err := inBatches(nids, func(some []int64) error {
-		query, args := sqldb.In(`SELECT event_nid, parent_nid, awaits, rel_type FROM relations WHERE event_nid IN `, 1, some)
-		return tx.Query(query, args, func(scan func(...any) error) error {
-			var (
-				nid    int64
-				row    relationRow
-				awaits sql.NullString
-			)
-			err := scan(&nid, &row.parent, &awaits, &row.relType)
-			row.awaits = id.EventID(awaits.String)
-			rows[nid] = row
-			return err
-		})
-	})
-	return rows, err
-}
-
-// maxThreadHops bounds how many relations are followed from an event to a thread. Client-Server API, "Threaded read receipts".
-const maxThreadHops = 3
-
-// ThreadsOf returns the roots of the threads that events belong to, by event. Those of the main timeline, thread roots among them,
-// are left out.
-func (tx *Tx) ThreadsOf(nids []int64) (map[int64]id.EventID, error) {
-	threads := make(map[int64]id.EventID)
-	roots := make(map[int64]int64) // of events in threads
-	at := make(map[int64]int64)    // how far each event has been followed
-	for _, nid := range nids {
-		at[nid] = nid
-	}
-	for range maxThreadHops + 1 {
-		look := make([]int64, 0, len(at))
-		for _, nid := range at {
-			look = append(look, nid)
-		}
-		rows, err := tx.relationsOf(look)
-		if err != nil {
-			return nil, err
-		}
-		for nid, now := range at {
-			switch row := rows[now]; {
-			case row.relType == event.RelThread && row.parent == 0:
-				threads[nid] = row.awaits
-			case row.relType == event.RelThread:
-				roots[nid] = row.parent
-			case row.parent != 0:
-				at[nid] = row.parent
-				continue
-			}
-			delete(at, nid)
-		}
-		if len(at) == 0 {
-			break
-		}
-	}
-	ids, err := tx.eventIDs(roots)
-	for nid, root := range roots {
-		if eventID, ok := ids[root]; ok {
-			threads[nid] = eventID
-		}
-	}
-	return threads, err
-}
-
-// eventIDs returns the ids of the events that are the values of a map.
-func (tx *Tx) eventIDs(of map[int64]int64) (map[int64]id.EventID, error) {
-	nids := make([]int64, 0, len(of))
-	for _, nid := range of {
-		nids = append(nids, nid)
-	}
-	ids := make(map[int64]id.EventID, len(nids))
-	err := inBatches(nids, func(some []int64) error {
-		query, args := sqldb.In(`SELECT nid, event_id FROM events WHERE nid IN `, 1, some)
-		return tx.Query(query, args, func(scan func(...any) error) error {
-			var (
-				nid     int64
-				eventID string
-			)
-			err := scan(&nid, &eventID)
-			ids[nid] = id.EventID(eventID)
-			return err
-		})
-	})
-	return ids, err
 }

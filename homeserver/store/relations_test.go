@@ -231,7 +231,7 @@ func TestRelationsStayInTheRoom(t *testing.T) {
 }
 
 // Client-Server API, "Threaded read receipts": which thread an event is in.
-func TestThreadsOf(t *testing.T) {
+func TestThreadOf(t *testing.T) {
 	s := newScribe(t)
 	var root, reply, reaction, edit, deep, deeper, deepest, aside *Event
 	s.write(func(tx *Tx) (err error) {
@@ -259,18 +259,20 @@ func TestThreadsOf(t *testing.T) {
 
 func (s *scribe) threads(want map[*Event]id.EventID) {
 	s.t.Helper()
-	var nids []int64
-	for e := range want {
-		nids = append(nids, e.NID)
-	}
 	err := s.db.View(s.t.Context(), func(tx *Tx) error {
-		got, err := tx.ThreadsOf(nids)
 		for e, thread := range want {
-			if got[e.NID] != thread {
-				s.t.Errorf("%s is in %q, want %q", e.Content, got[e.NID], thread)
+			got, err := tx.ThreadOf(e)
+			if err != nil {
+				return err
+			}
+			if thread == "" {
+				thread = event.MainThread
+			}
+			if got.ID != string(thread) {
+				s.t.Errorf("%s is in %q, want %q", e.Content, got.ID, thread)
 			}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		s.t.Fatal(err)
