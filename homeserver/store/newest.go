@@ -58,6 +58,3 @@ func (db *DB) learnNewest(tx *Tx) error {
 	db.newestRooms.learn(pos, db.Generation())
 	return nil
 }
-
-// Touched is touch, for those who write rows of a family in tests.
-func (tx *Tx) Touched(f Family, pos int64) { tx.touch(f, pos) }

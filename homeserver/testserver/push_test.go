@@ -69,7 +69,7 @@ func (w *pushWorld) say(by testserver.User, room id.RoomID, body string, relatio
 
 func inThread(root id.EventID) object { return object{"rel_type": "m.thread", "event_id": root} }
 
-// read gives a receipt, as the endpoint for receipts does.
+// read gives a receipt as the endpoint stores it, also where that would refuse the thread.
 func (w *pushWorld) read(u testserver.User, room id.RoomID, eventID id.EventID, receiptType, thread string) {
 	w.t.Helper()
 	if err := writeReceipt(w.DB, w.Bus, u.ID, room, eventID, receiptType, thread); err != nil {
@@ -92,15 +92,10 @@ func writeReceipt(db *store.DB, bus notify.Bus, user id.UserID, room id.RoomID, 
 		if err != nil {
 			return err
 		}
-		pos, err := tx.NextPos()
-		if err != nil {
-			return err
-		}
+		pos, err := tx.SetReceipt(store.Receipt{
+			RoomNID: r.NID, UserNID: nid, Type: receiptType, Thread: thread, EventID: eventID, EventPos: e.Pos,
+		})
 		signals = []notify.Signal{{Key: notify.Key{Kind: notify.Room, NID: r.NID}, Pos: pos}, {Key: notify.Key{Kind: notify.User, NID: nid}, Pos: pos}}
-		tx.Touched(store.FamilyReceipts, pos)
-		_, err = tx.Exec(`INSERT INTO receipts (room_nid, user_nid, type, thread, event_id, event_pos, ts, pos) VALUES ($1, $2, $3, $4, $5, $6, 0, $7)
-			ON CONFLICT (room_nid, user_nid, type, thread) DO UPDATE SET event_id = excluded.event_id, event_pos = excluded.event_pos, pos = excluded.pos`,
-			r.NID, nid, receiptType, thread, string(eventID), e.Pos, pos)
 		return err
 	})
 	if err == nil {
