@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,7 @@ type reads struct {
 	messages       int // to page back through
 	searched       int // messages to search
 	only           string
+	postgresOnly   bool
 }
 
 // Figure is one row of the table of reads.
@@ -64,15 +66,22 @@ func readsCommand(out, log io.Writer) *cobra.Command {
 	f.IntVar(&r.messages, "messages", 100_000, "messages to page back through")
 	f.IntVar(&r.searched, "searched", 1_000_000, "messages to search")
 	f.StringVar(&r.only, "only", "", "only these, of crowd, parked, sliding, paging, search, with commas")
+	f.BoolVar(&r.postgresOnly, "postgres-only", false, "leave SQLite out")
 	f.BoolVar(&r.json, "json", false, "print JSON instead of a table")
 	return cmd
 }
 
 func (r *reads) run(ctx context.Context) error {
+	if r.postgresOnly && r.postgres == "" {
+		return errors.New("--postgres-only needs --postgres, the URL of a PostgreSQL to measure on")
+	}
 	machine := describeMachine(r.binary, r.dir)
-	figures, err := r.engine(ctx, "SQLite", "")
-	if err != nil {
-		return err
+	var figures []Figure
+	if !r.postgresOnly {
+		var err error
+		if figures, err = r.engine(ctx, "SQLite", ""); err != nil {
+			return err
+		}
 	}
 	if r.postgres != "" {
 		database, drop, err := r.createDatabase(ctx, machine)
