@@ -109,7 +109,7 @@ func readSettings(tx *store.Tx, b *book, list []person, some []int, found []*com
 		nids = append(nids, list[i].nid)
 	}
 	rules, ignored := make(map[int64]json.RawMessage), make(map[int64]json.RawMessage)
-	err := tx.AccountDataOfUsers(nids, AccountDataType, typeIgnored, func(nid int64, dataType string, content json.RawMessage) error {
+	err := tx.AccountDataOfUsers(nids, []string{AccountDataType, typeIgnored}, func(nid int64, dataType string, content json.RawMessage) error {
 		if dataType == AccountDataType {
 			rules[nid] = content
 		} else {

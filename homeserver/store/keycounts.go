@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"causeway/homeserver/sqldb"
+
 	"maunium.net/go/mautrix/id"
 )
 
@@ -17,8 +19,8 @@ type KeyCounts struct {
 // usualAlgorithm is always among the counts: there are clients that make no new keys unless they see that they have none.
 const usualAlgorithm = "signed_curve25519"
 
-// noKeys are the counts of a device that never uploaded a key.
-func noKeys() KeyCounts {
+// NoKeys returns the counts of a device that never uploaded a key.
+func NoKeys() KeyCounts {
 	return KeyCounts{OneTime: json.RawMessage(`{"` + usualAlgorithm + `":0}`), Fallback: json.RawMessage(`[]`)}
 }
 
@@ -31,10 +33,30 @@ func (tx *Tx) KeyCounts(userNID int64, device id.DeviceID) (KeyCounts, error) {
 	found, err := tx.Row(`SELECT pos, one_time, fallback FROM key_counts WHERE user_nid = $1 AND device_id = $2`,
 		[]any{userNID, string(device)}, &c.Pos, &oneTime, &fallback)
 	if err != nil || !found {
-		return noKeys(), err
+		return NoKeys(), err
 	}
 	c.OneTime, c.Fallback = json.RawMessage(oneTime), json.RawMessage(fallback)
 	return c, nil
+}
+
+// KeyCountsOf calls visit for each device of several users that has ever had keys, with what is left of them.
+func (tx *Tx) KeyCountsOf(userNIDs []int64, visit func(userNID int64, device id.DeviceID, left KeyCounts)) error {
+	return inBatches(userNIDs, func(some []int64) error {
+		query, args := sqldb.In(`SELECT user_nid, device_id, pos, one_time, fallback FROM key_counts WHERE user_nid IN `, 1, some)
+		return tx.Query(query, args, func(scan func(...any) error) error {
+			var (
+				nid                       int64
+				device, oneTime, fallback string
+				c                         KeyCounts
+			)
+			if err := scan(&nid, &device, &c.Pos, &oneTime, &fallback); err != nil {
+				return fmt.Errorf("read what is left of keys: %w", err)
+			}
+			c.OneTime, c.Fallback = json.RawMessage(oneTime), json.RawMessage(fallback)
+			visit(nid, id.DeviceID(device), c)
+			return nil
+		})
+	})
 }
 
 // CountKeys counts what a device has left after its keys changed. taken is the position at which somebody took one, 0 when the device

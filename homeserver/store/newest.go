@@ -21,13 +21,12 @@ const (
 // spares readers that are up to date a query. With a second process that writes it could not be kept in memory.
 type newest struct {
 	upto       [families]atomic.Int64
-	generation atomic.Int64 // for which upto holds
+	all        atomic.Int64 // of the stream
+	generation atomic.Int64 // for which upto and all hold
 }
 
-// touch says that a row of a family is about to have a position. It raises the bound before the commit, so that whoever sees the row
-// finds the bound raised; when the transaction is undone, the bound is merely higher than it need be.
-func (tx *Tx) touch(f Family, pos int64) {
-	bound := &tx.db.newest.upto[f]
+// raise raises a bound.
+func raise(bound *atomic.Int64, pos int64) {
 	for {
 		old := bound.Load()
 		if pos <= old || bound.CompareAndSwap(old, pos) {
@@ -36,12 +35,24 @@ func (tx *Tx) touch(f Family, pos int64) {
 	}
 }
 
+// touch says that a row of a family is about to have a position. It raises the bound before the commit, so that whoever sees the row
+// finds the bound raised; when the transaction is undone, the bound is merely higher than it need be.
+func (tx *Tx) touch(f Family, pos int64) {
+	raise(&tx.db.newest.upto[f], pos)
+}
+
 // Quiet tells that no row of a family has a position after the given one. When it is false there may be one, or not.
 func (tx *Tx) Quiet(f Family, after int64) bool { return tx.db.Quiet(f, after) }
 
 // Quiet is Tx.Quiet without a transaction: of the rows that are committed by now.
 func (db *DB) Quiet(f Family, after int64) bool {
 	return db.newest.generation.Load() == db.Generation() && db.newest.upto[f].Load() <= after
+}
+
+// Newest tells that a position is the newest of the stream: whoever has been told all up to it finds nothing new. When it is false
+// it may be, or not. It costs no query.
+func (db *DB) Newest(pos int64) bool {
+	return db.newest.generation.Load() == db.Generation() && db.newest.all.Load() == pos
 }
 
 // learnNewest sets the bounds when the database is opened, where nothing is known of its rows but that they are at or before the
@@ -54,6 +65,7 @@ func (db *DB) learnNewest(tx *Tx) error {
 	for i := range db.newest.upto {
 		db.newest.upto[i].Store(pos)
 	}
+	db.newest.all.Store(pos)
 	db.newest.generation.Store(db.Generation())
 	db.newestRooms.learn(pos, db.Generation())
 	return nil

@@ -141,11 +141,23 @@ func (tx *Tx) IsPerson(userNID int64) (bool, error) {
 	return tx.Row(`SELECT 1 FROM users WHERE nid = $1 AND appservice IS NULL`, []any{userNID}, &one)
 }
 
-// AccountDataOfUsers calls visit for each of the given users and two types of account data that belong to no room.
-func (tx *Tx) AccountDataOfUsers(userNIDs []int64, first, second string, visit func(userNID int64, dataType string, content json.RawMessage) error) error {
+// Persons returns those of the given users of whom IsPerson is true, in no order.
+func (tx *Tx) Persons(userNIDs []int64) (persons []int64, err error) {
+	err = inBatches(userNIDs, func(some []int64) error {
+		query, args := sqldb.In(`SELECT nid FROM users WHERE appservice IS NULL AND nid IN `, 1, some)
+		found, err := tx.ints(query, args...)
+		persons = append(persons, found...)
+		return err
+	})
+	return persons, err
+}
+
+// AccountDataOfUsers calls visit for what the given users have of some types of account data that belongs to no room.
+func (tx *Tx) AccountDataOfUsers(userNIDs []int64, dataTypes []string, visit func(userNID int64, dataType string, content json.RawMessage) error) error {
 	return inBatches(userNIDs, func(some []int64) error {
-		query, args := sqldb.In(`SELECT user_nid, type, content FROM account_data WHERE room_nid = 0 AND type IN ($1, $2) AND user_nid IN `, 3, some)
-		return tx.Query(query, append([]any{first, second}, args...), func(scan func(...any) error) error {
+		query, types := sqldb.In(`SELECT user_nid, type, content FROM account_data WHERE room_nid = 0 AND deleted = 0 AND type IN `, 1, dataTypes)
+		query, args := sqldb.In(query+` AND user_nid IN `, len(types)+1, some)
+		return tx.Query(query, append(types, args...), func(scan func(...any) error) error {
 			var (
 				nid               int64
 				dataType, content string

@@ -45,6 +45,8 @@ func (tx *Tx) SetReceipt(r Receipt) (pos int64, err error) {
 	return pos, err
 }
 
+const receiptColumns = `r.room_nid, r.user_nid, r.type, r.thread, r.event_id, r.event_pos, r.ts, r.pos`
+
 // ofReader lets a user see the receipts of table r that are anybody's business, or are the user's own.
 const ofReader = `(r.type <> '` + ReceiptReadPrivate + `' OR r.user_nid = $1)`
 
@@ -62,23 +64,33 @@ func (tx *Tx) RoomsWithReceipts(userNID, after, upto int64, short bool) ([]int64
 // Receipts returns at most limit receipts of a room that a user may see with after < pos ≤ upto, newest first: with members, only
 // those of users who are in the room.
 func (tx *Tx) Receipts(roomNID, readerNID, after, upto int64, members bool, limit int) ([]Receipt, error) {
-	query := `SELECT r.user_nid, r.type, r.thread, r.event_id, r.event_pos, r.ts, r.pos FROM receipts r
+	query := `SELECT ` + receiptColumns + ` FROM receipts r
 		WHERE r.room_nid = $2 AND r.pos > $3 AND r.pos <= $4 AND ` + ofReader
 	if members {
 		query += ` AND EXISTS (SELECT 1 FROM memberships m WHERE m.user_nid = r.user_nid AND m.room_nid = $2 AND m.membership = 'join')`
 	}
-	var all []Receipt
-	err := tx.Query(query+` ORDER BY r.pos DESC LIMIT `+atLeast(limit), []any{readerNID, roomNID, after, upto},
-		func(scan func(...any) error) error {
-			r := Receipt{RoomNID: roomNID}
-			err := scan(&r.UserNID, &r.Type, &r.Thread, &r.EventID, &r.EventPos, &r.TS, &r.Pos)
-			all = append(all, r)
-			return err
-		})
+	all, err := tx.receipts(query+` ORDER BY r.pos DESC LIMIT `+atLeast(limit), readerNID, roomNID, after, upto)
+	return all[:min(len(all), limit)], err
+}
+
+// ReceiptsBetween returns the receipts of all rooms at after < pos ≤ upto, those among them that only their users may see, newest first,
+// at most limit.
+func (tx *Tx) ReceiptsBetween(after, upto int64, limit int) ([]Receipt, error) {
+	all, err := tx.receipts(`SELECT `+receiptColumns+` FROM receipts r WHERE r.pos > $1 AND r.pos <= $2 ORDER BY r.pos DESC LIMIT `+atLeast(limit), after, upto)
+	return all[:min(len(all), limit)], err
+}
+
+func (tx *Tx) receipts(query string, args ...any) (all []Receipt, err error) {
+	err = tx.Query(query, args, func(scan func(...any) error) error {
+		var r Receipt
+		err := scan(&r.RoomNID, &r.UserNID, &r.Type, &r.Thread, &r.EventID, &r.EventPos, &r.TS, &r.Pos)
+		all = append(all, r)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read receipts: %w", err)
 	}
-	return all[:min(len(all), limit)], nil
+	return all, nil
 }
 
 // JoinedAmong returns those of the given rooms that a user is in, in no order.

@@ -26,6 +26,7 @@ func (tx *Tx) NextPos() (int64, error) {
 		})
 	}
 	c.pos++
+	raise(&tx.db.newest.all, c.pos) // before the commit, as touch does
 	return c.pos, nil
 }
 

@@ -97,6 +97,12 @@ func (tx *Tx) LookupNID(s string) (int64, error) {
 	return nid, err
 }
 
+// KnownNID is LookupNID without a transaction: 0 also for what is not in memory.
+func (db *DB) KnownNID(s string) int64 {
+	nid, _ := db.names.nid(s)
+	return nid
+}
+
 // Text returns the string behind an integer that NID gave.
 func (tx *Tx) Text(nid int64) (string, error) {
 	if s, ok := tx.db.names.text(nid); ok {

@@ -2,6 +2,8 @@ package store
 
 import (
 	"fmt"
+
+	"causeway/homeserver/sqldb"
 )
 
 // Seat is a user's membership of a room with what tells whether there is news of the room.
@@ -24,6 +26,19 @@ func (tx *Tx) SeatsChanged(userNID, after, upto int64) ([]Seat, error) {
 		WHERE m.user_nid = $3 AND m.room_nid = c.room_nid AND r.nid = c.room_nid ORDER BY m.room_nid`, after, upto, userNID)
 }
 
+// SeatsChangedOf is SeatsChanged for several users at once, in no order of theirs.
+func (tx *Tx) SeatsChangedOf(userNIDs []int64, after, upto int64) (all []Seat, err error) {
+	err = inBatches(userNIDs, func(some []int64) error {
+		query, args := sqldb.In(`SELECT `+seatColumns+`, c.last FROM (SELECT room_nid, MAX(pos) AS last FROM events
+			WHERE pos > $1 AND pos <= $2 GROUP BY room_nid) c CROSS JOIN memberships m CROSS JOIN rooms r
+			WHERE m.room_nid = c.room_nid AND r.nid = c.room_nid AND m.user_nid IN `, 3, some)
+		seats, err := tx.seats(query+` ORDER BY m.room_nid`, append([]any{after, upto}, args...)...)
+		all = append(all, seats...)
+		return err
+	})
+	return all, err
+}
+
 // Seats returns a user's memberships that are joins or are newer than after. Its cost is that of the user's rooms. Forgotten
 // rooms are among them only when they are newer than after, and never when after is 0.
 func (tx *Tx) Seats(userNID, after int64) ([]Seat, error) {
@@ -44,6 +59,19 @@ func (tx *Tx) Seat(userNID, roomNID int64) (Seat, error) {
 		return Seat{}, err
 	}
 	return all[0], nil
+}
+
+// SeatsIn returns the memberships of some users in some rooms, in no order. There are at most a few dozen rooms.
+func (tx *Tx) SeatsIn(userNIDs, roomNIDs []int64) (all []Seat, err error) {
+	err = inBatches(userNIDs, func(some []int64) error {
+		query, rooms := sqldb.In(`SELECT `+seatColumns+`, (SELECT COALESCE(MAX(e.pos), 0) FROM events e WHERE e.room_nid = m.room_nid)
+			FROM memberships m CROSS JOIN rooms r WHERE r.nid = m.room_nid AND m.room_nid IN `, 1, roomNIDs)
+		query, users := sqldb.In(query+` AND m.user_nid IN `, len(rooms)+1, some)
+		seats, err := tx.seats(query, append(rooms, users...)...)
+		all = append(all, seats...)
+		return err
+	})
+	return all, err
 }
 
 func (tx *Tx) seats(query string, args ...any) ([]Seat, error) {

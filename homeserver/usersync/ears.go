@@ -54,6 +54,16 @@ func (e *ears) keys(tx *store.Tx, userNID, after, upto int64, seats []store.Seat
 	return h.keys, nil
 }
 
+// known returns the bells of a user as of a position or later, if they are in memory.
+func (e *ears) known(userNID, pos int64) []notify.Key {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if h := e.users[userNID]; h != nil && h.asOf >= pos {
+		return h.keys
+	}
+	return nil
+}
+
 // follow takes in the memberships that changed. The caller holds ears.mu.
 func (h *hearing) follow(seats []store.Seat, upto int64) {
 	for _, s := range seats {

@@ -60,7 +60,7 @@ func (n *typingNews) joined(tx *store.Tx, userNID int64) ([]int64, error) {
 	for nid := range n.rooms {
 		rooms = append(rooms, nid)
 	}
-	return tx.JoinedAmong(userNID, rooms)
+	return joinedAmong(tx, userNID, rooms)
 }
 
 // ephemeral returns the elements of the room's ephemeral events: who is typing, and receipts.
@@ -122,7 +122,7 @@ func (s *sight) receipts(userNID, roomNID, after, upto int64) ([]byte, error) {
 	if s.tx.Quiet(store.FamilyReceipts, after) {
 		return nil, nil
 	}
-	rows, err := s.tx.Receipts(roomNID, userNID, after, upto, after == 0, maxReceipts)
+	rows, err := receiptsIn(s.tx, roomNID, userNID, after, upto, maxReceipts)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type pass struct {
 	newcomers newcomers // with whom the user has come to share a room
 	presences []byte
 	mail      mail
+	left      keysLeft
 	devices   deviceLists
 	lazy      chainStep // the members that the answer tells of
 
@@ -113,7 +114,7 @@ func (p *pass) readBesides() error {
 	}
 	var receipts []int64
 	if !p.tx.Quiet(store.FamilyReceipts, p.after) {
-		if receipts, err = p.tx.RoomsWithReceipts(p.userNID, p.after, p.upto, p.short()); err != nil {
+		if receipts, err = roomsWithReceipts(p.tx, p.userNID, p.after, p.upto, p.short()); err != nil {
 			return err
 		}
 	}
@@ -131,7 +132,7 @@ func (p *pass) short() bool {
 // readSeats finds the memberships that may have something to say.
 func (p *pass) readSeats() (err error) {
 	if p.short() {
-		p.seats, err = p.tx.SeatsChanged(p.userNID, p.after, p.upto)
+		p.seats, err = seatsChanged(p.tx, p.userNID, p.after, p.upto)
 	} else if p.initial || p.req.FullState {
 		p.seats, err = p.tx.Seats(p.userNID, 0)
 	} else {
@@ -152,7 +153,7 @@ func (p *pass) readSeats() (err error) {
 		if roomNID == 0 || slices.ContainsFunc(p.seats, func(s store.Seat) bool { return s.RoomNID == roomNID }) {
 			continue
 		}
-		seat, err := p.tx.Seat(p.userNID, roomNID)
+		seat, err := seatIn(p.tx, p.userNID, roomNID)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}

@@ -59,8 +59,8 @@ func (s *sight) readIgnored() error {
 	if s.ignoredKnown {
 		return nil
 	}
-	content, err := s.tx.AccountData(s.user, 0, typeIgnoredUsers)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	content, err := ignoredUsers(s.tx, s.user)
+	if err != nil {
 		return err
 	}
 	s.ignored, s.ignoredKnown = parseIgnored(content), true
@@ -131,7 +131,7 @@ func (s *sight) hasErased(user id.UserID) (bool, error) {
 // askErased finds out about users all at once.
 func (s *sight) askErased(users []id.UserID) error {
 	if !s.erasedKnown {
-		some, err := s.tx.AnyErased()
+		some, err := anyErased(s.tx)
 		if err != nil {
 			return err
 		}

@@ -86,10 +86,27 @@ func (l *slidingLook) done() bool {
 	return l.stale || l.found.news || l.req.Pos == "" || l.req.Timeout <= 0
 }
 
-func (l *slidingLook) reread(ctx context.Context) error { return l.read(ctx) }
+// reread is read after a bell, which may have woken others too.
+func (l *slidingLook) reread(ctx context.Context) error {
+	return l.readBy(ctx, func(fn func(*store.Tx) error) error {
+		return l.s.woken.view(ctx, l.s.db, l.asking(), fn)
+	})
+}
+
+// asking is what is going to be asked of each database reading.
+func (l *slidingLook) asking() asking {
+	if l.found == nil {
+		return asking{}
+	}
+	return asking{userNID: l.found.userNID, after: l.found.upto}
+}
 
 // read looks for what is new, and records what is going to be told.
 func (l *slidingLook) read(ctx context.Context) error {
+	return l.readBy(ctx, func(fn func(*store.Tx) error) error { return l.s.db.View(ctx, fn) })
+}
+
+func (l *slidingLook) readBy(ctx context.Context, view func(func(*store.Tx) error) error) error {
 	c := l.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +114,7 @@ func (l *slidingLook) read(ctx context.Context) error {
 		l.stale = true
 		return nil
 	}
-	err := l.s.db.View(ctx, func(tx *store.Tx) error {
+	err := view(func(tx *store.Tx) error {
 		p, err := newSlidingPass(l, tx)
 		if err != nil {
 			return err
@@ -105,6 +122,9 @@ func (l *slidingLook) read(ctx context.Context) error {
 		l.found = p
 		if err := p.run(); err != nil {
 			return err
+		}
+		if l.done() {
+			p.left.look(tx, p.userNID, l.req.Device)
 		}
 		l.keys, err = p.ears()
 		return err
@@ -219,7 +239,7 @@ func (l *slidingLook) response(ctx context.Context) (SlidingResponse, error) {
 		return SlidingResponse{Pos: l.req.Pos, body: append(appendString([]byte(`{"pos":`), l.req.Pos), `,"lists":{},"rooms":{},"extensions":{}}`...)}, nil
 	}
 	if l.found.tellsKeys {
-		counts, err := l.s.keyCounts(ctx, l.found.userNID, l.req.Device)
+		counts, err := l.s.keyCounts(ctx, l.found.userNID, l.req.Device, l.found.left)
 		if err != nil {
 			return SlidingResponse{}, err
 		}

@@ -40,7 +40,7 @@ func (p *slidingPass) readReads() error {
 		return nil
 	}
 	var err error
-	p.reads, err = p.tx.RoomsRead(p.userNID, lower, p.upto, p.upto-lower <= shortRange)
+	p.reads, err = roomsRead(p.tx, p.userNID, lower, p.upto, p.upto-lower <= shortRange)
 	return err
 }
 
@@ -82,13 +82,13 @@ func (p *slidingPass) receiptNews(settled int64) (bool, error) {
 		return false, nil
 	}
 	if p.req.extensions.Receipts.Enabled {
-		rooms, err := p.tx.RoomsWithReceipts(p.userNID, settled, p.upto, true)
+		rooms, err := roomsWithReceipts(p.tx, p.userNID, settled, p.upto, true)
 		return slices.ContainsFunc(rooms, func(nid int64) bool { return p.conn.settled.rooms[nid] }), err
 	}
 	if p.req.Stable || !p.asksForRooms() {
 		return false, nil
 	}
-	reads, err := p.tx.RoomsRead(p.userNID, settled, p.upto, true)
+	reads, err := roomsRead(p.tx, p.userNID, settled, p.upto, true)
 	for nid := range reads {
 		if p.conn.settled.rooms[nid] {
 			return true, err

@@ -64,7 +64,7 @@ func (p *slidingPass) readKeys(after int64) error {
 	}
 	p.keys.read = true
 	if p.req.Device != "" && !p.tx.Quiet(store.FamilyKeyCounts, after) {
-		counts, err := p.tx.KeyCounts(p.userNID, p.req.Device)
+		counts, err := deviceKeys(p.tx, p.userNID, p.req.Device)
 		if err != nil {
 			return err
 		}

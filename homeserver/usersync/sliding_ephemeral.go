@@ -63,7 +63,7 @@ func (p *slidingPass) freshReceipts(after int64) (map[int64]bool, error) {
 	if p.tx.Quiet(store.FamilyReceipts, after) {
 		return nil, nil
 	}
-	nids, err := p.tx.RoomsWithReceipts(p.userNID, after, p.upto, p.upto-after <= shortRange)
+	nids, err := roomsWithReceipts(p.tx, p.userNID, after, p.upto, p.upto-after <= shortRange)
 	fresh := make(map[int64]bool, len(nids))
 	for _, nid := range nids {
 		fresh[nid] = true

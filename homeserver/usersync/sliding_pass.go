@@ -38,6 +38,7 @@ type slidingPass struct {
 	tally   *tally          // nil before it is asked for
 	mail    mail            // see readMail
 	keys    slidingKeys     // see readKeys
+	left    keysLeft
 	typists typingNews
 
 	typingIn map[int64]bool                       // the rooms in which the device will know who is typing
@@ -58,7 +59,7 @@ func newSlidingPass(l *slidingLook, tx *store.Tx) (*slidingPass, error) {
 		counts: make(map[string]int), changes: make(map[int64]*store.SlidingRoom), typing: l.from.typing,
 	}
 	var err error
-	if p.upto, err = tx.StreamPos(); err != nil {
+	if p.upto, err = streamPos(tx); err != nil {
 		return nil, err
 	}
 	if p.userNID, err = tx.LookupNID(string(l.req.User)); err != nil {
@@ -108,7 +109,7 @@ func (p *slidingPass) isCalm() (bool, error) {
 		return true, nil
 	}
 	var err error
-	p.moved, err = p.tx.SeatsChanged(p.userNID, settled.pos, p.upto)
+	p.moved, err = seatsChanged(p.tx, p.userNID, settled.pos, p.upto)
 	return len(p.moved) == 0 || !p.asksForRooms(), err
 }
 

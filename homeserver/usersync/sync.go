@@ -83,10 +83,42 @@ type look struct {
 }
 
 // read looks for what is new, in one snapshot of the database.
-func (l *look) read(ctx context.Context) error { return l.s.db.View(ctx, l.look) }
+func (l *look) read(ctx context.Context) error {
+	if l.upToDate() {
+		return nil
+	}
+	return l.s.db.View(ctx, l.look)
+}
 
 // reread is read after a bell, which may have woken others too.
-func (l *look) reread(ctx context.Context) error { return l.s.woken.view(ctx, l.s.db, l.look) }
+func (l *look) reread(ctx context.Context) error {
+	who := asking{userNID: l.found.userNID, after: l.known.pos}
+	for nid := range l.s.typingSince(l.known.typing).rooms {
+		who.rooms = append(who.rooms, nid)
+	}
+	return l.s.woken.view(ctx, l.s.db, who, l.look)
+}
+
+// upToDate tells, without a glance at the database, that a device which comes back at once has been told everything; found is then as
+// of a reading. It is false where that is not known.
+func (l *look) upToDate() bool {
+	k := l.known
+	if l.req.Since == "" || l.req.FullState || !l.s.db.Newest(k.pos) || k.toDevice < k.pos && !l.s.db.Quiet(store.FamilyToDevice, k.toDevice) {
+		return false
+	}
+	typing := l.s.typingSince(k.typing)
+	userNID := l.s.db.KnownNID(string(l.req.User))
+	if userNID == 0 || len(typing.rooms) > 0 {
+		return false
+	}
+	keys := l.s.ears.known(userNID, k.pos)
+	if keys == nil {
+		return false
+	}
+	l.keys, l.known = keys, syncToken{pos: k.pos, typing: typing.upto, toDevice: k.pos}
+	l.found = &pass{look: l, userNID: userNID, after: k.pos, upto: k.pos, typing: typing, mail: mail{upto: k.pos}}
+	return true
+}
 
 func (l *look) look(tx *store.Tx) error {
 	p, err := newPass(l, tx)
@@ -98,6 +130,7 @@ func (l *look) look(tx *store.Tx) error {
 		return err
 	}
 	if l.done() {
+		p.left.look(tx, p.userNID, l.req.Device)
 		return nil
 	}
 	l.keys, err = l.s.ears.keys(tx, p.userNID, l.known.pos, p.upto, p.seats)
@@ -121,7 +154,7 @@ func (l *look) response(ctx context.Context, err error) (Response, error) {
 		l.found.lazy.upto = l.found.upto
 		l.s.sent.sent(l.found.chainKey(), l.filter.sum, l.since, l.found.lazy)
 	}
-	counts, err := l.s.keyCounts(ctx, l.found.userNID, l.req.Device)
+	counts, err := l.s.keyCounts(ctx, l.found.userNID, l.req.Device, l.found.left)
 	if err != nil {
 		return Response{}, err
 	}

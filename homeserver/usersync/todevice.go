@@ -63,16 +63,30 @@ func (p *pass) readToDevice() (err error) {
 	if p.initial || p.req.Device == "" || p.tx.Quiet(store.FamilyKeyCounts, p.after) {
 		return nil
 	}
-	counts, err := p.tx.KeyCounts(p.userNID, p.req.Device)
+	counts, err := deviceKeys(p.tx, p.userNID, p.req.Device)
 	p.news = p.news || counts.Pos > p.after
 	return err
 }
 
-// keyCounts returns what of its keys a device has left, as of now: what was uploaded since the last reading counts, lest the client
+// keysLeft is what of its keys a device has left, if a reading that led to an answer knows that.
+type keysLeft struct {
+	known  bool
+	counts store.KeyCounts
+}
+
+// look takes what was read ahead.
+func (k *keysLeft) look(tx *store.Tx, userNID int64, device id.DeviceID) {
+	k.counts, k.known = keysAhead(tx, userNID, device)
+}
+
+// keyCounts returns what of its keys a device has left, as of now: what was uploaded since a reading long ago counts, lest the client
 // uploads more.
-func (s *Service) keyCounts(ctx context.Context, userNID int64, device id.DeviceID) (counts store.KeyCounts, err error) {
+func (s *Service) keyCounts(ctx context.Context, userNID int64, device id.DeviceID, left keysLeft) (counts store.KeyCounts, err error) {
 	if device == "" {
 		return store.KeyCounts{OneTime: []byte(`{}`), Fallback: []byte(`[]`)}, nil
+	}
+	if left.known {
+		return left.counts, nil
 	}
 	err = s.db.Peek(ctx, func(tx *store.Tx) error {
 		counts, err = tx.KeyCounts(userNID, device)

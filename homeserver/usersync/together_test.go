@@ -34,6 +34,7 @@ func TestTogether(t *testing.T) {
 			}, func(err error) bool { return err != nil }},
 			{"a panic", t.Context(), func(*store.Tx) error { panic("on purpose") }, func(err error) bool { return err != nil }},
 			{"gone", gone, func(*store.Tx) error { return broken }, func(err error) bool { return errors.Is(err, context.Canceled) }},
+			{"bad SQL as the client goes", nil, nil, func(err error) bool { return err != nil }},
 		}
 		var (
 			all      together
@@ -44,8 +45,16 @@ func TestTogether(t *testing.T) {
 			if i%7 == 0 {
 				k = kinds[i/7%len(kinds)]
 			}
+			if k.ctx == nil {
+				ctx, leave := context.WithCancel(t.Context())
+				k.ctx, k.fn = ctx, func(tx *store.Tx) error {
+					leave()
+					_, err := tx.Row(`SELECT nothing FROM nowhere`, nil)
+					return err
+				}
+			}
 			finished.Go(func() {
-				if err := all.view(k.ctx, w.db, k.fn); !k.want(err) {
+				if err := all.view(k.ctx, w.db, asking{}, k.fn); !k.want(err) {
 					t.Errorf("%s: got %v", k.name, err)
 				}
 			})
@@ -54,7 +63,7 @@ func TestTogether(t *testing.T) {
 		if all.leaders != 0 || len(all.waiting) != 0 {
 			t.Errorf("%d lead, %d wait", all.leaders, len(all.waiting))
 		}
-		if err := all.view(t.Context(), w.db, kinds[0].fn); err != nil {
+		if err := all.view(t.Context(), w.db, asking{}, kinds[0].fn); err != nil {
 			t.Error(err)
 		}
 	})

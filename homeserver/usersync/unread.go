@@ -30,7 +30,7 @@ func (p *pass) readUnread() error {
 	if p.initial || p.tx.Quiet(store.FamilyReceipts, p.after) {
 		return nil
 	}
-	rooms, err := p.tx.RoomsRead(p.userNID, p.after, p.upto, p.upto-p.after <= shortRange)
+	rooms, err := roomsRead(p.tx, p.userNID, p.after, p.upto, p.upto-p.after <= shortRange)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (t *tally) prepare() (err error) {
 	if t.known {
 		return nil
 	}
-	if t.person, err = t.tx.IsPerson(t.userNID); err != nil {
+	if t.person, err = isPerson(t.tx, t.userNID); err != nil {
 		return err
 	}
 	if t.many && t.person {

@@ -78,7 +78,7 @@ func (cs *counts) of(c *counting) (*count, error) {
 func (c *counting) count(old *count) (*count, error) {
 	usable := old != nil && old.upto <= c.upto && old.since == c.since && c.tx.Settled(c.roomNID, old.upto)
 	if c.marks == nil {
-		if usable && c.tx.Quiet(store.FamilyReceipts, old.upto) {
+		if usable && readNothing(c.tx, c.roomNID, c.userNID, old.upto, c.upto) {
 			c.marks = old.marks
 		} else {
 			var err error
@@ -94,7 +94,7 @@ func (c *counting) count(old *count) (*count, error) {
 	if err := c.reread(old, now); err != nil || c.quiet <= old.upto {
 		return now, err
 	}
-	rows, err := c.tx.PushActionsAfter(c.roomNID, old.upto, c.upto, maxFollowed)
+	rows, err := pushActionsAfter(c.tx, c.roomNID, old.upto, c.upto, maxFollowed)
 	if err != nil {
 		return nil, err
 	}
