@@ -64,6 +64,15 @@ func (e *ears) known(userNID, pos int64) []notify.Key {
 	return nil
 }
 
+// heard carries the bells of a user on to upto, if they are in memory. seats are as for keys.
+func (e *ears) heard(userNID, after, upto int64, seats []store.Seat) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if h := e.users[userNID]; h != nil && h.asOf >= after && upto > h.asOf {
+		h.follow(seats, upto)
+	}
+}
+
 // follow takes in the memberships that changed. The caller holds ears.mu.
 func (h *hearing) follow(seats []store.Seat, upto int64) {
 	for _, s := range seats {

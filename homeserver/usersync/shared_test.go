@@ -179,6 +179,7 @@ func TestComingBack(t *testing.T) {
 			{"a message", func() { p.text(alice, "news") }},
 			{"another's room", func() { w.room(alice, "shared") }},
 			{"account data", func() { w.ignore(bob, `{"ignored_users":{}}`) }},
+			{"coming into a room", func() { w.room(bob, "shared") }},
 			{"a receipt", func() { p.read(alice, store.ReceiptRead, p.last) }},
 		} {
 			since := comeBack()
@@ -186,6 +187,18 @@ func TestComingBack(t *testing.T) {
 			if upToDate(since) {
 				t.Errorf("%s: it does not look", news.name)
 			}
+			told := w.sync(Request{User: bob, Device: "B", Since: since}).NextBatch
+			if !upToDate(told) {
+				t.Errorf("%s: told of it, it looks", news.name)
+			}
+			nid := w.nid(bob)
+			w.view(func(tx *store.Tx) error {
+				rooms, err := tx.JoinedRooms(nid)
+				if got, want := len(w.s.ears.known(nid, 0)), len(rooms)+1; got != want {
+					t.Errorf("%s: %d bells, want %d", news.name, got, want)
+				}
+				return err
+			})
 		}
 	})
 }

@@ -131,6 +131,9 @@ func (l *look) look(tx *store.Tx) error {
 	}
 	if l.done() {
 		p.left.look(tx, p.userNID, l.req.Device)
+		if !p.initial {
+			l.s.ears.heard(p.userNID, p.after, p.upto, p.seats) // the device is about to come back
+		}
 		return nil
 	}
 	l.keys, err = l.s.ears.keys(tx, p.userNID, l.known.pos, p.upto, p.seats)
