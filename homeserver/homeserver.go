@@ -70,6 +70,9 @@ type PushConfig struct {
 	// LegacyMentions adds the default rules of before Matrix 1.17 that find a user's name, or @room, in the text of messages that do not
 	// say whom they mention.
 	LegacyMentions bool `yaml:"legacy_mentions"`
+	// ThreadSubscriptions has users hear of the threads that they follow, and of others only when they are mentioned (MSC4306). It is for
+	// communities whose clients all know of it: who uses another hears of no thread.
+	ThreadSubscriptions bool `yaml:"thread_subscriptions"`
 }
 
 // LegacyConfig allows what the specification deprecates and old clients need. All of it is off by default.
@@ -99,7 +102,7 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
 	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests}, c.DB, c.Bus, c.AppServices)
-	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions})
+	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions, ThreadSubscriptions: c.Push.ThreadSubscriptions})
 	rooms := roomConfig(c, pushes)
 	rooms.Follow = func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error {
 		return errors.Join(s.Accounts.FollowUpgrade(tx, user, old, replacement), pushes.FollowUpgrade(tx, user, old, replacement))
@@ -135,6 +138,7 @@ func New(c Config) *Server {
 		OldEvents:  c.Legacy.Events,
 		Typing:     s.typing,
 		Receipts:   ephemeral.NewReceipts(c.DB, c.Bus, reads, s.presence.Active),
+		Threads:    ephemeral.NewThreads(c.DB, c.Bus, reads),
 		Presence:   s.presence,
 	}}
 	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{

@@ -37,6 +37,7 @@ type Services struct {
 
 	Typing   *ephemeral.Typing
 	Receipts *ephemeral.Receipts
+	Threads  *ephemeral.Threads
 	Presence *ephemeral.Presence
 }
 

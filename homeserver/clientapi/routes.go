@@ -75,6 +75,10 @@ func (a *API) unstable() []row {
 		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRoomsUnstable).Limited(httpapi.ClassDirectory)},
 		{"GET", "/org.matrix.msc2946/rooms/{roomId}/hierarchy", user, httpapi.JSON(a.hierarchy).Limited(httpapi.ClassDirectory)},
 		{"GET", "/im.nheko.summary/summary/{roomIdOrAlias}", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},
+		{"GET", "/io.element.msc4306/rooms/{roomId}/thread/{threadRootId}/subscription", user, httpapi.JSON(a.getThreadSubscription).Limited(httpapi.ClassRead)},
+		{"PUT", "/io.element.msc4306/rooms/{roomId}/thread/{threadRootId}/subscription", user, httpapi.JSON(a.subscribeThread).Limited(httpapi.ClassEphemeral)},
+		{"DELETE", "/io.element.msc4306/rooms/{roomId}/thread/{threadRootId}/subscription", user, httpapi.JSON(a.unsubscribeThread).Limited(httpapi.ClassEphemeral)},
+		{"GET", "/io.element.msc4308/thread_subscriptions", user, httpapi.JSON(a.threadSubscriptions).Limited(httpapi.ClassRead)},
 		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},
 	}
 }

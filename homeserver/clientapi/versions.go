@@ -64,6 +64,9 @@ func (a *API) configuredFeatures() map[string]bool {
 	if a.Rooms.Config.StickyEvents {
 		features["org.matrix.msc4354"] = true
 	}
+	if a.Push.ThreadSubscriptions {
+		features["org.matrix.msc4306"] = true
+	}
 	return features
 }
 

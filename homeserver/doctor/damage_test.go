@@ -60,6 +60,8 @@ var damages = []damage{
 	{name: "account data of nobody", tables: "account_data", sql: `UPDATE account_data SET user_nid = 999999 WHERE room_nid = 0`, want: kinds(doctor.KindOrphan)},
 	{name: "account data of no room", tables: "account_data", sql: `UPDATE account_data SET room_nid = 999999 WHERE room_nid <> 0`, want: kinds(doctor.KindOrphan)},
 	{name: "receipt of no room", tables: "receipts", sql: `UPDATE receipts SET room_nid = 999999 WHERE type = 'm.read.private'`, want: kinds(doctor.KindOrphan), text: "the room is not there"},
+	{name: "subscription to a thread of no room", tables: "thread_subscriptions", sql: `INSERT INTO thread_subscriptions (user_nid, room_nid, root, subscribed, automatic, pos) VALUES (<alice>, 999999, '$x', 1, 0, 1)`, want: kinds(doctor.KindOrphan), text: "the room is not there"},
+	{name: "subscription of nobody to a thread", tables: "thread_subscriptions", sql: `INSERT INTO thread_subscriptions (user_nid, room_nid, root, subscribed, automatic, pos) VALUES (999999, <room>, '$x', 1, 0, 1)`, want: kinds(doctor.KindOrphan), text: "the user is not there"},
 	{name: "receipt of nobody", tables: "receipts", sql: `UPDATE receipts SET user_nid = 999999 WHERE type = 'm.read'`, want: kinds(doctor.KindOrphan), text: "the user id is not there"},
 	{name: "receipt of another position", tables: "receipts", sql: `UPDATE receipts SET event_pos = event_pos - 1 WHERE type = 'm.read'`, want: kinds(doctor.KindOrphan), text: "event at its position"},
 	{name: "presence of nobody", tables: "presence", sql: `UPDATE presence SET user_nid = 999999`, want: kinds(doctor.KindOrphan)},

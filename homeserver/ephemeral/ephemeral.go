@@ -1,5 +1,5 @@
-// Package ephemeral holds what is said of users beside the events: who is typing (Typing), up to where they have read (Receipts), and
-// who is there (Presence). clientapi calls it to say so, and usersync to show it, by interfaces of its own. It decides nothing about
+// Package ephemeral holds what is said of users beside the events: who is typing (Typing), up to where they have read (Receipts), which
+// threads they follow (Threads), and who is there (Presence). clientapi calls it to say so, and usersync to show it, by interfaces of its own. It decides nothing about
 // who may see an event: that it asks of Eyes.
 package ephemeral
 

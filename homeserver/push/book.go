@@ -10,14 +10,16 @@ import (
 
 // book is the default rules of a server, as users see them and ready to be tested.
 type book struct {
-	rules [ranks][]Rule        // with ownID in the place of the user
-	tests [ranks][]defaultTest // of the same rules
+	threads bool
+	rules   [ranks][]Rule        // with ownID in the place of the user
+	tests   [ranks][]defaultTest // of the same rules
 }
 
 // defaultTest is a default rule, made ready.
 type defaultTest struct {
 	shared   []test // conditions that are the same for everybody
 	personal test   // the one that is about the user, nil for none
+	others   bool   // personal may hold for those whom it is not about
 	legacy   bool
 	plain    judgement // of those who have not changed the rule
 }
@@ -29,16 +31,18 @@ type judgement struct {
 }
 
 // defaultTables are the default rules, by kind.
-var defaultTables = [ranks][]defaultRule{rankOverride: defaultOverrides, rankContent: defaultContents, rankUnderride: defaultUnderrides}
+var defaultTables = [ranks][]defaultRule{
+	rankOverride: defaultOverrides, rankContent: defaultContents, rankPostContent: defaultPostContents, rankUnderride: defaultUnderrides,
+}
 
-// newBook returns the default rules; legacy adds those that guess from the text whom a message mentions. Matrix 1.17 removed them
-// (MSC4210).
-func newBook(legacy bool) *book {
-	b := new(book)
+// newBook returns the default rules; legacy adds those that guess from the text whom a message mentions, which Matrix 1.17 removed
+// (MSC4210), and threads those by which one hears of the threads that one follows (MSC4306).
+func newBook(legacy, threads bool) *book {
+	b := &book{threads: threads}
 	for at, table := range defaultTables {
 		b.rules[at] = []Rule{}
 		for _, row := range table {
-			if row.legacy && !legacy {
+			if row.legacy && !legacy || at == int(rankPostContent) && !threads {
 				continue
 			}
 			rule := row.rule(kinds[at])
@@ -75,6 +79,8 @@ func (row *defaultRule) test() defaultTest {
 			t.personal = isStateKey
 		case c.Value == ownID:
 			t.personal = isMentioned
+		case c.Kind == kindThread:
+			t.personal, t.others = compileCondition(mustMarshal(c)), true
 		case c.Kind == "contains_display_name":
 			t.personal = compileCondition(mustMarshal(c))
 		default:
@@ -113,11 +119,12 @@ func mustMarshal(v any) json.RawMessage {
 // defaults returns the rules of a user who has changed none.
 func (b *book) defaults(user id.UserID) *Ruleset {
 	return &Ruleset{
-		Override:  personal(b.rules[rankOverride], user),
-		Content:   personal(b.rules[rankContent], user),
-		Room:      []Rule{},
-		Sender:    []Rule{},
-		Underride: personal(b.rules[rankUnderride], user),
+		Override:    personal(b.rules[rankOverride], user),
+		Content:     personal(b.rules[rankContent], user),
+		PostContent: personal(b.rules[rankPostContent], user),
+		Room:        []Rule{},
+		Sender:      []Rule{},
+		Underride:   personal(b.rules[rankUnderride], user),
 	}
 }
 

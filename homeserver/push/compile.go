@@ -70,7 +70,7 @@ func compileActions(actions []json.RawMessage) verdict {
 
 // compiled is the rules of one user, made ready. nil stands for those of a user who has changed none and ignores nobody.
 type compiled struct {
-	own      [ranks][]ownRule // override, content and underride rules that are the user's own and can match
+	own      [ranks][]ownRule // rules but those of rooms and senders that are the user's own and can match
 	rooms    map[id.RoomID]verdict
 	senders  map[id.UserID]verdict
 	defaults [ranks][]judgement // by the place in the book
@@ -87,7 +87,7 @@ type ownRule struct {
 // compile makes the rules of a user ready.
 func (b *book) compile(rules *Ruleset) *compiled {
 	c := new(compiled)
-	for _, at := range [...]rank{rankOverride, rankContent, rankUnderride} {
+	for _, at := range [...]rank{rankOverride, rankContent, rankPostContent, rankUnderride} {
 		for _, rule := range *rules.of(kinds[at]) {
 			switch {
 			case rule.Default:

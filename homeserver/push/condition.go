@@ -20,7 +20,11 @@ var conditionKinds = map[string]func(c *rawCondition) test{
 	"contains_display_name":          (*rawCondition).displayName,
 	"room_member_count":              (*rawCondition).memberCount,
 	"sender_notification_permission": (*rawCondition).senderMay,
+	kindThread:                       (*rawCondition).threadSubscription,
 }
+
+// kindThread is the condition of MSC4306.
+const kindThread = "io.element.msc4306.thread_subscription"
 
 // rawCondition is a condition as clients write it.
 type rawCondition struct {
@@ -29,6 +33,8 @@ type rawCondition struct {
 	Pattern *string         `json:"pattern"`
 	Value   json.RawMessage `json:"value"`
 	Is      string          `json:"is"`
+	// Subscribed is of kindThread.
+	Subscribed *bool `json:"subscribed"`
 }
 
 // compileCondition makes a test of a condition. It returns nil for what is unknown or cannot be understood: "Unrecognised conditions
@@ -120,6 +126,21 @@ func (c *rawCondition) displayName() test {
 		// It is a name, and no pattern.
 		g := glob{pieces: []piece{{text: name}}}
 		return g.words(body, &f.steps), nil
+	}
+}
+
+// threadSubscription: "the event … is part of a thread" and "the user is subscribed to the thread … or is not".
+func (c *rawCondition) threadSubscription() test {
+	if c.Subscribed == nil {
+		return nil
+	}
+	want := *c.Subscribed
+	return func(f *facts, p *person) (bool, error) {
+		thread, err := f.thread()
+		if err != nil || !thread.is {
+			return false, err
+		}
+		return want == (p != nil && thread.followers[p.nid]), nil
 	}
 }
 

@@ -12,11 +12,13 @@ type defaultRule struct {
 
 // condition is a condition of a default rule.
 type condition struct {
-	Kind    string  `json:"kind"`
-	Key     string  `json:"key,omitempty"`
-	Pattern *string `json:"pattern,omitempty"`
-	Value   any     `json:"value,omitempty"`
-	Is      string  `json:"is,omitempty"`
+	Kind string `json:"kind"`
+	// Subscribed is of kindThread.
+	Subscribed *bool   `json:"subscribed,omitempty"`
+	Key        string  `json:"key,omitempty"`
+	Pattern    *string `json:"pattern,omitempty"`
+	Value      any     `json:"value,omitempty"`
+	Is         string  `json:"is,omitempty"`
 }
 
 const (
@@ -76,6 +78,14 @@ var defaultOverrides = []defaultRule{
 // defaultContents are those that the specification had until 1.16.
 var defaultContents = []defaultRule{
 	{id: legacyLocalpartRule, legacy: true, pattern: ownID, actions: loud},
+}
+
+func follows(yes bool) condition { return condition{Kind: kindThread, Subscribed: &yes} }
+
+// defaultPostContents are those of MSC4306.
+var defaultPostContents = []defaultRule{
+	{id: ".io.element.msc4306.rule.unsubscribed_thread", conditions: []condition{follows(false)}, actions: nothing},
+	{id: ".io.element.msc4306.rule.subscribed_thread", conditions: []condition{follows(true)}, actions: sound},
 }
 
 // defaultUnderrides are those of the Client-Server API 1.19, Default Underride Rules, and of MSC3930.

@@ -138,8 +138,8 @@ func (j *bench) byDefault(at rank, i int, p *person) (bool, error) {
 	case everybody:
 		return true, nil
 	case some:
-		if p != nil {
-			return j.book.tests[at][i].personal(j.facts, p)
+		if t := &j.book.tests[at][i]; p != nil || t.others {
+			return t.personal(j.facts, p)
 		}
 	}
 	return false, nil
@@ -158,6 +158,15 @@ func (j *bench) concerned() (map[int64]bool, error) {
 	for user := range j.mentioned() {
 		if at, is := people.byID[user]; is {
 			found[people.list[at].nid] = true
+		}
+	}
+	if j.book.threads {
+		thread, err := j.thread()
+		if err != nil {
+			return nil, err
+		}
+		for nid := range thread.followers {
+			found[nid] = true
 		}
 	}
 	return found, j.guess(found)

@@ -32,6 +32,9 @@ type facts struct {
 
 	users map[string]bool // whom the event says that it mentions; nil before it was asked for
 
+	inThread      followed // see thread
+	inThreadKnown bool
+
 	intentional      bool // the event says whom it mentions
 	intentionalKnown bool
 }
@@ -128,6 +131,35 @@ func (f *facts) mentions() bool {
 		f.intentional, f.intentionalKnown = f.value(mentionsPath) != nil, true
 	}
 	return f.intentional
+}
+
+// followed is a thread and who follows it.
+type followed struct {
+	is        bool // the event is in a thread
+	followers map[int64]bool
+}
+
+// thread returns the thread of the event.
+func (f *facts) thread() (*followed, error) {
+	if f.inThreadKnown {
+		return &f.inThread, nil
+	}
+	thread, err := f.tx.ThreadOf(f.event)
+	if err != nil {
+		return nil, err
+	}
+	if thread.ID != event.MainThread {
+		users, err := f.tx.ThreadFollowers(f.event.RoomNID, thread.Root)
+		if err != nil {
+			return nil, err
+		}
+		f.inThread = followed{is: true, followers: make(map[int64]bool, len(users))}
+		for _, nid := range users {
+			f.inThread.followers[nid] = true
+		}
+	}
+	f.inThreadKnown = true
+	return &f.inThread, nil
 }
 
 // joined returns how many users are in the room.

@@ -25,7 +25,7 @@ type RuleInput struct {
 
 // rule checks a client's input and makes a rule of it.
 func (in RuleInput) rule(kind Kind, ruleID string) (Rule, error) {
-	if !slices.Contains(kinds, kind) {
+	if !slices.Contains(kinds, kind) || kind == PostContent {
 		return Rule{}, unknownKind()
 	}
 	if err := checkRuleID(ruleID); err != nil {

@@ -382,7 +382,7 @@ func (h *hall) randomRule(r *rand.Rand, user id.UserID) {
 	h.t.Helper()
 	in := RuleInput{Actions: pick(r, raws(), raws(`"notify"`), raws(`"notify"`, `{"set_tweak":"highlight"}`), raws(`"notify"`, `{"set_tweak":"sound","value":"x.wav"}`),
 		raws(`"dont_notify"`))}
-	kind := pick(r, kinds...)
+	kind := pick(r, Override, Content, Room, Sender, Underride)
 	ruleID := fmt.Sprint("r", r.IntN(4))
 	switch kind {
 	case Content:

@@ -37,11 +37,13 @@ type Config struct {
 	Bus notify.Bus // it is rung when rules change
 	// LegacyMentions adds the default rules that guess from the text of a message whom it mentions.
 	LegacyMentions bool
+	// ThreadSubscriptions adds the default rules by which users hear of the threads that they follow, and of no others (MSC4306).
+	ThreadSubscriptions bool
 }
 
 // New returns a Service.
 func New(c Config) *Service {
-	s := &Service{Config: c, book: newBook(c.LegacyMentions)}
+	s := &Service{Config: c, book: newBook(c.LegacyMentions, c.ThreadSubscriptions)}
 	c.DB.WatchAccountData(s.settings.watch)
 	return s
 }

@@ -20,7 +20,7 @@ import (
 
 const alice = id.UserID("@alice:example.org")
 
-var plainBook = newBook(false)
+var plainBook = newBook(false, false)
 
 // TestDefaultRules compares with the examples of the specification, version 1.19, for the user @alice:example.org.
 func TestDefaultRules(t *testing.T) {

@@ -10,19 +10,21 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// Kind is one of the five kinds of rules.
+// Kind is one of the kinds of rules: the five of the specification, and PostContent.
 type Kind string
 
 // The kinds, in the order in which they are checked.
 const (
-	Override  Kind = "override"
-	Content   Kind = "content"
-	Room      Kind = "room"
-	Sender    Kind = "sender"
-	Underride Kind = "underride"
+	Override Kind = "override"
+	Content  Kind = "content"
+	// PostContent has the server's rules for threads alone (MSC4306), and none where those are off.
+	PostContent Kind = "postcontent"
+	Room        Kind = "room"
+	Sender      Kind = "sender"
+	Underride   Kind = "underride"
 )
 
-var kinds = []Kind{Override, Content, Room, Sender, Underride}
+var kinds = []Kind{Override, Content, PostContent, Room, Sender, Underride}
 
 // rank is the place of a kind in kinds.
 type rank int
@@ -30,6 +32,7 @@ type rank int
 const (
 	rankOverride rank = iota
 	rankContent
+	rankPostContent
 	rankRoom
 	rankSender
 	rankUnderride
@@ -47,11 +50,12 @@ const masterRule = ".m.rule.master"
 
 // Ruleset holds the rules of a user by kind, the most important one first.
 type Ruleset struct {
-	Override  []Rule `json:"override"`
-	Content   []Rule `json:"content"`
-	Room      []Rule `json:"room"`
-	Sender    []Rule `json:"sender"`
-	Underride []Rule `json:"underride"`
+	Override    []Rule `json:"override"`
+	Content     []Rule `json:"content"`
+	PostContent []Rule `json:"postcontent,omitempty"`
+	Room        []Rule `json:"room"`
+	Sender      []Rule `json:"sender"`
+	Underride   []Rule `json:"underride"`
 }
 
 // Rule is a push rule. Conditions is nil but for override and underride rules, and Pattern empty but for content rules.
@@ -71,6 +75,8 @@ func (rs *Ruleset) of(kind Kind) *[]Rule {
 		return &rs.Override
 	case Content:
 		return &rs.Content
+	case PostContent:
+		return &rs.PostContent
 	case Room:
 		return &rs.Room
 	case Sender:

@@ -111,6 +111,7 @@ var auditCounters = []struct{ what, query string }{
 	{"account_data.pos", `SELECT COALESCE(MAX(pos), 0) FROM account_data`},
 	{"search_cursor.pos", `SELECT COALESCE(MAX(pos), 0) FROM search_cursor`},
 	{"receipts.pos", `SELECT COALESCE(MAX(pos), 0) FROM receipts`},
+	{"thread_subscriptions.pos", `SELECT COALESCE(MAX(pos), 0) FROM thread_subscriptions`},
 	{"presence.pos", `SELECT COALESCE(MAX(pos), 0) FROM presence`},
 	{"sticky_events.pos", `SELECT COALESCE(MAX(pos), 0) FROM sticky_events`},
 	{"delayed_events.nid", `SELECT COALESCE(MAX(nid), 0) FROM delayed_events`},

@@ -85,6 +85,8 @@ var orphanRules = []orphanRule{
 	{"receipts", "room_nid, user_nid, type", "user id", noString},
 	{"receipts", "room_nid, user_nid, type", "event at its position", `EXISTS (SELECT 1 FROM events y WHERE y.event_id = x.event_id
 		AND (y.room_nid <> x.room_nid OR x.event_pos <> 0 AND y.pos <> x.event_pos))`},
+	{"thread_subscriptions", "room_nid, root, user_nid", "room", noRoom},
+	{"thread_subscriptions", "room_nid, root, user_nid", "user", noUser},
 	{"presence", "user_nid", "user id", noString},
 	{"filters", "user_nid, filter_id", "user", noUser},
 	{"user_words", "user_nid, word", "user", noUser},

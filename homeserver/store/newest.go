@@ -14,6 +14,7 @@ const (
 	FamilyDeviceLists
 	FamilyKeyCounts   // keys that others took
 	FamilyMemberships // of rooms
+	FamilyThreads     // which are followed
 	families          // how many there are
 )
 

@@ -21,6 +21,7 @@ var stringUsers = []string{
 	`SELECT DISTINCT user_nid FROM reports`,
 	`SELECT DISTINCT user_nid FROM openid_tokens`,
 	`SELECT DISTINCT user_nid FROM profile_fields`,
+	`SELECT DISTINCT user_nid FROM thread_subscriptions`,
 	`SELECT DISTINCT user_nid FROM sliding_connections`,
 	`SELECT nid FROM users`,
 	`SELECT DISTINCT sender_nid FROM to_device`,

@@ -15,6 +15,7 @@ import (
 var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("exists already")
+	ErrTooMany  = errors.New("too many")
 )
 
 //go:embed migrations/*.sql

@@ -39,7 +39,7 @@ var flags = map[string]bool{
 	"org.matrix.simplified_msc3575": true,
 	"org.matrix.msc4380.stable":     true,
 	"org.matrix.msc4028":            false, // push of what is encrypted
-	"org.matrix.msc4306":            false, // subscriptions to threads
+	"org.matrix.msc4306":            false, // the operator decides whether threads that one does not follow are silent
 	"uk.timedout.msc4323":           false, // suspending users
 
 	// Element Call and others.
@@ -88,10 +88,12 @@ func TestVersions(t *testing.T) {
 	})
 	each(t, "", func(s *script) {
 		_, features := ask(s)
-		for flag, want := range map[string]bool{"org.matrix.msc4354": true, "org.matrix.msc4140": false, "org.matrix.msc4140.stable": false} {
+		for flag, want := range map[string]bool{"org.matrix.msc4354": true, "org.matrix.msc4140": false, "org.matrix.msc4140.stable": false, "org.matrix.msc4306": true} {
 			if features[flag] != want {
 				t.Errorf("configured: got %s %t, want %t", flag, features[flag], want)
 			}
 		}
-	}, func(c *homeserver.Config) { c.StickyEvents, c.Delayed = true, room.DelayedConfig{Off: true} })
+	}, func(c *homeserver.Config) {
+		c.StickyEvents, c.Delayed, c.Push.ThreadSubscriptions = true, room.DelayedConfig{Off: true}, true
+	})
 }

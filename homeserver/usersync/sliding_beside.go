@@ -61,7 +61,7 @@ func (r *slidingRoom) unread() (store.Unread, error) {
 }
 
 // quietElsewhere tells that nothing has happened to receipts after settled, nor to what lives outside of connections (who is typing,
-// messages to the device, lists of devices) after since.
+// messages to the device, lists of devices, which threads they follow) after since.
 func (p *slidingPass) quietElsewhere(settled, since int64) (bool, error) {
 	if !p.typingQuiet() {
 		return false, nil
@@ -72,8 +72,11 @@ func (p *slidingPass) quietElsewhere(settled, since int64) (bool, error) {
 	if err := p.readMail(); err != nil || len(p.mail.messages) > 0 {
 		return false, err
 	}
-	err := p.readKeys(since)
-	return !p.keys.news(), err
+	if err := p.readKeys(since); err != nil || p.keys.news() {
+		return false, err
+	}
+	news, err := p.threadNews(since)
+	return !news, err
 }
 
 // receiptNews tells whether there are new receipts in rooms of the settled request.
@@ -96,6 +99,3 @@ func (p *slidingPass) receiptNews(settled int64) (bool, error) {
 	}
 	return false, err
 }
-
-// threads is the extension of MSC4308. There are no subscriptions to threads yet.
-func (p *slidingPass) threads() ([]byte, error) { return nil, nil }
