@@ -23,6 +23,7 @@ type Config struct {
 	ServerName       string
 	OpenRegistration bool // everybody may make an account; otherwise it takes a registration token
 	Guests           bool // everybody may have a guest's account
+	Lifetimes        Lifetimes
 }
 
 // Service is the accounts of one server.

@@ -54,7 +54,7 @@ func (s *Service) guestToPromote(ctx context.Context, in RegisterRequest) (*stor
 // promoteGuest makes a guest's account that of a person, and begins a session unless inhibited. The guest's own sessions go on as
 // sessions of the person.
 func (s *Service) promoteGuest(ctx context.Context, user *store.User, device Device, inhibitLogin bool, before func(*store.Tx) error) (Login, error) {
-	token, hash := newToken()
+	login := Login{UserID: user.UserID, HomeServer: s.cfg.ServerName}
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		if err := before(tx); err != nil {
 			return err
@@ -62,7 +62,10 @@ func (s *Service) promoteGuest(ctx context.Context, user *store.User, device Dev
 		if err := tx.PromoteGuest(user.NID, user.Password, user.Admin); err != nil || inhibitLogin {
 			return err
 		}
-		return s.insertSession(tx, user.NID, device, hash)
+		login.DeviceID = device.DeviceID
+		var err error
+		login.Tokens, err = s.insertSession(tx, user.NID, device)
+		return err
 	})
 	s.sessions.forget(user.UserID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -70,10 +73,6 @@ func (s *Service) promoteGuest(ctx context.Context, user *store.User, device Dev
 	}
 	if err != nil {
 		return Login{}, fmt.Errorf("make the guest %s a person: %w", user.UserID, err)
-	}
-	login := Login{UserID: user.UserID, HomeServer: s.cfg.ServerName}
-	if !inhibitLogin {
-		login.AccessToken, login.DeviceID = token, device.DeviceID
 	}
 	return login, nil
 }

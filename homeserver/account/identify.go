@@ -38,6 +38,9 @@ func (s *Service) Identify(ctx context.Context, token string, asUser id.UserID, 
 	if err != nil {
 		return Identity{}, fmt.Errorf("look up an access token: %w", err)
 	}
+	if session.ExpiresTS != 0 && session.ExpiresTS <= s.now() {
+		return Identity{}, softLogout()
+	}
 	return Identity{UserID: session.UserID, DeviceID: session.DeviceID, IsAdmin: session.Admin, IsGuest: session.Guest, RateLimited: true}, nil
 }
 
@@ -50,6 +53,9 @@ func (s *Service) session(ctx context.Context, hash [32]byte) (store.Session, er
 		session, err = tx.SessionByToken(hash)
 		return err
 	})
+	if err == nil && session.Refreshed != nil && (session.ExpiresTS == 0 || session.ExpiresTS > s.now()) {
+		return session, s.confirm(ctx, &session)
+	}
 	if err == nil {
 		s.sessions.put(hash, session, endings)
 	}

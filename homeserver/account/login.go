@@ -28,6 +28,8 @@ type LoginRequest struct {
 	Password   string      `json:"password"`
 	DeviceID   id.DeviceID `json:"device_id"`
 	DeviceName string      `json:"initial_device_display_name"`
+	// RefreshToken says that the client knows of refresh tokens.
+	RefreshToken bool `json:"refresh_token"`
 
 	// AppServiceToken is the token that came with the request, "" when there was none.
 	AppServiceToken string `json:"-"`
@@ -44,10 +46,10 @@ type Identifier struct {
 
 // Login is the answer to POST /login and POST /register. Without a session AccessToken and DeviceID are empty.
 type Login struct {
-	UserID      id.UserID   `json:"user_id"`
-	AccessToken string      `json:"access_token,omitempty"`
-	DeviceID    id.DeviceID `json:"device_id,omitempty"`
-	HomeServer  string      `json:"home_server"` // deprecated
+	UserID     id.UserID   `json:"user_id"`
+	DeviceID   id.DeviceID `json:"device_id,omitempty"`
+	HomeServer string      `json:"home_server"` // deprecated
+	Tokens
 }
 
 // loginType is a way to log in.
@@ -78,7 +80,7 @@ func (s *Service) Login(ctx context.Context, in LoginRequest) (Login, error) {
 	if in.Type == "" {
 		return Login{}, missingParam("type")
 	}
-	device := Device{DeviceID: in.DeviceID, DisplayName: in.DeviceName}
+	device := Device{DeviceID: in.DeviceID, DisplayName: in.DeviceName, Refreshable: in.RefreshToken}
 	if err := device.check(); err != nil {
 		return Login{}, err
 	}
@@ -96,14 +98,17 @@ func (s *Service) Login(ctx context.Context, in LoginRequest) (Login, error) {
 }
 
 func (s *Service) beginSession(ctx context.Context, user *store.User, device Device) (Login, error) {
-	token, hash := newToken()
-	err := s.db.Write(ctx, func(tx *store.Tx) error { return s.insertSession(tx, user.NID, device, hash) })
+	login := Login{UserID: user.UserID, DeviceID: device.DeviceID, HomeServer: s.cfg.ServerName}
+	err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
+		login.Tokens, err = s.insertSession(tx, user.NID, device)
+		return err
+	})
 	// The device's former token has ended.
 	s.sessions.forget(user.UserID)
 	if err != nil {
 		return Login{}, fmt.Errorf("begin a session of %s: %w", user.UserID, err)
 	}
-	return Login{UserID: user.UserID, AccessToken: token, DeviceID: device.DeviceID, HomeServer: s.cfg.ServerName}, nil
+	return login, nil
 }
 
 // passwordLogin answers the same, after the same time, whether it is the user or the password that is wrong.

@@ -30,8 +30,7 @@ func (s *Service) ChangePassword(ctx context.Context, who Requester, in Password
 	if who.ByAppService {
 		return forbidden("An application service cannot change passwords")
 	}
-	op := operation{name: "password", user: who.UserID, flows: []Flow{{Stages: []string{typePassword}}}}
-	session, err := s.authenticate(ctx, op, in.Auth)
+	done, err := s.Confirm(ctx, who, "password", in.Auth)
 	if err != nil {
 		return err
 	}
@@ -65,6 +64,6 @@ func (s *Service) ChangePassword(ctx context.Context, who Requester, in Password
 		return fmt.Errorf("change the password of %s: %w", who.UserID, err)
 	}
 	s.devicesChanged(change)
-	s.uia.drop(op, session)
+	done()
 	return nil
 }

@@ -28,7 +28,7 @@ type OpenIDToken struct {
 
 // RequestOpenIDToken makes a token by which others can ask this server who its owner is. It is good for nothing else.
 func (s *Service) RequestOpenIDToken(ctx context.Context, user id.UserID) (OpenIDToken, error) {
-	token, hash := newToken()
+	token, hash := randomToken(accessTokenPrefix)
 	now := s.now()
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		return tx.InsertOpenIDToken(hash, user, now, now+openIDLifetime.Milliseconds(), maxOpenIDTokens)

@@ -28,6 +28,8 @@ type RegisterRequest struct {
 	DeviceID     id.DeviceID `json:"device_id"`
 	DeviceName   string      `json:"initial_device_display_name"`
 	InhibitLogin bool        `json:"inhibit_login"`
+	// RefreshToken says that the client knows of refresh tokens.
+	RefreshToken bool `json:"refresh_token"`
 	// GuestToken is the access token of a guest whose account is to become a person's.
 	GuestToken string `json:"guest_access_token"`
 
@@ -51,7 +53,7 @@ func (s *Service) Register(ctx context.Context, in RegisterRequest) (Login, erro
 	default:
 		return Login{}, invalidParam("kind must be user or guest")
 	}
-	device := Device{DeviceID: in.DeviceID, DisplayName: in.DeviceName}
+	device := Device{DeviceID: in.DeviceID, DisplayName: in.DeviceName, Refreshable: in.RefreshToken}
 	if err := device.check(); err != nil {
 		return Login{}, err
 	}
@@ -179,7 +181,7 @@ func (s *Service) registration(ctx context.Context) (operation, error) {
 
 // insertUser adds an account, with what before does first, and a session unless inhibited.
 func (s *Service) insertUser(ctx context.Context, user *store.User, device Device, inhibitLogin bool, before func(*store.Tx) error) (Login, error) {
-	token, hash := newToken()
+	login := Login{UserID: user.UserID, HomeServer: s.cfg.ServerName}
 	user.CreatedTS = s.now()
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		if before != nil {
@@ -190,7 +192,10 @@ func (s *Service) insertUser(ctx context.Context, user *store.User, device Devic
 		if err := tx.InsertUser(user); err != nil || inhibitLogin {
 			return err
 		}
-		return s.insertSession(tx, user.NID, device, hash)
+		login.DeviceID = device.DeviceID
+		var err error
+		login.Tokens, err = s.insertSession(tx, user.NID, device)
+		return err
 	})
 	if errors.Is(err, store.ErrExists) {
 		return Login{}, userInUse()
@@ -199,10 +204,6 @@ func (s *Service) insertUser(ctx context.Context, user *store.User, device Devic
 		return Login{}, fmt.Errorf("make the account %s: %w", user.UserID, err)
 	}
 	s.known.add(user.UserID)
-	login := Login{UserID: user.UserID, HomeServer: s.cfg.ServerName}
-	if !inhibitLogin {
-		login.AccessToken, login.DeviceID = token, device.DeviceID
-	}
 	return login, nil
 }
 

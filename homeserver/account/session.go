@@ -3,8 +3,6 @@ package account
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -19,6 +17,7 @@ import (
 const (
 	accessTokenBytes   = 32
 	accessTokenPrefix  = "cwt_" // lets scanners for leaked secrets tell what it is
+	refreshTokenPrefix = "cwr_"
 	deviceIDLetters    = 10
 	maxDeviceIDBytes   = 255
 	maxDeviceNameBytes = 255
@@ -30,6 +29,7 @@ const (
 type Device struct {
 	DeviceID    id.DeviceID // "" for one that the server picks
 	DisplayName string      // counts for a new device only
+	Refreshable bool        // the client knows of refresh tokens
 }
 
 func (d *Device) check() error {
@@ -45,21 +45,16 @@ func (d *Device) check() error {
 	return nil
 }
 
-// newToken returns an access token and the hash under which it is stored.
-func newToken() (token string, hash [32]byte) {
-	secret := make([]byte, accessTokenBytes)
-	_, _ = rand.Read(secret) // never fails
-	token = accessTokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
-	return token, sha256.Sum256([]byte(token))
-}
-
-// insertSession gives a user's device the token with this hash.
-func (s *Service) insertSession(tx *store.Tx, userNID int64, device Device, hash [32]byte) error {
-	now := s.now()
-	if err := tx.EnsureDevice(userNID, device.DeviceID, device.DisplayName, now); err != nil {
-		return err
+// insertSession gives a user's device new tokens, in the place of those that it has.
+func (s *Service) insertSession(tx *store.Tx, userNID int64, device Device) (Tokens, error) {
+	if err := tx.EnsureDevice(userNID, device.DeviceID, device.DisplayName, s.now()); err != nil {
+		return Tokens{}, err
 	}
-	return tx.InsertAccessToken(hash, userNID, device.DeviceID, now)
+	if err := tx.EndTokens(userNID, device.DeviceID); err != nil {
+		return Tokens{}, err
+	}
+	f := s.newTokens(userNID, device.DeviceID, device.Refreshable, "")
+	return f.Tokens, f.insert(tx)
 }
 
 // Logout ends the session of a device and removes the device.

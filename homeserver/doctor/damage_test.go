@@ -56,6 +56,7 @@ var damages = []damage{
 	{name: "awaited redaction that is none", tables: "awaited_redactions", sql: `INSERT INTO awaited_redactions (target, redaction_nid, room_nid) VALUES ('$x', 999999, <room>)`, want: kinds(doctor.KindOrphan)},
 	{name: "user without an id", tables: "users", sql: `INSERT INTO users (nid, admin, created_ts) VALUES (999999, 0, 0)`, want: kinds(doctor.KindOrphan)},
 	{name: "device of nobody", tables: "devices", sql: `INSERT INTO devices (user_nid, device_id, created_ts) VALUES (999999, 'D', 0)`, want: kinds(doctor.KindOrphan)},
+	{name: "refresh token of no device", tables: "refresh_tokens", sql: `INSERT INTO refresh_tokens (hash, user_nid, device_id, client, created_ts, used) SELECT hash, user_nid, 'gone', '', 0, 0 FROM access_tokens LIMIT 1`, want: kinds(doctor.KindOrphan), text: "the device is not there"},
 	{name: "token of no device", tables: "access_tokens", sql: `UPDATE access_tokens SET device_id = 'gone'`, want: kinds(doctor.KindOrphan), text: "the device is not there"},
 	{name: "account data of nobody", tables: "account_data", sql: `UPDATE account_data SET user_nid = 999999 WHERE room_nid = 0`, want: kinds(doctor.KindOrphan)},
 	{name: "account data of no room", tables: "account_data", sql: `UPDATE account_data SET room_nid = 999999 WHERE room_nid <> 0`, want: kinds(doctor.KindOrphan)},

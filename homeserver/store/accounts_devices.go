@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql"
 	"fmt"
 
 	"maunium.net/go/mautrix/id"
@@ -13,6 +14,15 @@ type Session struct {
 	DeviceID id.DeviceID
 	Admin    bool
 	Guest    bool
+
+	ExpiresTS int64  // of the token, 0 for never
+	Refreshed []byte // see AccessToken
+	Locked    bool
+	Suspended bool
+	// ValidUntilTS is when the account ends, 0 for never.
+	ValidUntilTS int64
+	// OAuthClient is the client that the device was made for by OAuth, "" for none.
+	OAuthClient string
 }
 
 // EnsureDevice adds a device to a user unless there is one of this id. displayName counts for a new one only.
@@ -34,26 +44,31 @@ func (tx *Tx) HasDevice(userID id.UserID, deviceID id.DeviceID) (bool, error) {
 
 // InsertAccessToken records the SHA-256 of a token for a device, in the place of the device's other tokens.
 func (tx *Tx) InsertAccessToken(hash [32]byte, userNID int64, deviceID id.DeviceID, ts int64) error {
-	if _, err := tx.Exec(`DELETE FROM access_tokens WHERE user_nid = $1 AND device_id = $2`, userNID, string(deviceID)); err != nil {
+	if err := tx.EndTokens(userNID, deviceID); err != nil {
 		return err
 	}
-	_, err := tx.Exec(`INSERT INTO access_tokens (hash, user_nid, device_id, created_ts) VALUES ($1, $2, $3, $4)`,
-		hash[:], userNID, string(deviceID), ts)
-	return err
+	return tx.AddAccessToken(AccessToken{Hash: hash, UserNID: userNID, DeviceID: deviceID, CreatedTS: ts})
 }
 
 // SessionByToken finds whose the token with this SHA-256 is. ErrNotFound.
 func (tx *Tx) SessionByToken(hash [32]byte) (Session, error) {
 	var (
-		s                Session
-		userID, deviceID string
-		admin, guest     int64
+		s                 Session
+		userID, deviceID  string
+		admin, guest      int64
+		locked, suspended int64
+		expires, valid    sql.NullInt64
+		client            sql.NullString
 	)
-	found, err := tx.Row(`SELECT t.user_nid, n.value, t.device_id, u.admin, u.guest FROM access_tokens t JOIN users u ON u.nid = t.user_nid
-		JOIN strings n ON n.nid = t.user_nid WHERE t.hash = $1`, []any{hash[:]}, &s.UserNID, &userID, &deviceID, &admin, &guest)
+	found, err := tx.Row(`SELECT t.user_nid, n.value, t.device_id, u.admin, u.guest, t.expires_ts, t.refreshed, u.locked, u.suspended,
+		u.valid_until_ts, d.oauth_client
+		FROM access_tokens t JOIN users u ON u.nid = t.user_nid JOIN strings n ON n.nid = t.user_nid
+		LEFT JOIN devices d ON d.user_nid = t.user_nid AND d.device_id = t.device_id WHERE t.hash = $1`, []any{hash[:]},
+		&s.UserNID, &userID, &deviceID, &admin, &guest, &expires, &s.Refreshed, &locked, &suspended, &valid, &client)
 	if err == nil && !found {
 		err = fmt.Errorf("access token: %w", ErrNotFound)
 	}
 	s.UserID, s.DeviceID, s.Admin, s.Guest = id.UserID(userID), id.DeviceID(deviceID), admin != 0, guest != 0
+	s.Locked, s.Suspended, s.ExpiresTS, s.ValidUntilTS, s.OAuthClient = locked != 0, suspended != 0, expires.Int64, valid.Int64, client.String
 	return s, err
 }

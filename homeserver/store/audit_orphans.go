@@ -64,6 +64,7 @@ var orphanRules = []orphanRule{
 	{"users", "nid", "user id", `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.nid)`},
 	{"devices", "user_nid, device_id", "user", noUser},
 	{"access_tokens", "user_nid, device_id", "device", noDevice},
+	{"refresh_tokens", "user_nid, device_id", "device", noDevice},
 	{"device_keys", "user_nid, device_id", "device", noDevice},
 	{"one_time_keys", "user_nid, device_id, algorithm, key_id", "device", noDevice},
 	{"fallback_keys", "user_nid, device_id, algorithm", "device", noDevice},

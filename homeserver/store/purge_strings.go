@@ -16,6 +16,7 @@ var stringUsers = []string{
 	`SELECT user_nid FROM presence`,
 	`SELECT DISTINCT user_nid FROM devices`,
 	`SELECT DISTINCT user_nid FROM access_tokens`,
+	`SELECT DISTINCT user_nid FROM refresh_tokens`,
 	`SELECT DISTINCT user_nid FROM filters`,
 	`SELECT DISTINCT user_nid FROM delayed_events`,
 	`SELECT DISTINCT user_nid FROM reports`,
