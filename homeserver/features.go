@@ -46,6 +46,12 @@ func (c DelayedEventsConfig) Limits() room.DelayedConfig {
 	return room.DelayedConfig{Off: !c.Enabled, MaxDelay: c.MaxDelay, MaxScheduled: c.MaxScheduled}
 }
 
+// OAuthConfig is of the OAuth 2.0 authorization server.
+type OAuthConfig struct {
+	// Enabled has clients sign people in through the server's own pages. Those that do not know of that do it as before.
+	Enabled bool `yaml:"enabled"`
+}
+
 // ExperimentalConfig switches on what is no part of Matrix yet.
 type ExperimentalConfig struct {
 	// StickyEvents is whether events may be sticky (MSC4354).

@@ -7,15 +7,18 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 
 	"causeway/homeserver/account"
+	"causeway/homeserver/accountpages"
 	"causeway/homeserver/clientapi"
 	"causeway/homeserver/e2ee"
 	"causeway/homeserver/ephemeral"
 	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/notify"
+	"causeway/homeserver/oauth"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
 	"causeway/homeserver/search"
@@ -51,6 +54,8 @@ type Config struct {
 	Delayed       room.DelayedConfig
 
 	StickyEvents bool // MSC4354
+
+	OAuth OAuthConfig
 
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
@@ -101,7 +106,7 @@ type Server struct {
 // New returns a server on an open store.
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
-	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests}, c.DB, c.Bus, c.AppServices)
+	s.Accounts = account.New(accountConfig(c), c.DB, c.Bus, c.AppServices)
 	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions, ThreadSubscriptions: c.Push.ThreadSubscriptions})
 	rooms := roomConfig(c, pushes)
 	rooms.Follow = func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error {
@@ -141,11 +146,26 @@ func New(c Config) *Server {
 		Threads:    ephemeral.NewThreads(c.DB, c.Bus, reads),
 		Presence:   s.presence,
 	}}
-	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{
+	routes := api.Routes()
+	if c.OAuth.Enabled {
+		api.OAuth = oauth.New(oauth.Config{PublicURL: c.PublicURL, DB: c.DB, Accounts: s.Accounts})
+		routes = append(routes, accountpages.New(accountpages.Config{
+			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, Rooms: s.rooms,
+		}).Routes()...)
+	}
+	s.handler = httpapi.NewMux(routes, httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
 		QueryTokens: c.Legacy.QueryTokens,
 	})
 	return s
+}
+
+func accountConfig(c Config) account.Config {
+	accounts := account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests}
+	if c.OAuth.Enabled {
+		accounts.AccountURL = strings.TrimRight(c.PublicURL, "/") + oauth.PathAccount
+	}
+	return accounts
 }
 
 func roomConfig(c Config, judge room.Judge) room.Config {

@@ -72,6 +72,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Presence:           cfg.Presence,
 		Delayed:            cfg.DelayedEvents.Limits(),
 		StickyEvents:       cfg.Experimental.StickyEvents,
+		OAuth:              cfg.OAuth,
 		AppServices:        func() *registration.Set { return services },
 		Aliases:            send,
 		AliasOwner:         aliasOwner(services),

@@ -41,6 +41,7 @@ type Config struct {
 	Presence           homeserver.PresenceConfig      `yaml:"presence"`
 
 	DelayedEvents homeserver.DelayedEventsConfig `yaml:"delayed_events"`
+	OAuth         homeserver.OAuthConfig         `yaml:"oauth"`
 	Experimental  homeserver.ExperimentalConfig  `yaml:"experimental"`
 	Legacy        homeserver.LegacyConfig        `yaml:"legacy"`
 
@@ -143,6 +144,7 @@ func defaultConfig() *Config {
 		},
 		Presence:      homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
 		DelayedEvents: homeserver.DefaultDelayedEvents(),
+		OAuth:         homeserver.OAuthConfig{Enabled: true},
 
 		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{

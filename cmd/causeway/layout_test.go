@@ -20,7 +20,7 @@ const modulePath = "causeway"
 // services are the packages between the HTTP edges and the store.
 var services = []string{
 	"homeserver/account", "homeserver/room", "homeserver/e2ee", "homeserver/ephemeral", "homeserver/push",
-	"homeserver/media", "homeserver/usersync", "homeserver/search", "homeserver/federation",
+	"homeserver/media", "homeserver/usersync", "homeserver/search", "homeserver/federation", "homeserver/oauth",
 }
 
 // arrows is who may import whom: each package of this module with those of
@@ -45,6 +45,9 @@ var arrows = map[string][]string{
 	"homeserver/store/migrations": {},
 	"homeserver/store":            {"homeserver/sqldb", "homeserver/event", "homeserver/store/migrations"},
 	"homeserver/account":          {"homeserver/store", "homeserver/notify", "registration"},
+	// What OAuth clients are given are the account's tokens, in one transaction with the code that they give for them.
+	"homeserver/oauth":        {"homeserver/store", "homeserver/account"},
+	"homeserver/accountpages": {"homeserver/httpapi", "homeserver/account", "homeserver/oauth"},
 	"homeserver/room": {
 		"homeserver/store", "homeserver/notify", "homeserver/stateres", "homeserver/eventauth", "homeserver/event",
 		"homeserver/retention",

@@ -24,6 +24,7 @@ type Config struct {
 	OpenRegistration bool // everybody may make an account; otherwise it takes a registration token
 	Guests           bool // everybody may have a guest's account
 	Lifetimes        Lifetimes
+	AccountURL       string // of the page where users manage their accounts, "" for none
 }
 
 // Service is the accounts of one server.

@@ -20,6 +20,15 @@ func (s *Service) Confirm(ctx context.Context, who Requester, what string, auth 
 		return nil, err
 	}
 	op := operation{name: what, user: who.UserID, flows: s.proofs(user)}
+	if what == ReplaceKeys && s.cfg.AccountURL != "" {
+		byOAuth, err := s.byOAuth(ctx, user, who.DeviceID)
+		if err != nil {
+			return nil, err
+		}
+		if byOAuth {
+			return s.confirmByOAuth(ctx, op, auth)
+		}
+	}
 	if len(op.flows) == 0 {
 		return nil, forbidden("There is no way for you to prove who you are: you have no password")
 	}

@@ -18,6 +18,8 @@ const (
 	typeAppService        = "m.login.application_service"
 	typeDummy             = "m.login.dummy"
 	typeRegistrationToken = "m.login.registration_token"
+	typeOAuth             = "m.oauth"
+	typeOAuthUnstable     = "org.matrix.cross_signing_reset" // m.oauth as of before MSC4312 was merged
 )
 
 // LoginRequest is the body of POST /login.

@@ -43,6 +43,9 @@ func (s *Service) newTokens(userNID int64, device id.DeviceID, refreshable bool,
 	lifetime := s.cfg.Lifetimes.SessionMS
 	if refreshable {
 		lifetime = s.cfg.Lifetimes.AccessMS
+		if client != "" && lifetime == 0 {
+			lifetime = oauthAccessMS
+		}
 		f.refresh = &store.RefreshToken{UserNID: userNID, DeviceID: device, Client: client, CreatedTS: now, ExpiresTS: later(now, s.cfg.Lifetimes.RefreshMS)}
 		f.RefreshToken, f.refresh.Hash = randomToken(refreshTokenPrefix)
 	}

@@ -54,6 +54,8 @@ type operation struct {
 	name  string
 	user  id.UserID // who must prove to be themselves, "" when it is about nobody yet
 	flows []Flow
+
+	params map[string]any // what clients have to know of the stages
 }
 
 // uiaSession is what a client has completed of an operation.
@@ -70,6 +72,8 @@ var stages = map[string]func(*Service, context.Context, operation, *uiaSession, 
 	typeDummy:             func(*Service, context.Context, operation, *uiaSession, *AuthData) error { return nil },
 	typePassword:          (*Service).passwordStage,
 	typeRegistrationToken: (*Service).tokenStage,
+	typeOAuth:             (*Service).oauthStage,
+	typeOAuthUnstable:     (*Service).oauthStage,
 }
 
 // authenticate returns the session of a client that has completed a flow of the operation. The error is a *Challenge when
@@ -100,9 +104,13 @@ func (s *Service) authenticate(ctx context.Context, op operation, auth *AuthData
 }
 
 func (op operation) challenge(session *uiaSession, code, message string) *Challenge {
+	params := op.params
+	if params == nil {
+		params = map[string]any{}
+	}
 	return &Challenge{
 		ErrCode: code, Message: message, Completed: session.completed, Flows: op.flows,
-		Params: map[string]any{}, Session: session.id,
+		Params: params, Session: session.id,
 	}
 }
 

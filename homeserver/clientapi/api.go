@@ -9,6 +9,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/e2ee"
 	"causeway/homeserver/ephemeral"
+	"causeway/homeserver/oauth"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
 	"causeway/homeserver/search"
@@ -39,6 +40,7 @@ type Services struct {
 	Receipts *ephemeral.Receipts
 	Threads  *ephemeral.Threads
 	Presence *ephemeral.Presence
+	OAuth    *oauth.Service // nil for none
 }
 
 // API is the client-server API over the services.

@@ -35,6 +35,8 @@ func (a *API) Routes() []httpapi.Route {
 	routes := table([]row{
 		{"GET", "/.well-known/matrix/client", public, httpapi.JSON(a.wellKnownClient)},
 		{"GET", "/.well-known/matrix/support", public, httpapi.JSON(a.wellKnownSupport)},
+		{"GET", "/.well-known/oauth-authorization-server", public, httpapi.JSON(a.authMetadata)},
+		{"GET", "/.well-known/openid-configuration", public, httpapi.JSON(a.authMetadata)},
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
 		{"POST", "/_matrix/client/v4/sync", user, httpapi.JSON(a.slidingSync)},
 		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},
@@ -48,6 +50,7 @@ func (a *API) Routes() []httpapi.Route {
 // v1 has the endpoints that are younger than /v3.
 func (a *API) v1() []row {
 	return []row{
+		{"GET", "/auth_metadata", public, httpapi.JSON(a.authMetadata)},
 		{"GET", "/register/m.login.registration_token/validity", public, httpapi.JSON(a.registrationTokenValidity).Limited(httpapi.ClassRegister)},
 		{"POST", "/appservice/{appserviceId}/ping", service, httpapi.JSON(a.pingAppService)},
 		{"GET", "/rooms/{roomId}/relations/{eventId}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
@@ -70,6 +73,8 @@ func (a *API) unstable() []row {
 		{"GET", "/rooms/{roomId}/relations/{eventId}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
 		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
 		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
+		{"GET", "/org.matrix.msc2965/auth_metadata", public, httpapi.JSON(a.authMetadata)},
+		{"GET", "/org.matrix.msc2965/auth_issuer", public, httpapi.JSON(a.authIssuer)},
 		{"GET", "/org.matrix.msc3856/rooms/{roomId}/threads", user, httpapi.JSON(a.threads).Limited(httpapi.ClassRead)},
 		{"GET", "/org.matrix.msc3030/rooms/{roomId}/timestamp_to_event", user, httpapi.JSON(a.timestampToEvent).Limited(httpapi.ClassRead)},
 		{"GET", "/uk.half-shot.msc2666/user/mutual_rooms", user, httpapi.JSON(a.mutualRoomsUnstable).Limited(httpapi.ClassDirectory)},

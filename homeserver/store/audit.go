@@ -219,6 +219,8 @@ var auditUsers = []string{
 	`SELECT DISTINCT user_nid FROM delayed_events`, `SELECT DISTINCT user_nid FROM reports`,
 	`SELECT DISTINCT user_nid FROM openid_tokens`, `SELECT DISTINCT user_nid FROM profile_fields`,
 	`SELECT DISTINCT user_nid FROM thread_subscriptions`,
+	`SELECT DISTINCT user_nid FROM oauth_codes`, `SELECT DISTINCT user_nid FROM browser_sessions`,
+	`SELECT DISTINCT user_nid FROM oauth_device_codes WHERE user_nid IS NOT NULL`,
 }
 
 // AuditUsers calls visit with the integers of users who are named by other tables than events, some more than once.

@@ -20,7 +20,6 @@ var pending = map[string]string{
 	"GET /_matrix/client/v1/admin/":                accounts,
 	"PUT /_matrix/client/v1/admin/":                accounts,
 	"GET /_matrix/client/v3/admin/":                accounts,
-	"GET /_matrix/client/v1/auth_metadata":         accounts,
 	"GET /_matrix/client/v3/devices":               accounts,
 	"PUT /_matrix/client/v3/devices":               accounts,
 	"DELETE /_matrix/client/v3/devices":            accounts,

@@ -1,0 +1,186 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Bounds of what is done in a browser on the server's own pages, in milliseconds.
+const (
+	browserSessionMS   = 24 * 60 * 60 * 1000
+	resetMS            = 10 * 60 * 1000 // for how long a user allows that cross-signing keys are replaced
+	recentMS           = 10 * 60 * 1000 // for how long a password counts as given just now
+	maxBrowserSessions = 20             // of one user
+	maxShownDevices    = 500
+	browserTokenPrefix = "cwb_"
+)
+
+// Browser is a browser in which somebody is signed in to the server's own pages.
+type Browser struct {
+	UserNID int64
+	UserID  id.UserID
+	// Recent tells that they gave their password just now.
+	Recent bool
+}
+
+// SignIn signs a browser in with a user's name and password, and returns the value of its cookie. Errors: those of [Service.Login].
+func (s *Service) SignIn(ctx context.Context, name, password string) (cookie string, err error) {
+	user, err := s.passwordLogin(ctx, LoginRequest{Identifier: &Identifier{Type: "m.id.user", User: name}, Password: password})
+	if err != nil {
+		return "", err
+	}
+	return s.signIn(ctx, user.UserID)
+}
+
+// signIn signs a browser in whose user is known.
+func (s *Service) signIn(ctx context.Context, userID id.UserID) (cookie string, err error) {
+	cookie, hash := randomToken(browserTokenPrefix)
+	now := s.now()
+	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		user, err := tx.User(userID)
+		if err != nil {
+			return err
+		}
+		usable, err := tx.UsableAccount(user.NID, now)
+		if err != nil {
+			return err
+		}
+		if !usable {
+			return forbidden("This account cannot be used")
+		}
+		return tx.AddBrowserSession(hash, user.NID, now, now+browserSessionMS, maxBrowserSessions)
+	})
+	return cookie, err
+}
+
+// SignUp makes an account as [Service.Register] does, without a device, and signs a browser in to it.
+func (s *Service) SignUp(ctx context.Context, in RegisterRequest) (cookie string, err error) {
+	in.InhibitLogin = true
+	login, err := s.Register(ctx, in)
+	if err != nil {
+		return "", err
+	}
+	return s.signIn(ctx, login.UserID)
+}
+
+// Browser returns who is signed in in the browser with a cookie, and false for nobody.
+func (s *Service) Browser(ctx context.Context, cookie string) (b Browser, ok bool, err error) {
+	if cookie == "" {
+		return Browser{}, false, nil
+	}
+	var found store.BrowserSession
+	err = s.db.View(ctx, func(tx *store.Tx) (err error) {
+		found, err = tx.BrowserSession(sha256.Sum256([]byte(cookie)), s.now())
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return Browser{}, false, nil
+	}
+	if err != nil {
+		return Browser{}, false, fmt.Errorf("look up a browser: %w", err)
+	}
+	return Browser{UserNID: found.UserNID, UserID: found.UserID, Recent: s.now()-found.AuthenticatedTS < recentMS}, true, nil
+}
+
+// SignOut signs a browser out.
+func (s *Service) SignOut(ctx context.Context, cookie string) error {
+	return s.db.Write(ctx, func(tx *store.Tx) error { return tx.EndBrowserSession(sha256.Sum256([]byte(cookie))) })
+}
+
+// SignedIn is a device as its user sees it.
+type SignedIn = store.SignedIn
+
+// Sessions returns the devices of a user, those seen last in front.
+func (s *Service) Sessions(ctx context.Context, b Browser) (all []SignedIn, err error) {
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		all, err = tx.SignedIn(b.UserNID, maxShownDevices)
+		return err
+	})
+	return all, err
+}
+
+// Session returns one device of a user. The error is 404 M_NOT_FOUND.
+func (s *Service) Session(ctx context.Context, b Browser, device id.DeviceID) (found SignedIn, err error) {
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		found, err = tx.SignedInDevice(b.UserNID, device)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return found, notFound("You have no device %s", device)
+	}
+	return found, err
+}
+
+// SetPassword changes the password of whoever is signed in in a browser, who proves with the old one that they are still there. The user's
+// devices go, unless keepDevices. The browser is signed out with the others. Errors: 403 M_FORBIDDEN for a wrong password,
+// M_MISSING_PARAM, M_INVALID_PARAM.
+func (s *Service) SetPassword(ctx context.Context, b Browser, old, password string, keepDevices bool) error {
+	logout := !keepDevices
+	return s.withPassword(s.ChangePassword(ctx, Requester{UserID: b.UserID}, PasswordRequest{
+		Auth: passwordProof(b.UserID, old), NewPassword: password, LogoutDevices: &logout,
+	}))
+}
+
+// Reauthenticate has whoever is signed in in a browser prove with their password that they are still there. The error is 403 M_FORBIDDEN.
+func (s *Service) Reauthenticate(ctx context.Context, b Browser, password string) error {
+	user, err := s.user(ctx, b.UserID)
+	if err != nil {
+		return err
+	}
+	stored := user.Password
+	if len(password) > maxPasswordBytes {
+		stored, password = "", ""
+	}
+	right, err := s.passwords.verify(ctx, stored, password)
+	if err == nil && !right {
+		err = wrongPassword()
+	}
+	return err
+}
+
+// passwordProof is what a client sends to prove who a user is by the password.
+func passwordProof(user id.UserID, password string) *AuthData {
+	return &AuthData{Type: typePassword, Identifier: &Identifier{Type: "m.id.user", User: string(user)}, Password: password}
+}
+
+// withPassword makes of the question for another try the error that the password was wrong.
+func (s *Service) withPassword(err error) error {
+	if _, ok := errors.AsType[*Challenge](err); ok {
+		return wrongPassword()
+	}
+	return err
+}
+
+func wrongPassword() error { return forbidden("The password is not the right one") }
+
+// AllowCrossSigningReset lets the clients of a user replace the user's cross-signing keys without another proof, for a while (MSC4312).
+func (s *Service) AllowCrossSigningReset(ctx context.Context, b Browser) error {
+	return s.db.Write(ctx, func(tx *store.Tx) error { return tx.AllowReset(b.UserNID, s.now()+resetMS) })
+}
+
+// CrossSigningResetAllowed tells whether a user has allowed of late that their cross-signing keys are replaced.
+func (s *Service) CrossSigningResetAllowed(ctx context.Context, user id.UserID) bool {
+	var until int64
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		until, err = tx.ResetAllowed(user)
+		return err
+	})
+	return err == nil && until > s.now()
+}
+
+// endReset takes back what AllowCrossSigningReset allowed, once it has served.
+func (s *Service) endReset(ctx context.Context, user id.UserID) error {
+	return s.db.Write(ctx, func(tx *store.Tx) error {
+		u, err := tx.User(user)
+		if err != nil {
+			return err
+		}
+		return tx.AllowReset(u.NID, 0)
+	})
+}

@@ -1,0 +1,138 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// oauthAccessMS is how long an access token for an OAuth client lasts where the operator says nothing, in milliseconds: it must be short
+// (Client-Server API, Refresh token grant).
+const oauthAccessMS = 5 * 60 * 1000
+
+// OAuthGrant is what a user has allowed an OAuth client.
+type OAuthGrant struct {
+	UserNID    int64
+	DeviceID   id.DeviceID
+	DeviceName string // of a new device
+	Client     string
+}
+
+// BeginOAuth begins the session that a grant is for, on a new device or on the one of that id, whose other sessions end. before runs in the
+// same transaction, ahead of that, and returns the grant. Errors: those of before; 403 M_FORBIDDEN for an account that may not be used.
+func (s *Service) BeginOAuth(ctx context.Context, before func(*store.Tx) (OAuthGrant, error)) (Tokens, error) {
+	var (
+		tokens Tokens
+		user   string
+	)
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		user = ""
+		g, err := before(tx)
+		if err != nil {
+			return err
+		}
+		if user, err = tx.Text(g.UserNID); err != nil {
+			return err
+		}
+		usable, err := tx.UsableAccount(g.UserNID, s.now())
+		if err != nil {
+			return err
+		}
+		if !usable {
+			return forbidden("This account cannot be used")
+		}
+		if err := tx.EnsureDevice(g.UserNID, g.DeviceID, g.DeviceName, s.now()); err != nil {
+			return err
+		}
+		if err := tx.EndTokens(g.UserNID, g.DeviceID); err != nil {
+			return err
+		}
+		if err := tx.SetDeviceOAuthClient(g.UserNID, g.DeviceID, g.Client); err != nil {
+			return err
+		}
+		f := s.newTokens(g.UserNID, g.DeviceID, true, g.Client)
+		tokens = f.Tokens
+		return f.insert(tx)
+	})
+	if user != "" {
+		s.sessions.forget(id.UserID(user))
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	return tokens, nil
+}
+
+// EndTokens ends the tokens of a device, which stays.
+func (s *Service) EndTokens(ctx context.Context, userNID int64, device id.DeviceID) error {
+	var user string
+	err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
+		if user, err = tx.Text(userNID); err != nil {
+			return err
+		}
+		return tx.EndTokens(userNID, device)
+	})
+	s.sessions.forget(id.UserID(user))
+	if err != nil {
+		return fmt.Errorf("end the tokens of a device: %w", err)
+	}
+	return nil
+}
+
+// Revoke ends the session that an access token or a refresh token is of, and removes its device (Client-Server API, Token revocation). A
+// token that is unknown, or expired, is no error.
+func (s *Service) Revoke(ctx context.Context, token string) error {
+	hash := sha256.Sum256([]byte(token))
+	var (
+		user   id.UserID
+		change store.DeviceChange
+	)
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		user, change = "", store.DeviceChange{}
+		nid, device, err := tokenOwner(tx, hash)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		text, err := tx.Text(nid)
+		if err != nil {
+			return err
+		}
+		user = id.UserID(text)
+		change, err = tx.DeleteDevice(nid, device)
+		return err
+	})
+	if user != "" {
+		s.sessions.forget(user)
+	}
+	if err != nil {
+		return fmt.Errorf("revoke a token: %w", err)
+	}
+	s.devicesChanged(change)
+	return nil
+}
+
+// tokenOwner returns whose an access token or a refresh token is. ErrNotFound.
+func tokenOwner(tx *store.Tx, hash [32]byte) (userNID int64, device id.DeviceID, err error) {
+	session, err := tx.SessionByToken(hash)
+	if err == nil || !errors.Is(err, store.ErrNotFound) {
+		return session.UserNID, session.DeviceID, err
+	}
+	refresh, err := tx.RefreshToken(hash)
+	return refresh.UserNID, refresh.DeviceID, err
+}
+
+// CheckDeviceID refuses what cannot be the id of a device. The error is 400 M_INVALID_PARAM.
+func CheckDeviceID(device id.DeviceID) error {
+	if device == "" {
+		return invalidParam("The device has no id")
+	}
+	return (&Device{DeviceID: device}).check()
+}

@@ -1,0 +1,144 @@
+// Package accountpages is what the server shows to people in a browser: signing in and up, what an OAuth client asks for, and the page where
+// users manage their accounts (Client-Server API, Account management). The pages are plain HTML, and work without scripts. It also has the
+// routes of package oauth's endpoints. Its handlers read a form, call a service, and show a page: what may be done is decided by packages
+// account and oauth.
+package accountpages
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"causeway/homeserver/account"
+	"causeway/homeserver/httpapi"
+	"causeway/homeserver/oauth"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Paths of the pages, below that of the account page.
+const (
+	pathAccount    = oauth.PathAccount
+	pathSignIn     = pathAccount + "login"
+	pathSignUp     = pathAccount + "register"
+	pathSignOut    = pathAccount + "logout"
+	pathDevices    = pathAccount + "devices"
+	pathDevice     = pathAccount + "device"
+	pathPassword   = pathAccount + "password"
+	pathDeactivate = pathAccount + "deactivate"
+	pathReset      = pathAccount + "reset"
+	pathStyle      = pathAccount + "style.css"
+)
+
+// maxFormBytes bounds what a form sends.
+const maxFormBytes = 32 << 10
+
+// Rooms shows the rooms what a user's name is now.
+type Rooms interface {
+	PropagateProfile(ctx context.Context, user id.UserID) error
+}
+
+// Config is what the pages need.
+type Config struct {
+	ServerName string
+	PublicURL  string
+	Accounts   *account.Service
+	OAuth      *oauth.Service
+	Rooms      Rooms
+	// Deactivate ends an account for good. nil is for a server whose users cannot do that here. Errors that the user is to see are Matrix
+	// errors.
+	Deactivate func(ctx context.Context, user id.UserID, erase bool) error
+}
+
+// Pages serves the pages.
+type Pages struct {
+	Config
+	secure bool   // the server is reached by https
+	cookie string // its name
+	style  string // address of the style sheet, which changes with it
+	cross  *http.CrossOriginProtection
+}
+
+// New returns the pages of a server.
+func New(c Config) *Pages {
+	p := &Pages{Config: c, cookie: "causeway", style: pathStyle + "?v=" + styleVersion(), cross: http.NewCrossOriginProtection()}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
+		if p.secure = u.Scheme == "https"; p.secure {
+			p.cookie = "__Host-causeway" // browsers let no other host set it
+		}
+		_ = p.cross.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a proxy may give another Host to us; what is no origin is not trusted
+	}
+	return p
+}
+
+// Routes are those of the pages and of the OAuth endpoints. Clients call the latter from pages of their own, with CORS, and people visit the
+// former.
+func (p *Pages) Routes() []httpapi.Route {
+	public := httpapi.Public
+	protocol := httpapi.Raw(p.protocol).MaxBody(maxFormBytes).Limited(httpapi.ClassDevice)
+	routes := []httpapi.Route{
+		{Method: "POST", Path: oauth.PathRegister, Access: public, Endpoint: httpapi.Dynamic(p.registerClient).MaxBody(oauth.MaxClientMetadata).Limited(httpapi.ClassRegister)},
+		{Method: "POST", Path: oauth.PathToken, Access: public, Endpoint: protocol},
+		{Method: "POST", Path: oauth.PathRevoke, Access: public, Endpoint: protocol},
+		{Method: "POST", Path: oauth.PathDeviceRequest, Access: public, Endpoint: protocol.Limited(httpapi.ClassRegister)},
+		{Method: "GET", Path: pathStyle, Access: public, Endpoint: httpapi.Raw(serveStyle)},
+	}
+	for _, page := range []struct {
+		path      string
+		get, post handler
+		class     httpapi.Class // of what the form does
+	}{
+		{oauth.PathAuthorize, p.showConsent, p.consent, httpapi.ClassRead},
+		{oauth.PathDevice, p.showUserCode, p.enterUserCode, httpapi.ClassLogin},
+		{pathAccount + "{$}", p.showAccount, p.setName, httpapi.ClassProfile},
+		{pathSignIn, p.showSignIn, p.signIn, httpapi.ClassLogin},
+		{pathSignUp, p.showSignUp, p.signUp, httpapi.ClassRegister},
+		{pathSignOut, nil, p.signOut, httpapi.ClassRead},
+		{pathDevices, p.showDevices, nil, ""},
+		{pathDevice, p.showDevice, p.endDevice, httpapi.ClassRead},
+		{pathPassword, p.showPassword, p.setPassword, httpapi.ClassLogin},
+		{pathDeactivate, p.showDeactivate, p.deactivate, httpapi.ClassLogin},
+		{pathReset, p.showReset, p.allowReset, httpapi.ClassRead},
+	} {
+		if page.get != nil {
+			routes = append(routes, httpapi.Route{Method: "GET", Path: page.path, Access: public, Endpoint: p.page(page.get, httpapi.ClassRead)})
+		}
+		if page.post != nil {
+			routes = append(routes, httpapi.Route{Method: "POST", Path: page.path, Access: public, Endpoint: p.page(page.post, page.class).MaxBody(maxFormBytes)})
+		}
+	}
+	return routes
+}
+
+// protocol serves what clients call without a browser.
+func (p *Pages) protocol(_ context.Context, w http.ResponseWriter, r *httpapi.Request) error {
+	p.OAuth.ServeHTTP(w, r.Request)
+	return nil
+}
+
+// registerClient is the client registration endpoint (RFC 7591).
+func (p *Pages) registerClient(ctx context.Context, r *httpapi.Request) (any, error) {
+	body, err := r.ReadBody()
+	if err != nil {
+		return nil, err
+	}
+	registration, err := p.OAuth.Register(ctx, body)
+	if err != nil {
+		return nil, registrationError(err)
+	}
+	return httpapi.Response{Status: http.StatusCreated, Header: http.Header{"Cache-Control": {"no-store"}}, Body: registration}, nil
+}
+
+// local returns the path that a form is to go on to, and that of the account page for anything but a page of this server: nobody is to be
+// sent elsewhere by a link to these pages.
+func local(next string) string {
+	u, err := url.Parse(next)
+	switch {
+	case err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "":
+	case !strings.HasPrefix(next, "/_causeway/") || strings.ContainsAny(next, "\\\r\n\t") || strings.Contains(u.Path, ".."):
+	default:
+		return next
+	}
+	return pathAccount
+}

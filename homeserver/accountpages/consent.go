@@ -1,0 +1,129 @@
+package accountpages
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"causeway/homeserver/account"
+	"causeway/homeserver/httpapi"
+	"causeway/homeserver/oauth"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/id"
+)
+
+// consentPage is what a client asks for.
+type consentPage struct {
+	ClientName, ClientHost string
+	To                     string // where the answer goes, "" for nowhere
+	TOSURI, PolicyURI      string
+	DeviceID               id.DeviceID
+	Replaces               string // the name of the device of that id, which there is already; "" for none
+	UserCode               string
+}
+
+// showConsent is GET authorize: the authorization endpoint (RFC 6749, section 3.1).
+func (p *Pages) showConsent(ctx context.Context, v *visit) error {
+	a, err := p.authorization(ctx, v)
+	if a == nil || err != nil {
+		return err
+	}
+	page, err := p.consentPage(ctx, v, a)
+	if err != nil {
+		return err
+	}
+	// Browsers apply form-action to where a form's answer leads, too.
+	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(a.RedirectURI)))
+	v.show(http.StatusOK, "consent", page)
+	return nil
+}
+
+// authorization reads the request. It returns nil where something else than the question was answered already: the browser is sent on with an
+// error, or asks who is there.
+func (p *Pages) authorization(ctx context.Context, v *visit) (*oauth.Authorization, error) {
+	a, err := p.OAuth.Authorization(ctx, v.URL.RawQuery)
+	if refused, ok := errors.AsType[*oauth.RedirectError](err); ok {
+		return nil, v.goTo(refused.URL)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case v.signedIn && (!a.Login || v.browser.Recent):
+		return a, nil
+	case a.Create && !v.signedIn:
+		return nil, p.askSignUp(ctx, v, v.here())
+	}
+	return nil, p.askSignIn(ctx, v, v.here(), a.ClientName)
+}
+
+func (p *Pages) consentPage(ctx context.Context, v *visit, a *oauth.Authorization) (consentPage, error) {
+	replaces, err := p.replaced(ctx, v.browser, a.DeviceID)
+	return consentPage{
+		ClientName: a.ClientName, ClientHost: a.ClientHost, To: destination(a.RedirectURI), TOSURI: a.TOSURI, PolicyURI: a.PolicyURI,
+		DeviceID: a.DeviceID, Replaces: replaces,
+	}, err
+}
+
+// replaced returns the name of a device that a user has already, "" for none.
+func (p *Pages) replaced(ctx context.Context, b account.Browser, device id.DeviceID) (string, error) {
+	d, err := p.Accounts.Session(ctx, b, device)
+	if missing, ok := errors.AsType[mautrix.RespError](err); ok && missing.StatusCode == http.StatusNotFound {
+		return "", nil
+	}
+	if err == nil && d.DisplayName == "" {
+		return "a device without a name", nil
+	}
+	return d.DisplayName, err
+}
+
+// consent is POST authorize: what the user says.
+func (p *Pages) consent(ctx context.Context, v *visit) error {
+	a, err := p.authorization(ctx, v)
+	if a == nil || err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(a.RedirectURI)))
+	var to string
+	switch v.PostForm.Get("answer") {
+	case "allow":
+		to, err = p.OAuth.Approve(ctx, a, v.browser)
+	case "deny":
+		to, err = p.OAuth.Deny(a)
+	default:
+		err = httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "The form does not say yes or no.")
+	}
+	if err != nil {
+		return err
+	}
+	return v.goTo(to)
+}
+
+// destination is what people are told of where an answer goes: the host, or the application of the address's scheme.
+func destination(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return uri
+	}
+	if u.Scheme == "https" {
+		return u.Host
+	}
+	if u.Scheme == "http" {
+		return "an application on this device (" + u.Host + ")"
+	}
+	return "an application on this device (" + u.Scheme + ")"
+}
+
+// source is a source expression of the Content-Security-Policy for an address. It has none for IPv6 addresses.
+func source(uri string) string {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil:
+		return ""
+	case u.Host == "" || strings.HasPrefix(u.Host, "["):
+		return u.Scheme + ":"
+	}
+	return u.Scheme + "://" + u.Host
+}

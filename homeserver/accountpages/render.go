@@ -1,0 +1,116 @@
+package accountpages
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+	"time"
+
+	"causeway/homeserver/httpapi"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/id"
+)
+
+//go:embed html
+var files embed.FS
+
+// pages are the templates by their names, each with the frame around it.
+var pages = func() map[string]*template.Template {
+	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"date": date}).ParseFS(files, "html/frame.html"))
+	all := make(map[string]*template.Template)
+	for _, name := range []string{
+		"error", "signin", "signup", "consent", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
+	} {
+		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
+	}
+	return all
+}()
+
+// date shows a time in milliseconds.
+func date(ts int64) string { return time.UnixMilli(ts).UTC().Format("2 January 2006, 15:04 UTC") }
+
+// view is what a template shows.
+type view struct {
+	Server string
+	Style  string
+	User   id.UserID // who is signed in, "" for nobody
+	Recent bool      // and gave their password just now
+	Token  string    // for forms
+	Here   string    // the address of the page
+	Error  string    // what was wrong with the form
+	Done   string    // what was done
+	At     string    // the template's name
+	Ends   bool      // accounts can be ended here
+	Page   any
+}
+
+// show answers with a page.
+func (v *visit) show(status int, name string, page any) {
+	v.showWith(status, name, "", page)
+}
+
+// again shows a form once more, with what was wrong with it. Errors that are nobody's fault are returned.
+func (v *visit) again(err error, name string, page any) error {
+	status, text := message(err)
+	if text == "" {
+		return err
+	}
+	v.showWith(status, name, text, page)
+	return nil
+}
+
+func (v *visit) showWith(status int, name, problem string, page any) {
+	var body bytes.Buffer
+	err := pages[name].Execute(&body, view{
+		Server: v.pages.ServerName, Style: v.pages.style, User: v.browser.UserID, Recent: v.browser.Recent, Token: v.token(), Here: v.here(),
+		Error: problem, Done: done[v.Query("done")], At: name, Ends: v.pages.Deactivate != nil, Page: page,
+	})
+	if err != nil {
+		zerolog.Ctx(v.Context()).Err(fmt.Errorf("show the page %s: %w", name, err)).Send()
+		status = http.StatusInternalServerError
+		body.Reset()
+		body.WriteString("<!doctype html><title>Error</title><p>Something went wrong on the server.")
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	v.w.WriteHeader(status)
+	_, _ = v.w.Write(body.Bytes()) // the only error there can be is that the browser is gone
+}
+
+// done are the words for what was done, by what stands in the address of the page that says so.
+var done = map[string]string{
+	"name":     "Your name is changed.",
+	"device":   "The device is signed out.",
+	"password": "Your password is changed. Sign in with the new one.",
+	"reset":    "Go back to your application within ten minutes, and finish there.",
+	"signout":  "You are signed out in this browser.",
+}
+
+var style = func() []byte {
+	css, err := files.ReadFile("html/style.css")
+	if err != nil {
+		panic(err)
+	}
+	return css
+}()
+
+// styleVersion changes with the style sheet.
+func styleVersion() string {
+	sum := sha256.Sum256(style)
+	return hex.EncodeToString(sum[:6])
+}
+
+func serveStyle(_ context.Context, w http.ResponseWriter, _ *httpapi.Request) error {
+	w.Header().Set("Content-Type", "text/css; charset=utf-8")
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(style)
+	return nil
+}

@@ -1,0 +1,165 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+
+	"causeway/homeserver/account"
+	"causeway/homeserver/store"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/id"
+)
+
+// maxSecretBytes bounds codes and tokens before anyone looks them up.
+const maxSecretBytes = 4096
+
+// protocol is what happens at the endpoints that clients call without a browser (op.Server): the library reads requests and writes
+// answers.
+type protocol struct {
+	op.UnimplementedServer
+	s *Service
+}
+
+// ServeHTTP serves the token, revocation and device authorization endpoints. What they take is in the body: a query ends in logs.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store") // RFC 6749, section 5.1
+	if err := r.ParseForm(); err != nil || r.URL.RawQuery != "" {
+		op.WriteError(w, r, oidc.ErrInvalidRequest().WithDescription("the parameters must be a form, in the body"), nil)
+		return
+	}
+	for _, values := range r.Form {
+		if len(values) > 1 { // RFC 6749, section 3.2
+			op.WriteError(w, r, oidc.ErrInvalidRequest().WithDescription("a parameter is there twice"), nil)
+			return
+		}
+	}
+	if r.URL.Path == PathRevoke { // any client, or none, may revoke what it has got hold of: Client-Server API, Token revocation
+		r.Form.Set("client_id", anyone)
+	}
+	s.protocol.ServeHTTP(w, r)
+}
+
+// anyone stands for the client at the revocation endpoint.
+const anyone = "-"
+
+// VerifyClient finds the client of a request. All are public: there is nothing that they could prove it by.
+func (p protocol) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
+	if r.URL.Path == PathRevoke {
+		return &client{id: anyone}, nil
+	}
+	if r.Data.ClientSecret != "" || r.Data.ClientAssertion != "" {
+		return nil, oidc.ErrInvalidClient().WithDescription("the client has no secret")
+	}
+	c, err := p.s.client(ctx, r.Data.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// CodeExchange gives tokens for a code (RFC 6749, section 4.1.3).
+func (p protocol) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
+	var code store.OAuthCode
+	tokens, err := p.s.cfg.Accounts.BeginOAuth(ctx, func(tx *store.Tx) (account.OAuthGrant, error) {
+		var err error
+		if code, err = p.redeem(tx, r); err != nil {
+			return account.OAuthGrant{}, err
+		}
+		return p.s.grant(code.UserNID, code.DeviceID, r.Client.(*client)), tx.UseOAuthCode(code.Hash)
+	})
+	if errors.Is(err, errCodeReplayed) {
+		// RFC 6749, section 4.1.2: somebody else has had the code, before this client or after it.
+		if err := p.s.cfg.Accounts.EndTokens(ctx, code.UserNID, code.DeviceID); err != nil {
+			return nil, internal(ctx, err)
+		}
+		return nil, oidc.ErrInvalidGrant().WithDescription("the code was used before")
+	}
+	if err != nil {
+		return nil, tokenError(ctx, err)
+	}
+	return tokenResponse(tokens, code.Scope), nil
+}
+
+var errCodeReplayed = errors.New("an authorization code was used twice")
+
+// redeem checks a code against the request that brings it. A code that was used before is returned with errCodeReplayed.
+func (p protocol) redeem(tx *store.Tx, r *op.ClientRequest[oidc.AccessTokenRequest]) (store.OAuthCode, error) {
+	invalid := oidc.ErrInvalidGrant().WithDescription("the code is not valid")
+	if len(r.Data.Code) > maxSecretBytes {
+		return store.OAuthCode{}, invalid
+	}
+	code, err := tx.OAuthCode(sha256.Sum256([]byte(r.Data.Code)))
+	if errors.Is(err, store.ErrNotFound) {
+		return code, invalid
+	}
+	if err != nil {
+		return code, err
+	}
+	switch {
+	case code.Client != r.Client.GetID():
+		return code, invalid
+	case code.Used:
+		return code, errCodeReplayed
+	case code.ExpiresTS <= p.s.now():
+		return code, invalid
+	case code.RedirectURI != r.Data.RedirectURI:
+		return code, oidc.ErrInvalidGrant().WithDescription("redirect_uri is not that of the request")
+	case !oidc.VerifyCodeChallenge(&oidc.CodeChallenge{Challenge: code.Challenge, Method: oidc.CodeChallengeMethodS256}, r.Data.CodeVerifier):
+		return code, oidc.ErrInvalidGrant().WithDescription("code_verifier does not go with the challenge")
+	}
+	return code, nil
+}
+
+// RefreshToken gives new tokens for a refresh token (RFC 6749, section 6).
+func (p protocol) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
+	if len(r.Data.RefreshToken) > maxSecretBytes {
+		return nil, oidc.ErrInvalidGrant()
+	}
+	out, err := p.s.cfg.Accounts.Refresh(ctx, r.Data.RefreshToken, r.Client.GetID())
+	if err != nil {
+		return nil, tokenError(ctx, err)
+	}
+	return tokenResponse(out.Tokens, ""), nil
+}
+
+// Revocation ends the session of a token (RFC 7009).
+func (p protocol) Revocation(ctx context.Context, r *op.ClientRequest[oidc.RevocationRequest]) (*op.Response, error) {
+	if len(r.Data.Token) <= maxSecretBytes {
+		if err := p.s.cfg.Accounts.Revoke(ctx, r.Data.Token); err != nil {
+			return nil, internal(ctx, err)
+		}
+	}
+	return op.NewResponse(struct{}{}), nil
+}
+
+// grant is what a user has allowed a client.
+func (s *Service) grant(userNID int64, device id.DeviceID, c *client) account.OAuthGrant {
+	return account.OAuthGrant{UserNID: userNID, DeviceID: device, DeviceName: c.name(), Client: c.id}
+}
+
+// tokenResponse is the answer with tokens. Without a scope it is that of before (RFC 6749, section 5.1).
+func tokenResponse(t account.Tokens, granted string) *op.Response {
+	out := &oidc.AccessTokenResponse{
+		AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, TokenType: oidc.BearerToken, ExpiresIn: uint64(t.ExpiresInMS / 1000),
+	}
+	if granted != "" {
+		out.Scope = oidc.SpaceDelimitedArray{granted}
+	}
+	return op.NewResponse(out)
+}
+
+// tokenError is what a client hears when a grant is worth nothing.
+func tokenError(ctx context.Context, err error) error {
+	if e, ok := errors.AsType[*oidc.Error](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[mautrix.RespError](err); ok && e.StatusCode < http.StatusInternalServerError {
+		return oidc.ErrInvalidGrant().WithDescription("the grant is not valid, or has ended")
+	}
+	return internal(ctx, err)
+}

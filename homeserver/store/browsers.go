@@ -1,0 +1,132 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// BrowserSession is a browser in which somebody is signed in to the server's own pages.
+type BrowserSession struct {
+	UserNID         int64
+	UserID          id.UserID
+	AuthenticatedTS int64 // when the user last gave their password
+	ExpiresTS       int64
+}
+
+// AddBrowserSession records a session under the SHA-256 of its cookie. Sessions that have expired at nowTS go, and of the user's sessions
+// all but the newest keep.
+func (tx *Tx) AddBrowserSession(hash [32]byte, userNID, nowTS, expiresTS int64, keep int) error {
+	if _, err := tx.Exec(`DELETE FROM browser_sessions WHERE expires_ts <= $1`, nowTS); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`INSERT INTO browser_sessions (hash, user_nid, authenticated_ts, expires_ts) VALUES ($1, $2, $3, $4)`,
+		hash[:], userNID, nowTS, expiresTS); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM browser_sessions WHERE user_nid = $1 AND expires_ts < (SELECT expires_ts FROM browser_sessions
+		WHERE user_nid = $1 ORDER BY expires_ts DESC LIMIT 1 OFFSET $2)`, userNID, keep-1)
+	return err
+}
+
+// BrowserSession finds a session by the SHA-256 of its cookie. ErrNotFound when there is none that has not expired, and for one whose user
+// may not use the account.
+func (tx *Tx) BrowserSession(hash [32]byte, nowTS int64) (BrowserSession, error) {
+	var (
+		s    BrowserSession
+		user string
+	)
+	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts FROM browser_sessions b
+		JOIN users u ON u.nid = b.user_nid JOIN strings n ON n.nid = b.user_nid
+		WHERE b.hash = $1 AND b.expires_ts > $2 AND `+usableAccount, []any{hash[:], nowTS}, &s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS)
+	if err == nil && !found {
+		err = fmt.Errorf("browser session: %w", ErrNotFound)
+	}
+	s.UserID = id.UserID(user)
+	return s, err
+}
+
+// usableAccount holds of accounts u that a person may use at the time $2.
+const usableAccount = `u.deactivated = 0 AND u.locked = 0 AND u.guest = 0 AND u.appservice IS NULL AND (u.valid_until_ts IS NULL OR u.valid_until_ts > $2)`
+
+// UsableAccount tells whether a person may use an account at a time.
+func (tx *Tx) UsableAccount(userNID, nowTS int64) (bool, error) {
+	var one int64
+	return tx.Row(`SELECT 1 FROM users u WHERE u.nid = $1 AND `+usableAccount, []any{userNID, nowTS}, &one)
+}
+
+// EndBrowserSession deletes a session.
+func (tx *Tx) EndBrowserSession(hash [32]byte) error {
+	_, err := tx.Exec(`DELETE FROM browser_sessions WHERE hash = $1`, hash[:])
+	return err
+}
+
+// EndBrowserSessions deletes all sessions of a user.
+func (tx *Tx) EndBrowserSessions(userNID int64) error {
+	_, err := tx.Exec(`DELETE FROM browser_sessions WHERE user_nid = $1`, userNID)
+	return err
+}
+
+// AllowReset notes until when a user allows that cross-signing keys are replaced, 0 for not at all.
+func (tx *Tx) AllowReset(userNID, untilTS int64) error {
+	_, err := tx.Exec(`UPDATE users SET reset_until_ts = $2 WHERE nid = $1`, userNID, nullInt(untilTS))
+	return err
+}
+
+// ResetAllowed tells until when a user allows that cross-signing keys are replaced, 0 for not at all.
+func (tx *Tx) ResetAllowed(user id.UserID) (untilTS int64, err error) {
+	nid, err := tx.LookupNID(string(user))
+	if err != nil || nid == 0 {
+		return 0, err
+	}
+	var until sql.NullInt64
+	_, err = tx.Row(`SELECT reset_until_ts FROM users WHERE nid = $1`, []any{nid}, &until)
+	return until.Int64, err
+}
+
+// SignedIn is a device as its user sees it.
+type SignedIn struct {
+	DeviceID    id.DeviceID
+	DisplayName string
+	CreatedTS   int64
+	SeenTS      int64 // 0 for never
+	SeenIP      string
+	SeenAgent   string
+	OAuthClient string // "" for none
+}
+
+// SignedIn returns the devices of a user, at most limit of them, those seen last in front.
+func (tx *Tx) SignedIn(userNID int64, limit int) ([]SignedIn, error) {
+	return tx.signedIn(`user_nid = $1 ORDER BY COALESCE(last_seen_ts, created_ts) DESC, device_id LIMIT $2`, userNID, limit)
+}
+
+// SignedInDevice returns one device of a user. ErrNotFound.
+func (tx *Tx) SignedInDevice(userNID int64, device id.DeviceID) (SignedIn, error) {
+	all, err := tx.signedIn(`user_nid = $1 AND device_id = $2`, userNID, string(device))
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if len(all) == 0 {
+		return SignedIn{}, fmt.Errorf("device: %w", ErrNotFound)
+	}
+	return all[0], nil
+}
+
+func (tx *Tx) signedIn(which string, args ...any) (all []SignedIn, err error) {
+	err = tx.Query(`SELECT device_id, display_name, created_ts, last_seen_ts, last_seen_ip, last_seen_agent, oauth_client FROM devices WHERE `+which,
+		args, func(scan func(...any) error) error {
+			var (
+				d                       SignedIn
+				device                  string
+				name, ip, agent, client sql.NullString
+				seen                    sql.NullInt64
+			)
+			err := scan(&device, &name, &d.CreatedTS, &seen, &ip, &agent, &client)
+			d.DeviceID, d.DisplayName, d.SeenTS = id.DeviceID(device), name.String, seen.Int64
+			d.SeenIP, d.SeenAgent, d.OAuthClient = ip.String, agent.String, client.String
+			all = append(all, d)
+			return err
+		})
+	return all, err
+}
