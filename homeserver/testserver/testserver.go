@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -33,6 +34,7 @@ type Server struct {
 // New returns a homeserver on db. change, if given, may alter the configuration first.
 func New(t testing.TB, db *store.DB, change ...func(*homeserver.Config)) *Server {
 	t.Helper()
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // as the program has it: the OAuth library logs each refused request
 	config := homeserver.Config{
 		ServerName: Name, PublicURL: "http://test", DB: db, Bus: new(notify.Local), OpenRegistration: true,
 		Key:      &event.Key{ServerName: Name, KeyID: "ed25519:test", Private: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))},
