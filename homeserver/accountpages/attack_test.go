@@ -336,4 +336,3 @@ func TestAttempts(t *testing.T) {
 		s.browser().open("/_causeway/account/login").form("/_causeway/account/login").send("username=alice", "password="+password).want(429)
 	}, func(c *homeserver.Config) { c.Limits = limits })
 }
-

@@ -1,0 +1,195 @@
+package accountpages_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"causeway/homeserver"
+	"causeway/homeserver/account"
+	"causeway/homeserver/store"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// exec changes the database behind the server's back.
+func (s *site) exec(query string) {
+	s.t.Helper()
+	if err := s.DB.Write(context.Background(), func(tx *store.Tx) error {
+		_, err := tx.Exec(query)
+		return err
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestAccountPage does what one can do on the account page, and tries it on another's things.
+func TestAccountPage(t *testing.T) {
+	each(t, func(s *site) {
+		alice, mallory := s.Register("alice"), s.Register("mallory")
+		_, hers := s.whoami(alice.Token)
+		b, m := s.browser(), s.browser()
+
+		// Deep links, by their names now and before (MSC4191).
+		b.open("/_causeway/account/?action=org.matrix.device_view&device_id="+string(hers)).want(200, "Sign in").signIn("alice").want(200, "Sign this device out", string(hers))
+		for action, text := range map[string]string{
+			"org.matrix.profile": "Name that others see", "profile": "Name that others see", "unknown": "Name that others see", "": "Name that others see",
+			"org.matrix.devices_list": string(hers), "devices_list": string(hers), "sessions_list": string(hers), "org.matrix.sessions_list": string(hers),
+			"session_view": "Sign this device out", "session_end": "Sign this device out", "org.matrix.device_delete": "Sign this device out",
+			"org.matrix.account_deactivate": "cannot be ended here", "org.matrix.cross_signing_reset": "encryption identity",
+		} {
+			b.open("/_causeway/account/?action="+action+"&device_id="+string(hers)).want(200, text)
+		}
+
+		b.open("/_causeway/account/").form("/_causeway/account/").send("name=<b>Alice</b>").follow().want(200, "Your name is changed", "<b>Alice</b>")
+		if page := b.open("/_causeway/account/"); strings.Contains(page.text, "<b>") {
+			t.Errorf("a name is taken for HTML: %s", page.text)
+		}
+		b.open("/_causeway/account/").form("/_causeway/account/").send("name="+strings.Repeat("x", 300)).want(400, "at most")
+
+		// Another's device.
+		m.open("/_causeway/account/").signIn("mallory").want(200)
+		m.visit("/_causeway/account/device?device_id=" + string(hers)).want(404)
+		_, theirs := s.whoami(mallory.Token)
+		m.visit("/_causeway/account/device?device_id=" + string(theirs)).form("/_causeway/account/device").send("device_id=" + string(hers)).want(404)
+		if user, _ := s.whoami(alice.Token); user != alice.ID {
+			t.Fatalf("mallory has signed alice's device out")
+		}
+		m.visit("/_causeway/account/device?device_id=" + string(theirs)).form("/_causeway/account/device").send("device_id=").want(400)
+		m.visit("/_causeway/account/device?device_id=").want(200, string(theirs))
+
+		// After a while the password is asked for again.
+		s.exec(`UPDATE browser_sessions SET authenticated_ts = 1`)
+		page := b.visit("/_causeway/account/device?device_id="+string(hers)).want(200, "Your password")
+		page.form("/_causeway/account/device").send().want(403, "not the right one")
+		if user, _ := s.whoami(alice.Token); user != alice.ID {
+			t.Fatalf("a device was signed out without the password")
+		}
+		page.form("/_causeway/account/device").send("password="+password).follow().want(200, "signed out")
+		if user, _ := s.whoami(alice.Token); user != "" {
+			t.Errorf("the device's token is good after it was signed out")
+		}
+	})
+}
+
+// TestPasswordPage changes a password, which ends all sessions in browsers, those of a thief among them.
+func TestPasswordPage(t *testing.T) {
+	each(t, func(s *site) {
+		alice := s.Register("alice")
+		b, thief := s.browser(), s.browser()
+		b.open("/_causeway/account/").signIn("alice").want(200)
+		thief.open("/_causeway/account/").signIn("alice").want(200)
+		f := b.visit("/_causeway/account/password").form("/_causeway/account/password")
+		f.send("password="+password, "new=x", "new2=y").want(400, "not the same")
+		f.send("password=wrong", "new=x", "new2=x").want(403, "not the right one")
+		f.send("password="+password, "new=", "new2=").want(400)
+		f.send("password="+password, "new=another horse", "new2=another horse").follow().want(200, "Your password is changed", "Sign in")
+		thief.visit("/_causeway/account/").want(200, "Sign in")
+		if user, _ := s.whoami(alice.Token); user != "" {
+			t.Errorf("a device's token is good after the password was changed")
+		}
+		b.visit("/_causeway/account/").form("/_causeway/account/login").send("username=alice", "password=another horse").follow().want(200, "@alice:test")
+	})
+}
+
+// TestSignUpPage makes accounts where the server allows it.
+func TestSignUpPage(t *testing.T) {
+	each(t, func(s *site) {
+		a, b := s.app(), s.browser()
+		f := b.open(a.request("X", "prompt=create")).want(200, "Create an account").form("/_causeway/account/register")
+		f.send("username=Bob", "password=x", "password2=y").want(400, "not the same")
+		f.send("password=x", "password2=x").want(400, "Choose a user name")
+		f.send("username=b ob", "password=x", "password2=x").want(400, "consist of")
+		f.send("username=bob", "password="+password, "password2="+password).follow().want(200, "Allow Mailbox", "@bob:test")
+		s.browser().open("/_causeway/account/register").form("/_causeway/account/register").send("username=bob", "password=x", "password2=x").want(400, "taken")
+	})
+	each(t, func(s *site) {
+		token, err := s.Accounts.FirstToken(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := s.browser().open("/_causeway/account/register").want(200, "Registration token").form("/_causeway/account/register")
+		f.send("username=bob", "password=x", "password2=x", "token=wrong").want(400, "not valid")
+		f.send("username=bob", "password=x", "password2=x", "token="+token).follow().want(200, "@bob:test")
+		s.browser().open("/_causeway/account/register").form("/_causeway/account/register").
+			send("username=eve", "password=x", "password2=x", "token="+token).want(400, "not valid")
+	}, func(c *homeserver.Config) { c.OpenRegistration = false })
+}
+
+// TestResetKeys confirms that keys are replaced by the account page (MSC4312), where a device came by OAuth, and by password elsewhere.
+func TestResetKeys(t *testing.T) {
+	each(t, func(s *site) {
+		alice := s.Register("alice")
+		mallory := s.Register("mallory")
+		a, b := s.app(), s.browser()
+		b.open("/_causeway/account/").signIn("alice").want(200)
+		if got := a.exchange(b.allow(a, "DEVICE")); got.Status != 200 {
+			t.Fatalf("%+v", got)
+		}
+		confirm := func(user id.UserID, device id.DeviceID, what string, auth *account.AuthData) (*account.Challenge, func()) {
+			t.Helper()
+			done, err := s.Accounts.Confirm(t.Context(), account.Requester{UserID: user, DeviceID: device}, what, auth)
+			var c *account.Challenge
+			if err != nil && !errors.As(err, &c) {
+				t.Fatal(err)
+			}
+			return c, done
+		}
+		c, _ := confirm(alice.ID, "DEVICE", account.ReplaceKeys, nil)
+		if len(c.Flows) != 2 || c.Flows[0].Stages[0] != "m.oauth" || c.Flows[1].Stages[0] != "org.matrix.cross_signing_reset" {
+			t.Fatalf("flows %v", c.Flows)
+		}
+		address := c.Params["m.oauth"].(map[string]any)["url"].(string)
+		if address != "http://test/_causeway/account/?action=org.matrix.cross_signing_reset" {
+			t.Fatalf("the page is %s", address)
+		}
+		session := c.Session
+		for _, kind := range []string{"", "m.oauth", "org.matrix.cross_signing_reset", "m.login.password"} {
+			if c, _ := confirm(alice.ID, "DEVICE", account.ReplaceKeys, &account.AuthData{Session: session, Type: kind, Password: password, User: "alice"}); c == nil || c.ErrCode != "M_FORBIDDEN" {
+				t.Errorf("stage %q before the user has allowed it: %+v", kind, c)
+			}
+		}
+		b.open(address).want(200).form("/_causeway/account/reset").send().follow().want(200, "within ten minutes")
+		if !s.Accounts.CrossSigningResetAllowed(t.Context(), alice.ID) || s.Accounts.CrossSigningResetAllowed(t.Context(), mallory.ID) {
+			t.Fatalf("the reset is not allowed for alice alone")
+		}
+		_, device := s.whoami(alice.Token)
+		if c, _ := confirm(alice.ID, device, account.ReplaceKeys, &account.AuthData{Session: session}); c == nil || c.Flows[0].Stages[0] != "m.login.password" {
+			t.Errorf("a device that came by password: %+v", c)
+		}
+		if c, _ := confirm(alice.ID, "DEVICE", "delete devices", &account.AuthData{Session: session}); c == nil || c.Flows[0].Stages[0] != "m.login.password" {
+			t.Errorf("another operation: %+v", c)
+		}
+		if c, _ := confirm(mallory.ID, "DEVICE", account.ReplaceKeys, &account.AuthData{Session: session}); c == nil {
+			t.Errorf("another user's session serves")
+		}
+		c, done := confirm(alice.ID, "DEVICE", account.ReplaceKeys, &account.AuthData{Session: session})
+		if c != nil {
+			t.Fatalf("after the user has allowed it: %+v", c)
+		}
+		done()
+		if c, _ := confirm(alice.ID, "DEVICE", account.ReplaceKeys, &account.AuthData{Session: session}); c == nil {
+			t.Errorf("the permission serves twice")
+		}
+		b.open(address).form("/_causeway/account/reset").send().want(303)
+		s.exec(`UPDATE users SET reset_until_ts = 1`)
+		if c, _ := confirm(alice.ID, "DEVICE", account.ReplaceKeys, &account.AuthData{Session: session}); c == nil {
+			t.Errorf("the permission serves after its time")
+		}
+	})
+}
+
+// TestDeactivatePage ends an account where the server lets its users do that, and looks at who asks.
+func TestDeactivatePage(t *testing.T) {
+	each(t, func(s *site) {
+		s.Register("alice")
+		b := s.browser()
+		b.open("/_causeway/account/").signIn("alice").want(200)
+		token := b.open("/_causeway/account/").form("/_causeway/account/").fields.Get("csrf")
+		b.post("/_causeway/account/deactivate", url.Values{"csrf": {token}, "sure": {"yes"}, "password": {password}}).want(http.StatusNotFound)
+		s.browser().visit("/_causeway/account/deactivate").want(200, "Sign in")
+	})
+}
