@@ -38,7 +38,7 @@ bench: build tools
 fuzz:
 	build/fuzz.sh
 
-# What the tests need and the product does not: PostgreSQL, ngircd, npm packages.
+# What the tests need and the product does not: PostgreSQL, ngircd, Chromium, npm packages.
 tools:
 	build/tools.sh
 

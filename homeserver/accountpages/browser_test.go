@@ -26,13 +26,14 @@ import (
 // site is a server and the people in front of it.
 type site struct {
 	*testserver.Server
-	t *testing.T
+	t       *testing.T
+	handler http.Handler // in the place of the server's, unless nil
 }
 
 // each runs a test on both databases.
 func each(t *testing.T, test func(s *site), change ...func(*homeserver.Config)) {
 	t.Helper()
-	storetest.Each(t, func(t *testing.T, db *store.DB) { test(&site{testserver.New(t, db, change...), t}) })
+	storetest.Each(t, func(t *testing.T, db *store.DB) { test(&site{Server: testserver.New(t, db, change...), t: t}) })
 }
 
 // RoundTrip implements http.RoundTripper, without a socket.
@@ -41,8 +42,11 @@ func (s *site) RoundTrip(r *http.Request) (*http.Response, error) {
 	in.Header = r.Header.Clone()
 	in.RequestURI, in.Host = r.URL.RequestURI(), r.URL.Host
 	in.URL = &url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
-	w := httptest.NewRecorder()
-	s.Handler().ServeHTTP(w, in)
+	w, handler := httptest.NewRecorder(), s.handler
+	if handler == nil {
+		handler = s.Handler()
+	}
+	handler.ServeHTTP(w, in)
 	answer := w.Result()
 	answer.Request = r
 	return answer, nil

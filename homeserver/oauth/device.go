@@ -103,7 +103,10 @@ func (p protocol) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.Devi
 		if err != nil {
 			return account.OAuthGrant{}, err
 		}
-		return p.s.grant(code.UserNID, code.DeviceID, r.Client.(*client)), tx.DeleteOAuthDeviceCode(hash)
+		if err := tx.DeleteOAuthDeviceCode(hash); err != nil {
+			return account.OAuthGrant{}, err
+		}
+		return grant(tx, code.UserNID, code.DeviceID, r.Client.(*client))
 	})
 	if err != nil {
 		return nil, tokenError(ctx, err)

@@ -70,7 +70,10 @@ func (p protocol) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acc
 		if code, err = p.redeem(tx, r); err != nil {
 			return account.OAuthGrant{}, err
 		}
-		return p.s.grant(code.UserNID, code.DeviceID, r.Client.(*client)), tx.UseOAuthCode(code.Hash)
+		if err := tx.UseOAuthCode(code.Hash); err != nil {
+			return account.OAuthGrant{}, err
+		}
+		return grant(tx, code.UserNID, code.DeviceID, r.Client.(*client))
 	})
 	if errors.Is(err, errCodeReplayed) {
 		// RFC 6749, section 4.1.2: somebody else has had the code, before this client or after it.
@@ -137,9 +140,14 @@ func (p protocol) Revocation(ctx context.Context, r *op.ClientRequest[oidc.Revoc
 	return op.NewResponse(struct{}{}), nil
 }
 
-// grant is what a user has allowed a client.
-func (s *Service) grant(userNID int64, device id.DeviceID, c *client) account.OAuthGrant {
-	return account.OAuthGrant{UserNID: userNID, DeviceID: device, DeviceName: c.name(), Client: c.id}
+// grant is what a user has allowed a client, which must not have been forgotten meanwhile.
+func grant(tx *store.Tx, userNID int64, device id.DeviceID, c *client) (account.OAuthGrant, error) {
+	if _, err := tx.OAuthClient(c.id); errors.Is(err, store.ErrNotFound) {
+		return account.OAuthGrant{}, oidc.ErrInvalidClient()
+	} else if err != nil {
+		return account.OAuthGrant{}, err
+	}
+	return account.OAuthGrant{UserNID: userNID, DeviceID: device, DeviceName: c.name(), Client: c.id}, nil
 }
 
 // tokenResponse is the answer with tokens. Without a scope it is that of before (RFC 6749, section 5.1).
