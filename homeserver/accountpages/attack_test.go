@@ -213,7 +213,7 @@ func TestSessionFixation(t *testing.T) {
 	each(t, func(s *site) {
 		s.Register("alice")
 		attacker, victim := s.browser(), s.browser()
-		home, _ := url.Parse("http://test/_causeway/account/")
+		home := mustParse(t, "http://test/_causeway/account/")
 		before := attacker.open("/_causeway/account/login")
 		planted := attacker.client.Jar.Cookies(home)
 		planted[0].Path = "/_causeway/"

@@ -398,3 +398,12 @@ func (s *site) whoami(token string) (id.UserID, id.DeviceID) {
 	a.Decode(s.t, &out)
 	return out.User, out.Device
 }
+
+func mustParse(t *testing.T, address string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
