@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"causeway/homeserver/store"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -127,19 +129,15 @@ func (s *Service) SetPassword(ctx context.Context, b Browser, old, password stri
 	}))
 }
 
-// Reauthenticate has whoever is signed in in a browser prove with their password that they are still there. The error is 403 M_FORBIDDEN.
+// Reauthenticate has whoever is signed in in a browser prove with their password that they are still there. Errors: 403 M_FORBIDDEN, 429
+// M_LIMIT_EXCEEDED.
 func (s *Service) Reauthenticate(ctx context.Context, b Browser, password string) error {
-	user, err := s.user(ctx, b.UserID)
-	if err != nil {
-		return err
+	if password == "" {
+		return wrongPassword()
 	}
-	stored := user.Password
-	if len(password) > maxPasswordBytes {
-		stored, password = "", ""
-	}
-	right, err := s.passwords.verify(ctx, stored, password)
-	if err == nil && !right {
-		err = wrongPassword()
+	_, err := s.passwordLogin(ctx, LoginRequest{Identifier: &Identifier{Type: "m.id.user", User: string(b.UserID)}, Password: password})
+	if refused, ok := errors.AsType[mautrix.RespError](err); ok && refused.StatusCode == http.StatusForbidden {
+		return wrongPassword()
 	}
 	return err
 }
