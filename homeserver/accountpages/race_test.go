@@ -82,5 +82,11 @@ func TestDeactivation(t *testing.T) {
 			t.Errorf("ended %v, want %s", ended, alice.ID)
 		}
 		b.visit("/_causeway/account/").want(200, "Sign in")
+
+		config.Deactivate = nil
+		s.handler = httpapi.NewMux(accountpages.New(config).Routes(), httpapi.Options{})
+		token := b.open("/_causeway/account/").signIn("alice").form("/_causeway/account/").fields.Get("csrf")
+		b.visit("/_causeway/account/deactivate").want(200, "cannot be ended here")
+		b.post("/_causeway/account/deactivate", url.Values{"csrf": {token}, "sure": {"yes"}, "password": {password}}).want(http.StatusNotFound)
 	})
 }
