@@ -313,9 +313,6 @@ func TestCookies(t *testing.T) {
 				t.Errorf("the cookie %q lacks %s", cookies[0], want)
 			}
 		}
-		if p.header.Get("Strict-Transport-Security") == "" {
-			t.Errorf("no Strict-Transport-Security")
-		}
 	}, func(c *homeserver.Config) { c.PublicURL = "https://test" })
 }
 

@@ -44,7 +44,7 @@ type visit struct {
 // page makes an endpoint of a handler. A form counts only with the token of the browser that it was shown to.
 func (p *Pages) page(h handler, class httpapi.Class) httpapi.Endpoint {
 	return httpapi.Raw(func(ctx context.Context, w http.ResponseWriter, r *httpapi.Request) error {
-		p.headers(w.Header())
+		headers(w.Header())
 		v := &visit{Request: r, w: w, pages: p}
 		err := p.enter(ctx, v)
 		if err == nil && r.Method == http.MethodPost {
@@ -64,7 +64,7 @@ func (p *Pages) page(h handler, class httpapi.Class) httpapi.Endpoint {
 }
 
 // headers says what a browser may do with a page: show it, alone, and send its forms back here.
-func (p *Pages) headers(h http.Header) {
+func headers(h http.Header) {
 	h.Del("Access-Control-Allow-Origin") // pages are for people, not for other sites' scripts
 	h.Del("Access-Control-Allow-Methods")
 	h.Del("Access-Control-Allow-Headers")
@@ -74,9 +74,6 @@ func (p *Pages) headers(h http.Header) {
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-	if p.secure {
-		h.Set("Strict-Transport-Security", "max-age=31536000")
-	}
 }
 
 // contentPolicy is the Content-Security-Policy of a page whose forms may lead to some places.
