@@ -163,16 +163,24 @@ func (tx *Tx) InThreads(roots []int64, user id.UserID) (map[int64]bool, error) {
 	return in, err
 }
 
-// ThreadSenders calls visit with how many events each user has in some threads.
-func (tx *Tx) ThreadSenders(roots []int64, visit func(root, senderNID, events int64)) error {
+// ThreadPart is what one user has said in a thread.
+type ThreadPart struct {
+	Root, Sender  int64
+	Messages, Old int64 // how many, state events left out, and how many of them are from before a time
+}
+
+// ThreadParts calls visit with what each user has said in some threads. Its cost is that of all their events.
+func (tx *Tx) ThreadParts(roots []int64, beforeTS int64, visit func(ThreadPart)) error {
 	return inBatches(roots, func(some []int64) error {
-		query, args := sqldb.In(`SELECT parent_nid, sender_nid, COUNT(*) FROM relations WHERE rel_type = '`+event.RelThread+`' AND parent_nid IN `, 1, some)
-		return tx.Query(query+` GROUP BY parent_nid, sender_nid`, args, func(scan func(...any) error) error {
-			var root, sender, events int64
-			if err := scan(&root, &sender, &events); err != nil {
+		query, args := sqldb.In(`SELECT r.parent_nid, r.sender_nid, COUNT(*), SUM(CASE WHEN r.origin_server_ts < $1 THEN 1 ELSE 0 END)
+			FROM relations r JOIN events e ON e.nid = r.event_nid
+			WHERE r.rel_type = '`+event.RelThread+`' AND e.state_key_nid IS NULL AND r.parent_nid IN `, 2, some)
+		return tx.Query(query+` GROUP BY r.parent_nid, r.sender_nid`, append([]any{beforeTS}, args...), func(scan func(...any) error) error {
+			var p ThreadPart
+			if err := scan(&p.Root, &p.Sender, &p.Messages, &p.Old); err != nil {
 				return err
 			}
-			visit(root, sender, events)
+			visit(p)
 			return nil
 		})
 	})
