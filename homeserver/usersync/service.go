@@ -65,7 +65,8 @@ type Service struct {
 	sent    sentMembers
 	woken   together
 
-	slidings slidingConns
+	slidings    slidingConns
+	slidingBody int // maxSlidingBody
 }
 
 // New returns a Service.
@@ -80,7 +81,8 @@ func New(c Config) *Service {
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
 
-		slidings: slidingConns{all: make(map[connKey]*slidingConn)},
+		slidings:    slidingConns{all: make(map[connKey]*slidingConn)},
+		slidingBody: maxSlidingBody,
 	}
 }
 

@@ -146,8 +146,11 @@ func (l *slidingLook) record(ctx context.Context) error {
 		c.turn++
 		settled.turn = c.turn
 	}
-	if p.shifting {
+	if p.shifting || p.cut {
 		settled = settlement{}
+	}
+	if p.cut {
+		settled.live = p.liveSince()
 	}
 	l.checked = p.upto
 	first := c.row.NID == 0

@@ -109,6 +109,7 @@ type settlement struct {
 	turn   int64          // another one whenever the rooms were chosen
 	rooms  map[int64]bool // those that the request was about; never changed in place
 	counts map[string]int // the length of each list; never changed in place
+	live   int64          // where not all was told: the position of the answer before, since when the rest is news; 0 for all was
 }
 
 // typingView is the rooms in which a device knows who is typing, by the answer that has a position.

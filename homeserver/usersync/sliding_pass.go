@@ -33,6 +33,7 @@ type slidingPass struct {
 	moved    []store.Seat         // where it is calm, the memberships of rooms with events that it has nothing to do with
 	wanted   slidingWants
 	shifting bool // a room is told that the list of rooms will not have any more
+	cut      bool // rooms are left out that may have news, see tellRooms
 
 	reads   map[int64]int64 // the rooms that the user has read, see readReads
 	tally   *tally          // nil before it is asked for
@@ -86,13 +87,41 @@ func (p *slidingPass) run() error {
 	if err := p.readReads(); err != nil {
 		return err
 	}
+	if err := p.tellRooms(); err != nil {
+		return err
+	}
+	return p.extend()
+}
+
+// tellRooms writes what the device does not know of rooms, those first of which it has not heard for longest, until the answer is long.
+// What is left out stays as it was, and the next answer does not wait: it begins with that. So the rest comes even where some rooms
+// have a lot to tell each time.
+func (p *slidingPass) tellRooms() error {
+	var due []*slidingRoom
 	for _, r := range p.relevant {
+		yes, err := r.due()
+		if err != nil {
+			return err
+		}
+		if yes {
+			due = append(due, r)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *slidingRoom) int { return cmp.Compare(a.toldPos(), b.toldPos()) })
+	for _, r := range due {
+		if len(p.rooms) >= p.s.slidingBody {
+			p.cut = true
+			return nil
+		}
 		if err := r.tell(); err != nil {
 			return err
 		}
 	}
-	return p.extend()
+	return nil
 }
+
+// liveSince is the position after which events have just happened, 0 for none has.
+func (p *slidingPass) liveSince() int64 { return cmp.Or(p.conn.settled.live, p.since) }
 
 // isCalm tells whether a request that has been told everything up to a position finds nothing after it. It costs what has happened
 // since, not what the user's rooms are.

@@ -25,6 +25,9 @@ const (
 	defaultSlidingTimeline  = 10  // of the unstable form, where clients leave it out
 )
 
+// maxSlidingBody is how many bytes an answer tells of rooms before it leaves the others to the next. One room is told in one piece.
+const maxSlidingBody = 8 << 20
+
 // SlidingRequest is what a device asks of sliding sync (MSC4186). ParseSliding makes one.
 type SlidingRequest struct {
 	User    id.UserID
