@@ -72,7 +72,8 @@ type slidingModel struct {
 	subs   map[*place]*modelRule
 	rooms  map[id.RoomID]*modelRoom
 	typing *modelTyping
-	bound  int // bytes of an answer, 0 for what is the case otherwise
+	bound  int                   // bytes of an answer, 0 for what is the case otherwise
+	forgot map[*place]id.EventID // the membership with which alice has forgotten a room
 }
 
 // change makes the client want something else.
@@ -152,7 +153,9 @@ func (m *slidingModel) wants() map[*place][]*modelRule {
 		}
 	}
 	for p, s := range m.subs {
-		all[p] = append(all[p], s)
+		if !m.forgotten(p) {
+			all[p] = append(all[p], s)
+		}
 	}
 	return all
 }
@@ -164,7 +167,40 @@ func (m *slidingModel) listedLeft(p *place) bool {
 		return false
 	}
 	told := m.rooms[p.id]
-	return told != nil && told.member != e.EventID || e.Sender != alice
+	return told != nil && told.member != e.EventID || e.Sender != alice && !m.forgotten(p)
+}
+
+func (m *slidingModel) forgotten(p *place) bool {
+	e := p.state[[2]string{event.TypeMember, string(alice)}]
+	return e != nil && m.forgot[p] == e.EventID
+}
+
+// forget has alice forget a room that she is not in.
+func (m *slidingModel) forget(p *place) {
+	m.w.write(func(tx *store.Tx) error { return tx.Forget(p.nid, m.w.nid(alice)) })
+	m.forgot[p] = p.state[[2]string{event.TypeMember, string(alice)}].EventID
+}
+
+// checkSeats compares the memberships that the connection has kept with what is true.
+func (m *slidingModel) checkSeats() {
+	m.w.t.Helper()
+	kept := m.w.s.slidings.all[connKey{alice, m.name, "model"}].seats
+	m.w.view(func(tx *store.Tx) error {
+		upto, err := tx.StreamPos()
+		if err != nil || kept.asOf != upto {
+			return err
+		}
+		seats, err := tx.SlidingSeats(m.w.nid(alice))
+		if len(seats) != len(kept.all) {
+			m.w.t.Errorf("%d memberships, and %d are kept", len(seats), len(kept.all))
+		}
+		for _, seat := range seats {
+			if got := kept.all[seat.RoomNID]; got == nil || *got != seat {
+				m.w.t.Errorf("kept is %+v, want %+v", got, seat)
+			}
+		}
+		return err
+	})
 }
 
 func (p *place) membership(user id.UserID) string {
@@ -355,6 +391,8 @@ func (m *slidingModel) happen(p *place) {
 			p.member(alice, alice, []string{"leave", "join"}[m.r.IntN(2)])
 		case mem == "invite":
 			p.member(bob, alice, "leave")
+		case (mem == "ban" || mem == "leave") && m.r.IntN(3) == 0:
+			m.forget(p)
 		case mem == "ban":
 			p.member(bob, alice, "leave")
 		default:
@@ -384,7 +422,7 @@ func TestSlidingModel(t *testing.T) {
 				m := &slidingModel{
 					device: w.device(alice, round%2 == 0), r: rand.New(rand.NewPCG(uint64(round), 7)),
 					lists: map[string]*modelRule{"a": {config: &modelConfigs[6], limit: 2, upto: 2}},
-					subs:  map[*place]*modelRule{}, rooms: map[id.RoomID]*modelRoom{}, typing: &modelTyping{serial: 100, floor: 100},
+					subs:  map[*place]*modelRule{}, rooms: map[id.RoomID]*modelRoom{}, typing: &modelTyping{serial: 100, floor: 100}, forgot: map[*place]id.EventID{},
 				}
 				m.user, m.bound = alice, []int{0, 0, 1, 1, 4000, 0}[round%6]
 				m.restart()
@@ -427,6 +465,7 @@ func (m *slidingModel) step() {
 		partly = m.bound > 0 && len(a.Rooms) > 0
 		m.apply(wants, a)
 		m.check(wants, a, partly)
+		m.checkSeats()
 		if late > 0 && partly && m.r.IntN(4) == 0 {
 			late--
 			m.happen(m.places[m.r.IntN(len(m.places))])
