@@ -67,6 +67,7 @@ type Service struct {
 
 	slidings    slidingConns
 	slidingBody int // maxSlidingBody
+	longSync    int // longSync
 }
 
 // New returns a Service.
@@ -83,6 +84,7 @@ func New(c Config) *Service {
 
 		slidings:    slidingConns{all: make(map[connKey]*slidingConn)},
 		slidingBody: maxSlidingBody,
+		longSync:    longSync,
 	}
 }
 
