@@ -107,10 +107,11 @@ type slidingConn struct {
 type settlement struct {
 	digest [sha256.Size]byte
 	pos    int64
-	turn   int64          // another one whenever the rooms were chosen
-	rooms  map[int64]bool // those that the request was about; never changed in place
-	counts map[string]int // the length of each list; never changed in place
-	live   int64          // where not all was told: the position of the answer before, since when the rest is news; 0 for all was
+	turn   int64             // another one whenever the rooms were chosen
+	rooms  map[int64]bool    // those that the request was about; never changed in place
+	counts map[string]int    // the length of each list; never changed in place
+	sticky store.StickyPlace // see slidingSticky
+	live   int64             // where not all was told: the position of the answer before, since when the rest is news; 0 for all was
 }
 
 // typingView is the rooms in which a device knows who is typing, by the answer that has a position.

@@ -42,6 +42,7 @@ type slidingPass struct {
 	mail    mail            // see readMail
 	keys    slidingKeys     // see readKeys
 	typists typingNews
+	sticky  slidingSticky
 
 	typingIn map[int64]bool                       // the rooms in which the device will know who is typing
 	entered  bool                                 // it is told of rooms that have come into view
@@ -68,6 +69,9 @@ func newSlidingPass(l *slidingLook, tx *store.Tx) (*slidingPass, error) {
 		return nil, err
 	}
 	p.readTyping()
+	if p.sticky.from = l.stickyFrom; p.sticky.from.Due > p.upto {
+		p.sticky.from = store.StickyPlace{} // of a database that was since restored from a backup
+	}
 	return p, l.ready(tx, p.userNID, p.upto)
 }
 
@@ -135,7 +139,7 @@ func (p *slidingPass) isCalm() (bool, error) {
 	if settled.rooms == nil || settled.digest != p.req.digest || p.upto-settled.pos > shortRange {
 		return false, nil
 	}
-	if !p.tx.SeatsQuiet(p.userNID, settled.pos) {
+	if !p.tx.SeatsQuiet(p.userNID, settled.pos) || !p.stickyQuiet() {
 		return false, nil
 	}
 	if quiet, err := p.quiet(settled.pos, max(p.checked, p.since)); err != nil || !quiet {
@@ -200,6 +204,7 @@ func (p *slidingPass) choose() error {
 		}
 		p.counts[name] = len(rooms)
 		for i, seat := range rooms {
+			p.stickyRoom(seat)
 			if list.holds(i) {
 				r := get(seat)
 				r.lists = append(r.lists, name)
@@ -213,6 +218,7 @@ func (p *slidingPass) choose() error {
 			return err
 		}
 		if seat != nil {
+			p.stickyRoom(seat)
 			r := get(seat)
 			r.subscribed = true
 			r.want(p.req.subscriptions[roomID])
