@@ -15,8 +15,15 @@ import (
 // stick sends a sticky event.
 func (p *place) stick(who id.UserID, text string) *store.Event {
 	p.w.t.Helper()
-	e := p.text(who, text)
-	p.w.write(func(tx *store.Tx) error { return tx.InsertSticky(p.nid, e.NID, e.Pos, 3_000_000) })
+	e := &store.Event{PDU: p.build(body(who, text), p.last.EventID)}
+	p.w.write(func(tx *store.Tx) error {
+		if err := p.write(tx, e); err != nil {
+			return err
+		}
+		return tx.InsertSticky(p.nid, e.NID, e.Pos, 3_000_000)
+	})
+	p.last = e
+	p.ring(e)
 	return e
 }
 
@@ -158,10 +165,11 @@ func TestSlidingSticky(t *testing.T) {
 		if !s.waiting() {
 			t.Error("it does not wait, with nothing to tell")
 		}
+		top.text(alice, "to the top")
+		events("nothing sticky again", answered(s, c.device), p)
 		p.stick(bob, "two")
 		p.text(bob, "three")
-		a = answered(s, c.device)
-		c.take(a)
+		events("left out of the timeline", c.sync(c.body(100, 0)), p, "two")
 		for range 3 {
 			p.stick(bob, "many")
 		}
