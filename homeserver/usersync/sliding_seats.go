@@ -54,7 +54,7 @@ func (p *slidingPass) followSeats(kept *keptSeats) error {
 	}
 	if p.moved == nil || p.conn.settled.pos != kept.asOf { // else isCalm has read them
 		var err error
-		if p.moved, err = p.tx.SeatsChanged(p.userNID, kept.asOf, p.upto); err != nil {
+		if p.moved, err = seatsChanged(p.tx, p.userNID, kept.asOf, p.upto); err != nil {
 			return err
 		}
 	}
