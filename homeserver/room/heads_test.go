@@ -1,9 +1,11 @@
 package room
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"causeway/homeserver/store"
@@ -137,4 +139,51 @@ func TestSizesAreTrue(t *testing.T) {
 	if kept := checkSizes(t, s); kept[roomID] {
 		t.Error("a room whose write failed is in memory")
 	}
+}
+
+// Rooms that are forgotten whenever nobody uses them lose nothing, and a repeat is still known for one.
+func TestForgettingLosesNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := newService(db)
+		const rooms, senders, sends = 3, 6, 20 // two senders for each transaction id
+		var ids [rooms]id.RoomID
+		for i := range ids {
+			ids[i] = mustCreate(t, s, CreateRequest{})
+		}
+		var got [senders][sends]id.EventID
+		var all sync.WaitGroup
+		for who := range senders {
+			all.Go(func() {
+				for i := range sends {
+					txnID := fmt.Sprint(who/2, "-", i)
+					eventID, err := s.Send(context.Background(), as(alice), ids[i%rooms], "m.room.message", txnID, body("x"))
+					if err != nil {
+						t.Errorf("send %s: %v", txnID, err)
+					}
+					got[who][i] = eventID
+					s.mu.Lock()
+					s.evict(0, 0)
+					s.mu.Unlock()
+				}
+			})
+		}
+		all.Wait()
+		for who := 0; who < senders; who += 2 {
+			if got[who] != got[who+1] {
+				t.Errorf("senders %d and %d have other events for the same transaction ids", who, who+1)
+			}
+		}
+		messages := 0
+		for _, roomID := range ids {
+			for _, e := range timeline(t, db, roomID) {
+				if e.Type == "m.room.message" {
+					messages++
+				}
+			}
+		}
+		if want := senders / 2 * sends; messages != want {
+			t.Errorf("%d messages, want %d", messages, want)
+		}
+		checkSizes(t, s)
+	})
 }
