@@ -98,6 +98,7 @@ type slidingConn struct {
 	views      [2]typingView
 	turn       int64 // the newest of a settlement
 	seats      keptSeats
+	stuck      [2]stickySet
 
 	over chan struct{} // closed when another request takes the place of the one that waits
 }
@@ -199,7 +200,7 @@ func (s *slidingConns) weigh(c *slidingConn, unload bool) {
 func (c *slidingConn) unload() {
 	c.loaded = false
 	c.rooms, c.pending, c.obsolete, c.wishes, c.wishIDs = nil, nil, nil, nil, nil
-	c.settled, c.later, c.views, c.seats = settlement{}, settlement{}, [2]typingView{}, keptSeats{}
+	c.settled, c.later, c.views, c.seats, c.stuck = settlement{}, settlement{}, [2]typingView{}, keptSeats{}, [2]stickySet{}
 }
 
 // begin makes the connection a new one, of which the device knows nothing.
@@ -208,7 +209,7 @@ func (c *slidingConn) begin(userNID, generation int64) {
 	c.row = store.SlidingConnection{UserNID: userNID, DeviceID: c.key.device, ConnID: c.key.connID}
 	c.rooms, c.next, c.pending, c.obsolete = make(map[int64]*store.SlidingRoom), 0, nil, nil
 	c.wishes, c.wishIDs = make(map[int64]stateWish), make(map[string]int64)
-	c.settled, c.later, c.views, c.seats = settlement{}, settlement{}, [2]typingView{}, keptSeats{}
+	c.settled, c.later, c.views, c.seats, c.stuck = settlement{}, settlement{}, [2]typingView{}, keptSeats{}, [2]stickySet{}
 }
 
 // load reads the connection from the database, if it is not in memory. The error is errUnknownPos when there is none.

@@ -71,7 +71,7 @@ func newSlidingPass(l *slidingLook, tx *store.Tx) (*slidingPass, error) {
 	}
 	p.readTyping()
 	if p.sticky.from = l.stickyFrom; p.sticky.from.Due > p.upto {
-		p.sticky.from = store.StickyPlace{} // of a database that was since restored from a backup
+		p.sticky.from, l.stickyEpoch = store.StickyPlace{}, 0 // of a database that was since restored from a backup
 	}
 	return p, l.ready(tx, p.userNID, p.upto)
 }

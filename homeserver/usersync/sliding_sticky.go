@@ -25,6 +25,48 @@ type slidingSticky struct {
 	settled store.StickyPlace            // whoever comes with this or later has all, by this answer
 }
 
+// stickySet is the rooms whose sticky events a device is told of in order, by the tokens of an epoch. A room that comes to be among
+// them later, though its user has been in it, may have had some before the place of the token: the device then begins anew, in another
+// epoch, and is told of some twice, which does no harm. What is not in memory any more is taken to be as it is now.
+type stickySet struct {
+	epoch int64 // 0 for none
+	rooms map[int64]bool
+}
+
+// followSticky brings the rooms whose events the device is told of up to date, goes back to the beginning if need be, and returns the
+// epoch of the next token.
+func (p *slidingPass) followSticky() int64 {
+	rooms := make(map[int64]bool, len(p.sticky.rooms))
+	for nid := range p.sticky.rooms {
+		rooms[nid] = true
+	}
+	epoch, stuck := p.stickyEpoch, &p.conn.stuck
+	i := slices.IndexFunc(stuck[:], func(s stickySet) bool { return s.epoch == epoch && epoch != 0 })
+	switch {
+	case i >= 0 && !p.missedSticky(stuck[i].rooms):
+		stuck[i].rooms = rooms
+		return epoch
+	case i >= 0:
+		p.sticky.from = store.StickyPlace{}
+		epoch = max(epoch+1, p.upto)
+	case epoch == 0:
+		epoch = max(1, p.upto)
+	}
+	// The other one is that of the answer before, if this one is lost.
+	stuck[0], stuck[1] = stuck[max(i, 0)], stickySet{epoch, rooms}
+	return epoch
+}
+
+// missedSticky tells whether there is a room of which events may have been passed over.
+func (p *slidingPass) missedSticky(known map[int64]bool) bool {
+	for nid, seat := range p.sticky.rooms {
+		if !known[nid] && seat.Since <= p.sticky.from.Due {
+			return true
+		}
+	}
+	return false
+}
+
 // nowhere is a place that nobody comes with.
 var nowhere = store.StickyPlace{Due: math.MaxInt64, Pos: math.MaxInt64}
 
@@ -33,8 +75,9 @@ func (l *slidingLook) wantsSticky() bool { return l.s.sticky && l.req.extensions
 
 // A token of the extension is a place in the order in which the events are told. It is one of its own, which a client may keep longer than
 // its connection, as that of messages to the device.
-func stickyToken(p store.StickyPlace) string {
-	return string(strconv.AppendInt(append(appendToken(nil, p.Due), '_'), p.Pos, 10))
+func stickyToken(p store.StickyPlace, epoch int64) string {
+	dst := strconv.AppendInt(append(appendToken(nil, p.Due), '_'), p.Pos, 10)
+	return string(strconv.AppendInt(append(dst, '_'), epoch, 10))
 }
 
 // readStickySince reads the token of the request. The error is M_INVALID_PARAM.
@@ -43,13 +86,15 @@ func (l *slidingLook) readStickySince() error {
 	if !l.wantsSticky() || since == "" {
 		return nil
 	}
-	first, second, _ := strings.Cut(since, "_")
-	ok := len(first) > 1 && first[0] == tokenPrefix
+	parts := strings.Split(since, "_")
+	ok := len(parts) == 3 && len(parts[0]) > 1 && parts[0][0] == tokenPrefix
 	if ok {
-		l.stickyFrom.Due, ok = parsePosition(first[1:])
+		parts[0] = parts[0][1:]
 	}
-	if ok {
-		l.stickyFrom.Pos, ok = parsePosition(second)
+	for i, into := range [...]*int64{&l.stickyFrom.Due, &l.stickyFrom.Pos, &l.stickyEpoch} {
+		if ok {
+			*into, ok = parsePosition(parts[i])
+		}
 	}
 	if !ok {
 		return invalid("extensions."+stickyExtension+".since", "is not a token of this server")
@@ -76,6 +121,7 @@ func (p *slidingPass) stickyRoom(seat *store.SlidingSeat) {
 // stickyEvents is the extension sticky_events (MSC4480): {next_batch, rooms: {room id: {events}}}, oldest first, without those that the
 // timelines of the answer show. Of a room that the user has come into, all that are sticky come after that.
 func (p *slidingPass) stickyEvents() ([]byte, error) {
+	epoch := p.followSticky()
 	rooms := make([]int64, 0, len(p.sticky.rooms))
 	for nid, seat := range p.sticky.rooms {
 		if max(seat.LastPos, seat.Since) >= p.sticky.from.Due {
@@ -118,7 +164,7 @@ func (p *slidingPass) stickyEvents() ([]byte, error) {
 		return nil, nil
 	}
 	p.news = p.news || told > 0 || p.sticky.settled == nowhere
-	dst := appendString([]byte(`{"next_batch":`), stickyToken(next))
+	dst := appendString([]byte(`{"next_batch":`), stickyToken(next, epoch))
 	dst, err := p.appendSticky(append(dst, `,"rooms":{`...), byRoom)
 	return append(dst, `}}`...), err
 }

@@ -195,7 +195,7 @@ func TestSlidingSticky(t *testing.T) {
 		p.stick(bob, "after")
 		events("after she has left", c.sync(c.body(100, 5)), p)
 
-		for _, since := range []string{"x", "s", "s1", "s1_", "s-1_1", "1_1", "s1_1_1"} {
+		for _, since := range []string{"x", "s", "s1", "s1_", "s-1_1_1", "1_1_1", "s1_1", "s1_1_x", "s1_1_1_1"} {
 			c.since = since
 			_, err := c.try(c.body(1, 0))
 			wantCode(t, err, "M_INVALID_PARAM")
@@ -210,4 +210,56 @@ func answered(s *parkedSliding, d *device) *slidingAnswer {
 	a, _ := s.answer()
 	d.pos = a.Pos
 	return a
+}
+
+// TestSlidingStickyOtherRooms asks for rooms one after the other: of each the client hears what was said before, also when an answer is
+// lost, and of what it knows it hears again at most then.
+func TestSlidingStickyOtherRooms(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.withSticky()
+		var (
+			places []*place
+			old    []id.EventID
+		)
+		for i := range 3 {
+			p := w.room(bob, "shared")
+			p.join(alice)
+			old = append(old, p.stick(bob, fmt.Sprint("old ", i)).EventID)
+			p.text(bob, "the newest")
+			places = append(places, p)
+		}
+		c := &stickyClient{device: w.device(alice, true), told: make(map[id.EventID]int), seen: make(map[id.EventID]bool)}
+		ask := func(rooms ...*place) obj {
+			b, subs := c.body(10, 0), obj{}
+			for _, p := range rooms {
+				subs[string(p.id)] = obj{"timeline_limit": 1, "required_state": obj{}}
+			}
+			delete(b, "lists")
+			b["room_subscriptions"] = subs
+			return b
+		}
+		c.take(c.sync(ask(places[2])))
+		told := func(want ...int) {
+			t.Helper()
+			for i, n := range want {
+				if c.told[old[i]] != n {
+					t.Errorf("the event of room %d was told %d times, want %d", i, c.told[old[i]], n)
+				}
+			}
+		}
+		told(0, 0, 1)
+		c.take(c.sync(ask(places[2])))
+		told(0, 0, 1)
+		c.lost(ask(places[2], places[0]))
+		c.take(c.sync(ask(places[2], places[0])))
+		told(1, 0, 2)
+		for range 3 {
+			c.take(c.sync(ask(places[2], places[0])))
+		}
+		told(1, 0, 2)
+		c.take(c.sync(ask(places[1])))
+		told(1, 1, 2)
+		c.take(c.sync(ask(places[0])))
+		told(2, 1, 2) // as it went out of sight meanwhile
+	})
 }
