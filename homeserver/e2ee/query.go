@@ -59,13 +59,15 @@ func (s *Service) Query(ctx context.Context, in QueryRequest) (QueryResponse, er
 			return err
 		}
 		nids := make([]int64, 0, len(users))
+		wanted := make(map[int64]deviceSet, len(users))
 		for nid, user := range users {
 			nids = append(nids, nid)
+			wanted[nid] = newDeviceSet(in.DeviceKeys[user])
 			out.DeviceKeys[user] = make(map[id.DeviceID]json.RawMessage)
 		}
 		return tx.DeviceKeysOf(nids, func(k store.DeviceKeys) {
-			if user := users[k.UserNID]; isWanted(in.DeviceKeys[user], k.DeviceID) {
-				out.DeviceKeys[user][k.DeviceID] = withName(k)
+			if wanted[k.UserNID].has(k.DeviceID) {
+				out.DeviceKeys[users[k.UserNID]][k.DeviceID] = withName(k)
 			}
 		})
 	})
@@ -105,14 +107,21 @@ func (s *Service) localUsers(tx *store.Tx, asked map[id.UserID][]id.DeviceID, fa
 	return users, err
 }
 
-func isWanted(wanted []id.DeviceID, device id.DeviceID) bool {
-	for _, w := range wanted {
-		if w == device {
-			return true
-		}
+// deviceSet is which devices of a user are asked for: all of them when it is nil.
+type deviceSet map[id.DeviceID]bool
+
+func newDeviceSet(devices []id.DeviceID) deviceSet {
+	if len(devices) == 0 {
+		return nil
 	}
-	return len(wanted) == 0
+	set := make(deviceSet, len(devices))
+	for _, device := range devices {
+		set[device] = true
+	}
+	return set
 }
+
+func (s deviceSet) has(device id.DeviceID) bool { return s == nil || s[device] }
 
 // withName returns identity keys with what the server adds to them.
 func withName(k store.DeviceKeys) json.RawMessage {
