@@ -4,16 +4,21 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
+	"strings"
 
 	"causeway/homeserver/event"
 )
 
-// private is the private key of that name, the same each time.
+// private is the private key of that name, the same each time. There is no slash in the public part, so that it can be part of a path to
+// a value.
 func private(name string) ed25519.PrivateKey {
-	seed := sha256.Sum256([]byte(name))
-	return ed25519.NewKeyFromSeed(seed[:])
+	for seed := sha256.Sum256([]byte(name)); ; seed = sha256.Sum256(seed[:]) {
+		key := ed25519.NewKeyFromSeed(seed[:])
+		if !strings.Contains(base64.RawStdEncoding.EncodeToString(key.Public().(ed25519.PublicKey)), "/") {
+			return key
+		}
+	}
 }
 
 // public is the public part of it in unpadded base64.
@@ -64,12 +69,48 @@ func (s *script) uploadDevice(users ...string) {
 	}
 }
 
-// member returns a member of a JSON object as it stands.
-func (s *script) member(object, name string) json.RawMessage {
+// signingKey is a cross-signing key of a user, without a signature. round tells those apart that the user has one after the other.
+func (s *script) signingKey(user, usage, round string) string {
+	key := public(usage + " " + user + " " + round)
+	return fmt.Sprintf(`{"user_id":%q,"usage":[%q],"keys":{"ed25519:%s":%[3]q}}`, s.words[user], usage, key)
+}
+
+// bySigningKey adds to an object a signature by a cross-signing key of a user.
+func (s *script) bySigningKey(object, user, usage, round string) string {
 	s.t.Helper()
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(object), &all); err != nil {
-		s.t.Fatal(err)
+	name := usage + " " + user + " " + round
+	return s.sign(object, s.words[user], "ed25519:"+public(name), private(name))
+}
+
+// signingKeys is a body of POST /keys/device_signing/upload with some of a user's keys, signed by the master key of a round.
+func (s *script) signingKeys(user, round, masterRound string, usages ...string) string {
+	s.t.Helper()
+	body := ""
+	for _, usage := range usages {
+		key := s.signingKey(user, usage, round)
+		if usage != "master" {
+			key = s.bySigningKey(key, user, "master", masterRound)
+		}
+		if body != "" {
+			body += ","
+		}
+		body += fmt.Sprintf(`"%s_key":%s`, usage, key)
 	}
-	return all[name]
+	return "{" + body + "}"
+}
+
+// withPassword adds to a body that the user knows the password.
+func (s *script) withPassword(body, user string) string {
+	return fmt.Sprintf(`%s,"auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":%q},"password":"correct horse battery"}}`,
+		body[:len(body)-1], s.words[user])
+}
+
+var allUsages = []string{"master", "self_signing", "user_signing"}
+
+// crossSign has users upload their first cross-signing keys.
+func (s *script) crossSign(users ...string) {
+	s.t.Helper()
+	for _, user := range users {
+		s.get(user+" POST /keys/device_signing/upload", s.signingKeys(user, "1", "1", allUsages...))
+	}
 }
