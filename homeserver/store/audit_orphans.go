@@ -31,7 +31,7 @@ const (
 	// Of what is signed or signs: there is nothing to sign otherwise.
 	noDeviceKeys = `NOT EXISTS (SELECT 1 FROM device_keys y WHERE y.user_nid = x.user_nid AND y.device_id = x.device_id)`
 	noMaster     = `NOT EXISTS (SELECT 1 FROM cross_signing_keys y WHERE y.user_nid = x.user_nid AND y.usage = 'master')`
-	noString   = `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.user_nid)`
+	noString     = `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.user_nid)`
 )
 
 // orphanRules are of all tables with rows that refer to others. In a room that is being purged, an edge goes with the event before it,
