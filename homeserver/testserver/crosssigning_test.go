@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"causeway/homeserver"
+	"causeway/homeserver/httpapi"
 )
 
 const uploadSigning, uploadSignatures = "alice POST /keys/device_signing/upload", "alice POST /keys/signatures/upload"
@@ -78,14 +81,14 @@ func TestReplaceSigningKeys(t *testing.T) {
 			{name: "the wrong password", request: uploadSigning, body: strings.Replace(s.withPassword(self2, "alice"), "correct", "wrong", 1), status: 401, want: "errcode=M_FORBIDDEN " + challenge},
 			{name: "another user's password", request: uploadSigning, body: s.withPassword(self2, "bob"), status: 401, want: "errcode=M_FORBIDDEN " + challenge},
 			{name: "not signed", request: uploadSigning, body: s.withPassword(s.signingKeys("alice", "2", "2", "self_signing"), "alice"), status: 400, want: "M_INVALID_SIGNATURE"},
-			{name: "a key of another usage", request: uploadSigning, body: s.withPassword(`{"self_signing_key":`+s.bySigningKey(strings.Replace(s.signingKey("alice", "user_signing", "1"), "user_signing", "self_signing", 1), "alice", "master", "1")+`}`, "alice"), status: 400, want: "M_INVALID_PARAM"},
+			{name: "a key of another usage", request: uploadSigning, body: strings.Replace(s.withPassword(`{"self_signing_key":`+s.bySigningKey(strings.Replace(s.signingKey("alice", "user_signing", "1"), "user_signing", "self_signing", 1), "alice", "master", "1")+`}`, "alice"), `"auth":{`, `"auth":{"session":"<session>",`, 1), status: 400, want: "M_INVALID_PARAM"},
 			{name: "with the password", request: uploadSigning, body: s.withPassword(self2, "alice"), status: 200, want: "{}"},
 			{name: "the same again", request: uploadSigning, body: self2, status: 200, want: "{}"},
 		})
 		query("self_signing_keys/<alice>/keys/ed25519:<self2>=<self2> " + bySelf + ":absent " + byUser + ":string")
 		s.run([]step{
 			{name: "another master key", request: uploadSigning, body: reset, status: 401, want: challenge},
-			{name: "by a session that was for something else", request: uploadSigning, body: strings.Replace(reset, "{", `{"auth":{"session":"<session>"},`, 1), status: 401, want: challenge},
+			{name: "by a session that was completed for something else", request: uploadSigning, body: strings.Replace(reset, "{", `{"auth":{"session":"<session>"},`, 1), status: 401, want: challenge},
 			{name: "with the password", request: uploadSigning, body: s.withPassword(reset, "alice"), status: 200, want: "{}"},
 		})
 		// What the old master key signed is gone with it.
@@ -226,4 +229,25 @@ func manySigners(s *script, key string, n int) string {
 		all = append(all, fmt.Sprintf(`"ed25519:D%d":"AAAA"`, i))
 	}
 	return strings.Replace(key, "{", `{"signatures":{"`+s.words["alice"]+`":{`+strings.Join(all, ",")+`}},`, 1)
+}
+
+// TestGuessing guesses at the password by trying to replace the keys: that counts as trying to log in does. What needs no password does not.
+func TestGuessing(t *testing.T) {
+	each(t, "alice", func(s *script) {
+		for range 4 {
+			s.crossSign("alice")
+		}
+		reset := s.signingKeys("alice", "2", "2", allUsages...)
+		wrong := strings.Replace(s.withPassword(reset, "alice"), "correct", "wrong", 1)
+		for i, want := range []int{401, 401, 429, 429} {
+			if a := s.ask(uploadSigning, wrong); a.Status != want {
+				s.t.Errorf("guess %d: got %d %s, want %d", i, a.Status, a.Body, want)
+			}
+		}
+		if a := s.ask(uploadSigning, reset); a.Status != http.StatusUnauthorized {
+			s.t.Errorf("asking what is needed: got %d %s", a.Status, a.Body)
+		}
+	}, func(c *homeserver.Config) {
+		c.Limits = map[httpapi.Class]httpapi.Limit{httpapi.ClassLogin: {PerSecond: 0.0001, Burst: 2}}
+	})
 }
