@@ -86,7 +86,7 @@ func TestNothingIsLeftOfSigning(t *testing.T) {
 			master := func(user id.UserID) string { return unsignedSigningKey(user, "master", "master"+string(user)) }
 			in := SignaturesRequest{
 				by.User: {
-					string(by.Device):                   sign(b.t, string(identity(b.t, by)), by.User, "ed25519:"+public("self_signing"+string(by.User)), "self_signing"+string(by.User)),
+					string(by.Device):                  sign(b.t, string(identity(b.t, by)), by.User, "ed25519:"+public("self_signing"+string(by.User)), "self_signing"+string(by.User)),
 					public("master" + string(by.User)): sign(b.t, master(by.User), by.User, "ed25519:"+string(by.Device), string(by.User)+" "+string(by.Device)),
 				},
 				other.User: {public("master" + string(other.User)): sign(b.t, master(other.User), by.User, "ed25519:"+public("user_signing"+string(by.User)), "user_signing"+string(by.User))},

@@ -34,6 +34,7 @@ func TestUploadedSignatures(t *testing.T) {
 			{name: "again", request: post, body: keys(s.deviceKeys("alice", "0")), status: 200, want: "one_time_key_counts:object"},
 			bad("another key of the device, not signed", keys(other), "M_INVALID_PARAM"),
 			bad("another key of the device, signed", keys(s.sign(other, s.words["alice"], id, stranger)), "M_INVALID_PARAM"),
+			bad("another key beside it, not signed", keys(s.unsignedKeys("alice", "1")), "M_INVALID_SIGNATURE"),
 			{name: "another key beside it, signed by the device", request: post, body: keys(s.deviceKeys("alice", "1")), status: 200, want: "one_time_key_counts:object"},
 			{name: "with signatures of strangers", request: post, body: keys(s.sign(s.deviceKeys("alice", "2"), s.words["bob"], "ed25519:x", stranger)), status: 200, want: "one_time_key_counts:object"},
 			{name: "which are not passed on", request: "bob POST /keys/query", body: `{"device_keys":{"<alice>":[]}}`, status: 200,
