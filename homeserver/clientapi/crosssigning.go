@@ -54,12 +54,20 @@ type dehydratedEventsRequest struct {
 	NextBatch string `json:"next_batch"`
 }
 
-// dehydratedEvents is POST /dehydrated_device/{deviceId}/events, as clients have it from an earlier text of MSC3814.
+// dehydratedEvents is POST /dehydrated_device/{deviceId}/events, as an earlier text of MSC3814 has it: an answer without events is the last.
 func (a *API) dehydratedEvents(ctx context.Context, r *httpapi.Request, in dehydratedEventsRequest) (e2ee.DehydratedEvents, error) {
 	return a.E2EE.DehydratedEvents(ctx, r.Requester.UserID, id.DeviceID(r.Path("deviceId")), in.NextBatch)
 }
 
-// getDehydratedEvents is GET /dehydrated_device/{deviceId}/events (MSC3814).
+// getDehydratedEvents is GET /dehydrated_device/{deviceId}/events, as MSC3814 has it now: an answer without next_batch is the last.
 func (a *API) getDehydratedEvents(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (e2ee.DehydratedEvents, error) {
-	return a.E2EE.DehydratedEvents(ctx, r.Requester.UserID, id.DeviceID(r.Path("deviceId")), r.Query("next_batch"))
+	from := r.Query("from")
+	if from == "" {
+		from = r.Query("next_batch") // as an earlier text has it
+	}
+	out, err := a.E2EE.DehydratedEvents(ctx, r.Requester.UserID, id.DeviceID(r.Path("deviceId")), from)
+	if !out.More {
+		out.NextBatch = ""
+	}
+	return out, err
 }

@@ -37,7 +37,8 @@ type Dehydrated struct {
 // DehydratedEvents are some of the messages that wait for a dehydrated device.
 type DehydratedEvents struct {
 	Events    []DehydratedEvent `json:"events"`
-	NextBatch string            `json:"next_batch"`
+	NextBatch string            `json:"next_batch,omitempty"` // where what comes after these begins
+	More      bool              `json:"-"`                    // something comes after these
 }
 
 // DehydratedEvent is a to-device message.
@@ -187,8 +188,7 @@ func (s *Service) DropDehydrated(ctx context.Context, user id.UserID) (Dehydrate
 }
 
 // DehydratedEvents returns the messages that wait for the user's dehydrated device, from a position that an answer named, "" for the first.
-// They stay: who wakes the device may not come to the end (MSC3814). An answer without any is the last. Errors: M_FORBIDDEN for another
-// device, M_INVALID_PARAM.
+// They stay: who wakes the device may not come to the end (MSC3814). Errors: M_FORBIDDEN for another device, M_INVALID_PARAM.
 func (s *Service) DehydratedEvents(ctx context.Context, user id.UserID, device id.DeviceID, from string) (DehydratedEvents, error) {
 	out := DehydratedEvents{Events: []DehydratedEvent{}}
 	var after int64
@@ -221,11 +221,11 @@ func readDehydrated(tx *store.Tx, userNID int64, device id.DeviceID, after int64
 	if err != nil {
 		return err
 	}
-	messages, err := tx.ToDeviceAfter(userNID, device, after, upto, maxDehydratedEvents)
-	for i, m := range messages {
-		if i == maxDehydratedEvents {
-			break
-		}
+	messages, err := tx.ToDeviceAfter(userNID, device, after, upto, maxDehydratedEvents+1)
+	if len(messages) > maxDehydratedEvents {
+		messages, out.More = messages[:maxDehydratedEvents], true
+	}
+	for _, m := range messages {
 		out.Events = append(out.Events, DehydratedEvent{Type: m.Type, Sender: m.Sender, Content: m.Content})
 		after = m.Pos
 	}
