@@ -54,7 +54,7 @@ func TestQueryOfAsManyAsMayBe(t *testing.T) {
 			{"too many devices", map[id.UserID][]id.DeviceID{alice.User: devices(maxQueriedDevices), bob.User: {"B"}}, -1},
 			{"too many users", users, -1},
 		} {
-			got, err := b.s.Query(context.Background(), QueryRequest{DeviceKeys: test.asked})
+			got, err := b.s.Query(context.Background(), "", QueryRequest{DeviceKeys: test.asked})
 			if test.want < 0 {
 				wantCode(t, test.name, err, "M_TOO_LARGE")
 				continue
