@@ -46,7 +46,8 @@ func (s *Service) AccountData(ctx context.Context, user id.UserID, room id.RoomI
 }
 
 // SetAccountData keeps content, a JSON object, under a type, in a room or in none (""). An empty object deletes (MSC3391). Errors: 405
-// M_BAD_JSON for types that the server manages, M_NOT_FOUND for a room that it does not know, M_TOO_LARGE, M_INVALID_PARAM.
+// M_BAD_JSON for types that the server manages, M_NOT_FOUND for a room with which the user has nothing to do, M_TOO_LARGE,
+// M_INVALID_PARAM.
 func (s *Service) SetAccountData(ctx context.Context, user id.UserID, room id.RoomID, dataType string, content json.RawMessage) error {
 	if err := checkDataType(room, dataType); err != nil {
 		return err
@@ -89,15 +90,8 @@ func (s *Service) changeAccountData(ctx context.Context, user id.UserID, room id
 	var signal notify.Signal
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		signal = notify.Signal{}
-		roomNID, err := roomNID(tx, room)
-		if errors.Is(err, store.ErrNotFound) {
-			return notFound("Room %s is not known here", room)
-		}
+		roomNID, old, err := oldAccountData(tx, user, room, dataType)
 		if err != nil {
-			return err
-		}
-		old, err := tx.AccountData(user, roomNID, dataType)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		content, err := change(old)
@@ -115,6 +109,24 @@ func (s *Service) changeAccountData(ctx context.Context, user id.UserID, room id
 		s.bus.Publish(signal)
 	}
 	return nil
+}
+
+// oldAccountData returns what there is before a change, nil for nothing. The error is M_NOT_FOUND for a room with which the user has
+// nothing to do: they were never a member of it, invited, banned or knocking, and keep nothing of this type for it. It does not tell
+// whether there is such a room.
+func oldAccountData(tx *store.Tx, user id.UserID, room id.RoomID, dataType string) (nid int64, old json.RawMessage, err error) {
+	if nid, err = roomNID(tx, room); err == nil {
+		old, err = tx.AccountData(user, nid, dataType)
+		if errors.Is(err, store.ErrNotFound) {
+			if err = nil; room != "" {
+				_, err = tx.Membership(nid, user)
+			}
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = notFound("You have nothing to do with a room %s", room)
+	}
+	return nid, old, err
 }
 
 // keepAccountData stores content, within bounds, or deletes what there is when it is nil.

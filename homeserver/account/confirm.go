@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"strings"
 
 	"causeway/homeserver/store"
 )
@@ -20,7 +21,7 @@ func (s *Service) Confirm(ctx context.Context, who Requester, what string, auth 
 		return nil, err
 	}
 	op := operation{name: what, user: who.UserID, flows: s.proofs(user)}
-	if what == ReplaceKeys && s.cfg.AccountURL != "" {
+	if strings.HasPrefix(what, ReplaceKeys) && s.cfg.AccountURL != "" {
 		byOAuth, err := s.byOAuth(ctx, user, who.DeviceID)
 		if err != nil {
 			return nil, err

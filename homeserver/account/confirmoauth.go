@@ -12,9 +12,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// ReplaceKeys is what [Service.Confirm] is asked for when a user's cross-signing keys are to be replaced. It is the one operation that
+// ReplaceKeys begins what [Service.Confirm] is asked for when a user's cross-signing keys are to be replaced. It is the one operation that
 // who came by OAuth can confirm, on the account page (Client-Server API, OAuth authentication).
-const ReplaceKeys = "replace cross-signing keys"
+const ReplaceKeys = "replace "
 
 // ActionResetKeys is the action of the account page by which a user allows that (Client-Server API, Account management URL actions).
 const ActionResetKeys = "org.matrix.cross_signing_reset"

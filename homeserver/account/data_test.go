@@ -73,8 +73,10 @@ func TestAccountData(t *testing.T) {
 			if roomNID, err = tx.InsertRoom(room, version, true); err != nil {
 				return err
 			}
-			aliceNID, err = tx.NID(string(alice))
-			return err
+			if aliceNID, err = tx.NID(string(alice)); err != nil {
+				return err
+			}
+			return tx.SetMembership(store.Membership{RoomNID: roomNID, UserNID: aliceNID, Membership: "join", Pos: 1})
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -48,10 +48,10 @@ type Identifier struct {
 
 // Login is the answer to POST /login and POST /register. Without a session AccessToken and DeviceID are empty.
 type Login struct {
-	UserID     id.UserID   `json:"user_id"`
+	UserID id.UserID `json:"user_id"`
+	Tokens
 	DeviceID   id.DeviceID `json:"device_id,omitempty"`
 	HomeServer string      `json:"home_server"` // deprecated
-	Tokens
 }
 
 // loginType is a way to log in.

@@ -51,8 +51,8 @@ func parseTags(content json.RawMessage) Tags {
 	return in.Tags
 }
 
-// SetTag gives a room a tag, with info, an object. Errors: M_INVALID_PARAM, M_BAD_JSON, M_TOO_LARGE, M_NOT_FOUND for a room that the
-// server does not know.
+// SetTag gives a room a tag, with info, an object. Errors: M_INVALID_PARAM, M_BAD_JSON, M_TOO_LARGE, M_NOT_FOUND for a room with
+// which the user has nothing to do.
 func (s *Service) SetTag(ctx context.Context, user id.UserID, room id.RoomID, tag string, info json.RawMessage) error {
 	if err := checkTag(tag); err != nil {
 		return err

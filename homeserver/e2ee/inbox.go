@@ -20,21 +20,38 @@ type inboxKey struct {
 }
 
 // emptyInboxes remembers up to which position nothing waits for a device. Messages only ever come at positions past all that have been
-// seen, so what is empty stays so.
+// seen, so what is empty stays so, for as long as no other process can have written: for one generation.
 type emptyInboxes struct {
-	mu   sync.Mutex // guards upto
-	upto map[inboxKey]int64
+	mu         sync.Mutex // guards upto and generation
+	upto       map[inboxKey]int64
+	generation int64 // of the database, for which upto holds
 }
 
-func (e *emptyInboxes) get(k inboxKey) int64 {
+// in makes the memory one of a generation, and tells whether it is: what an older one has found is not to be remembered any more. The
+// caller holds e.mu.
+func (e *emptyInboxes) in(generation int64) bool {
+	if e.generation < generation {
+		clear(e.upto)
+		e.generation = generation
+	}
+	return e.generation == generation
+}
+
+func (e *emptyInboxes) get(k inboxKey, generation int64) int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if !e.in(generation) {
+		return 0
+	}
 	return e.upto[k]
 }
 
-func (e *emptyInboxes) put(k inboxKey, upto int64) {
+func (e *emptyInboxes) put(k inboxKey, upto, generation int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if !e.in(generation) {
+		return
+	}
 	if len(e.upto) >= maxEmptyInboxes {
 		clear(e.upto)
 	}
@@ -44,11 +61,12 @@ func (e *emptyInboxes) put(k inboxKey, upto int64) {
 // Acknowledge deletes the messages for a device up to a position: the device has them, as it has come back with a token of that position.
 // It costs next to nothing when there are none, and may be called again.
 func (s *Service) Acknowledge(ctx context.Context, user id.UserID, device id.DeviceID, upto int64) error {
-	key := inboxKey{user, device}
-	if device == "" || upto <= s.empty.get(key) {
+	key, generation := inboxKey{user, device}, s.db.Generation()
+	empty := s.empty.get(key, generation)
+	if device == "" || upto <= empty {
 		return nil
 	}
-	if empty := s.empty.get(key); empty > 0 && s.db.Quiet(store.FamilyToDevice, empty) {
+	if empty > 0 && s.db.Quiet(store.FamilyToDevice, empty) {
 		return nil
 	}
 	var userNID int64
@@ -77,7 +95,7 @@ func (s *Service) Acknowledge(ctx context.Context, user id.UserID, device id.Dev
 			return fmt.Errorf("delete messages that %s has: %w", user, err)
 		}
 	}
-	s.empty.put(key, upto)
+	s.empty.put(key, upto, generation)
 	return nil
 }
 

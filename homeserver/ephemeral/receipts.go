@@ -136,8 +136,8 @@ func checkThread(tx *store.Tx, e *store.Event, m Mark) error {
 
 // write stores what is further than what is stored, and returns whom to wake.
 func write(tx *store.Tx, user id.UserID, roomID id.RoomID, rows []store.Receipt) (signals []notify.Signal, err error) {
-	// The room may have been purged meanwhile.
-	if nid, err := tx.RoomNID(roomID); err != nil || nid != rows[0].RoomNID {
+	// The user may have left meanwhile, or the room may have been purged.
+	if nid, err := joinedRoom(tx, user, roomID); err != nil || nid != rows[0].RoomNID {
 		return nil, err
 	}
 	for _, row := range rows {

@@ -135,37 +135,39 @@ func (t *Typing) watch(ctx context.Context, roomNID int64, user id.UserID, it *t
 	defer bell.Close()
 	timer := time.NewTimer(t.left(it))
 	defer timer.Stop()
-	for {
-		select {
-		case <-it.stopped:
-			return
-		case <-t.ending:
-			return
-		case <-timer.C:
-			if left := t.left(it); left > 0 {
+	// Looked at once to begin with: the user may have left before the bell was there.
+	for t.stillIn(ctx, roomNID, user) {
+		for rung := false; !rung; {
+			select {
+			case <-it.stopped:
+				return
+			case <-t.ending:
+				return
+			case <-timer.C:
+				left := t.left(it)
+				if left <= 0 {
+					t.stop(roomNID, user)
+					return
+				}
 				timer.Reset(left)
-				continue
-			}
-		case <-bell.C:
-			joined, err := t.stillIn(ctx, roomNID, user)
-			if err != nil {
-				zerolog.Ctx(ctx).Err(err).Stringer("user_id", user).Msg("Reading whether a user who types is in the room")
-			}
-			if joined || err != nil {
-				continue // and the time will come
+			case <-bell.C:
+				rung = true
 			}
 		}
-		t.stop(roomNID, user)
-		return
 	}
+	t.stop(roomNID, user)
 }
 
-func (t *Typing) stillIn(ctx context.Context, roomNID int64, user id.UserID) (joined bool, err error) {
-	err = t.db.View(ctx, func(tx *store.Tx) (err error) {
+// stillIn tells whether a user is in a room. When that cannot be read, the end of their time is left to end their typing.
+func (t *Typing) stillIn(ctx context.Context, roomNID int64, user id.UserID) (joined bool) {
+	err := t.db.View(ctx, func(tx *store.Tx) (err error) {
 		joined, err = isJoined(tx, user, roomNID)
 		return err
 	})
-	return joined, err
+	if err != nil {
+		zerolog.Ctx(ctx).Err(err).Stringer("user_id", user).Msg("Reading whether a user who types is in the room")
+	}
+	return joined || err != nil
 }
 
 // left returns how long a user types yet.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"maunium.net/go/mautrix/id"
@@ -117,6 +118,21 @@ func TestTypistsBound(t *testing.T) {
 		}
 		if rooms, _, _ := typing.TypingSince(0); len(rooms[w.roomNID]) != maxTypists {
 			w.Errorf("%d users are shown", len(rooms[w.roomNID]))
+		}
+	})
+}
+
+// Who has left before it is listened for that they leave does not go on typing.
+func TestTypingOfOneWhoHasJustLeft(t *testing.T) {
+	bubble(t, func(w *world) {
+		typing := NewTyping(w.db, w.bus, nil)
+		w.run(typing.Run)
+		nid := w.membership(ann, "leave")
+		// As SetTyping does, which looked before.
+		typing.start(context.Background(), w.roomNID, nid, ann, time.Now().Add(maxTyping))
+		synctest.Wait()
+		if rooms, _, _ := typing.TypingSince(0); len(rooms) != 0 {
+			t.Errorf("got %v, want nobody", rooms)
 		}
 	})
 }

@@ -54,9 +54,8 @@ func (w *world) write(fn func(tx *store.Tx) error) {
 }
 
 // membership sets a user's membership and rings as the room service does.
-func (w *world) membership(user id.UserID, membership string) {
+func (w *world) membership(user id.UserID, membership string) (nid int64) {
 	w.Helper()
-	var nid int64
 	w.write(func(tx *store.Tx) (err error) {
 		if nid, err = tx.NID(string(user)); err != nil {
 			return err
@@ -68,6 +67,7 @@ func (w *world) membership(user id.UserID, membership string) {
 		return tx.SetMembership(store.Membership{RoomNID: w.roomNID, UserNID: nid, Membership: membership, Pos: pos})
 	})
 	w.bus.Publish(notify.Signal{Key: notify.Key{Kind: notify.User, NID: nid}})
+	return nid
 }
 
 // run runs a part until the test ends.

@@ -73,21 +73,40 @@ func (l *limiter) take(class Class, who string, now time.Time) time.Duration {
 	if !ok || limit.PerSecond <= 0 {
 		return 0
 	}
-	interval := time.Duration(float64(time.Second) / limit.PerSecond)
-	capacity := interval * time.Duration(max(limit.Burst, 1))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.bucket(bucketKey{class, who})
-	full := b.full
-	if full.Before(now) {
-		full = now
-	}
-	full = full.Add(interval)
+	full := b.fullAfter(1, limit, now)
+	capacity := limit.interval() * time.Duration(max(limit.Burst, 1))
 	if wait := full.Sub(now) - capacity; wait > 0 {
 		return wait
 	}
 	b.full = full
 	return 0
+}
+
+// charge takes tokens whether they are there or not.
+func (l *limiter) charge(class Class, who string, tokens int, now time.Time) {
+	limit, ok := l.limits[class]
+	if !ok || limit.PerSecond <= 0 || tokens <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bucket(bucketKey{class, who})
+	b.full = b.fullAfter(tokens, limit, now)
+}
+
+// interval is the time in which a token comes.
+func (l Limit) interval() time.Duration { return time.Duration(float64(time.Second) / l.PerSecond) }
+
+// fullAfter returns when the bucket will be full once tokens are taken from it.
+func (b *bucket) fullAfter(tokens int, limit Limit, now time.Time) time.Time {
+	full := b.full
+	if full.Before(now) {
+		full = now
+	}
+	return full.Add(time.Duration(tokens) * limit.interval())
 }
 
 // bucket returns the bucket of key, and makes room for it. l.mu is held.
@@ -121,16 +140,35 @@ func (r *Request) LimitClient(class Class) error { return r.Limit(class, network
 
 // limit counts the request itself: by user, or by address where there is none.
 func (r *Request) limit(class Class) error {
+	if who := r.payer(class); who != "" {
+		return r.Limit(class, who)
+	}
+	return nil
+}
+
+// Charge counts as many requests more in the class of the endpoint, for one that
+// has turned out to do the work of so many. It refuses nothing: who asks next
+// waits until all are paid for.
+func (r *Request) Charge(requests int) {
+	class := r.endpoint.class
+	if who := r.payer(class); who != "" {
+		r.mux.limiter.charge(class, who, requests, time.Now())
+	}
+}
+
+// payer returns by whom the request is counted in a class: the user, or the
+// address where there is none; "" where it is not counted.
+func (r *Request) payer(class Class) string {
 	if class == "" || len(r.mux.options.Limits) == 0 {
-		return nil
+		return ""
 	}
 	if r.Requester == nil {
-		return r.LimitClient(class)
+		return network(r.ClientIP())
 	}
 	if !r.Requester.RateLimited {
-		return nil
+		return ""
 	}
-	return r.Limit(class, string(r.Requester.UserID))
+	return string(r.Requester.UserID)
 }
 
 // network returns the part of an address that one customer has: all of an IPv4

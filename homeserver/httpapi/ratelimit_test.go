@@ -40,6 +40,31 @@ func TestLimiter(t *testing.T) {
 	})
 }
 
+func TestLimiterCharges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(map[Class]Limit{ClassLogin: {PerSecond: 2, Burst: 3}})
+		take := func(who string, want time.Duration) {
+			t.Helper()
+			if got := l.take(ClassLogin, who, time.Now()); got != want {
+				t.Errorf("got a wait of %v, want %v", got, want)
+			}
+		}
+		take("a", 0)
+		l.charge(ClassLogin, "a", 2, time.Now())
+		take("a", 500*time.Millisecond)
+		l.charge(ClassLogin, "a", 0, time.Now())
+		l.charge(ClassLogin, "a", -7, time.Now())
+		take("a", 500*time.Millisecond)
+		l.charge(ClassLogin, "a", 100, time.Now()) // more than there are
+		take("a", 50*time.Second+500*time.Millisecond)
+		take("b", 0)
+		time.Sleep(50*time.Second + 500*time.Millisecond)
+		take("a", 0)
+		take("a", 500*time.Millisecond)
+		l.charge(ClassMessage, "a", 1, time.Now()) // not limited
+	})
+}
+
 func TestLimiterForgetsTheOldest(t *testing.T) {
 	l := newLimiter(map[Class]Limit{ClassLogin: {PerSecond: 1, Burst: 1}})
 	l.max = 3

@@ -151,12 +151,12 @@ func (j *bench) concerned() (map[int64]bool, error) {
 	found := make(map[int64]bool)
 	people := j.roster.people
 	if j.event.StateKey != nil {
-		if at, is := people.byID[*j.event.StateKey]; is {
+		if at, is := people.at(*j.event.StateKey); is {
 			found[people.list[at].nid] = true
 		}
 	}
 	for user := range j.mentioned() {
-		if at, is := people.byID[user]; is {
+		if at, is := people.at(user); is {
 			found[people.list[at].nid] = true
 		}
 	}

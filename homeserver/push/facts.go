@@ -139,7 +139,7 @@ type followed struct {
 	followers map[int64]bool
 }
 
-// thread returns the thread of the event.
+// thread returns the thread of the event. What is about a message of a thread is in the thread, too, as it is for receipts.
 func (f *facts) thread() (*followed, error) {
 	if f.inThreadKnown {
 		return &f.inThread, nil

@@ -53,7 +53,7 @@ func (s *Service) Judge(tx *store.Tx, in store.Placed) error {
 // saidHere tells whether a person of this server has said something. By that they have read what came before: Client-Server API, "Marking
 // notifications as read".
 func saidHere(e *store.Event, room *roster) bool {
-	_, here := room.people.byID[string(e.Sender)]
+	_, here := room.people.at(string(e.Sender))
 	return here && e.StateKey == nil && e.Type != event.TypeRedaction
 }
 
@@ -62,7 +62,7 @@ func (s *Service) invited(tx *store.Tx, in *store.Placed, room *roster) (*person
 	if in.StateKey == nil || in.Type != event.TypeMember || in.Membership() != event.MembershipInvite {
 		return nil, nil
 	}
-	if _, joined := room.people.byID[*in.StateKey]; joined {
+	if _, joined := room.people.at(*in.StateKey); joined {
 		return nil, nil
 	}
 	nid, err := tx.LookupNID(*in.StateKey)

@@ -28,11 +28,18 @@ type roster struct {
 
 const unknown = -1
 
-// people are the users of this server who are in a room. It is not changed.
+// people are the users of this server who are in a room. It is not changed: who comes or goes makes another, which shares most with it.
 type people struct {
-	list []person
-	byID map[string]int // place in list
+	list  []person       // in no order
+	byID  map[string]int // place in list, as of some others before, which share it
+	moved map[string]int // where that has changed since; gone for those who are not in the room
 }
+
+const (
+	// maxMoved is how many may have come or gone before byID is made anew.
+	maxMoved = 256
+	gone     = -1
+)
 
 func newPeople(list []person) *people {
 	p := &people{list: list, byID: make(map[string]int, len(list))}
@@ -40,6 +47,39 @@ func newPeople(list []person) *people {
 		p.byID[string(one.id)] = i
 	}
 	return p
+}
+
+// at returns the place of a user in the list.
+func (p *people) at(user string) (at int, is bool) {
+	if at, is = p.moved[user]; is {
+		return at, at != gone
+	}
+	at, is = p.byID[user]
+	return at, is
+}
+
+// with returns the people when one has come.
+func (p *people) with(one person) *people {
+	return p.move(append(slices.Clone(p.list), one), map[string]int{string(one.id): len(p.list)})
+}
+
+// without returns the people when the one at a place has gone. The last one takes the place.
+func (p *people) without(at int) *people {
+	list := slices.Clone(p.list)
+	last := len(list) - 1
+	moves := map[string]int{string(list[last].id): at, string(list[at].id): gone}
+	list[at] = list[last]
+	return p.move(list[:last], moves)
+}
+
+func (p *people) move(list []person, moves map[string]int) *people {
+	if len(p.moved)+len(moves) > maxMoved {
+		return newPeople(list)
+	}
+	moved := make(map[string]int, len(p.moved)+len(moves))
+	maps.Copy(moved, p.moved)
+	maps.Copy(moved, moves)
+	return &people{list: list, byID: p.byID, moved: moved}
 }
 
 // rosters remembers the roster of each room. It holds what is committed alone: what a transaction makes stays with it until then.
@@ -109,7 +149,7 @@ func (old *roster) after(tx *store.Tx, in *store.Placed) (*roster, error) {
 		return next, nil
 	}
 	user := *in.StateKey
-	at, was := old.people.byID[user]
+	at, was := old.people.at(user)
 	joined := in.Membership() == event.MembershipJoin
 	if old.members != unknown && joined != (in.Was == event.MembershipJoin) {
 		if joined {
@@ -128,13 +168,13 @@ func (old *roster) after(tx *store.Tx, in *store.Placed) (*roster, error) {
 		return next, nil
 	}
 	if !joined {
-		next.people = newPeople(slices.Delete(slices.Clone(old.people.list), at, at+1))
+		next.people = old.people.without(at)
 		return next, nil
 	}
 	if is, err := tx.IsPerson(nid); err != nil || !is {
 		return next, err
 	}
-	next.people = newPeople(append(slices.Clone(old.people.list), person{nid, id.UserID(user)}))
+	next.people = old.people.with(person{nid, id.UserID(user)})
 	return next, nil
 }
 

@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"sync"
 
+	"causeway/homeserver/eventauth"
 	"causeway/homeserver/store"
-
-	"maunium.net/go/mautrix/id"
 )
 
 // typeIgnored is the account data that names whom a user ignores: nobody is notified of their events.
-const typeIgnored = "m.ignored_user_list"
+const typeIgnored = eventauth.IgnoredUsersType
 
 // Bounds on the rules that are kept in memory, made ready.
 const (
@@ -122,7 +121,7 @@ func readSettings(tx *store.Tx, b *book, list []person, some []int, found []*com
 	}
 	for _, i := range some {
 		p := list[i]
-		ignores := parseIgnored(ignored[p.nid])
+		ignores := eventauth.IgnoredUsers(ignored[p.nid])
 		if rules[p.nid] == nil && len(ignores) == 0 {
 			continue
 		}
@@ -136,19 +135,4 @@ func readSettings(tx *store.Tx, b *book, list []person, some []int, found []*com
 		found[i] = c
 	}
 	return nil
-}
-
-// parseIgnored reads the content of m.ignored_user_list. What is not understood names nobody.
-func parseIgnored(content json.RawMessage) map[id.UserID]bool {
-	var list struct {
-		Users map[id.UserID]json.RawMessage `json:"ignored_users"`
-	}
-	if len(content) == 0 || json.Unmarshal(content, &list) != nil || len(list.Users) == 0 {
-		return nil
-	}
-	ignored := make(map[id.UserID]bool, len(list.Users))
-	for user := range list.Users {
-		ignored[user] = true
-	}
-	return ignored
 }

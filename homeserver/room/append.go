@@ -348,7 +348,7 @@ func (h *head) apply(e *entry) {
 	if e.pdu.StateKey != nil {
 		k := eventauth.StateKey{Type: e.pdu.Type, Key: *e.pdu.StateKey}
 		e.replaces = h.state[k]
-		h.state[k] = e
+		h.keep(k, e)
 	}
 	if e.redacts != nil && e.redacts.pruned.StateKey != nil {
 		k := eventauth.StateKey{Type: e.redacts.pruned.Type, Key: *e.redacts.pruned.StateKey}
@@ -356,7 +356,10 @@ func (h *head) apply(e *entry) {
 			if now.outcome != nil {
 				<-now.outcome.done // the redaction found it stored: its writer has just been done with it, at the latest
 			}
+			h.places -= weight(k, now)
 			now.pdu = e.redacts.pruned
+			h.places += weight(k, now)
 		}
 	}
+	h.weigh()
 }

@@ -1,11 +1,11 @@
 package room
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
@@ -13,9 +13,6 @@ import (
 
 	"maunium.net/go/mautrix/id"
 )
-
-// maxHeads bounds the rooms kept in memory beyond those in use.
-const maxHeads = 2000
 
 // head is the tip of a room in memory: what the next event is built on. It runs ahead of the database by the events whose
 // commit is under way, so that a room can have many in flight.
@@ -27,8 +24,13 @@ type head struct {
 	create    bool // the room is new: its row is written with its first events
 	published bool // of a new room: in the room directory
 
-	refs   int   // users and pending writes; guarded by Service.mu
-	usedTS int64 // when refs became 0; guarded by Service.mu
+	// These are guarded by Service.mu.
+	refs   int           // users and pending writes
+	usedTS int64         // when refs became 0
+	idle   *list.Element // the place in Service.idle, while nobody uses the head
+	kept   int           // what Service.kept has of bytes
+
+	bytes atomic.Int64 // about what the head takes of memory; set by weigh
 
 	generation int64 // of the database, when the head was made
 
@@ -39,12 +41,15 @@ type head struct {
 	loaded bool
 	tips   []*entry                      // forward extremities
 	last   *entry                        // its stateAfter is the current state
-	state  map[eventauth.StateKey]*entry // as far as it was asked for; nil: known to be absent
+	state  map[eventauth.StateKey]*entry // as far as it was asked for; nil: known to be absent. See keep
+	places int                           // about how many bytes state takes
 
 	annotations map[annotation]*outcome // that are on their way
 
 	recent     map[store.Txn]receipt // of one event each
 	recentKeys []store.Txn           // oldest first
+
+	recentBytes int // about what they take
 }
 
 // entry is an event on its way into the database or out of it. The writer alone sets and reads the integers; they are set
@@ -81,9 +86,11 @@ func (h *head) remember(e *entry) {
 		h.recent = make(map[store.Txn]receipt)
 	}
 	k := e.txn
+	h.recentBytes += txnWeight(k)
 	h.recent[k] = receipt{ids: []id.EventID{e.pdu.EventID}, outcome: e.outcome}
 	h.recentKeys = append(h.recentKeys, k)
 	if len(h.recentKeys) > maxRecent {
+		h.recentBytes -= txnWeight(h.recentKeys[0])
 		delete(h.recent, h.recentKeys[0])
 		h.recentKeys = h.recentKeys[1:]
 	}
@@ -95,92 +102,6 @@ func (h *head) repeated(d draft) (r receipt, ok bool) {
 		r, ok = h.recent[d.txn(h.roomID)]
 	}
 	return r, ok
-}
-
-// head returns the tip of a room, kept in memory until release.
-func (s *Service) head(roomID id.RoomID) *head {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h := s.heads[roomID]
-	if h == nil || h.stale(s.DB) {
-		if len(s.heads) >= maxHeads {
-			s.evict()
-		}
-		h = &head{roomID: roomID, generation: s.DB.Generation()}
-		s.heads[roomID] = h
-	}
-	h.refs++
-	return h
-}
-
-// stale tells that what is here is not what is stored.
-func (h *head) stale(db *store.DB) bool { return h.failed.Load() || h.generation != db.Generation() }
-
-// idleHead is how long a room that nobody uses stays in memory, and sweepEvery how often it is looked for.
-const (
-	idleHead   = 5 * time.Minute
-	sweepEvery = time.Minute
-)
-
-// Run forgets rooms that have been idle, sends delayed events when they are due, and has guests leave rooms that have been closed to
-// them, until ctx ends, and returns nil then.
-func (s *Service) Run(ctx context.Context) error {
-	var parts sync.WaitGroup
-	defer parts.Wait()
-	parts.Go(func() { s.runDelayed(ctx) })
-	ticker := time.NewTicker(sweepEvery)
-	defer ticker.Stop()
-	for {
-		s.expel(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.guests:
-		case <-ticker.C:
-			s.sweep(s.Now().Add(-idleHead).UnixMilli())
-		}
-	}
-}
-
-// sweep forgets rooms that nobody has used since.
-func (s *Service) sweep(sinceTS int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for roomID, h := range s.heads {
-		if h.refs == 0 && h.usedTS < sinceTS {
-			delete(s.heads, roomID)
-		}
-	}
-}
-
-// evict forgets rooms that nobody uses at the moment. The caller holds s.mu.
-func (s *Service) evict() {
-	drop := maxHeads / 10
-	for roomID, h := range s.heads {
-		if h.refs == 0 {
-			delete(s.heads, roomID)
-			if drop--; drop == 0 {
-				return
-			}
-		}
-	}
-}
-
-func (s *Service) retain(h *head) {
-	s.mu.Lock()
-	h.refs++
-	s.mu.Unlock()
-}
-
-func (s *Service) release(h *head) {
-	s.mu.Lock()
-	if h.refs--; h.refs == 0 {
-		h.usedTS = s.Now().UnixMilli()
-	}
-	if h.failed.Load() && s.heads[h.roomID] == h {
-		delete(s.heads, h.roomID)
-	}
-	s.mu.Unlock()
 }
 
 // load reads the tip from the database. The caller holds h.mu.
@@ -203,7 +124,7 @@ func (h *head) load(ctx context.Context, db *store.DB) error {
 			h.tips = append(h.tips, &entry{pdu: e.PDU, nid: e.NID, stateAfter: e.StateAfter})
 		}
 		h.last = &entry{stateAfter: r.StateID}
-		h.state = make(map[eventauth.StateKey]*entry)
+		h.state, h.places = make(map[eventauth.StateKey]*entry), 0
 		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -211,26 +132,13 @@ func (h *head) load(ctx context.Context, db *store.DB) error {
 		return notIn(h.roomID) // whether a room exists is its members' business
 	}
 	h.loaded = err == nil
+	h.weigh()
 	return err
-}
-
-// maxPlaces bounds the places of a room's state that are kept in memory, but for those whose events are on their way.
-const maxPlaces = 1000
-
-// trim forgets the state when there is much of it, but for what is not stored yet. The caller holds h.mu.
-func (h *head) trim() {
-	if len(h.state) < maxPlaces {
-		return
-	}
-	for k, e := range h.state {
-		if e == nil || e.outcome == nil || e.outcome.known() {
-			delete(h.state, k)
-		}
-	}
 }
 
 // need brings the given places of the current state into memory. The caller holds h.mu.
 func (h *head) need(ctx context.Context, db *store.DB, keys []eventauth.StateKey) error {
+	defer h.weigh()
 	var missing []eventauth.StateKey
 	for _, k := range keys {
 		// What a client's content names may be longer than any state key is, and is not kept.
@@ -240,7 +148,7 @@ func (h *head) need(ctx context.Context, db *store.DB, keys []eventauth.StateKey
 	}
 	if h.create { // nothing is stored yet
 		for _, k := range missing {
-			h.state[k] = nil
+			h.keep(k, nil)
 		}
 		return nil
 	}
@@ -253,11 +161,11 @@ func (h *head) need(ctx context.Context, db *store.DB, keys []eventauth.StateKey
 			e, err := tx.CurrentStateEvent(h.nid, k.Type, k.Key)
 			switch {
 			case errors.Is(err, store.ErrNotFound):
-				h.state[k] = nil
+				h.keep(k, nil)
 			case err != nil:
 				return err
 			default:
-				h.state[k] = &entry{pdu: e.PDU, nid: e.NID, stateAfter: e.StateAfter}
+				h.keep(k, &entry{pdu: e.PDU, nid: e.NID, stateAfter: e.StateAfter})
 			}
 		}
 		return nil

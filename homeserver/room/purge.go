@@ -127,7 +127,7 @@ func (s *Service) fail(roomID id.RoomID) {
 	defer s.mu.Unlock()
 	if h := s.heads[roomID]; h != nil {
 		h.failed.Store(true)
-		delete(s.heads, roomID)
+		s.forget(h)
 	}
 }
 

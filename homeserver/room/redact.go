@@ -39,19 +39,23 @@ func (s *Service) Redact(ctx context.Context, by By, roomID id.RoomID, target id
 	return s.send(ctx, roomID, d, nil)
 }
 
-// RedactWith is Redact for an event and those that relate to it by certain types, of which "*" stands for any (MSC3912).
-func (s *Service) RedactWith(ctx context.Context, by By, roomID id.RoomID, target id.EventID, txnID, reason string, relTypes []string) (id.EventID, error) {
-	if len(relTypes) > maxRelTypes {
+// Along is what a redaction takes along.
+type Along struct {
+	RelTypes []string // of the relations to the target, of which "*" stands for any
+	// Charge is told how many events that are, before they are redacted.
+	Charge func(events int)
+}
+
+// RedactWith is Redact for an event and those that relate to it by certain types (MSC3912).
+func (s *Service) RedactWith(ctx context.Context, by By, roomID id.RoomID, target id.EventID, txnID, reason string, along Along) (id.EventID, error) {
+	if len(along.RelTypes) > maxRelTypes {
 		return "", matrixError(400, "M_INVALID_PARAM", "A redaction can name %d types of relations", maxRelTypes)
 	}
 	redaction, err := s.Redact(ctx, by, roomID, target, txnID, reason)
-	if err != nil || len(relTypes) == 0 {
+	if err != nil || len(along.RelTypes) == 0 {
 		return redaction, err
 	}
-	if slices.Contains(relTypes, "*") {
-		relTypes = nil
-	}
-	return redaction, s.redactRelated(context.WithoutCancel(ctx), by, roomID, target, reason, relTypes)
+	return redaction, s.redactRelated(context.WithoutCancel(ctx), by, roomID, target, reason, along)
 }
 
 func redactionDraft(target id.EventID, reason string) (draft, error) {
@@ -63,9 +67,13 @@ func redactionDraft(target id.EventID, reason string) (draft, error) {
 	return draft{Type: event.TypeRedaction, Content: raw, Redacts: target}, err
 }
 
-// redactRelated redacts what relates to the target of a redaction by some types, nil for any, newest first, and of that what the user may redact. What has been
+// redactRelated redacts what relates to the target of a redaction, newest first, and of that what the user may redact. What has been
 // redacted relates to nothing any more, so a request that is repeated goes on where it was cut off.
-func (s *Service) redactRelated(ctx context.Context, by By, roomID id.RoomID, target id.EventID, reason string, relTypes []string) error {
+func (s *Service) redactRelated(ctx context.Context, by By, roomID id.RoomID, target id.EventID, reason string, along Along) error {
+	relTypes := along.RelTypes
+	if slices.Contains(relTypes, "*") {
+		relTypes = nil // any
+	}
 	var children []id.EventID
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
 		parent, err := tx.EventByID(target)
@@ -78,6 +86,7 @@ func (s *Service) redactRelated(ctx context.Context, by By, roomID id.RoomID, ta
 	if err != nil {
 		return fmt.Errorf("look for what relates to %s: %w", target, err)
 	}
+	along.Charge(len(children))
 	for _, child := range children {
 		d, err := redactionDraft(child, reason)
 		if err != nil {

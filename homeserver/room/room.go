@@ -6,6 +6,7 @@ package room
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"fmt"
 	"sync"
@@ -73,8 +74,10 @@ type Service struct {
 
 	guests chan struct{} // there may be guests where no guest may be
 
-	mu    sync.Mutex // guards heads, and refs of each head
+	mu    sync.Mutex // guards all below, and some of each head
 	heads map[id.RoomID]*head
+	idle  list.List // of heads that nobody uses, the longest idle first
+	kept  int       // about how many bytes all heads take, as of their last release
 }
 
 // New returns a Service.

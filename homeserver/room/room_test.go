@@ -479,7 +479,7 @@ func TestEvictedRoomsComeBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		s.evict()
+		s.evict(0, 0)
 		if n := len(s.heads); n != 0 {
 			t.Errorf("%d rooms in memory, want 0", n)
 		}

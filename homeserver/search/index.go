@@ -79,7 +79,7 @@ func topicOf(p *event.PDU) string {
 func (s *Service) hash(kind byte, text string) string {
 	var buf [128]byte
 	key := s.key.Load()
-	b := append(append(append(buf[:0], key[:]...), kind), text...)
+	b := append(append(append(buf[:0], key.secret[:]...), kind), text...)
 	sum := sha256.Sum256(b)
 	return hashForm.EncodeToString(sum[:5])
 }
@@ -120,6 +120,7 @@ func (s *Service) row(e *store.Event) store.SearchRow {
 
 // batch is what one step of the indexer has read.
 type batch struct {
+	generation  int64
 	after, upto int64 // positions
 	rows        []store.SearchRow
 	events      int
@@ -135,9 +136,6 @@ func (s *Service) catchUp(ctx context.Context) error {
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-	if err := s.loadKey(ctx); err != nil {
-		return err
 	}
 	for more := true; more; {
 		var err error
@@ -185,7 +183,8 @@ func (s *Service) await(ctx context.Context) error {
 }
 
 func (s *Service) loadKey(ctx context.Context) error {
-	if s.key.Load() != nil {
+	generation := s.DB.Generation()
+	if key := s.key.Load(); key != nil && key.generation == generation {
 		return nil
 	}
 	var key []byte
@@ -193,18 +192,26 @@ func (s *Service) loadKey(ctx context.Context) error {
 		key, err = tx.SearchKey()
 		return err
 	})
-	if err == nil && len(key) != len(s.key.Load()) {
+	loaded := &indexKey{generation: generation}
+	if err == nil && len(key) != len(loaded.secret) {
 		err = fmt.Errorf("it has %d bytes", len(key))
 	}
 	if err != nil {
 		return fmt.Errorf("read the key of the index: %w", err)
 	}
-	s.key.Store((*[32]byte)(key))
+	loaded.secret = [32]byte(key)
+	s.key.Store(loaded)
 	return nil
 }
 
 // indexSome takes one step. The caller has the turn.
 func (s *Service) indexSome(ctx context.Context) (more bool, err error) {
+	if generation := s.DB.Generation(); generation != s.known.generation {
+		s.known = newKnown(generation)
+	}
+	if err := s.loadKey(ctx); err != nil {
+		return false, err
+	}
 	var b *batch
 	err = s.DB.View(ctx, func(tx *store.Tx) (err error) {
 		b, err = s.read(tx)
@@ -219,14 +226,16 @@ func (s *Service) indexSome(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
-	if len(s.openStates) > maxOpenStates {
-		clear(s.openStates)
+	k := &s.known
+	if len(k.openStates) > maxOpenStates {
+		clear(k.openStates)
 	}
 	for nid, stateID := range b.states {
-		s.openStates[nid] = stateID
+		k.openStates[nid] = stateID
 	}
-	s.reached.Store(b.upto)
-	return b.more, nil
+	k.reached = b.upto
+	// In another generation it all begins again with what is stored.
+	return b.more || k.generation != s.DB.Generation(), nil
 }
 
 // read reads the next events, and makes of them what the index is to have; nil when there are none.
@@ -235,7 +244,7 @@ func (s *Service) read(tx *store.Tx) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	after := s.reached.Load()
+	after := s.known.reached
 	if after == upto {
 		return nil, nil
 	}
@@ -243,7 +252,7 @@ func (s *Service) read(tx *store.Tx) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{after: max(after, stored), upto: upto}
+	b := &batch{generation: s.known.generation, after: max(after, stored), upto: upto}
 	events, err := tx.StreamEvents(b.after, upto, maxBatch)
 	if err != nil {
 		return nil, err
@@ -264,6 +273,9 @@ func (s *Service) read(tx *store.Tx) (*batch, error) {
 
 func (b *batch) write(tx *store.Tx) error {
 	// Should somebody else have been here, the next batch begins where they are.
+	if tx.Generation() != b.generation {
+		return nil
+	}
 	if cursor, err := tx.SearchCursor(); err != nil || cursor > b.after {
 		return err
 	}
@@ -294,7 +306,7 @@ func (s *Service) readOpen(tx *store.Tx, b *batch, rooms map[int64]bool) error {
 	nids = nids[:0]
 	is := make(map[int64]bool)
 	for nid, stateID := range states {
-		if s.openStates[nid] != stateID {
+		if s.known.openStates[nid] != stateID {
 			nids = append(nids, nid)
 			is[nid] = false
 		}

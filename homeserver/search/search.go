@@ -48,17 +48,33 @@ type Config struct {
 type Service struct {
 	Config
 
-	key     atomic.Pointer[[32]byte] // of the words in the index
-	turn    chan struct{}            // holds one while somebody brings the index up to date
-	reached atomic.Int64             // all events up to here are in the index
+	key  atomic.Pointer[indexKey]
+	turn chan struct{} // holds one while somebody brings the index up to date
+	// known is of whoever has the turn.
+	known known
+}
 
-	// openStates are the current state sets by which rooms were last found to be open or not; by whoever has the turn.
-	openStates map[int64]int64
+// indexKey is the key of the words in the index.
+type indexKey struct {
+	secret     [32]byte
+	generation int64 // of the database in which it was read
+}
+
+// known is what is remembered of the index, for one generation of the database: in another, what was written last may be undone, and
+// what is there may be another process's.
+type known struct {
+	generation int64
+	reached    int64           // all events up to here are in the index
+	openStates map[int64]int64 // the current state sets by which rooms were last found to be open or not
+}
+
+func newKnown(generation int64) known {
+	return known{generation: generation, openStates: make(map[int64]int64)}
 }
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{Config: c, turn: make(chan struct{}, 1), openStates: make(map[int64]int64)}
+	return &Service{Config: c, turn: make(chan struct{}, 1), known: newKnown(c.DB.Generation())}
 }
 
 const (

@@ -39,23 +39,29 @@ func (tx *Tx) KeyCounts(userNID int64, device id.DeviceID) (KeyCounts, error) {
 	return c, nil
 }
 
-// KeyCountsOf calls visit for each device of several users that has ever had keys, with what is left of them.
-func (tx *Tx) KeyCountsOf(userNIDs []int64, visit func(userNID int64, device id.DeviceID, left KeyCounts)) error {
+// KeyCountsOf calls visit for each of several users' devices that has ever had keys, with what is left of them. Devices of others that are
+// called the same may be among them.
+func (tx *Tx) KeyCountsOf(userNIDs []int64, devices []id.DeviceID, visit func(userNID int64, device id.DeviceID, left KeyCounts)) error {
 	return inBatches(userNIDs, func(some []int64) error {
-		query, args := sqldb.In(`SELECT user_nid, device_id, pos, one_time, fallback FROM key_counts WHERE user_nid IN `, 1, some)
-		return tx.Query(query, args, func(scan func(...any) error) error {
-			var (
-				nid                       int64
-				device, oneTime, fallback string
-				c                         KeyCounts
-			)
-			if err := scan(&nid, &device, &c.Pos, &oneTime, &fallback); err != nil {
-				return fmt.Errorf("read what is left of keys: %w", err)
-			}
-			c.OneTime, c.Fallback = json.RawMessage(oneTime), json.RawMessage(fallback)
-			visit(nid, id.DeviceID(device), c)
-			return nil
-		})
+		return inBatches(devices, func(few []id.DeviceID) error { return tx.keyCountsOf(some, few, visit) })
+	})
+}
+
+func (tx *Tx) keyCountsOf(userNIDs []int64, devices []id.DeviceID, visit func(userNID int64, device id.DeviceID, left KeyCounts)) error {
+	query, args := sqldb.In(`SELECT user_nid, device_id, pos, one_time, fallback FROM key_counts WHERE user_nid IN `, 1, userNIDs)
+	query, more := sqldb.In(query+` AND device_id IN `, len(args)+1, devices)
+	return tx.Query(query, append(args, more...), func(scan func(...any) error) error {
+		var (
+			nid                       int64
+			device, oneTime, fallback string
+			c                         KeyCounts
+		)
+		if err := scan(&nid, &device, &c.Pos, &oneTime, &fallback); err != nil {
+			return fmt.Errorf("read what is left of keys: %w", err)
+		}
+		c.OneTime, c.Fallback = json.RawMessage(oneTime), json.RawMessage(fallback)
+		visit(nid, id.DeviceID(device), c)
+		return nil
 	})
 }
 

@@ -22,6 +22,9 @@ func (tx *Tx) BeginPurge(roomID id.RoomID) (roomNID int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := tx.touchSeats(0); err != nil {
+		return 0, err
+	}
 	for _, query := range []string{
 		`UPDATE rooms SET purging = 1, published = 0 WHERE nid = $1`,
 		`DELETE FROM aliases WHERE room_nid = $1`, `DELETE FROM directory WHERE room_nid = $1`,

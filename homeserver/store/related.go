@@ -1,6 +1,8 @@
 package store
 
 import (
+	"database/sql"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,38 +110,52 @@ func (tx *Tx) Aggregates(roomNID int64, parents []int64) (all []Aggregate, err e
 	return all, err
 }
 
-// maxEdits is how many replacements of one event Replacements returns, for the case that the user may not see the newest.
-const maxEdits = 8
-
-// Replacements returns the newest valid replacements of events that are not after a position, newest first by the time that
-// senders claim, as far as it can be told without the content. Client-Server API, "Validity of replacement events" and "Server-side
-// aggregation of m.replace relationships".
-func (tx *Tx) Replacements(parents []int64, upto int64) (map[int64][]int64, error) {
-	return tx.childrenOf(parents, `SELECT r.parent_nid, r.event_nid, ROW_NUMBER() OVER (PARTITION BY r.parent_nid
-			ORDER BY r.origin_server_ts DESC, c.event_id DESC) AS rank
-		FROM relations r JOIN events p ON p.nid = r.parent_nid JOIN events c ON c.nid = r.event_nid
-		WHERE r.rel_type = '`+event.RelReplace+`' AND r.fit = 1 AND r.sender_nid = p.sender_nid AND r.type_nid = p.type_nid
-			AND p.state_key_nid IS NULL AND r.pos <= $1 AND r.parent_nid IN `, maxEdits, upto)
+// Replacements returns, of the valid replacements of each event that are not after a position, the one before which nth are newer by
+// the time that senders claim, as far as it can be told without the content. Client-Server API, "Validity of replacement events" and
+// "Server-side aggregation of m.replace relationships". Its cost is not that of all replacements (relations_edits).
+func (tx *Tx) Replacements(parents []int64, upto int64, nth int) (map[int64]int64, error) {
+	edits := make(map[int64]int64)
+	err := inBatches(parents, func(some []int64) error {
+		query, args := sqldb.In(replacementsQuery, 3, some)
+		return tx.Query(query, append([]any{upto, nth}, args...), func(scan func(...any) error) error {
+			var (
+				parent int64
+				edit   sql.NullInt64
+			)
+			if err := scan(&parent, &edit); err != nil {
+				return fmt.Errorf("read a replacement: %w", err)
+			}
+			if edit.Valid {
+				edits[parent] = edit.Int64
+			}
+			return nil
+		})
+	})
+	return edits, err
 }
+
+// CROSS JOIN keeps SQLite to the order of relations_edits, and the plus from taking another index.
+const replacementsQuery = `SELECT p.nid, (SELECT r.event_nid FROM relations r CROSS JOIN events c
+		WHERE r.parent_nid = p.nid AND r.sender_nid = p.sender_nid AND r.type_nid = p.type_nid
+			AND r.rel_type = '` + event.RelReplace + `' AND r.fit = 1 AND +r.pos <= $1 AND c.nid = r.event_nid
+		ORDER BY r.origin_server_ts DESC, c.event_id DESC LIMIT 1 OFFSET $2)
+	FROM events p WHERE p.state_key_nid IS NULL AND p.nid IN `
 
 // References returns the newest references to events that are not after a position, newest first, at most limit to each.
 func (tx *Tx) References(parents []int64, upto int64, limit int) (map[int64][]int64, error) {
-	return tx.childrenOf(parents, `SELECT r.parent_nid, r.event_nid, ROW_NUMBER() OVER (PARTITION BY r.parent_nid ORDER BY r.pos DESC) AS rank
-		FROM relations r WHERE r.rel_type = '`+event.RelReference+`' AND r.pos <= $1 AND r.parent_nid IN `, limit, upto)
-}
-
-// childrenOf runs a query for parents, children and ranks, and returns the children of each parent up to a rank, in its order.
-func (tx *Tx) childrenOf(parents []int64, query string, limit int, arg int64) (map[int64][]int64, error) {
 	children := make(map[int64][]int64)
 	err := inBatches(parents, func(some []int64) error {
-		inner, args := sqldb.In(query, 2, some)
-		return tx.Query(`SELECT parent_nid, event_nid FROM (`+inner+`) x WHERE rank <= `+strconv.Itoa(limit)+` ORDER BY parent_nid, rank`,
-			append([]any{arg}, args...), func(scan func(...any) error) error {
-				var parent, child int64
-				err := scan(&parent, &child)
-				children[parent] = append(children[parent], child)
-				return err
-			})
+		query, args := sqldb.In(`SELECT r.parent_nid, r.event_nid FROM events p CROSS JOIN relations r
+			WHERE r.parent_nid = p.nid AND r.rel_type = '`+event.RelReference+`' AND r.pos <= $1
+				AND r.pos >= (SELECT COALESCE(MIN(y.pos), 0) FROM (SELECT x.pos FROM relations x WHERE x.parent_nid = p.nid
+					AND x.rel_type = '`+event.RelReference+`' AND x.pos <= $1 ORDER BY x.pos DESC LIMIT $2) y)
+				AND p.nid IN `, 3, some)
+		return tx.Query(query+` ORDER BY r.parent_nid, r.pos DESC`, append([]any{upto, limit}, args...), func(scan func(...any) error) error {
+			var parent, child int64
+			err := scan(&parent, &child)
+			children[parent] = append(children[parent], child)
+			return err
+		})
 	})
 	return children, err
 }
@@ -163,16 +179,24 @@ func (tx *Tx) InThreads(roots []int64, user id.UserID) (map[int64]bool, error) {
 	return in, err
 }
 
-// ThreadSenders calls visit with how many events each user has in some threads.
-func (tx *Tx) ThreadSenders(roots []int64, visit func(root, senderNID, events int64)) error {
+// ThreadPart is what one user has said in a thread.
+type ThreadPart struct {
+	Root, Sender  int64
+	Messages, Old int64 // how many, state events left out, and how many of them are from before a time
+}
+
+// ThreadParts calls visit with what each user has said in some threads. Its cost is that of all their events.
+func (tx *Tx) ThreadParts(roots []int64, beforeTS int64, visit func(ThreadPart)) error {
 	return inBatches(roots, func(some []int64) error {
-		query, args := sqldb.In(`SELECT parent_nid, sender_nid, COUNT(*) FROM relations WHERE rel_type = '`+event.RelThread+`' AND parent_nid IN `, 1, some)
-		return tx.Query(query+` GROUP BY parent_nid, sender_nid`, args, func(scan func(...any) error) error {
-			var root, sender, events int64
-			if err := scan(&root, &sender, &events); err != nil {
+		query, args := sqldb.In(`SELECT r.parent_nid, r.sender_nid, COUNT(*), SUM(CASE WHEN r.origin_server_ts < $1 THEN 1 ELSE 0 END)
+			FROM relations r JOIN events e ON e.nid = r.event_nid
+			WHERE r.rel_type = '`+event.RelThread+`' AND e.state_key_nid IS NULL AND r.parent_nid IN `, 2, some)
+		return tx.Query(query+` GROUP BY r.parent_nid, r.sender_nid`, append([]any{beforeTS}, args...), func(scan func(...any) error) error {
+			var p ThreadPart
+			if err := scan(&p.Root, &p.Sender, &p.Messages, &p.Old); err != nil {
 				return err
 			}
-			visit(root, sender, events)
+			visit(p)
 			return nil
 		})
 	})

@@ -198,13 +198,30 @@ type SlidingSeat struct {
 	Removed  bool   // the user is out, and it was somebody else who did it
 }
 
-// SlidingSeats returns a user's memberships of all rooms but for those forgotten. Its cost is that of the user's rooms.
+// SlidingSeats returns a user's memberships of all rooms, forgotten ones too. Its cost is that of the user's rooms.
 func (tx *Tx) SlidingSeats(userNID int64) ([]SlidingSeat, error) {
+	return tx.slidingSeats(slidingSeatQuery, userNID)
+}
+
+// SlidingSeatsOf is SlidingSeats for some rooms.
+func (tx *Tx) SlidingSeatsOf(userNID int64, rooms []int64) (all []SlidingSeat, err error) {
+	err = inBatches(rooms, func(some []int64) error {
+		query, args := sqldb.In(slidingSeatQuery+` AND m.room_nid IN `, 2, some)
+		seats, err := tx.slidingSeats(query, append([]any{userNID}, args...)...)
+		all = append(all, seats...)
+		return err
+	})
+	return all, err
+}
+
+const slidingSeatQuery = `SELECT ` + seatColumns + `, (SELECT COALESCE(MAX(e.pos), 0) FROM events e WHERE e.room_nid = m.room_nid),
+	r.bump_pos, r.room_type, CASE WHEN m.membership IN ('leave', 'ban') THEN
+		(SELECT e.sender_nid FROM events e WHERE e.nid = m.event_nid) ELSE NULL END
+	FROM memberships m CROSS JOIN rooms r WHERE m.user_nid = $1 AND r.nid = m.room_nid`
+
+func (tx *Tx) slidingSeats(query string, args ...any) ([]SlidingSeat, error) {
 	var all []SlidingSeat
-	err := tx.Query(`SELECT `+seatColumns+`, (SELECT COALESCE(MAX(e.pos), 0) FROM events e WHERE e.room_nid = m.room_nid),
-		r.bump_pos, r.room_type, CASE WHEN m.membership IN ('leave', 'ban') THEN
-			(SELECT e.sender_nid FROM events e WHERE e.nid = m.event_nid) ELSE NULL END
-		FROM memberships m CROSS JOIN rooms r WHERE m.user_nid = $1 AND r.nid = m.room_nid`, []any{userNID}, func(scan func(...any) error) error {
+	err := tx.Query(query, args, func(scan func(...any) error) error {
 		var (
 			s                 SlidingSeat
 			forgotten, sender sql.NullInt64
@@ -215,7 +232,7 @@ func (tx *Tx) SlidingSeats(userNID int64) ([]SlidingSeat, error) {
 			return fmt.Errorf("read a membership: %w", err)
 		}
 		s.RoomType, s.Forgotten = roomType.String, forgotten.Int64 != 0
-		s.Removed = sender.Valid && sender.Int64 != userNID
+		s.Removed = sender.Valid && sender.Int64 != s.UserNID
 		all = append(all, s)
 		return nil
 	})

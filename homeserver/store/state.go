@@ -93,6 +93,9 @@ func (tx *Tx) SetMembership(m Membership) error {
 
 // Forget hides a room that a user has left.
 func (tx *Tx) Forget(roomNID, userNID int64) error {
+	if err := tx.touchSeats(userNID); err != nil {
+		return err
+	}
 	_, err := tx.Exec(`UPDATE memberships SET forgotten = 1 WHERE user_nid = $1 AND room_nid = $2`, userNID, roomNID)
 	return err
 }

@@ -30,6 +30,7 @@ type DB struct {
 	stateKey    stateKey
 	newest      newest
 	newestRooms newestRooms
+	newestSeats newestSeats
 	unsettled   unsettled
 
 	watching []func(tx *Tx, userNID int64, dataType string) // see WatchAccountData

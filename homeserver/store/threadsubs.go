@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 
 	"maunium.net/go/mautrix/id"
@@ -39,7 +40,12 @@ func (tx *Tx) ThreadSubscription(userNID, roomNID int64, root id.EventID) (Threa
 // SetThreadSubscription stores whether a user follows a thread, and returns the position of the change. Where there are too many, it
 // forgets of which thread the user unsubscribed longest ago; ErrTooMany when they follow all of them.
 func (tx *Tx) SetThreadSubscription(userNID int64, s ThreadSubscription) (pos int64, err error) {
-	if err := tx.makeThreadRoom(userNID); err != nil {
+	if _, err := tx.ThreadSubscription(userNID, s.RoomNID, s.Root); errors.Is(err, ErrNotFound) {
+		err = tx.makeThreadRoom(userNID)
+		if err != nil {
+			return 0, err
+		}
+	} else if err != nil {
 		return 0, err
 	}
 	if pos, err = tx.NextPos(); err != nil {

@@ -58,8 +58,11 @@ var proper = map[string]string{
 	"POST /keys/upload":                                                        `{"device_keys":{},"one_time_keys":{},"fallback_keys":{}}`,
 	"POST /keys/query":                                                         `{"device_keys":{}}`,
 	"POST /keys/claim":                                                         `{"one_time_keys":{}}`,
-	"POST /sync":                                                               `{"conn_id":"x","lists":{},"room_subscriptions":{},"extensions":{}}`,
-	"POST /org.matrix.simplified_msc3575/sync":                                 `{"conn_id":"x","lists":{},"room_subscriptions":{},"extensions":{}}`,
+	"POST /keys/device_signing/upload":                                         `{"master_key":{},"self_signing_key":{},"user_signing_key":{},"auth":{}}`,
+	"PUT /org.matrix.msc3814.v1/dehydrated_device":                             `{"device_id":"X","device_data":{"algorithm":"x"},"device_keys":{},"initial_device_display_name":"x"}`,
+	"POST /org.matrix.msc3814.v1/dehydrated_device/{deviceId}/events":          `{"next_batch":"0"}`,
+	"POST /sync": `{"conn_id":"x","lists":{},"room_subscriptions":{},"extensions":{}}`,
+	"POST /org.matrix.simplified_msc3575/sync": `{"conn_id":"x","lists":{},"room_subscriptions":{},"extensions":{}}`,
 }
 
 // required are the fields that a body must have, and ?parameters that the query must have.
@@ -86,6 +89,7 @@ var required = map[string]string{
 	"POST /search":                                          "search_categories",
 	"POST /user_directory/search":                           "search_term",
 	"PUT /sendToDevice/{eventType}/{txnId}":                 "messages",
+	"PUT /org.matrix.msc3814.v1/dehydrated_device":          "device_id device_data device_keys",
 	"POST /keys/query":                                      "device_keys",
 	"POST /keys/claim":                                      "one_time_keys",
 	"GET /keys/changes":                                     "?from ?to",

@@ -2,6 +2,7 @@ package testserver_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"testing"
@@ -64,5 +65,30 @@ func TestRateLimitClasses(t *testing.T) {
 		} {
 			c.Limits[class] = httpapi.Limit{PerSecond: 0.01, Burst: 1}
 		}
+	})
+}
+
+// What a redaction takes along is paid for.
+func TestRedactionsAlongAreCounted(t *testing.T) {
+	const burst, along = 20, 11
+	each(t, "alice bob", func(s *script) {
+		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat"}`, "room_id")
+		s.get("bob POST /rooms/<room>/join", ``)
+		s.message("alice", "room", "root", "")
+		for i := range along {
+			s.react("bob", "room", fmt.Sprint("like ", i), "root", fmt.Sprint(i))
+		}
+		s.get("alice PUT /rooms/<room>/redact/<root>/r", `{"with_rel_types":["*"]}`)
+		left := 0
+		for ; left < burst; left++ {
+			if a := s.ask(fmt.Sprintf("alice PUT /rooms/<room>/send/a.b/%d", left), `{}`); a.Status == http.StatusTooManyRequests {
+				break
+			}
+		}
+		if want := burst - 2 - 3; left != want { // the message and the redaction, and three for the eleven
+			s.t.Errorf("alice can send %d events more, want %d", left, want)
+		}
+	}, func(c *homeserver.Config) {
+		c.Limits = map[httpapi.Class]httpapi.Limit{httpapi.ClassMessage: {PerSecond: 0.0001, Burst: burst}}
 	})
 }

@@ -1,6 +1,7 @@
 package testserver_test
 
 import (
+	"fmt"
 	"testing"
 
 	"causeway/homeserver"
@@ -66,6 +67,44 @@ var unstuckSteps = []step{
 	{"when they have run out", "carol GET /sync?timeout=0" + none, ``, 200, "rooms/join/<room>:object rooms/join/<room>/msc4354_sticky:absent", ""},
 }
 
+// TestSlidingStickyEvents has sliding sync tell of sticky events beside timelines (MSC4480).
+func TestSlidingStickyEvents(t *testing.T) {
+	on := func(c *homeserver.Config) { c.StickyEvents = true }
+	bothForms(t, "alice bob carol", func(s *script, form string) {
+		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat","initial_state":[{"type":"m.room.history_visibility","state_key":"","content":{"history_visibility":"joined"}}]}`, "room_id")
+		for n, word := range []string{"first", "second"} {
+			s.words[word] = s.text(fmt.Sprint("alice PUT /rooms/<room>/send/m.rtc.member/", n, "?org.matrix.msc4354.sticky_duration_ms=600000"), `{"in":1}`, "event_id")
+		}
+		rule, x, events := `"timeline_limit":1,"required_state":{}`, "extensions/"+stickyExtension, "/rooms/<room>/events"
+		if form == oldSliding {
+			rule = `"timeline_limit":1,"required_state":[],"ranges":[[0,9]]`
+		}
+		ask := func(more string) string {
+			return `{"lists":{"l":{` + rule + `}},"extensions":{"` + stickyExtension + `":{"enabled":true` + more + `}}}`
+		}
+		s.get("bob POST /rooms/<room>/join", `{}`)
+		s.must("not asked for", s.slide("bob", form, `{"lists":{"l":{`+rule+`}}}`), x+":absent")
+		s.words["bob pos"] = ""
+		v := s.slide("bob", form, ask(`,"limit":1`))
+		s.must("who comes later", v, x+"/next_batch:string "+s.fill(x+events+"/0/event_id=<first> "+x+events+"/0/sender=<alice> "+x+events+
+			"/0/type=m.rtc.member "+x+events+"/0/content/in=1 "+x+events+"/0/origin_server_ts:integer "+x+events+"/0/msc4354_sticky/duration_ms=600000 "+
+			x+events+"/0/unsigned/msc4354_sticky_duration_ttl_ms:integer "+x+events+"/1:absent", plainText))
+		since := fmt.Sprintf(`,"since":%q`, textAt(s.t, v, x+"/next_batch"))
+		for range 2 {
+			v = s.lostSlide("bob", form, ask(since))
+			s.must("the rest", v, s.fill(x+events+"/0/event_id=<second> "+x+events+"/1:absent", plainText))
+		}
+		since = fmt.Sprintf(`,"since":%q`, textAt(s.t, v, x+"/next_batch"))
+		s.must("nothing more", s.slide("bob", form, ask(since)), x+":absent")
+		s.must("a stranger", s.slide("carol", form, ask("")), x+":absent")
+		for name, wrong := range map[string]string{"since": `,"since":"nonsense"`, "type": `,"since":1`, "limit": `,"limit":0`} {
+			s.must(name, decode(s.t, s.ask("bob "+form, ask(wrong)).Body), "M_INVALID_PARAM")
+		}
+	}, on)
+}
+
+const stickyExtension = "org.matrix.msc4354.sticky_events"
+
 // Without the switch nothing is sticky.
 func TestStickyOff(t *testing.T) {
 	each(t, "alice", func(s *script) {
@@ -74,6 +113,8 @@ func TestStickyOff(t *testing.T) {
 			{"no flag", "nobody GET /_matrix/client/versions", ``, 200, "unstable_features/org.matrix.msc4354:absent", ""},
 			{"send", "alice PUT /rooms/<room>/send/m.rtc.member/1?org.matrix.msc4354.sticky_duration_ms=600000", `{}`, 200, "event_id:eventid", "event=event_id"},
 			{"the event", "alice GET /rooms/<room>/event/<event>", ``, 200, "msc4354_sticky:absent", ""},
+			{"sliding sync", "alice POST " + "/_matrix/client/v4/sync", `{"extensions":{"` + stickyExtension + `":{"enabled":true,"since":"x"}}}`, 200,
+				"extensions/" + stickyExtension + ":absent", ""},
 		})
 	})
 }

@@ -24,6 +24,43 @@ func TestUserData(t *testing.T) {
 	})
 }
 
+// TestAccountDataTellsNothingOfRooms has one who has nothing to do with a room keep something for it: the answer does not tell whether
+// there is such a room.
+func TestAccountDataTellsNothingOfRooms(t *testing.T) {
+	each(t, "alice bob carol", func(s *script) {
+		s.words["room"] = s.text("alice POST /createRoom", `{"invite":["<carol>"]}`, "room_id")
+		for request, want := range map[string]int{
+			"GET /user/<bob>/rooms/<room>/tags":                               200,
+			"PUT /user/<bob>/rooms/<room>/tags/x":                             404,
+			"DELETE /user/<bob>/rooms/<room>/tags/x":                          404,
+			"GET /user/<bob>/rooms/<room>/account_data/x.y":                   404,
+			"PUT /user/<bob>/rooms/<room>/account_data/x.y":                   404,
+			"DELETE " + msc3391 + "/user/<bob>/rooms/<room>/account_data/x.y": 404,
+			"GET /user/<alice>/rooms/<room>/account_data/x.y":                 403,
+			"PUT /user/<alice>/rooms/<room>/account_data/x.y":                 403,
+		} {
+			for _, body := range []string{`{}`, `{"x":1}`, `{"x":"` + strings.Repeat("x", 200<<10) + `"}`} {
+				there := s.ask("bob "+request, body)
+				none := s.ask("bob "+strings.ReplaceAll(request, "<room>", "!none:test"), body)
+				got := strings.ReplaceAll(string(there.Body), s.words["room"], "!none:test")
+				if there.Status != want || none.Status != want || got != string(none.Body) {
+					s.t.Errorf("%s %.10s: %d %s, and of none %d %s; want %d", request, body, there.Status, there.Body, none.Status, none.Body, want)
+				}
+			}
+		}
+		s.run([]step{
+			{"who is invited", "carol PUT /user/<carol>/rooms/<room>/tags/x", `{}`, 200, "{}", ""},
+			{"who declines", "carol POST /rooms/<room>/leave", `{}`, 200, "{}", ""},
+			{"changes it", "carol PUT /user/<carol>/rooms/<room>/tags/y", `{}`, 200, "{}", ""},
+			{"who leaves", "alice POST /rooms/<room>/leave", `{}`, 200, "{}", ""},
+			{"and forgets", "alice POST /rooms/<room>/forget", `{}`, 200, "{}", ""},
+			{"may keep something yet", "alice PUT /user/<alice>/rooms/<room>/account_data/x.y", `{"x":1}`, 200, "{}", ""},
+			{"and see it", "alice GET /user/<alice>/rooms/<room>/account_data/x.y", ``, 200, "x=1", ""},
+			{"and delete it", "alice DELETE " + msc3391 + "/user/<alice>/rooms/<room>/account_data/x.y", ``, 200, "{}", ""},
+		})
+	})
+}
+
 var tagSteps = []step{
 	{"sync", "alice GET /sync?timeout=0", ``, 200, "next_batch:string", "since=next_batch"},
 	{"none", "alice GET /user/<alice>/rooms/<room>/tags", ``, 200, "tags:object tags/u.work:absent", ""},

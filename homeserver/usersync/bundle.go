@@ -1,6 +1,7 @@
 package usersync
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -12,6 +13,9 @@ import (
 
 // maxReferences bounds the references to one event that are listed with it, newest first.
 const maxReferences = 100
+
+// maxEdits is how many replacements of one event are looked at, newest first, to find one that the user sees.
+const maxEdits = 8
 
 // bundle is what one event is told with, as the user sees it.
 type bundle struct {
@@ -119,20 +123,13 @@ func (b *bundler) of(parent int64) *bundle {
 // readEdits finds the newest replacement of each event that the user sees. Client-Server API, "Server-side aggregation of m.replace
 // relationships".
 func (b *bundler) readEdits(parents []int64) error {
-	if len(parents) == 0 {
-		return nil
-	}
-	candidates, err := b.v.tx.Replacements(parents, b.upto)
-	if err != nil {
-		return err
-	}
-	// Nearly always the first of each is seen.
-	for len(candidates) > 0 {
-		var nids []int64
-		for _, edits := range candidates {
-			nids = append(nids, edits[0])
+	// Nearly always the newest of each is seen.
+	for nth := 0; nth < maxEdits && len(parents) > 0; nth++ {
+		edits, err := b.v.tx.Replacements(parents, b.upto, nth)
+		if err != nil {
+			return err
 		}
-		events, err := b.v.tx.EventsByNID(nids)
+		events, err := b.v.tx.EventsByNID(slices.Collect(maps.Values(edits)))
 		if err != nil {
 			return err
 		}
@@ -140,16 +137,16 @@ func (b *bundler) readEdits(parents []int64) error {
 		for _, e := range events {
 			byNID[e.NID] = e
 		}
-		for parent, edits := range candidates {
-			seen, err := b.v.seeChild(byNID[edits[0]])
+		parents = parents[:0]
+		for parent, edit := range edits {
+			seen, err := b.v.seeChild(byNID[edit])
 			if err != nil {
 				return err
 			}
 			if seen != nil {
 				b.of(parent).edit = seen
-			}
-			if candidates[parent] = edits[1:]; seen != nil || len(edits) == 1 {
-				delete(candidates, parent)
+			} else {
+				parents = append(parents, parent)
 			}
 		}
 	}

@@ -33,7 +33,7 @@ func (b *bundler) readThreads(aggregates []store.Aggregate) error {
 	if err != nil {
 		return err
 	}
-	ignored, err := b.ignoredIn(roots)
+	hidden, err := b.hiddenIn(roots)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (b *bundler) readThreads(aggregates []store.Aggregate) error {
 	}
 	looks := maxPageLook
 	for _, a := range aggregates {
-		t := &thread{events: a.Events - ignored[a.Parent], participated: in[a.Parent] || b.parents[a.Parent].Sender == b.v.user}
+		t := &thread{events: a.Events - hidden[a.Parent], participated: in[a.Parent] || b.parents[a.Parent].Sender == b.v.user}
 		if t.latest, err = b.v.seeChild(newest[a.Latest]); err != nil {
 			return err
 		}
@@ -106,20 +106,24 @@ func (b *bundler) walk(root int64, t *thread, count bool, looks *int) error {
 	return nil
 }
 
-// ignoredIn returns how many events of threads are of users whom the user ignores.
-func (b *bundler) ignoredIn(roots []int64) (map[int64]int64, error) {
+// hiddenIn returns how many messages of threads are of users whom the user ignores, or are older than the room lets messages be. It is
+// asked where there may be such; where messages expire, threads are not long.
+func (b *bundler) hiddenIn(roots []int64) (map[int64]int64, error) {
 	counts := make(map[int64]int64)
-	if ignores, err := b.v.ignoresAnybody(); err != nil || !ignores {
+	since, err := b.v.keptSince()
+	if err != nil {
+		return nil, err
+	}
+	if ignores, err := b.v.ignoresAnybody(); err != nil || !ignores && since == math.MinInt64 {
 		return counts, err
 	}
-	type part struct{ root, sender, events int64 }
-	var parts []part
-	err := b.v.tx.ThreadSenders(roots, func(root, sender, events int64) { parts = append(parts, part{root, sender, events}) })
+	var parts []store.ThreadPart
+	err = b.v.tx.ThreadParts(roots, since, func(p store.ThreadPart) { parts = append(parts, p) })
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range parts {
-		sender, err := b.v.tx.Text(p.sender)
+		sender, err := b.v.tx.Text(p.Sender)
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +132,9 @@ func (b *bundler) ignoredIn(roots []int64) (map[int64]int64, error) {
 			return nil, err
 		}
 		if ignored {
-			counts[p.root] += p.events
+			counts[p.Root] += p.Messages
+		} else {
+			counts[p.Root] += p.Old
 		}
 	}
 	return counts, nil

@@ -14,8 +14,9 @@ const maxEars = 20_000
 
 // ears remembers which bells concern a user, so that parking does not read the list of the user's rooms each time.
 type ears struct {
-	mu    sync.Mutex // guards users and what is in them
-	users map[int64]*hearing
+	mu         sync.Mutex // guards users, what is in them, and generation
+	users      map[int64]*hearing
+	generation int64 // of the database, for which they hold
 }
 
 // hearing is the bells of one user as of a position of the stream.
@@ -27,6 +28,11 @@ type hearing struct {
 // keys returns the bells of a user as of upto or later. seats are the user's rooms with events at after < pos ≤ upto.
 func (e *ears) keys(tx *store.Tx, userNID, after, upto int64, seats []store.Seat) ([]notify.Key, error) {
 	e.mu.Lock()
+	generation := tx.Generation()
+	if e.generation != generation {
+		clear(e.users)
+		e.generation = generation
+	}
 	h := e.users[userNID]
 	if h != nil && h.asOf >= after {
 		if upto > h.asOf {
@@ -50,7 +56,9 @@ func (e *ears) keys(tx *store.Tx, userNID, after, upto int64, seats []store.Seat
 	if len(e.users) >= maxEars {
 		clear(e.users)
 	}
-	e.users[userNID] = h
+	if e.generation == generation {
+		e.users[userNID] = h
+	}
 	return h.keys, nil
 }
 

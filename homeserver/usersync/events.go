@@ -28,7 +28,8 @@ type EventsRequest struct {
 
 // Events returns what was said since a token as {start, end, chunk}, in the order of the stream, and waits for it if there is nothing,
 // as Sync does. With a room it is for those who are not in it: anybody where its history is world_readable (Client-Server API, GET
-// /events, "Room Previews"). Without one it is what there was before /sync, deprecated. Errors: M_INVALID_PARAM, M_FORBIDDEN.
+// /events, "Room Previews"). Without one it is what there was before /sync, deprecated, and tells of receipts, presence and typing, too.
+// Errors: M_INVALID_PARAM, M_FORBIDDEN.
 func (s *Service) Events(ctx context.Context, req EventsRequest) (JSON, error) {
 	e := &stream{s: s, req: req}
 	if req.From != "" {
@@ -72,6 +73,7 @@ type stream struct {
 	newest int64
 	upto   int64 // what comes after is for the next request
 	events []streamed
+	beside aside
 	answer JSON
 }
 
@@ -82,7 +84,9 @@ type streamed struct {
 }
 
 // found tells whether there is something to answer: events, or so many that are hidden that the client is to ask again.
-func (e *stream) found() bool { return len(e.events) > 0 || e.upto < e.newest }
+func (e *stream) found() bool {
+	return len(e.events) > 0 || len(e.beside.told) > 0 || e.upto < e.newest
+}
 
 func (e *stream) read(tx *store.Tx) (err error) {
 	if e.newest, err = tx.StreamPos(); err != nil {
@@ -102,12 +106,23 @@ func (e *stream) read(tx *store.Tx) (err error) {
 		return err
 	}
 	slices.SortFunc(e.events, func(a, b streamed) int { return int(a.event.Pos - b.event.Pos) })
-	e.events = slices.DeleteFunc(e.events, func(s streamed) bool { return s.event.Pos > e.upto })
+	e.cut()
 	if len(e.events) > maxStreamed {
-		e.events = e.events[:maxStreamed]
 		e.upto = e.events[maxStreamed-1].event.Pos
 	}
+	if e.req.RoomID == "" {
+		err = e.readBeside()
+	}
+	e.cut()
+	if err != nil {
+		return err
+	}
 	return e.render()
+}
+
+// cut leaves to the next request what is for it.
+func (e *stream) cut() {
+	e.events = slices.DeleteFunc(e.events, func(s streamed) bool { return s.event.Pos > e.upto })
 }
 
 // peek reads the room that was asked for.
@@ -141,6 +156,7 @@ func (e *stream) readAll(tx *store.Tx) error {
 		}
 	}
 	sight := e.s.newSight(tx, e.req.User)
+	e.beside.sight, e.beside.userNID = sight, userNID
 	for _, seat := range seats {
 		v := newViewer(sight, seat.RoomNID, seat.Membership, seat.StateID)
 		from, to, err := e.stay(v, seat)
@@ -211,6 +227,9 @@ func (e *stream) render() (err error) {
 		if dst, err = s.by.appendEvent(appendComma(dst), s.event); err != nil {
 			return err
 		}
+	}
+	for _, told := range e.beside.told {
+		dst = append(appendComma(dst), told...)
 	}
 	e.answer = append(dst, `]}`...)
 	return nil

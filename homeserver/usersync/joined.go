@@ -9,6 +9,12 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
+// Bounds of an answer of /sync. The specification has no way to leave rooms out, but timelines may always be shorter than asked for.
+const (
+	longSync     = 32 << 20 // bytes of joined and left rooms, after which
+	lateTimeline = 1        // is what the timelines of the others hold
+)
+
 // roomPass is one room in one pass.
 type roomPass struct {
 	*pass
@@ -113,7 +119,11 @@ func (r *roomPass) readTimeline(after, upto int64) (timeline, error) {
 	if !filter.allowsRoom(r.roomID) {
 		return timeline{start: after}, nil
 	}
-	return readTimeline(r.v, filter, after, upto, filter.limit(defaultTimeline, maxTimeline))
+	limit := filter.limit(defaultTimeline, maxTimeline)
+	if len(r.join)+len(r.leave) >= r.s.longSync {
+		limit = min(limit, lateTimeline)
+	}
+	return readTimeline(r.v, filter, after, upto, limit)
 }
 
 // accountData appends the elements of the room's account data: what is new, or all for a client that needs everything.

@@ -2,6 +2,7 @@ package usersync
 
 import (
 	"maps"
+	"slices"
 	"sync"
 
 	"causeway/homeserver/event"
@@ -28,7 +29,7 @@ const (
 type sentMembers struct {
 	mu     sync.Mutex // guards chains and all that is in them
 	chains map[chainKey]*chain
-	total  int // members in all chains
+	total  int // the size of all chains
 }
 
 type chainKey struct {
@@ -42,6 +43,7 @@ type chain struct {
 	at     int64 // the client has come with this token, 0 for none
 	known  map[roomMember]struct{}
 	steps  []chainStep // answers to the token
+	size   int         // members in known, and members and rooms in steps
 }
 
 // chainStep is what an answer with the next_batch upto has added.
@@ -64,12 +66,10 @@ func (s *sentMembers) come(key chainKey, filter uint64, since int64) {
 		}
 		for _, step := range c.steps {
 			if step.upto == since {
-				if s.advance(c, step); len(c.known) > maxChainMembers {
+				if s.advance(c, step); c.size > maxChainMembers {
 					break
 				}
-				if s.total > maxSentMembers {
-					s.shed()
-				}
+				s.fit()
 				return
 			}
 		}
@@ -78,6 +78,25 @@ func (s *sentMembers) come(key chainKey, filter uint64, since int64) {
 	s.shed()
 	s.chains[key] = &chain{filter: filter, at: since, known: make(map[roomMember]struct{})}
 }
+
+// fit forgets devices where all together hold too much. The caller holds mu.
+func (s *sentMembers) fit() {
+	if s.total > maxSentMembers {
+		s.shed()
+	}
+}
+
+// weigh counts what a chain holds. The caller holds mu.
+func (s *sentMembers) weigh(c *chain) {
+	size := len(c.known)
+	for _, step := range c.steps {
+		size += step.size()
+	}
+	s.total += size - c.size
+	c.size = size
+}
+
+func (a chainStep) size() int { return len(a.added) + len(a.fresh) }
 
 // shed forgets devices, whichever, until the bounds are kept. The caller holds mu.
 func (s *sentMembers) shed() {
@@ -91,7 +110,6 @@ func (s *sentMembers) shed() {
 
 // advance makes an answer part of what the client knows. The caller holds mu.
 func (s *sentMembers) advance(c *chain, step chainStep) {
-	s.total -= len(c.known)
 	if len(step.fresh) > 0 {
 		fresh := make(map[int64]bool, len(step.fresh))
 		for _, room := range step.fresh {
@@ -102,14 +120,14 @@ func (s *sentMembers) advance(c *chain, step chainStep) {
 	for _, rm := range step.added {
 		c.known[rm] = struct{}{}
 	}
-	s.total += len(c.known)
 	c.at, c.steps = step.upto, nil
+	s.weigh(c)
 }
 
 // drop forgets a device. The caller holds mu.
 func (s *sentMembers) drop(key chainKey) {
 	if c := s.chains[key]; c != nil {
-		s.total -= len(c.known)
+		s.total -= c.size
 		delete(s.chains, key)
 	}
 }
@@ -132,6 +150,7 @@ func (s *sentMembers) unknown(key chainKey, filter uint64, since, room int64, me
 }
 
 // sent notes what an answer to a token has. Of two answers with the same next_batch, which the client cannot tell apart, what both have.
+// Where that is too much, the oldest answers are not remembered: a client that comes back with one of those knows nothing.
 func (s *sentMembers) sent(key chainKey, filter uint64, since int64, step chainStep) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,16 +158,15 @@ func (s *sentMembers) sent(key chainKey, filter uint64, since int64, step chainS
 	if c == nil || c.filter != filter || c.at != since || step.upto == since {
 		return
 	}
-	for i, other := range c.steps {
-		if other.upto == step.upto {
-			c.steps[i] = other.both(step)
-			return
-		}
-	}
-	if len(c.steps) == maxChainSteps {
-		c.steps = append(c.steps[:0], c.steps[1:]...)
+	if i := slices.IndexFunc(c.steps, func(other chainStep) bool { return other.upto == step.upto }); i >= 0 {
+		step = c.steps[i].both(step)
+		c.steps = slices.Delete(c.steps, i, i+1)
 	}
 	c.steps = append(c.steps, step)
+	for s.weigh(c); len(c.steps) > maxChainSteps || c.size > maxChainMembers && len(c.steps) > 0; s.weigh(c) {
+		c.steps = slices.Delete(c.steps, 0, 1)
+	}
+	s.fit()
 }
 
 // both returns what a client knows that has read one of two answers.
@@ -157,7 +175,9 @@ func (a chainStep) both(b chainStep) chainStep {
 	for _, rm := range b.added {
 		in[rm] = true
 	}
-	kept := chainStep{upto: a.upto, fresh: append(a.fresh[:len(a.fresh):len(a.fresh)], b.fresh...)}
+	fresh := slices.Concat(a.fresh, b.fresh)
+	slices.Sort(fresh)
+	kept := chainStep{upto: a.upto, fresh: slices.Compact(fresh)}
 	for _, rm := range a.added {
 		if in[rm] {
 			kept.added = append(kept.added, rm)

@@ -146,6 +146,47 @@ func TestSentMembersBounds(t *testing.T) {
 	}
 }
 
+// TestSentMembersNotAcknowledged has what clients have perhaps not read count as well.
+func TestSentMembersNotAcknowledged(t *testing.T) {
+	s := sentMembers{chains: make(map[chainKey]*chain)}
+	key := func(i int) chainKey { return chainKey{id.UserID(fmt.Sprint(i)), "D"} }
+	half := make([]roomMember, maxChainMembers/2)
+	for i := range half {
+		half[i] = roomMember{1, int64(i)}
+	}
+	step := func(upto int64) chainStep { return chainStep{upto: upto, added: half[:len(half)-1], fresh: []int64{1}} }
+	s.come(key(0), 1, 0)
+	for upto := range int64(4) {
+		s.sent(key(0), 1, 0, step(5+upto))
+	}
+	c := s.chains[key(0)]
+	if held := len(c.steps); held != 2 || c.size != 2*len(half) || s.total != c.size {
+		t.Errorf("%d answers are kept, of size %d, %d in all", held, c.size, s.total)
+	}
+	for range 10 {
+		s.sent(key(0), 1, 0, step(8)) // the same once more
+	}
+	if c.size != 2*len(half) {
+		t.Errorf("the size is %d, want %d", c.size, 2*len(half))
+	}
+	s.come(key(0), 1, 8)
+	if got := s.unknown(key(0), 1, 8, 1, []int64{1}); len(got) != 0 || s.total != len(half)-1 {
+		t.Errorf("%v are unknown, %d in all", got, s.total)
+	}
+	for i := range 2 * maxSentMembers / maxChainMembers {
+		s.come(key(i), 1, 0)
+		s.sent(key(i), 1, 0, step(5))
+		s.sent(key(i), 1, 0, step(6))
+	}
+	total := 0
+	for _, c := range s.chains {
+		total += c.size
+	}
+	if s.total > maxSentMembers || s.total != total || total == 0 {
+		t.Errorf("%d are counted, and %d are there", s.total, total)
+	}
+}
+
 // TestSentMembersTwice has two answers to one token, of which the client has read either.
 func TestSentMembersTwice(t *testing.T) {
 	s := sentMembers{chains: make(map[chainKey]*chain)}

@@ -75,19 +75,19 @@ func (p *pass) addPresences(rows []store.Presence, initial bool, limit int) erro
 			continue
 		}
 		shown[row.UserNID] = true
-		p.presences = p.appendPresenceEvent(appendComma(p.presences), id.UserID(user), row)
+		p.presences = p.s.appendPresenceEvent(appendComma(p.presences), id.UserID(user), row, p.nowTS)
 		p.news = true
 	}
 	return nil
 }
 
-func (p *pass) appendPresenceEvent(dst []byte, user id.UserID, row store.Presence) []byte {
+func (s *Service) appendPresenceEvent(dst []byte, user id.UserID, row store.Presence, nowTS int64) []byte {
 	dst = append(dst, `{"type":"`+typePresence+`","sender":`...)
 	dst = append(appendString(dst, user), `,"content":{"presence":`...)
 	dst = appendString(dst, row.State)
-	if last := max(row.LastActiveTS, p.s.presence.LastActive(user)); last > 0 {
+	if last := max(row.LastActiveTS, s.presence.LastActive(user)); last > 0 {
 		dst = append(dst, `,"last_active_ago":`...)
-		dst = strconv.AppendInt(dst, max(0, p.nowTS-last), 10)
+		dst = strconv.AppendInt(dst, max(0, nowTS-last), 10)
 	}
 	if row.StatusMsg != "" {
 		message, err := json.Marshal(row.StatusMsg)

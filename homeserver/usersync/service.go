@@ -65,7 +65,9 @@ type Service struct {
 	sent    sentMembers
 	woken   together
 
-	slidings slidingConns
+	slidings    slidingConns
+	slidingBody int // maxSlidingBody
+	longSync    int // longSync
 }
 
 // New returns a Service.
@@ -80,7 +82,9 @@ func New(c Config) *Service {
 		ears:    ears{users: make(map[int64]*hearing)},
 		filters: filterCache{mu: sync.RWMutex{}, filters: make(map[filterKey]*Filter)},
 
-		slidings: slidingConns{all: make(map[connKey]*slidingConn)},
+		slidings:    slidingConns{all: make(map[connKey]*slidingConn)},
+		slidingBody: maxSlidingBody,
+		longSync:    longSync,
 	}
 }
 

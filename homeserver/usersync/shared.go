@@ -15,6 +15,7 @@ const maxShared = 256
 // asking is who wants to know what is new after a position, so that it can be read for many at once.
 type asking struct {
 	userNID int64
+	device  id.DeviceID // "" for none
 	after   int64
 	rooms   []int64 // with news of who is typing
 }
@@ -40,8 +41,8 @@ type asker struct {
 	seats   []store.Seat         // memberships of rooms with events after shared.after
 	places  map[int64]store.Seat // memberships of shared.places
 	person  bool
-	ignored json.RawMessage // the content of m.ignored_user_list; nil for none
-	keys    map[id.DeviceID]store.KeyCounts
+	ignored json.RawMessage                 // the content of m.ignored_user_list; nil for none
+	keys    map[id.DeviceID]store.KeyCounts // of the devices that ask
 }
 
 // span is what TimelineBefore or PushActionsAfter is asked.
@@ -64,15 +65,24 @@ func share(tx *store.Tx, joints []*joint) error {
 		return err
 	}
 	s.after = upto
-	var users []int64
+	var (
+		users   []int64
+		devices []id.DeviceID
+	)
 	rooms := make(map[int64]bool)
 	for _, j := range joints {
-		if j.who.userNID == 0 || j.who.after > upto || upto-j.who.after > shortRange || s.askers[j.who.userNID] != nil {
+		if j.who.userNID == 0 || j.who.after > upto || upto-j.who.after > shortRange {
 			continue
 		}
 		s.after = min(s.after, j.who.after)
-		s.askers[j.who.userNID] = new(asker)
-		users = append(users, j.who.userNID)
+		if s.askers[j.who.userNID] == nil {
+			s.askers[j.who.userNID] = &asker{keys: make(map[id.DeviceID]store.KeyCounts)}
+			users = append(users, j.who.userNID)
+		}
+		if a := s.askers[j.who.userNID]; j.who.device != "" && a.keys[j.who.device].OneTime == nil {
+			a.keys[j.who.device] = store.NoKeys()
+			devices = append(devices, j.who.device)
+		}
 		for _, nid := range j.who.rooms {
 			rooms[nid] = true
 		}
@@ -81,14 +91,14 @@ func share(tx *store.Tx, joints []*joint) error {
 		clear(s.askers)
 		return nil
 	}
-	if err := s.readAhead(tx, users); err != nil {
+	if err := s.readAhead(tx, users, devices); err != nil {
 		return err
 	}
 	return s.readBeside(tx, users, rooms)
 }
 
 // readAhead reads what is to know of some users.
-func (s *shared) readAhead(tx *store.Tx, users []int64) error {
+func (s *shared) readAhead(tx *store.Tx, users []int64, devices []id.DeviceID) error {
 	seats, err := tx.SeatsChangedOf(users, s.after, s.upto)
 	if err != nil {
 		return err
@@ -111,12 +121,10 @@ func (s *shared) readAhead(tx *store.Tx, users []int64) error {
 	if err != nil {
 		return err
 	}
-	return tx.KeyCountsOf(users, func(nid int64, device id.DeviceID, left store.KeyCounts) {
-		a := s.askers[nid]
-		if a.keys == nil {
-			a.keys = make(map[id.DeviceID]store.KeyCounts)
+	return tx.KeyCountsOf(users, devices, func(nid int64, device id.DeviceID, left store.KeyCounts) {
+		if a := s.askers[nid]; a.keys[device].OneTime != nil {
+			a.keys[device] = left
 		}
-		a.keys[device] = left
 	})
 }
 
@@ -253,12 +261,8 @@ func deviceKeys(tx *store.Tx, userNID int64, device id.DeviceID) (store.KeyCount
 
 // keysAhead returns what is left of a device's keys, if that was read ahead.
 func keysAhead(tx *store.Tx, userNID int64, device id.DeviceID) (left store.KeyCounts, ok bool) {
-	a := askerOf(tx, userNID)
-	if a == nil {
-		return left, false
+	if a := askerOf(tx, userNID); a != nil {
+		left, ok = a.keys[device]
 	}
-	if left, ok = a.keys[device]; !ok {
-		left = store.NoKeys()
-	}
-	return left, true
+	return left, ok
 }

@@ -132,7 +132,7 @@ func roomsRead(tx *store.Tx, userNID, after, upto int64, short bool) (map[int64]
 // receiptsIn is tx.Receipts of all users.
 func receiptsIn(tx *store.Tx, roomNID, readerNID, after, upto int64, limit int) ([]store.Receipt, error) {
 	rows, ok := receiptsAhead(tx, after, upto)
-	if !ok || len(rows) > limit {
+	if !ok || len(rows) > limit || after == 0 {
 		return tx.Receipts(roomNID, readerNID, after, upto, after == 0, limit)
 	}
 	var all []store.Receipt

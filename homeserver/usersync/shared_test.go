@@ -50,9 +50,9 @@ func TestReadAhead(t *testing.T) {
 		upto := w.upto()
 		var joints []*joint
 		for _, u := range asked {
-			joints = append(joints, &joint{who: asking{userNID: w.nid(u), after: from, rooms: []int64{others.nid}}})
+			joints = append(joints, &joint{who: asking{userNID: w.nid(u), device: "PHONE", after: from, rooms: []int64{others.nid}}})
 		}
-		joints = append(joints, &joint{}, &joint{who: asking{userNID: w.nid(alice), after: from}}, &joint{who: asking{userNID: w.nid(alice), after: 1 << 50}})
+		joints = append(joints, &joint{}, &joint{who: asking{userNID: w.nid(alice), device: "OTHER", after: from}}, &joint{who: asking{userNID: w.nid(alice), after: 1 << 50}})
 		w.view(func(plain *store.Tx) error {
 			return w.db.View(t.Context(), func(tx *store.Tx) error {
 				if err := share(tx, joints); err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // typeIgnoredUsers is the account data that names whom a user ignores. Client-Server API, "Ignoring Users".
-const typeIgnoredUsers = "m.ignored_user_list"
+const typeIgnoredUsers = eventauth.IgnoredUsersType
 
 // sight is what decides about events of all rooms alike: whom the user ignores, and which users are erased. It lives as long as one
 // reading of the database, and asks each question at most once, and not before somebody needs the answer.
@@ -22,7 +22,7 @@ type sight struct {
 	keeps retention.Policy
 	nowTS int64 // the time of the reading
 
-	ignored      map[id.UserID]json.RawMessage
+	ignored      map[id.UserID]bool
 	ignoredKnown bool
 
 	permits      []json.RawMessage
@@ -63,7 +63,7 @@ func (s *sight) readIgnored() error {
 	if err != nil {
 		return err
 	}
-	s.ignored, s.ignoredKnown = parseIgnored(content), true
+	s.ignored, s.ignoredKnown = eventauth.IgnoredUsers(content), true
 	return nil
 }
 
@@ -104,17 +104,6 @@ func (s *sight) readPermits() error {
 	}
 	s.permitsKnown = true
 	return nil
-}
-
-// parseIgnored reads the content of m.ignored_user_list. What is not understood names nobody: clients write it.
-func parseIgnored(content json.RawMessage) map[id.UserID]json.RawMessage {
-	var list struct {
-		Users map[id.UserID]json.RawMessage `json:"ignored_users"`
-	}
-	if len(content) == 0 || json.Unmarshal(content, &list) != nil {
-		return nil
-	}
-	return list.Users
 }
 
 // hasErased tells whether a user has been erased.

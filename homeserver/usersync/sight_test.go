@@ -278,3 +278,58 @@ func TestExpiredMessagesAreNotShown(t *testing.T) {
 		}
 	})
 }
+
+// What the count of a thread's events says is what its reader sees of them: neither messages that have expired, nor those of users whom
+// they ignore; but the state that is in the thread.
+func TestThreadCountsWhatIsSeen(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.room(alice, "shared")
+		p.join(bob, carol)
+		w.now = 1_999_000 // the clock of readers says 2,000,000
+		root := p.text(alice, "root")
+		in := func(by id.UserID, state *string, ts int64) {
+			w.now = ts
+			relation := obj{"rel_type": event.RelThread, "event_id": root.EventID}
+			p.send(say{sender: by, eventType: "m.room.message", key: state, content: obj{"body": "b", "msgtype": "m.text", "m.relates_to": relation}})
+		}
+		// As bridges that bring what was said elsewhere have it: with a time from before the root.
+		in(alice, nil, 1_000_000)
+		in(bob, nil, 1_100_000)
+		in(alice, key("state"), 1_200_000)
+		in(bob, key("state"), 1_300_000)
+		in(alice, nil, 1_999_100)
+		in(bob, nil, 1_999_200)
+		for _, test := range []struct {
+			name    string
+			policy  retention.Policy
+			ignored string
+			want    int
+		}{
+			{"all", retention.Policy{}, `{}`, 6},
+			{"kept for ever", retention.Policy{Enabled: true}, `{}`, 6},
+			{"old ones are hidden", retention.Policy{Enabled: true, Default: time.Minute}, `{}`, 4},
+			{"bob is ignored", retention.Policy{}, `{"` + string(bob) + `":{}}`, 4},
+			{"both", retention.Policy{Enabled: true, Default: time.Minute}, `{"` + string(bob) + `":{}}`, 3},
+		} {
+			w.s.keeps = test.policy
+			w.ignore(carol, `{"ignored_users":`+test.ignored+`}`)
+			raw, err := w.s.Event(context.Background(), Viewer{User: carol}, p.id, root.EventID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got struct {
+				Unsigned struct {
+					Relations struct {
+						Thread struct {
+							Count int `json:"count"`
+						} `json:"m.thread"`
+					} `json:"m.relations"`
+				} `json:"unsigned"`
+			}
+			w.unmarshal(raw, &got)
+			if count := got.Unsigned.Relations.Thread.Count; count != test.want {
+				t.Errorf("%s: the thread has %d events, want %d", test.name, count, test.want)
+			}
+		}
+	})
+}

@@ -71,12 +71,14 @@ type slidingLook struct {
 	from slidingPos // of the request
 	over <-chan struct{}
 
-	mailed  int64 // the position of the token of the extension to_device
-	checked int64 // up to here there is nothing besides rooms, if it is not before from
-	keys    []notify.Key
-	found   *slidingPass // the last reading
-	pos     slidingPos   // of the answer, as far as is known
-	stale   bool         // another request has taken the place of this one
+	mailed      int64             // the position of the token of the extension to_device
+	stickyFrom  store.StickyPlace // the token of the extension sticky_events
+	stickyEpoch int64             // see stickySet
+	checked     int64             // up to here there is nothing besides rooms, if it is not before from
+	keys        []notify.Key
+	found       *slidingPass // the last reading
+	pos         slidingPos   // of the answer, as far as is known
+	stale       bool         // another request has taken the place of this one
 }
 
 func (l *slidingLook) bells() []notify.Key { return l.keys }
@@ -98,7 +100,7 @@ func (l *slidingLook) asking() asking {
 	if l.found == nil {
 		return asking{}
 	}
-	return asking{userNID: l.found.userNID, after: l.found.upto}
+	return asking{userNID: l.found.userNID, device: l.req.Device, after: l.found.upto}
 }
 
 // read looks for what is new, and records what is going to be told.
@@ -162,12 +164,16 @@ func (l *slidingLook) ready(tx *store.Tx, userNID, upto int64) error {
 func (l *slidingLook) record(ctx context.Context) error {
 	c, p := l.conn, l.found
 	settled := settlement{digest: l.req.digest, pos: p.upto, turn: c.settled.turn, rooms: p.relevantRooms(), counts: p.counts}
+	settled.sticky = c.settled.sticky
 	if !p.calm {
 		c.turn++
-		settled.turn = c.turn
+		settled.turn, settled.sticky = c.turn, p.sticky.settled
 	}
-	if p.shifting {
+	if p.shifting || p.cut {
 		settled = settlement{}
+	}
+	if p.cut {
+		settled.live = p.liveSince()
 	}
 	l.checked = p.upto
 	first := c.row.NID == 0

@@ -27,8 +27,8 @@ const (
 	slidingTouch = 12 * time.Hour
 	// maxSlidingConfigs bounds the forms of required_state that a connection remembers.
 	maxSlidingConfigs = 64
-	// maxSlidingMemory bounds the rooms, and the patterns of required_state, that the connections in memory hold together. Others are read from the database when
-	// they are used.
+	// maxSlidingMemory bounds the rooms, the memberships, and the patterns of required_state, that the connections in memory hold
+	// together. Others are read from the database when they are used.
 	maxSlidingMemory = 500_000
 )
 
@@ -97,6 +97,8 @@ type slidingConn struct {
 	later      settlement // what settled becomes when the answer next has arrived
 	views      [2]typingView
 	turn       int64 // the newest of a settlement
+	seats      keptSeats
+	stuck      [2]stickySet
 
 	over chan struct{} // closed when another request takes the place of the one that waits
 }
@@ -106,9 +108,11 @@ type slidingConn struct {
 type settlement struct {
 	digest [sha256.Size]byte
 	pos    int64
-	turn   int64          // another one whenever the rooms were chosen
-	rooms  map[int64]bool // those that the request was about; never changed in place
-	counts map[string]int // the length of each list; never changed in place
+	turn   int64             // another one whenever the rooms were chosen
+	rooms  map[int64]bool    // those that the request was about; never changed in place
+	counts map[string]int    // the length of each list; never changed in place
+	sticky store.StickyPlace // see slidingSticky
+	live   int64             // where not all was told: the position of the answer before, since when the rest is news; 0 for all was
 }
 
 // typingView is the rooms in which a device knows who is typing, by the answer that has a position.
@@ -184,7 +188,7 @@ func (s *slidingConns) weigh(c *slidingConn, unload bool) {
 	}
 	size := 0
 	if c.loaded {
-		size = 1 + len(c.rooms) + len(c.pending) + c.patterns()
+		size = 1 + len(c.rooms) + len(c.pending) + len(c.seats.all) + c.patterns()
 	}
 	s.size += size - c.size
 	if c.size = size; size == 0 && c.users == 0 {
@@ -196,7 +200,7 @@ func (s *slidingConns) weigh(c *slidingConn, unload bool) {
 func (c *slidingConn) unload() {
 	c.loaded = false
 	c.rooms, c.pending, c.obsolete, c.wishes, c.wishIDs = nil, nil, nil, nil, nil
-	c.settled, c.later, c.views = settlement{}, settlement{}, [2]typingView{}
+	c.settled, c.later, c.views, c.seats, c.stuck = settlement{}, settlement{}, [2]typingView{}, keptSeats{}, [2]stickySet{}
 }
 
 // begin makes the connection a new one, of which the device knows nothing.
@@ -205,7 +209,7 @@ func (c *slidingConn) begin(userNID, generation int64) {
 	c.row = store.SlidingConnection{UserNID: userNID, DeviceID: c.key.device, ConnID: c.key.connID}
 	c.rooms, c.next, c.pending, c.obsolete = make(map[int64]*store.SlidingRoom), 0, nil, nil
 	c.wishes, c.wishIDs = make(map[int64]stateWish), make(map[string]int64)
-	c.settled, c.later, c.views = settlement{}, settlement{}, [2]typingView{}
+	c.settled, c.later, c.views, c.seats, c.stuck = settlement{}, settlement{}, [2]typingView{}, keptSeats{}, [2]stickySet{}
 }
 
 // load reads the connection from the database, if it is not in memory. The error is errUnknownPos when there is none.

@@ -15,9 +15,12 @@ type slidingKeys struct {
 
 func (k *slidingKeys) news() bool { return k.taken || len(k.lists.changed)+len(k.lists.left) > 0 }
 
-// receive takes the token of the extension to_device, by which the device has what is before it (MSC3885). It is one of its own: a
+// receive takes the tokens of extensions: that of sticky_events, and that of to_device, by which the device has what is before it (MSC3885). It is one of its own: a
 // client may keep it longer than its connection. The error is M_INVALID_PARAM.
 func (l *slidingLook) receive(ctx context.Context) error {
+	if err := l.readStickySince(); err != nil {
+		return err
+	}
 	x := &l.req.extensions.ToDevice
 	if !x.Enabled || x.Since == "" {
 		return nil

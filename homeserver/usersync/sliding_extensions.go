@@ -48,6 +48,7 @@ func (p *slidingPass) extend() error {
 		{"account_data", x.AccountData.Enabled, p.accountData},
 		{"receipts", x.Receipts.Enabled, p.receipts},
 		{"typing", x.Typing.Enabled, p.whoTypes},
+		{stickyExtension, p.wantsSticky(), p.stickyEvents},
 		{"io.element.msc4308.thread_subscriptions", x.Threads.Enabled, p.threads},
 	} {
 		if !e.enabled {

@@ -55,6 +55,9 @@ func (m *modelTyping) TypingSince(serial int64) (rooms map[int64][]id.UserID, up
 // restart has another server take over.
 func (m *slidingModel) restart() {
 	m.w.s = New(Config{DB: m.w.db, Bus: m.w.bus, Typing: m.typing, Now: func() time.Time { return time.UnixMilli(2_000_000) }})
+	if m.bound > 0 {
+		m.w.s.slidingBody = m.bound
+	}
 }
 
 // read has a user read up to the last event of a room.

@@ -72,6 +72,8 @@ type slidingModel struct {
 	subs   map[*place]*modelRule
 	rooms  map[id.RoomID]*modelRoom
 	typing *modelTyping
+	bound  int                   // bytes of an answer, 0 for what is the case otherwise
+	forgot map[*place]id.EventID // the membership with which alice has forgotten a room
 }
 
 // change makes the client want something else.
@@ -151,7 +153,9 @@ func (m *slidingModel) wants() map[*place][]*modelRule {
 		}
 	}
 	for p, s := range m.subs {
-		all[p] = append(all[p], s)
+		if !m.forgotten(p) {
+			all[p] = append(all[p], s)
+		}
 	}
 	return all
 }
@@ -163,7 +167,40 @@ func (m *slidingModel) listedLeft(p *place) bool {
 		return false
 	}
 	told := m.rooms[p.id]
-	return told != nil && told.member != e.EventID || e.Sender != alice
+	return told != nil && told.member != e.EventID || e.Sender != alice && !m.forgotten(p)
+}
+
+func (m *slidingModel) forgotten(p *place) bool {
+	e := p.state[[2]string{event.TypeMember, string(alice)}]
+	return e != nil && m.forgot[p] == e.EventID
+}
+
+// forget has alice forget a room that she is not in.
+func (m *slidingModel) forget(p *place) {
+	m.w.write(func(tx *store.Tx) error { return tx.Forget(p.nid, m.w.nid(alice)) })
+	m.forgot[p] = p.state[[2]string{event.TypeMember, string(alice)}].EventID
+}
+
+// checkSeats compares the memberships that the connection has kept with what is true.
+func (m *slidingModel) checkSeats() {
+	m.w.t.Helper()
+	kept := m.w.s.slidings.all[connKey{alice, m.name, "model"}].seats
+	m.w.view(func(tx *store.Tx) error {
+		upto, err := tx.StreamPos()
+		if err != nil || kept.asOf != upto {
+			return err
+		}
+		seats, err := tx.SlidingSeats(m.w.nid(alice))
+		if len(seats) != len(kept.all) {
+			m.w.t.Errorf("%d memberships, and %d are kept", len(seats), len(kept.all))
+		}
+		for _, seat := range seats {
+			if got := kept.all[seat.RoomNID]; got == nil || *got != seat {
+				m.w.t.Errorf("kept is %+v, want %+v", got, seat)
+			}
+		}
+		return err
+	})
 }
 
 func (p *place) membership(user id.UserID) string {
@@ -241,8 +278,9 @@ func (m *slidingModel) apply(wants map[*place][]*modelRule, a *slidingAnswer) {
 	m.applyEphemeral(a)
 }
 
-// check compares what the client believes with what is true, for the rooms that it wants to know of.
-func (m *slidingModel) check(wants map[*place][]*modelRule, a *slidingAnswer) {
+// check compares what the client believes with what is true, for the rooms that it wants to know of; with partly, for those alone
+// of which the answer tells.
+func (m *slidingModel) check(wants map[*place][]*modelRule, a *slidingAnswer, partly bool) {
 	t := m.w.t
 	t.Helper()
 	for roomID := range a.Rooms {
@@ -251,6 +289,9 @@ func (m *slidingModel) check(wants map[*place][]*modelRule, a *slidingAnswer) {
 		}
 	}
 	for p, rules := range wants {
+		if partly && a.Rooms[p.id] == nil {
+			continue
+		}
 		known := m.rooms[p.id]
 		switch mem := p.membership(alice); mem {
 		case "join":
@@ -350,6 +391,8 @@ func (m *slidingModel) happen(p *place) {
 			p.member(alice, alice, []string{"leave", "join"}[m.r.IntN(2)])
 		case mem == "invite":
 			p.member(bob, alice, "leave")
+		case (mem == "ban" || mem == "leave") && m.r.IntN(3) == 0:
+			m.forget(p)
 		case mem == "ban":
 			p.member(bob, alice, "leave")
 		default:
@@ -379,9 +422,9 @@ func TestSlidingModel(t *testing.T) {
 				m := &slidingModel{
 					device: w.device(alice, round%2 == 0), r: rand.New(rand.NewPCG(uint64(round), 7)),
 					lists: map[string]*modelRule{"a": {config: &modelConfigs[6], limit: 2, upto: 2}},
-					subs:  map[*place]*modelRule{}, rooms: map[id.RoomID]*modelRoom{}, typing: &modelTyping{serial: 100, floor: 100},
+					subs:  map[*place]*modelRule{}, rooms: map[id.RoomID]*modelRoom{}, typing: &modelTyping{serial: 100, floor: 100}, forgot: map[*place]id.EventID{},
 				}
-				m.user = alice
+				m.user, m.bound = alice, []int{0, 0, 1, 1, 4000, 0}[round%6]
 				m.restart()
 				w.forgetRooms(alice)
 				for range 5 {
@@ -412,10 +455,25 @@ func (m *slidingModel) step() {
 		m.typing = &modelTyping{serial: m.typing.serial + 100, floor: m.typing.serial + 100}
 		m.restart()
 	}
-	wants := m.wants()
-	a := m.sync(m.body())
-	m.apply(wants, a)
-	m.check(wants, a)
+	for partly, late := true, 3; partly; {
+		wants := m.wants()
+		a := m.sync(m.body())
+		if m.bound == 1 && len(a.Rooms) > 1 {
+			m.w.t.Fatalf("%d rooms in an answer for one", len(a.Rooms))
+		}
+		// Where answers are short, they are whole when there is no more of it.
+		partly = m.bound > 0 && len(a.Rooms) > 0
+		m.apply(wants, a)
+		m.check(wants, a, partly)
+		m.checkSeats()
+		if late > 0 && partly && m.r.IntN(4) == 0 {
+			late--
+			m.happen(m.places[m.r.IntN(len(m.places))])
+		}
+		if partly && m.r.IntN(8) == 0 {
+			m.lost(m.body())
+		}
+	}
 }
 
 // forgetRooms takes a user out of all rooms of other tests.

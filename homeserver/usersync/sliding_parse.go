@@ -191,6 +191,7 @@ func (r *SlidingRequest) parseExtensions(raw json.RawMessage) error {
 	x := &r.extensions
 	for name, into := range map[string]any{
 		"to_device": &x.ToDevice, "e2ee": &x.E2EE, "account_data": &x.AccountData, "receipts": &x.Receipts, "typing": &x.Typing,
+		stickyExtension: &x.Sticky,
 		"io.element.msc4308.thread_subscriptions": &x.Threads,
 	} {
 		if err := decodeField("extensions."+name, wire[name], into); err != nil {
@@ -208,6 +209,9 @@ func (r *SlidingRequest) parseExtensions(raw json.RawMessage) error {
 	}
 	if x.ToDevice.Limit < 0 {
 		return invalid("extensions.to_device.limit", "must not be negative")
+	}
+	if x.Sticky.Limit != nil && *x.Sticky.Limit < 1 {
+		return invalid("extensions."+stickyExtension+".limit", "must be at least 1")
 	}
 	if x.Threads.Limit < 0 {
 		return invalid("extensions.io.element.msc4308.thread_subscriptions.limit", "must not be negative")

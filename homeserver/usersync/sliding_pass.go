@@ -26,13 +26,16 @@ type slidingPass struct {
 	typing  int64 // as of slidingPos
 
 	seats    map[int64]*store.SlidingSeat
+	followed bool // seats are those that the connection kept as of asOf, with moved taken in
+	asOf     int64
 	ordered  []*store.SlidingSeat // the list of rooms, newest first
 	counts   map[string]int       // by list
 	relevant []*slidingRoom       // the rooms that the request is about
 	calm     bool                 // nothing has happened that could change an answer, and nothing more was looked at
-	moved    []store.Seat         // where it is calm, the memberships of rooms with events that it has nothing to do with
+	moved    []store.Seat         // the memberships of rooms with events since the request was settled, or, where followed, since asOf
 	wanted   slidingWants
 	shifting bool // a room is told that the list of rooms will not have any more
+	cut      bool // rooms are left out that may have news, see tellRooms
 
 	reads   map[int64]int64 // the rooms that the user has read, see readReads
 	tally   *tally          // nil before it is asked for
@@ -40,6 +43,7 @@ type slidingPass struct {
 	keys    slidingKeys     // see readKeys
 	left    keysLeft
 	typists typingNews
+	sticky  slidingSticky
 
 	typingIn map[int64]bool                       // the rooms in which the device will know who is typing
 	entered  bool                                 // it is told of rooms that have come into view
@@ -66,6 +70,9 @@ func newSlidingPass(l *slidingLook, tx *store.Tx) (*slidingPass, error) {
 		return nil, err
 	}
 	p.readTyping()
+	if p.sticky.from = l.stickyFrom; p.sticky.from.Due > p.upto {
+		p.sticky.from, l.stickyEpoch = store.StickyPlace{}, 0 // of a database that was since restored from a backup
+	}
 	return p, l.ready(tx, p.userNID, p.upto)
 }
 
@@ -76,6 +83,9 @@ func (p *slidingPass) run() error {
 	}
 	if p.calm {
 		p.counts = p.conn.settled.counts
+		if kept := &p.conn.seats; len(p.moved) == 0 && kept.asOf == p.conn.settled.pos {
+			kept.asOf = p.upto
+		}
 		return nil
 	}
 	if err := p.readSeats(); err != nil {
@@ -87,19 +97,50 @@ func (p *slidingPass) run() error {
 	if err := p.readReads(); err != nil {
 		return err
 	}
+	if err := p.tellRooms(); err != nil {
+		return err
+	}
+	return p.extend()
+}
+
+// tellRooms writes what the device does not know of rooms, those first of which it has not heard for longest, until the answer is long.
+// What is left out stays as it was, and the next answer does not wait: it begins with that. So the rest comes even where some rooms
+// have a lot to tell each time.
+func (p *slidingPass) tellRooms() error {
+	var due []*slidingRoom
 	for _, r := range p.relevant {
+		yes, err := r.due()
+		if err != nil {
+			return err
+		}
+		if yes {
+			due = append(due, r)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *slidingRoom) int { return cmp.Compare(a.toldPos(), b.toldPos()) })
+	for _, r := range due {
+		if len(p.rooms) >= p.s.slidingBody {
+			p.cut = true
+			return nil
+		}
 		if err := r.tell(); err != nil {
 			return err
 		}
 	}
-	return p.extend()
+	return nil
 }
+
+// liveSince is the position after which events have just happened, 0 for none has.
+func (p *slidingPass) liveSince() int64 { return cmp.Or(p.conn.settled.live, p.since) }
 
 // isCalm tells whether a request that has been told everything up to a position finds nothing after it. It costs what has happened
 // since, not what the user's rooms are.
 func (p *slidingPass) isCalm() (bool, error) {
 	settled := p.conn.settled
 	if settled.rooms == nil || settled.digest != p.req.digest || p.upto-settled.pos > shortRange {
+		return false, nil
+	}
+	if !p.tx.SeatsQuiet(p.userNID, settled.pos) || !p.stickyQuiet() {
 		return false, nil
 	}
 	if quiet, err := p.quiet(settled.pos, max(p.checked, p.since)); err != nil || !quiet {
@@ -134,77 +175,14 @@ func (p *slidingPass) ears() ([]notify.Key, error) {
 		settled := p.conn.settled.pos
 		return p.s.ears.keys(p.tx, p.userNID, settled, p.upto, p.moved)
 	}
+	if p.followed {
+		return p.s.ears.keys(p.tx, p.userNID, p.asOf, p.upto, p.moved)
+	}
 	seats := make([]store.Seat, 0, len(p.seats))
 	for _, seat := range p.seats {
 		seats = append(seats, seat.Seat)
 	}
 	return p.s.ears.keys(p.tx, p.userNID, 0, p.upto, seats)
-}
-
-// readSeats reads the user's rooms, and puts those that the list of rooms has into order.
-func (p *slidingPass) readSeats() error {
-	seats, err := p.tx.SlidingSeats(p.userNID)
-	if err != nil {
-		return err
-	}
-	p.seats = make(map[int64]*store.SlidingSeat, len(seats))
-	for i := range seats {
-		seat := &seats[i]
-		p.seats[seat.RoomNID] = seat
-		listed, err := p.listed(seat)
-		if err != nil {
-			return err
-		}
-		if listed {
-			p.ordered = append(p.ordered, seat)
-		}
-	}
-	// By the last event, not by bump_stamp: then all that is new lies at the top (MSC4186, "Activity ordering").
-	slices.SortFunc(p.ordered, func(a, b *store.SlidingSeat) int {
-		return cmp.Or(cmp.Compare(activity(b), activity(a)), cmp.Compare(b.RoomNID, a.RoomNID))
-	})
-	return nil
-}
-
-// activity is the position by which a room has its place in the list. What goes on in rooms that the user is not in does not count.
-func activity(s *store.SlidingSeat) int64 {
-	if s.Membership.Membership == event.MembershipJoin {
-		return s.LastPos
-	}
-	return s.Pos
-}
-
-// listed tells whether a room is in the list of rooms. Those that the user has left are until that has been told, if the device
-// knows them; those from which they were removed are always (MSC4186, "Lists").
-func (p *slidingPass) listed(seat *store.SlidingSeat) (bool, error) {
-	switch seat.Membership.Membership {
-	case event.MembershipJoin, event.MembershipKnock:
-		return true, nil
-	case event.MembershipInvite:
-		hidden, err := p.hiddenInvite(seat)
-		return !hidden, err
-	}
-	if told := p.conn.rooms[seat.RoomNID]; told != nil && told.Pos > 0 && told.Pos < seat.Pos {
-		return true, nil
-	}
-	if seat.Forgotten || !seat.Removed {
-		return false, nil
-	}
-	stay, err := p.viewer(seat).departure()
-	return stay != nil, err
-}
-
-// hiddenInvite tells whether an invitation is kept from the client: see unwanted.
-func (p *slidingPass) hiddenInvite(seat *store.SlidingSeat) (bool, error) {
-	member, err := p.tx.EventByNID(seat.EventNID)
-	if err != nil {
-		return false, err
-	}
-	return p.unwanted(member.Sender)
-}
-
-func (p *slidingPass) viewer(seat *store.SlidingSeat) *viewer {
-	return newViewer(p.sight, seat.RoomNID, seat.Membership, seat.StateID)
 }
 
 // choose finds the rooms that the request is about, and what it wants of each.
@@ -227,6 +205,7 @@ func (p *slidingPass) choose() error {
 		}
 		p.counts[name] = len(rooms)
 		for i, seat := range rooms {
+			p.stickyRoom(seat)
 			if list.holds(i) {
 				r := get(seat)
 				r.lists = append(r.lists, name)
@@ -240,6 +219,7 @@ func (p *slidingPass) choose() error {
 			return err
 		}
 		if seat != nil {
+			p.stickyRoom(seat)
 			r := get(seat)
 			r.subscribed = true
 			r.want(p.req.subscriptions[roomID])

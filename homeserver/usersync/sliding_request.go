@@ -25,6 +25,9 @@ const (
 	defaultSlidingTimeline  = 10  // of the unstable form, where clients leave it out
 )
 
+// maxSlidingBody is how many bytes an answer tells of rooms before it leaves the others to the next. One room is told in one piece.
+const maxSlidingBody = 8 << 20
+
 // SlidingRequest is what a device asks of sliding sync (MSC4186). ParseSliding makes one.
 type SlidingRequest struct {
 	User    id.UserID
@@ -96,6 +99,7 @@ type slidingExtensions struct {
 	AccountData scopedExtension   `json:"account_data"`
 	Receipts    scopedExtension   `json:"receipts"`
 	Typing      scopedExtension   `json:"typing"`
+	Sticky      stickyRequest     `json:"org.matrix.msc4354.sticky_events"`
 	// Threads is MSC4308.
 	Threads threadExtension `json:"io.element.msc4308.thread_subscriptions"`
 }
@@ -111,6 +115,13 @@ type scopedExtension struct {
 type toDeviceExtension struct {
 	Enabled bool   `json:"enabled"`
 	Limit   int    `json:"limit"`
+	Since   string `json:"since"`
+}
+
+// stickyRequest is MSC4480.
+type stickyRequest struct {
+	Enabled bool   `json:"enabled"`
+	Limit   *int   `json:"limit"`
 	Since   string `json:"since"`
 }
 
@@ -221,7 +232,7 @@ func (r *SlidingRequest) CheckPresence() error {
 // seal sums the request up.
 func (r *SlidingRequest) seal() error {
 	extensions := r.extensions
-	extensions.ToDevice.Since = "" // it moves on by itself
+	extensions.ToDevice.Since, extensions.Sticky.Since = "", "" // they move on by themselves
 	sum, err := json.Marshal([]any{r.Stable, r.lists, r.subscriptions, extensions})
 	if err != nil {
 		return fmt.Errorf("sum up a request: %w", err)

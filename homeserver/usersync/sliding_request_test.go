@@ -73,6 +73,7 @@ func TestParseSliding(t *testing.T) {
 		{"extensions", true, `{"extensions":{"new":{"enabled":7},"typing":{"enabled":true,"lists":[],"rooms":["*"]}}}`, ""},
 		{"extension", true, `{"extensions":{"typing":{"enabled":"yes"}}}`, "extensions.typing.enabled"},
 		{"too many rooms", true, `{"extensions":{"receipts":{"rooms":[` + many(201, `"!a"`) + `]}}}`, "extensions.receipts.rooms"},
+		{"no sticky events", true, `{"extensions":{"org.matrix.msc4354.sticky_events":{"limit":0}}}`, "extensions.org.matrix.msc4354.sticky_events.limit"},
 		{"negative to-device limit", true, `{"extensions":{"to_device":{"limit":-1}}}`, "extensions.to_device.limit"},
 		{"what matrix-js-sdk sends", false, `{"lists":{"a":{"ranges":[],"sort":["by_recency"],"filters":{"is_tombstoned":false,"room_name_like":"x"},
 			"include_old_rooms":{"timeline_limit":0,"required_state":[]},"slow_get_all_rooms":true}},"unsubscribe_rooms":["!a:b"]}`, ""},

@@ -41,18 +41,6 @@ func (r *slidingRoom) want(c *slidingConfig) {
 
 // tell writes what the device does not know of the room, if there is anything.
 func (r *slidingRoom) tell() error {
-	var err error
-	if r.roomID, err = r.tx.RoomID(r.seat.RoomNID); err != nil {
-		return err
-	}
-	direct, err := r.directs()
-	if err != nil {
-		return err
-	}
-	r.direct = direct[r.roomID]
-	if !r.due() {
-		return nil
-	}
 	r.v = r.viewer(r.seat)
 	r.renderer = renderer{v: r.v, device: r.req.Device, nowTS: r.nowTS, omitRoomID: true}
 	r.upto = r.slidingPass.upto
@@ -66,16 +54,33 @@ func (r *slidingRoom) tell() error {
 }
 
 // due tells whether there may be something to tell.
-func (r *slidingRoom) due() bool {
-	switch {
-	case r.told == nil || r.told.Pos == 0 || r.seat.Pos > r.told.Pos || r.direct != r.told.Direct:
-		return true
-	case r.isJoined() && (r.seat.LastPos > r.told.Pos || r.hasRead()):
-		return true
-	case r.seat.Membership.Membership == event.MembershipInvite || r.seat.Membership.Membership == event.MembershipKnock:
-		return false
+func (r *slidingRoom) due() (bool, error) {
+	var err error
+	if r.roomID, err = r.tx.RoomID(r.seat.RoomNID); err != nil {
+		return false, err
 	}
-	return r.config != r.told.Config || int64(r.limit) > r.told.Held
+	direct, err := r.directs()
+	if err != nil {
+		return false, err
+	}
+	r.direct = direct[r.roomID]
+	switch known := r.toldPos(); {
+	case known == 0 || r.seat.Pos > known || r.direct != r.told.Direct:
+		return true, nil
+	case r.isJoined() && (r.seat.LastPos > known || r.hasRead()):
+		return true, nil
+	case r.seat.Membership.Membership == event.MembershipInvite || r.seat.Membership.Membership == event.MembershipKnock:
+		return false, nil
+	}
+	return r.config != r.told.Config || int64(r.limit) > r.told.Held, nil
+}
+
+// toldPos is the position up to which the device knows the room, 0 where it knows nothing of it.
+func (r *slidingRoom) toldPos() int64 {
+	if r.told == nil {
+		return 0
+	}
+	return r.told.Pos
 }
 
 // hasRead tells whether the user has read the room since the device was told its counts.
@@ -291,8 +296,8 @@ func (r *slidingRoom) appendSlidingTimeline(dst []byte) ([]byte, error) {
 		dst = appendString(appendKey(dst, "prev_batch"), token(r.t.start))
 	}
 	live := 0
-	if r.since > 0 {
-		live = len(after(r.t.shown, r.since))
+	if since := r.liveSince(); since > 0 {
+		live = len(after(r.t.shown, since))
 	}
 	dst = appendInt(appendKey(dst, "num_live"), int64(live))
 	if r.expanded {

@@ -86,6 +86,10 @@ type slidingAnswer struct {
 				Content map[id.EventID]map[string]map[id.UserID]struct{ TS int64 }
 			}
 		}
+		Sticky *struct {
+			NextBatch string `json:"next_batch"`
+			Rooms     map[id.RoomID]struct{ Events []clientEvent }
+		} `json:"org.matrix.msc4354.sticky_events"`
 		Typing struct {
 			Rooms map[id.RoomID]struct {
 				Content struct {

@@ -92,7 +92,7 @@ func (l *look) read(ctx context.Context) error {
 
 // reread is read after a bell, which may have woken others too.
 func (l *look) reread(ctx context.Context) error {
-	who := asking{userNID: l.found.userNID, after: l.known.pos}
+	who := asking{userNID: l.found.userNID, device: l.req.Device, after: l.known.pos}
 	for nid := range l.s.typingSince(l.known.typing).rooms {
 		who.rooms = append(who.rooms, nid)
 	}

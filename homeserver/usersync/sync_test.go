@@ -3,6 +3,7 @@ package usersync
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"causeway/homeserver/store"
@@ -411,6 +412,32 @@ func FuzzParseToken(f *testing.F) {
 			if again, err := parseToken("since", token(pos)); err != nil || again != pos {
 				t.Errorf("%q: %d, then %d, %v", s, pos, again, err)
 			}
+		}
+	})
+}
+
+// TestLongAnswer has the timelines of an answer that is long already be short, and what they leave out be found.
+func TestLongAnswer(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.s.longSync = 1
+		p, q := w.room(alice, "shared"), w.room(alice, "shared")
+		c := w.client(alice)
+		for _, name := range list("initial", "gap") {
+			p.texts(alice, name, 3)
+			q.set(alice, "m.room.topic", "", obj{"topic": name})
+			q.texts(alice, name, 3)
+			a := c.sync()
+			if r := a.joined(t, p); len(r.Timeline.Events) < 3 {
+				t.Errorf("%s: the first timeline is cut: %v", name, brief(r.Timeline.Events))
+			}
+			r := a.joined(t, q)
+			wantList(t, name, brief(r.Timeline.Events), list(name+"2"))
+			if state := brief(r.State.Events); !r.Timeline.Limited || !slices.Contains(state, "topic="+name) {
+				t.Errorf("%s: limited %t, state %v", name, r.Timeline.Limited, state)
+			}
+			wantList(t, "the rest", w.page(MessagesRequest{
+				Viewer: Viewer{User: alice}, RoomID: q.id, From: r.Timeline.PrevBatch, Backwards: true, Limit: 2,
+			}).brief(), list(name+"1", name+"0"))
 		}
 	})
 }

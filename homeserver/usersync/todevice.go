@@ -79,8 +79,8 @@ func (k *keysLeft) look(tx *store.Tx, userNID int64, device id.DeviceID) {
 	k.counts, k.known = keysAhead(tx, userNID, device)
 }
 
-// keyCounts returns what of its keys a device has left, as of now: what was uploaded since a reading long ago counts, lest the client
-// uploads more.
+// keyCounts returns what of its keys a device has left, as of the reading or of now: what was uploaded before the request counts, lest the
+// client uploads more.
 func (s *Service) keyCounts(ctx context.Context, userNID int64, device id.DeviceID, left keysLeft) (counts store.KeyCounts, err error) {
 	if device == "" {
 		return store.KeyCounts{OneTime: []byte(`{}`), Fallback: []byte(`[]`)}, nil

@@ -2,6 +2,7 @@ package usersync
 
 import (
 	"errors"
+	"math"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
@@ -69,21 +70,33 @@ func (v *viewer) see(e *store.Event) (*store.Event, error) {
 // expired tells whether an event is a message that is older than the room lets messages be (MSC1763). The job that deletes those has
 // perhaps not come yet.
 func (v *viewer) expired(e *store.Event) (bool, error) {
-	if !v.keeps.Enabled || e.IsState() {
+	if e.IsState() {
 		return false, nil
+	}
+	since, err := v.keptSince()
+	return err == nil && e.OriginServerTS < since, err
+}
+
+// keptSince returns the time of the oldest messages that the room lets be, in milliseconds; the lowest there is when it lets all be.
+func (v *viewer) keptSince() (int64, error) {
+	if !v.keeps.Enabled {
+		return math.MinInt64, nil
 	}
 	if !v.lifetimeKnown {
 		var content []byte
 		set, err := v.tx.CurrentStateEvent(v.roomNID, retention.EventType, "")
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return false, err
+			return 0, err
 		}
 		if err == nil {
 			content = set.Content
 		}
 		v.lifetime, v.lifetimeKnown = v.keeps.MaxLifetime(content), true
 	}
-	return v.lifetime > 0 && e.OriginServerTS < v.nowTS-v.lifetime, nil
+	if v.lifetime == 0 {
+		return math.MinInt64, nil
+	}
+	return v.nowTS - v.lifetime, nil
 }
 
 // seeRedaction returns what the user sees of the redaction of an event that they see. It comes with that event, and so is shown
