@@ -2,6 +2,8 @@ package accountpages_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"causeway/homeserver"
 	"causeway/homeserver/account"
 	"causeway/homeserver/store"
+	"causeway/homeserver/testserver"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -176,6 +179,48 @@ func TestResetKeys(t *testing.T) {
 		s.exec(`UPDATE users SET reset_until_ts = 1`)
 		if c, _ := confirm(alice.ID, "DEVICE", account.ReplaceKeys, &account.AuthData{Session: session}); c == nil {
 			t.Errorf("the permission serves after its time")
+		}
+	})
+}
+
+// TestResetByClient replaces cross-signing keys as a client does that came by OAuth. Client-Server API, OAuth authentication.
+func TestResetByClient(t *testing.T) {
+	each(t, func(s *site) {
+		alice := s.Register("alice")
+		a, b := s.app(), s.browser()
+		b.open("/_causeway/account/").signIn("alice").want(200)
+		token := a.exchange(b.allow(a, "DEVICE")).AccessToken
+		upload := func(seed byte, auth map[string]any) testserver.Answer {
+			private := ed25519.NewKeyFromSeed(append(make([]byte, 31), seed))
+			key := base64.RawStdEncoding.EncodeToString(private.Public().(ed25519.PublicKey))
+			body := map[string]any{"master_key": map[string]any{"user_id": alice.ID, "usage": []string{"master"}, "keys": map[string]string{"ed25519:" + key: key}}}
+			if auth != nil {
+				body["auth"] = auth
+			}
+			return s.Do("POST", "/_matrix/client/v3/keys/device_signing/upload", token, body)
+		}
+		if first := upload(1, nil); first.Status != 200 {
+			t.Fatalf("the first keys: %d %s", first.Status, first.Body)
+		}
+		var asked struct {
+			Session string
+			Flows   []account.Flow
+			Params  map[string]struct{ URL string }
+		}
+		refused := upload(2, nil)
+		refused.Decode(t, &asked)
+		if refused.Status != 401 || len(asked.Flows) != 2 || asked.Flows[0].Stages[0] != "m.oauth" || asked.Params["m.oauth"].URL == "" {
+			t.Fatalf("other keys: %d %s", refused.Status, refused.Body)
+		}
+		if again := upload(2, map[string]any{"session": asked.Session}); again.Status != 401 {
+			t.Fatalf("before the user has allowed it: %d %s", again.Status, again.Body)
+		}
+		b.open(asked.Params["m.oauth"].URL).form("/_causeway/account/reset").send().want(303)
+		if allowed := upload(2, map[string]any{"session": asked.Session}); allowed.Status != 200 {
+			t.Fatalf("after the user has allowed it: %d %s", allowed.Status, allowed.Body)
+		}
+		if third := upload(3, map[string]any{"session": asked.Session}); third.Status != 401 {
+			t.Errorf("the permission serves twice: %d %s", third.Status, third.Body)
 		}
 	})
 }
