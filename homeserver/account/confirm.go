@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"strings"
 
 	"causeway/homeserver/store"
 )
@@ -13,6 +12,11 @@ import (
 // needs no confirmation for its users (Application Service API, "Managing devices and end-to-end encryption"). Errors: *Challenge, to
 // be answered with 401; 403 M_FORBIDDEN for a user who has no way to prove it.
 func (s *Service) Confirm(ctx context.Context, who Requester, what string, auth *AuthData) (done func(), err error) {
+	if byOAuth, err := s.byOAuth(ctx, who, what); err != nil {
+		return nil, err
+	} else if byOAuth {
+		return s.confirmByOAuth(ctx, who, what, auth)
+	}
 	if who.ByAppService {
 		return func() {}, nil
 	}
@@ -21,15 +25,6 @@ func (s *Service) Confirm(ctx context.Context, who Requester, what string, auth 
 		return nil, err
 	}
 	op := operation{name: what, user: who.UserID, flows: s.proofs(user)}
-	if strings.HasPrefix(what, ReplaceKeys) && s.cfg.AccountURL != "" {
-		byOAuth, err := s.byOAuth(ctx, user, who.DeviceID)
-		if err != nil {
-			return nil, err
-		}
-		if byOAuth {
-			return s.confirmByOAuth(ctx, op, auth)
-		}
-	}
 	if len(op.flows) == 0 {
 		return nil, forbidden("There is no way for you to prove who you are: you have no password")
 	}

@@ -4,26 +4,33 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 
 	"causeway/homeserver/store"
-
-	"maunium.net/go/mautrix/id"
 
 	"github.com/rs/zerolog"
 )
 
-// ReplaceKeys begins what [Service.Confirm] is asked for when a user's cross-signing keys are to be replaced. It is the one operation that
-// who came by OAuth can confirm, on the account page (Client-Server API, OAuth authentication).
-const ReplaceKeys = "replace "
+// ReplaceKeys begins what [Service.Confirm] is asked for when a user's cross-signing keys are to be replaced; which keys follows behind ": ".
+// It is the one operation that who came by OAuth can confirm, on the account page (Client-Server API, OAuth authentication).
+const ReplaceKeys = "replace cross-signing keys"
 
 // ActionResetKeys is the action of the account page by which a user allows that (Client-Server API, Account management URL actions).
 const ActionResetKeys = "org.matrix.cross_signing_reset"
 
-// byOAuth tells whether a device was made for an OAuth client.
-func (s *Service) byOAuth(ctx context.Context, user *store.User, device id.DeviceID) (bool, error) {
+// byOAuth tells whether an operation is to be confirmed on the account page: it is the one that can be, and the device was made for an
+// OAuth client.
+func (s *Service) byOAuth(ctx context.Context, who Requester, what string) (bool, error) {
+	if who.ByAppService || s.cfg.AccountURL == "" || !strings.HasPrefix(what, ReplaceKeys) {
+		return false, nil
+	}
 	var found store.SignedIn
-	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		found, err = tx.SignedInDevice(user.NID, device)
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		user, err := tx.User(who.UserID)
+		if err != nil {
+			return err
+		}
+		found, err = tx.SignedInDevice(user.NID, who.DeviceID)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -33,10 +40,12 @@ func (s *Service) byOAuth(ctx context.Context, user *store.User, device id.Devic
 }
 
 // confirmByOAuth has a user allow an operation on the account page. The client completes the stage with the session alone.
-func (s *Service) confirmByOAuth(ctx context.Context, op operation, auth *AuthData) (done func(), err error) {
+func (s *Service) confirmByOAuth(ctx context.Context, who Requester, what string, auth *AuthData) (done func(), err error) {
 	params := map[string]any{"url": s.cfg.AccountURL + "?action=" + url.QueryEscape(ActionResetKeys)}
-	op.flows = []Flow{{Stages: []string{typeOAuth}}, {Stages: []string{typeOAuthUnstable}}}
-	op.params = map[string]any{typeOAuth: params, typeOAuthUnstable: params}
+	op := operation{
+		name: what, user: who.UserID, flows: []Flow{{Stages: []string{typeOAuth}}, {Stages: []string{typeOAuthUnstable}}},
+		params: map[string]any{typeOAuth: params, typeOAuthUnstable: params},
+	}
 	if auth != nil && auth.Type == "" && auth.Session != "" {
 		withType := *auth
 		withType.Type = typeOAuth

@@ -24,7 +24,7 @@ func (a *API) uploadSigningKeys(ctx context.Context, r *httpapi.Request, in sign
 			}
 		}
 		who := account.Requester{UserID: r.Requester.UserID, DeviceID: r.Requester.DeviceID, ByAppService: r.Requester.AppService != ""}
-		return a.Accounts.Confirm(ctx, who, account.ReplaceKeys+what, in.Auth)
+		return a.Accounts.Confirm(ctx, who, account.ReplaceKeys+": "+what, in.Auth)
 	}
 	return httpapi.Empty{}, challenge(a.E2EE.UploadSigningKeys(ctx, r.Requester.UserID, in.SigningKeysRequest, confirm))
 }
