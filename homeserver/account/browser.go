@@ -29,6 +29,8 @@ type Browser struct {
 	UserID  id.UserID
 	// Recent tells that they gave their password just now.
 	Recent bool
+	// Suspended tells that they may change nothing that others see.
+	Suspended bool
 }
 
 // SignIn signs a browser in with a user's name and password, and returns the value of its cookie. Errors: those of [Service.Login].
@@ -87,7 +89,9 @@ func (s *Service) Browser(ctx context.Context, cookie string) (b Browser, ok boo
 	if err != nil {
 		return Browser{}, false, fmt.Errorf("look up a browser: %w", err)
 	}
-	return Browser{UserNID: found.UserNID, UserID: found.UserID, Recent: s.now()-found.AuthenticatedTS < recentMS}, true, nil
+	return Browser{
+		UserNID: found.UserNID, UserID: found.UserID, Recent: s.now()-found.AuthenticatedTS < recentMS, Suspended: found.Suspended,
+	}, true, nil
 }
 
 // SignOut signs a browser out.

@@ -89,6 +89,10 @@ func (p *Pages) setName(ctx context.Context, v *visit) error {
 		return err
 	}
 	name := v.PostForm.Get("name")
+	if v.browser.Suspended { // Client-Server API, Account suspension
+		err := httpapi.Error(http.StatusForbidden, "M_USER_SUSPENDED", "Your account is suspended: you cannot change your name.")
+		return v.again(err, "profile", profilePage{Name: name})
+	}
 	if err := p.Accounts.SetDisplayName(ctx, v.browser.UserID, name); err != nil {
 		return v.again(err, "profile", profilePage{Name: name})
 	}

@@ -51,6 +51,10 @@ func TestAccountPage(t *testing.T) {
 		}
 		b.open("/_causeway/account/").form("/_causeway/account/").send("name="+strings.Repeat("x", 300)).want(400, "at most")
 
+		s.exec(`UPDATE users SET suspended = 1`)
+		b.open("/_causeway/account/").form("/_causeway/account/").send("name=Bob").want(403, "suspended")
+		s.exec(`UPDATE users SET suspended = 0`)
+
 		// Another's device.
 		m.open("/_causeway/account/").signIn("mallory").want(200)
 		m.visit("/_causeway/account/device?device_id=" + string(hers)).want(404)

@@ -13,6 +13,7 @@ type BrowserSession struct {
 	UserID          id.UserID
 	AuthenticatedTS int64 // when the user last gave their password
 	ExpiresTS       int64
+	Suspended       bool // the user may change nothing that others see
 }
 
 // AddBrowserSession records a session under the SHA-256 of its cookie. Sessions that have expired at nowTS go, and of the user's sessions
@@ -34,16 +35,17 @@ func (tx *Tx) AddBrowserSession(hash [32]byte, userNID, nowTS, expiresTS int64, 
 // may not use the account.
 func (tx *Tx) BrowserSession(hash [32]byte, nowTS int64) (BrowserSession, error) {
 	var (
-		s    BrowserSession
-		user string
+		s         BrowserSession
+		user      string
+		suspended int64
 	)
-	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts FROM browser_sessions b
+	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts, u.suspended FROM browser_sessions b
 		JOIN users u ON u.nid = b.user_nid JOIN strings n ON n.nid = b.user_nid
-		WHERE b.hash = $1 AND b.expires_ts > $2 AND `+usableAccount, []any{hash[:], nowTS}, &s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS)
+		WHERE b.hash = $1 AND b.expires_ts > $2 AND `+usableAccount, []any{hash[:], nowTS}, &s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS, &suspended)
 	if err == nil && !found {
 		err = fmt.Errorf("browser session: %w", ErrNotFound)
 	}
-	s.UserID = id.UserID(user)
+	s.UserID, s.Suspended = id.UserID(user), suspended != 0
 	return s, err
 }
 
