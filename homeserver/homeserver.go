@@ -39,6 +39,9 @@ type Config struct {
 
 	OpenRegistration   bool
 	Guests             bool // everybody may have a guest's account
+	Sessions           account.SessionsConfig
+	Rules              account.RegistrationRules // of those who make an account for themselves
+	JWT                account.JWTConfig
 	Legacy             LegacyConfig
 	DefaultRoomVersion string                          // of new rooms whose creator names none; "" for event.DefaultRoomVersion
 	Limits             map[httpapi.Class]httpapi.Limit // nil for none
@@ -101,7 +104,7 @@ type Server struct {
 // New returns a server on an open store.
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
-	s.Accounts = account.New(account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests}, c.DB, c.Bus, c.AppServices)
+	s.Accounts = account.New(s.accountConfig(c), c.DB, c.Bus, c.AppServices)
 	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions, ThreadSubscriptions: c.Push.ThreadSubscriptions})
 	rooms := roomConfig(c, pushes)
 	rooms.Follow = func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error {
@@ -143,9 +146,17 @@ func New(c Config) *Server {
 	}}
 	s.handler = httpapi.NewMux(api.Routes(), httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
-		QueryTokens: c.Legacy.QueryTokens,
+		QueryTokens: c.Legacy.QueryTokens, Seen: clientapi.Seen(s.Accounts),
 	})
 	return s
+}
+
+func (s *Server) accountConfig(c Config) account.Config {
+	return account.Config{
+		ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests,
+		Lifetimes: c.Sessions.Lifetimes(), Rules: c.Rules, JWT: c.JWT, Attempts: account.Limit(c.Limits[httpapi.ClassLoginTo]),
+		Depart: func(ctx context.Context, user id.UserID) error { return s.rooms.Depart(ctx, user) },
+	}
 }
 
 func roomConfig(c Config, judge room.Judge) room.Config {
@@ -166,6 +177,7 @@ func (s *Server) Closing() { s.once.Do(func() { close(s.closing) }) }
 func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return s.rooms.Run(ctx) })
+	parts.Go(func() error { return s.Accounts.Run(ctx) })
 	parts.Go(func() error { return s.search.Run(ctx) })
 	parts.Go(func() error { return s.Maintenance.Run(ctx) })
 	parts.Go(func() error { return s.typing.Run(ctx) })

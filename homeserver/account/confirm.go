@@ -19,7 +19,7 @@ func (s *Service) Confirm(ctx context.Context, who Requester, what string, auth 
 	if err != nil {
 		return nil, err
 	}
-	op := operation{name: what, user: who.UserID, flows: s.proofs(user)}
+	op := operation{name: what, user: who.UserID, flows: s.proofs(user), clientIP: who.ClientIP}
 	if len(op.flows) == 0 {
 		return nil, forbidden("There is no way for you to prove who you are: you have no password")
 	}

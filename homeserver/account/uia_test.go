@@ -96,7 +96,7 @@ func TestChangePassword(t *testing.T) {
 	}{
 		{"no auth", alice, PasswordRequest{NewPassword: "new"}, "401 "},
 		{"wrong password", alice, PasswordRequest{NewPassword: "new", Auth: proof("alice", "x")}, "401 M_FORBIDDEN"},
-		{"another user's proof", alice, PasswordRequest{NewPassword: "new", Auth: proof("bob", "bobs")}, "401 M_FORBIDDEN"},
+		{"another user's proof", alice, PasswordRequest{NewPassword: "new", Auth: proof("bob", "bobs")}, "M_FORBIDDEN"},
 		{"proof without a user", alice, PasswordRequest{NewPassword: "new", Auth: &AuthData{Type: typePassword}}, "M_MISSING_PARAM"},
 		{"dummy", alice, PasswordRequest{NewPassword: "new", Auth: &AuthData{Type: typeDummy}}, "401 M_FORBIDDEN"},
 		{"no new password", alice, PasswordRequest{Auth: proof("alice", "secret")}, "M_MISSING_PARAM"},

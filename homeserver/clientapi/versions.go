@@ -32,6 +32,7 @@ var unstableFeatures = map[string]bool{
 	"org.matrix.msc3856":                             true, // listing threads
 	"org.matrix.msc3856.stable":                      true,
 	"org.matrix.msc3874":                             true, // filtering by rel_types
+	"org.matrix.msc3882":                             true, // tokens to log in with
 	"org.matrix.msc3912":                             true, // redacting what relates to an event along with it
 	"org.matrix.msc3952_intentional_mentions":        true,
 	"org.matrix.msc3981":                             true, // recurse in /relations

@@ -80,6 +80,8 @@ var orphanRules = []orphanRule{
 	{"reports", "nid", "user", noUser},
 	{"reports", "nid", "room", `x.room_nid IS NOT NULL AND ` + noRoom},
 	{"openid_tokens", "user_nid", "user", noUser},
+	{"login_tokens", "user_nid", "user", noUser},
+	{"departures", "user_nid", "user", noUser},
 	{"profile_fields", "user_nid, name", "user", noUser},
 	{"sticky_events", "event_nid", "event", noEvent},
 	{"receipts", "room_nid, user_nid, type", "room", noRoom},

@@ -21,6 +21,8 @@ var stringUsers = []string{
 	`SELECT DISTINCT user_nid FROM delayed_events`,
 	`SELECT DISTINCT user_nid FROM reports`,
 	`SELECT DISTINCT user_nid FROM openid_tokens`,
+	`SELECT DISTINCT user_nid FROM login_tokens`,
+	`SELECT user_nid FROM departures`,
 	`SELECT DISTINCT user_nid FROM profile_fields`,
 	`SELECT DISTINCT user_nid FROM thread_subscriptions`,
 	`SELECT DISTINCT user_nid FROM sliding_connections`,
