@@ -13,27 +13,29 @@ const (
 	counts   = "counts attempts for itself, by what they are attempts at"
 	ends     = "can be done once: the token is gone then"
 	waits    = "waits for news, and a client asks again at once"
+	secret   = "takes a nonce each time, and those are limited"
 	ours     = "is for application services, which the operator trusts"
 	one      = "reads one row of the user's own"
 )
 
 // unlimited are those routes, "METHOD /path" below /_matrix/client/ and the version, with the reason.
 var unlimited = map[string]string{
-	"GET /.well-known/matrix/client":           constant,
-	"GET /.well-known/matrix/support":          constant,
-	"GET /_matrix/client/versions":             constant,
-	"GET /capabilities":                        constant,
-	"GET /login":                               constant,
-	"POST /login":                              counts,
-	"POST /register":                           counts,
-	"POST /account/password":                   counts,
-	"POST /logout":                             ends,
-	"POST /logout/all":                         ends,
-	"GET /sync":                                waits,
-	"POST /sync":                               waits,
-	"POST /org.matrix.simplified_msc3575/sync": waits,
-	"GET /events":                              waits,
-	"POST /appservice/{appserviceId}/ping":     ours,
+	"GET /.well-known/matrix/client":                      constant,
+	"GET /.well-known/matrix/support":                     constant,
+	"GET /_matrix/client/versions":                        constant,
+	"GET /_matrix/static/client/login/{$}":                constant,
+	"GET /login":                                          constant,
+	"POST /login":                                         counts,
+	"POST /register":                                      counts,
+	"POST /_synapse/admin/v1/register":                    secret,
+	"POST /account/password":                              counts,
+	"POST /logout":                                        ends,
+	"POST /logout/all":                                    ends,
+	"GET /sync":                                           waits,
+	"POST /sync":                                          waits,
+	"POST /org.matrix.simplified_msc3575/sync":            waits,
+	"GET /events":                                         waits,
+	"POST /appservice/{appserviceId}/ping":                ours,
 	"PUT /directory/list/appservice/{networkId}/{roomId}": ours,
 
 	"GET /account/whoami":                                   one,

@@ -44,6 +44,7 @@ var unstableFeatures = map[string]bool{
 	"uk.half-shot.msc2666.query_mutual_rooms.stable": true,
 	"uk.tcpip.msc4133":                               true, // fields of profiles
 	"uk.tcpip.msc4133.stable":                        true,
+	"uk.timedout.msc4323":                            true, // suspending and locking users
 }
 
 type versionsResponse struct {
