@@ -50,11 +50,14 @@ const minLifetime = 10 * time.Second
 // Validate returns what is wrong, an error a line, each of which begins with the key that it is about.
 func (c SessionsConfig) Validate() error {
 	var errs []error
-	for key, d := range map[string]time.Duration{
-		"access_token_lifetime": c.AccessTokenLifetime, "refresh_token_lifetime": c.RefreshTokenLifetime, "session_lifetime": c.SessionLifetime,
+	for _, l := range [...]struct {
+		key string
+		d   time.Duration
+	}{
+		{"access_token_lifetime", c.AccessTokenLifetime}, {"refresh_token_lifetime", c.RefreshTokenLifetime}, {"session_lifetime", c.SessionLifetime},
 	} {
-		if d < 0 || d > 0 && d < minLifetime {
-			errs = append(errs, fmt.Errorf("%s: must be 0 or at least %s", key, minLifetime))
+		if l.d < 0 || l.d > 0 && l.d < minLifetime {
+			errs = append(errs, fmt.Errorf("%s: must be 0 or at least %s", l.key, minLifetime))
 		}
 	}
 	if c.RefreshTokenLifetime > 0 && c.RefreshTokenLifetime < c.AccessTokenLifetime {

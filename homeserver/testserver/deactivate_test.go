@@ -80,6 +80,9 @@ func TestDeactivate(t *testing.T) {
 		stop := s.running()
 		s.awaitLeft("bob", "alice")
 		stop()
+		if a := s.ask("bob POST /rooms/<room>/invite", `{"user_id":"<alice>"}`); a.Status != 403 {
+			t.Errorf("an invitation that nobody would see: %d %s", a.Status, a.Body)
+		}
 		s.must("the invitation is declined", s.get("bob GET /rooms/<invited>/state/m.room.member/<alice>", ""), "membership=leave")
 		s.must("those who were there", s.get("bob GET /rooms/<room>/event/<event>", ""), "content/body:string")
 		s.get("carol POST /rooms/<room>/join", "")
