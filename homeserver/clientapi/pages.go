@@ -48,8 +48,6 @@ func writePage(w http.ResponseWriter, status int, name string, p page, captcha s
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
-	// Not a page for scripts of other sites.
-	h.Del("Access-Control-Allow-Origin")
 	w.WriteHeader(status)
 	_, err := w.Write(body.Bytes())
 	return err
