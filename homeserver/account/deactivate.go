@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -136,6 +135,3 @@ func (s *Service) departOne(ctx context.Context, nid int64) error {
 	}
 	return s.db.Write(ctx, func(tx *store.Tx) error { return tx.EndDeparture(nid) })
 }
-
-// errGone tells whether an account is not there, or not any more.
-func errGone(err error) bool { return errors.Is(err, store.ErrNotFound) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 )
@@ -17,15 +16,12 @@ type FallbackPage struct {
 	// What is the operation that somebody proves who they are for, and User who that must be. Both are "" for stages that prove nothing
 	// of the kind.
 	What, User string
-	Policies   []FallbackPolicy // of m.login.terms
-	PublicKey  string           // of m.login.recaptcha
-	ScriptURL  string           // of m.login.recaptcha
-	Problem    string           // what was wrong with the last attempt, "" for the first
+	Policies   []Document // of m.login.terms: what is to be accepted
+	PublicKey  string     // of m.login.recaptcha
+	ScriptURL  string     // of m.login.recaptcha
+	Problem    string     // what was wrong with the last attempt, "" for the first
 	Done       bool
 }
-
-// FallbackPolicy is a document to accept.
-type FallbackPolicy struct{ Name, URL string }
 
 // Fallback returns the page of a stage. Errors: 404 M_NOT_FOUND for a stage that there is not; 400 M_INVALID_PARAM for a session that
 // cannot be.
@@ -57,13 +53,13 @@ func (s *Service) Fallback(stage, session, language string) (FallbackPage, error
 }
 
 // policiesIn returns the documents in a language, or else in English, or in whatever language there is.
-func (s *Service) policiesIn(language string) []FallbackPolicy {
-	var all []FallbackPolicy
+func (s *Service) policiesIn(language string) []Document {
+	var all []Document
 	for _, name := range slices.Sorted(maps.Keys(s.cfg.Rules.Terms)) {
 		languages := s.cfg.Rules.Terms[name].Languages
 		for _, code := range append([]string{language, "en"}, slices.Sorted(maps.Keys(languages))...) {
 			if doc, ok := languages[code]; ok {
-				all = append(all, FallbackPolicy{Name: doc.Name, URL: doc.URL})
+				all = append(all, doc)
 				break
 			}
 		}
@@ -118,6 +114,3 @@ func (s *Service) CompleteFallback(ctx context.Context, stage, session, language
 	page.Done = true
 	return page, nil
 }
-
-// errNoSecret is the answer where there is no shared secret.
-var errNoSecret = matrixError(http.StatusBadRequest, "M_UNKNOWN", "Shared secret registration is not enabled")

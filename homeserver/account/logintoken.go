@@ -27,12 +27,14 @@ type LoginToken struct {
 // GetLoginToken makes a token by which another device can log in once (Client-Server API, POST /login/get_token), after the user has
 // proven who they are, each time. Errors: *Challenge; 403 M_FORBIDDEN.
 func (s *Service) GetLoginToken(ctx context.Context, who Requester, auth *AuthData) (LoginToken, error) {
-	done, err := s.Confirm(ctx, who, "get a login token", auth)
+	session, op, err := s.confirmed(ctx, who, "let another device sign in", auth)
 	if err != nil {
 		return LoginToken{}, err
 	}
 	// First of all, so that what was proven serves once even when two requests come at the same moment.
-	done()
+	if !s.uia.drop(op, session) {
+		return LoginToken{}, op.challenge(&uiaSession{id: randomText(lowerLetters, uiaSessionChars)}, "", "")
+	}
 	token, err := s.newLoginToken(ctx, who)
 	if err != nil {
 		return LoginToken{}, fmt.Errorf("make a login token for %s: %w", who.UserID, err)

@@ -31,7 +31,7 @@ func (s *Service) ChangePassword(ctx context.Context, who Requester, in Password
 	if who.ByAppService {
 		return forbidden("An application service cannot change passwords")
 	}
-	done, err := s.Confirm(ctx, who, "password", in.Auth)
+	done, err := s.Confirm(ctx, who, "change your password", in.Auth)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"causeway/homeserver/store"
@@ -55,7 +56,7 @@ func (s *Service) moderable(tx *store.Tx, by, user id.UserID) (*store.User, erro
 	}
 	u, err := tx.User(user)
 	switch {
-	case errGone(err) || err == nil && u.Deactivated:
+	case errors.Is(err, store.ErrNotFound) || err == nil && u.Deactivated:
 		return nil, notFound("User not found.")
 	case err != nil:
 		return nil, fmt.Errorf("look up %s: %w", user, err)

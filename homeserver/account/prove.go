@@ -25,8 +25,7 @@ func (s *Service) prove(ctx context.Context, userID id.UserID, password, clientI
 			return err
 		}
 		if user, err = tx.User(userID); errors.Is(err, store.ErrNotFound) {
-			user = &store.User{UserID: userID}
-			return nil
+			user, err = &store.User{UserID: userID}, nil // asked for like any other
 		}
 		if err == nil {
 			known, err = tx.SeenAt(user.NID, clientIP)

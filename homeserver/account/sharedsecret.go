@@ -19,6 +19,9 @@ const (
 	nonceChars = 32
 )
 
+// errNoSecret is the answer where there is no shared secret.
+var errNoSecret = matrixError(http.StatusBadRequest, "M_UNKNOWN", "Shared secret registration is not enabled")
+
 // nonces are the numbers of which each serves one registration, so that a request that somebody overheard is of no use.
 type nonces struct {
 	mu   sync.Mutex // guards rows

@@ -139,11 +139,17 @@ func (u *uiaSessions) put(op operation, session *uiaSession, now int64) {
 	u.rows[op.key(session.id)] = &kept
 }
 
-// drop forgets a session that has served, or whose stages count no more.
-func (u *uiaSessions) drop(op operation, session *uiaSession) {
+// drop forgets a session that has served, or whose stages count no more. It is false when it was forgotten already. nil is for none, which
+// is always there.
+func (u *uiaSessions) drop(op operation, session *uiaSession) bool {
+	if session == nil {
+		return true
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	_, ok := u.rows[op.key(session.id)]
 	delete(u.rows, op.key(session.id))
 	delete(u.asked, session.id)
 	delete(u.aside, session.id)
+	return ok
 }
