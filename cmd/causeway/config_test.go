@@ -224,7 +224,7 @@ func TestConfigProblems(t *testing.T) {
 			yaml: "registration:\n  shared_secret: short\n  usernames: {pattern: \"(\", min_length: 0}\n  terms:\n    privacy: {version: \"1\", languages: {en: {name: x}}}\n    none: {}\n" +
 				"  captcha: {public_key: x}\nsessions: {access_token_lifetime: 1s, session_lifetime: -1h}\njwt: {enabled: true, algorithm: none}\n",
 			want: []string{
-				`causeway.yaml:2: registration.shared_secret: must have at least 16 bytes`,
+				`causeway.yaml:2: registration.shared_secret: must have at least 8 bytes`,
 				`causeway.yaml:3: registration.usernames.min_length: must be from 1 to 255`,
 				"causeway.yaml:3: registration.usernames.pattern: is not a regular expression: error parsing regexp: missing closing ): `(`",
 				`causeway.yaml:5: registration.terms.privacy.languages.en: must have a name and a url that begins with https:// or http://`,

@@ -120,7 +120,7 @@ func DefaultRegistration() RegistrationRules {
 }
 
 // minSharedSecret bounds the shared secret from below, in bytes: who guesses it owns the server.
-const minSharedSecret = 16
+const minSharedSecret = 8
 
 // Validate returns what is wrong, an error a line, each of which begins with the key that it is about.
 func (c RegistrationRules) Validate() error {
