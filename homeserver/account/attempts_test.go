@@ -93,6 +93,25 @@ func TestTenThousandAttempts(t *testing.T) {
 	})
 }
 
+// TestProofsAreAttempts guesses the password with a stolen token, in place of logging in.
+func TestProofsAreAttempts(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := newService(db, false)
+		s.attempts = newAttempts(Limit{PerSecond: 0.02, Burst: 3})
+		s.now = func() int64 { return 1_000_000_000 }
+		alice := Requester{UserID: createUser(t, s, "alice", "secret"), DeviceID: "D", ClientIP: "10.0.0.1"}
+		for i, want := range []string{"401 M_FORBIDDEN", "401 M_FORBIDDEN", "401 M_FORBIDDEN", "M_LIMIT_EXCEEDED"} {
+			_, err := s.Confirm(context.Background(), alice, fmt.Sprint("operation ", i), &AuthData{Type: typePassword, User: "alice", Password: "x"})
+			if codeOf(err) != want {
+				t.Errorf("attempt %d: got %v, want %s", i, err, want)
+			}
+		}
+		if got := tryLogin(t, s, "alice", "secret", "10.0.0.2"); got != 429 {
+			t.Errorf("a login after it: %d", got)
+		}
+	})
+}
+
 // TestAttemptsAreBounded names more accounts than are remembered.
 func TestAttemptsAreBounded(t *testing.T) {
 	a := newAttempts(Limit{PerSecond: 1, Burst: 1})

@@ -139,6 +139,9 @@ func (s *Service) DeleteDevices(ctx context.Context, who Requester, devices []id
 func (s *Service) RemoveDevices(ctx context.Context, user id.UserID, devices []id.DeviceID) error {
 	return s.endSessions(ctx, user, func(tx *store.Tx, userNID int64) (change store.DeviceChange, err error) {
 		for _, device := range devices {
+			if !storable(string(device)) {
+				continue // no database has it
+			}
 			one, err := tx.DeleteDevice(userNID, device)
 			if err != nil {
 				return change, err

@@ -15,6 +15,9 @@ import (
 // for all of these. clientIP is where the attempt comes from, "" for unknown. The error is 429 M_LIMIT_EXCEEDED when there were too many
 // attempts, whoever's id it is.
 func (s *Service) prove(ctx context.Context, userID id.UserID, password, clientIP string) (*store.User, error) {
+	if len(userID) > maxUserIDBytes {
+		userID = "" // nobody's: it is not worth being remembered
+	}
 	var (
 		user     *store.User
 		imported string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"causeway/homeserver/store"
@@ -127,7 +128,12 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 		return Login{}, err
 	}
 	user := &store.User{UserID: s.userID(strings.ToLower(name)), Password: hash}
-	useToken := func(tx *store.Tx) error { return s.useToken(tx, session.token, user) }
+	useToken := func(tx *store.Tx) error {
+		if err := s.useToken(tx, session.token, user); err != nil || !slices.Contains(session.completed, typeTerms) {
+			return err
+		}
+		return s.acceptTerms(tx, user.UserID)
+	}
 	var login Login
 	if guest != nil {
 		user.NID, user.UserID = guest.UserNID, guest.UserID
@@ -157,6 +163,18 @@ func (s *Service) useToken(tx *store.Tx, token string, user *store.User) error {
 		return invalidToken()
 	}
 	user.Admin = used.Admin
+	return err
+}
+
+// acceptTerms records that a user who is about to have an account has accepted the documents, in the versions that were shown: those of the
+// configuration, since no session outlives the process.
+func (s *Service) acceptTerms(tx *store.Tx, user id.UserID) error {
+	nid, err := tx.NID(string(user))
+	for name, policy := range s.cfg.Rules.Terms {
+		if err == nil {
+			err = tx.AcceptTerms(nid, name, policy.Version, s.now())
+		}
+	}
 	return err
 }
 

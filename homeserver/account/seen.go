@@ -15,10 +15,10 @@ import (
 // When and from where devices are seen is kept in memory, and written all together once in a while: a device costs at most one row a
 // minute, however much it asks for.
 const (
-	seenEvery     = time.Minute
-	maxSeen       = 50_000 // devices in memory; past it no further ones are noted until the next writing
-	maxSeenBatch  = 500    // rows of one transaction
-	maxAgentBytes = 255
+	seenEvery    = time.Minute
+	maxSeen      = 50_000 // devices in memory; past it no further ones are noted until the next writing
+	maxSeenBatch = 500    // rows of one transaction
+	maxSeenBytes = 255    // of an address, and of a User-Agent
 )
 
 // sightings remembers which devices were seen since they were last written.
@@ -62,11 +62,15 @@ func (s *Service) Saw(user id.UserID, device id.DeviceID, ip, agent string) {
 	if device == "" {
 		return
 	}
-	if len(agent) > maxAgentBytes {
-		agent = agent[:maxAgentBytes]
+	s.seen.note(sightingKey{user, device}, store.Sighting{TS: s.now(), IP: clean(ip), Agent: clean(agent)})
+}
+
+// clean makes of what came in a header what every database takes for text.
+func clean(s string) string {
+	if len(s) > maxSeenBytes {
+		s = s[:maxSeenBytes]
 	}
-	agent = strings.ToValidUTF8(strings.ReplaceAll(agent, "\x00", ""), "")
-	s.seen.note(sightingKey{user, device}, store.Sighting{TS: s.now(), IP: ip, Agent: agent})
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "")
 }
 
 // writeSeen writes what was seen since the last time.

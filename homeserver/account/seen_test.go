@@ -51,7 +51,7 @@ func TestSightings(t *testing.T) {
 			t.Fatalf("%d devices, %v", len(all), err)
 		}
 		for _, d := range all {
-			if d.LastSeenTS == 0 || d.LastSeenIP != "192.0.2.1" || len(d.UserAgent) > maxAgentBytes || !storable(d.UserAgent) || d.UserAgent == "" {
+			if d.LastSeenTS == 0 || d.LastSeenIP != "192.0.2.1" || len(d.UserAgent) > maxSeenBytes || !storable(d.UserAgent) || d.UserAgent == "" {
 				t.Fatalf("got %+v", d)
 			}
 		}

@@ -74,6 +74,7 @@ var damages = []damage{
 	{name: "OpenID token of nobody", tables: "openid_tokens", sql: `INSERT INTO openid_tokens (hash, user_nid, expires_ts) VALUES ($1, 999999, 1)`, args: []any{garbage}, want: kinds(doctor.KindOrphan)},
 	{name: "login token of nobody", tables: "login_tokens", sql: `INSERT INTO login_tokens (hash, user_nid, expires_ts) VALUES ($1, 999999, 1)`, args: []any{garbage}, want: kinds(doctor.KindOrphan)},
 	{name: "departure of nobody", tables: "departures", sql: `INSERT INTO departures (user_nid) VALUES (999999)`, want: kinds(doctor.KindOrphan)},
+	{name: "terms that nobody accepted", tables: "accepted_terms", sql: `INSERT INTO accepted_terms (user_nid, policy, version, ts) VALUES (999999, 'x', '1', 1)`, want: kinds(doctor.KindOrphan)},
 	{name: "profile of nobody", tables: "profile_fields", sql: `INSERT INTO profile_fields (user_nid, name, value) VALUES (999999, 'm.tz', '""')`, want: kinds(doctor.KindOrphan), text: "m.tz"},
 	{name: "sticky event that is none", tables: "sticky_events", sql: `INSERT INTO sticky_events (event_nid, room_nid, pos, expires_ts) VALUES (999999, <room>, 1, 1)`, want: kinds(doctor.KindOrphan)},
 	{name: "transaction for no application service", tables: "appservice_pending", sql: `INSERT INTO appservice_pending (id, txn, upto, body) VALUES ('x', 1, 1, $1)`, args: []any{garbage}, want: kinds(doctor.KindOrphan), text: "application service"},

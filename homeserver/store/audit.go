@@ -217,7 +217,8 @@ var auditUsers = []string{
 	`SELECT DISTINCT thread_nid FROM push_actions WHERE thread_nid <> 0`, // of the roots' ids
 	`SELECT DISTINCT user_nid FROM receipts`, `SELECT user_nid FROM presence`,
 	`SELECT DISTINCT user_nid FROM delayed_events`, `SELECT DISTINCT user_nid FROM reports`,
-	`SELECT DISTINCT user_nid FROM openid_tokens`, `SELECT DISTINCT user_nid FROM login_tokens`, `SELECT user_nid FROM departures`, `SELECT DISTINCT user_nid FROM profile_fields`,
+	`SELECT DISTINCT user_nid FROM openid_tokens`, `SELECT DISTINCT user_nid FROM login_tokens`, `SELECT user_nid FROM departures`,
+	`SELECT DISTINCT user_nid FROM accepted_terms`, `SELECT DISTINCT user_nid FROM profile_fields`,
 	`SELECT DISTINCT user_nid FROM thread_subscriptions`,
 }
 

@@ -82,6 +82,7 @@ var orphanRules = []orphanRule{
 	{"openid_tokens", "user_nid", "user", noUser},
 	{"login_tokens", "user_nid", "user", noUser},
 	{"departures", "user_nid", "user", noUser},
+	{"accepted_terms", "user_nid, policy", "user", noUser},
 	{"profile_fields", "user_nid, name", "user", noUser},
 	{"sticky_events", "event_nid", "event", noEvent},
 	{"receipts", "room_nid, user_nid, type", "room", noRoom},

@@ -9,6 +9,7 @@ import (
 // userTables are those whose rows belong to users alone, and go with the account.
 var userTables = []string{
 	"login_tokens", "openid_tokens", "delayed_events", "profile_fields", "thread_subscriptions", "filters", "user_words", "user_words_due",
+	"accepted_terms",
 }
 
 // Deactivate ends an account for ever: its devices, its tokens, its profile and what it has kept go; its name stays, so that nobody else

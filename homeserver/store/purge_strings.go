@@ -23,6 +23,7 @@ var stringUsers = []string{
 	`SELECT DISTINCT user_nid FROM openid_tokens`,
 	`SELECT DISTINCT user_nid FROM login_tokens`,
 	`SELECT user_nid FROM departures`,
+	`SELECT DISTINCT user_nid FROM accepted_terms`,
 	`SELECT DISTINCT user_nid FROM profile_fields`,
 	`SELECT DISTINCT user_nid FROM thread_subscriptions`,
 	`SELECT DISTINCT user_nid FROM sliding_connections`,

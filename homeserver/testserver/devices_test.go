@@ -53,7 +53,8 @@ func TestDevices(t *testing.T) {
 			{name: "so it stays", request: "tablet GET /devices/TABLET", status: 200, want: "device_id=TABLET"},
 
 			{name: "several: who are you?", request: "alice POST /delete_devices", body: `{"devices":["TABLET"]}`, status: 401, want: "session:string flows:array"},
-			{name: "several", request: "alice POST /delete_devices", body: `{"devices":["TABLET","NONE"],` + proof("alice") + `}`, status: 200, want: "{}"},
+			{name: "several", request: "alice POST /delete_devices", body: `{"devices":["TABLET","NONE","\u0000",""],` + proof("alice") + `}`, status: 200, want: "{}"},
+			{name: "none", request: "alice POST /delete_devices", body: `{"devices":[],` + proof("alice") + `}`, status: 200, want: "{}"},
 			{name: "one is left", request: "alice GET /devices", status: 200, want: "devices/0/device_id=<alice device> devices/1:absent"},
 		})
 	})

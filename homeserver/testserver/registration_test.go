@@ -120,6 +120,10 @@ func TestStages(t *testing.T) {
 			{name: "of the form in part", request: "nobody GET /register/available?username=alice-b", status: 400, want: "M_INVALID_USERNAME"},
 			{name: "free", request: "nobody GET /register/available?username=bob", status: 200, want: "available=true"},
 		})
+		s.words["accepter"] = "@alice:test"
+		if n := s.rowsOf("accepted_terms", "version = '2' AND policy = 'privacy' AND user_nid", "accepter"); n != 1 {
+			t.Errorf("%d rows say that the policy was accepted", n)
+		}
 		if _, err := s.Accounts.CreateUser(t.Context(), "admin", "p", true); err != nil {
 			t.Errorf("the operator gives a name that is reserved: %v", err)
 		}

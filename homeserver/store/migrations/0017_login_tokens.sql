@@ -13,3 +13,12 @@ CREATE TABLE departures (user_nid INTEGER PRIMARY KEY);
 
 -- Who still has a password hash from another server.
 CREATE INDEX users_imported ON users (nid) WHERE SUBSTR(password, 1, 2) = '$2';
+
+-- Which versions of which documents users have accepted, and when.
+CREATE TABLE accepted_terms (
+  user_nid INTEGER NOT NULL,
+  policy TEXT NOT NULL,
+  version TEXT NOT NULL,
+  ts INTEGER NOT NULL,
+  PRIMARY KEY (user_nid, policy, version)
+) WITHOUT ROWID;
