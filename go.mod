@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/ergochat/irc-go v0.6.0
+	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/robfig/cron/v3 v3.0.1
 	github.com/rs/zerolog v1.35.1

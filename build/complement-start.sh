@@ -32,6 +32,7 @@ cat >"$data/causeway.yaml" <<-YAML
 	registration:
 	  open: true
 	  guests: true
+	  shared_secret: complement
 	appservices:
 	  dir: $registrations
 	rate_limits:

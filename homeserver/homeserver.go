@@ -42,6 +42,9 @@ type Config struct {
 
 	OpenRegistration   bool
 	Guests             bool // everybody may have a guest's account
+	Sessions           account.SessionsConfig
+	Rules              account.RegistrationRules // of those who make an account for themselves
+	JWT                account.JWTConfig
 	Legacy             LegacyConfig
 	DefaultRoomVersion string                          // of new rooms whose creator names none; "" for event.DefaultRoomVersion
 	Limits             map[httpapi.Class]httpapi.Limit // nil for none
@@ -106,7 +109,7 @@ type Server struct {
 // New returns a server on an open store.
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
-	s.Accounts = account.New(accountConfig(c), c.DB, c.Bus, c.AppServices)
+	s.Accounts = account.New(s.accountConfig(c), c.DB, c.Bus, c.AppServices)
 	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions, ThreadSubscriptions: c.Push.ThreadSubscriptions})
 	rooms := roomConfig(c, pushes)
 	rooms.Follow = func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error {
@@ -148,20 +151,24 @@ func New(c Config) *Server {
 	}}
 	routes := api.Routes()
 	if c.OAuth.Enabled {
-		api.OAuth = oauth.New(oauth.Config{PublicURL: c.PublicURL, DB: c.DB, Accounts: s.Accounts})
+		api.OAuth = oauth.New(oauth.Config{PublicURL: c.PublicURL, DB: c.DB, Accounts: s.Accounts, Deactivation: true})
 		routes = append(routes, accountpages.New(accountpages.Config{
-			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, Rooms: s.rooms,
+			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, Rooms: s.rooms, Deactivate: s.Accounts.EndAccount,
 		}).Routes()...)
 	}
 	s.handler = httpapi.NewMux(routes, httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
-		QueryTokens: c.Legacy.QueryTokens,
+		QueryTokens: c.Legacy.QueryTokens, Seen: clientapi.Seen(s.Accounts),
 	})
 	return s
 }
 
-func accountConfig(c Config) account.Config {
-	accounts := account.Config{ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests}
+func (s *Server) accountConfig(c Config) account.Config {
+	accounts := account.Config{
+		ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests,
+		Lifetimes: c.Sessions.Lifetimes(), Rules: c.Rules, JWT: c.JWT, Attempts: account.Limit(c.Limits[httpapi.ClassLoginTo]),
+		Depart: func(ctx context.Context, user id.UserID) error { return s.rooms.Depart(ctx, user) },
+	}
 	if c.OAuth.Enabled {
 		accounts.AccountURL = strings.TrimRight(c.PublicURL, "/") + oauth.PathAccount
 	}
@@ -186,6 +193,7 @@ func (s *Server) Closing() { s.once.Do(func() { close(s.closing) }) }
 func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return s.rooms.Run(ctx) })
+	parts.Go(func() error { return s.Accounts.Run(ctx) })
 	parts.Go(func() error { return s.search.Run(ctx) })
 	parts.Go(func() error { return s.Maintenance.Run(ctx) })
 	parts.Go(func() error { return s.typing.Run(ctx) })

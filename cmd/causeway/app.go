@@ -62,6 +62,9 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		ServerName: cfg.ServerName, PublicURL: cfg.BaseURL(), Support: cfg.Support, Key: key, DB: db, Bus: bus, Log: log,
 		OpenRegistration:   cfg.Registration.Open,
 		Guests:             cfg.Registration.Guests,
+		Sessions:           cfg.Sessions,
+		Rules:              cfg.Registration.RegistrationRules,
+		JWT:                cfg.JWT,
 		Legacy:             cfg.Legacy,
 		DefaultRoomVersion: cfg.DefaultRoomVersion,
 		Limits:             limits(cfg.RateLimits),
@@ -87,7 +90,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err != nil {
 		return err
 	}
-	control, err := listenControl(cfg.DataDir, hs.Maintenance, log)
+	control, err := listenControl(cfg.DataDir, hs.Maintenance, hs.Accounts, log)
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
@@ -258,25 +261,35 @@ func loadRegistrations(cfg *Config, log zerolog.Logger, hosted bridgeSet) (*regi
 	return registration.NewSet(all...)
 }
 
-// createUser makes an account in the database of a server that is not running.
-func createUser(ctx context.Context, cfg *Config, log zerolog.Logger, u newUser) (user id.UserID, err error) {
+// withAccounts calls f with the accounts of a server that is not running.
+func withAccounts(ctx context.Context, cfg *Config, log zerolog.Logger, f func(*account.Service) error) (err error) {
 	db, _, err := openStore(ctx, cfg)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer closing(&err, db.Close)
 	// The bridges say which names are theirs.
 	hosted, err := openBridges(cfg, log, inproc.New(nil))
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer hosted.close(log)
 	services, err := loadRegistrations(cfg, log, hosted)
 	if err != nil {
-		return "", err
+		return err
 	}
-	accounts := account.New(account.Config{ServerName: cfg.ServerName}, db, new(notify.Local), func() *registration.Set { return services })
-	return accounts.CreateUser(ctx, u.Localpart, u.Password, u.Admin)
+	accounts := account.New(account.Config{ServerName: cfg.ServerName, Rules: cfg.Registration.RegistrationRules}, db, new(notify.Local),
+		func() *registration.Set { return services })
+	return f(accounts)
+}
+
+// createUser makes an account in the database of a server that is not running.
+func createUser(ctx context.Context, cfg *Config, log zerolog.Logger, u newUser) (user id.UserID, err error) {
+	err = withAccounts(ctx, cfg, log, func(accounts *account.Service) error {
+		user, err = accounts.CreateUser(ctx, u.Localpart, u.Password, u.Admin)
+		return err
+	})
+	return user, err
 }
 
 // closing runs a function that ends something and adds its error to that of the caller.

@@ -97,6 +97,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		},
 		c.userCommand(),
 		c.registrationCommand(),
+		c.registrationTokenCommand(),
 		c.purgeCommand(),
 		c.compactCommand(),
 		c.configCommand(),

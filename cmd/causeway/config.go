@@ -12,6 +12,7 @@ import (
 
 	"causeway/bridges/irc"
 	"causeway/homeserver"
+	"causeway/homeserver/account"
 	"causeway/homeserver/clientapi"
 	"causeway/homeserver/event"
 
@@ -34,6 +35,9 @@ type Config struct {
 	Bridges        BridgesConfig      `yaml:"bridges"`
 	Support        clientapi.Support  `yaml:"support"`
 
+	Sessions account.SessionsConfig `yaml:"sessions"`
+	JWT      account.JWTConfig      `yaml:"jwt"`
+
 	DefaultRoomVersion string                         `yaml:"default_room_version"`
 	Maintenance        homeserver.MaintenanceConfig   `yaml:"maintenance"`
 	UserDirectory      homeserver.UserDirectoryConfig `yaml:"user_directory"`
@@ -55,6 +59,8 @@ type RegistrationConfig struct {
 	Open bool `yaml:"open"`
 	// Guests lets everyone have a guest's account.
 	Guests bool `yaml:"guests"`
+
+	account.RegistrationRules `yaml:",inline"`
 }
 
 // AppServicesConfig says where the registration files of application services are.
@@ -84,6 +90,8 @@ const (
 type RateLimitsConfig struct {
 	Enabled  bool      `yaml:"enabled"`
 	Login    RateLimit `yaml:"login"`
+	LoginTo  RateLimit `yaml:"login_account"`
+	Refresh  RateLimit `yaml:"refresh"`
 	Register RateLimit `yaml:"register"`
 	Message  RateLimit `yaml:"message"`
 	Join     RateLimit `yaml:"join"`
@@ -113,7 +121,7 @@ func (c RateLimitsConfig) Limits() map[string]RateLimit {
 
 func (c RateLimitsConfig) byKey() map[string]RateLimit {
 	return map[string]RateLimit{
-		"login": c.Login, "register": c.Register, "message": c.Message, "join": c.Join,
+		"login": c.Login, "login_account": c.LoginTo, "refresh": c.Refresh, "register": c.Register, "message": c.Message, "join": c.Join,
 		"invite": c.Invite, "profile": c.Profile, "media": c.Media,
 		"delayed": c.Delayed, "report": c.Report, "openid": c.OpenID, "account_data": c.AccountData,
 		"ephemeral": c.Ephemeral, "device": c.Device, "directory": c.Directory, "search": c.Search, "read": c.Read,
@@ -135,7 +143,10 @@ func defaultConfig() *Config {
 		Listen:         "127.0.0.1:8008",
 		TrustedProxies: []string{},
 		AppServices:    AppServicesConfig{Dir: "registration"},
+		Registration:   RegistrationConfig{RegistrationRules: account.DefaultRegistration()},
 		Support:        clientapi.Support{Contacts: []clientapi.Contact{}},
+		Sessions:       account.DefaultSessions(),
+		JWT:            account.DefaultJWT(),
 
 		DefaultRoomVersion: event.DefaultRoomVersion,
 		Maintenance: homeserver.MaintenanceConfig{
@@ -150,6 +161,8 @@ func defaultConfig() *Config {
 		RateLimits: RateLimitsConfig{
 			Enabled:  true,
 			Login:    RateLimit{PerSecond: 0.2, Burst: 10},
+			LoginTo:  RateLimit{PerSecond: 0.02, Burst: 10},
+			Refresh:  RateLimit{PerSecond: 5, Burst: 100},
 			Register: RateLimit{PerSecond: 0.2, Burst: 5},
 			Message:  RateLimit{PerSecond: 10, Burst: 50},
 			Join:     RateLimit{PerSecond: 1, Burst: 20},
@@ -225,6 +238,9 @@ func (c *Config) check(bad report) {
 	}
 	checkSection("bridges.irc", c.Bridges.IRC, bad)
 	checkSection("support", c.Support, bad)
+	checkSection("registration", c.Registration.RegistrationRules, bad)
+	checkSection("sessions", c.Sessions, bad)
+	checkSection("jwt", c.JWT, bad)
 	if _, err := event.LookupVersion(c.DefaultRoomVersion); err != nil {
 		bad("default_room_version", "%q is no room version that this server knows: it knows %s", c.DefaultRoomVersion, roomVersions())
 	}

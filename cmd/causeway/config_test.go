@@ -220,6 +220,30 @@ func TestConfigProblems(t *testing.T) {
 			},
 		},
 		{
+			name: "accounts",
+			yaml: "registration:\n  shared_secret: short\n  usernames: {pattern: \"(\", min_length: 0}\n  terms:\n    privacy: {version: \"1\", languages: {en: {name: x}}}\n    none: {}\n" +
+				"  captcha: {public_key: x}\nsessions: {access_token_lifetime: 1s, session_lifetime: -1h}\njwt: {enabled: true, algorithm: none}\n",
+			want: []string{
+				`causeway.yaml:2: registration.shared_secret: must have at least 8 bytes`,
+				`causeway.yaml:3: registration.usernames.min_length: must be from 1 to 255`,
+				"causeway.yaml:3: registration.usernames.pattern: is not a regular expression: error parsing regexp: missing closing ): `(`",
+				`causeway.yaml:5: registration.terms.privacy.languages.en: must have a name and a url that begins with https:// or http://`,
+				`causeway.yaml:6: registration.terms.none: must have a version and a language`,
+				`causeway.yaml:7: registration.captcha.private_key: must not be empty`,
+				`causeway.yaml:8: sessions.access_token_lifetime: must be 0 or at least 10s`,
+				`causeway.yaml:8: sessions.session_lifetime: must be 0 or at least 10s`,
+				`causeway.yaml:9: jwt.algorithm: must be one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA`,
+			},
+		},
+		{
+			name: "keys of tokens", yaml: "jwt: {enabled: true, secret: secret}\n",
+			want: []string{`causeway.yaml:1: jwt.secret: must have at least 32 bytes`},
+		},
+		{
+			name: "public keys of tokens", yaml: "jwt: {enabled: true, algorithm: RS256, secret: secret}\n",
+			want: []string{`causeway.yaml:1: jwt.secret: must be a public key in PEM`},
+		},
+		{
 			name: "time that never comes", yaml: "maintenance: {schedule: 0 0 31 2 *}\n",
 			want: []string{`causeway.yaml:1: maintenance.schedule: "0 0 31 2 *" is a time that never comes`},
 		},

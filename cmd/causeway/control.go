@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"causeway/homeserver"
+	"causeway/homeserver/account"
 	"causeway/homeserver/store"
 
 	"github.com/rs/zerolog"
@@ -28,8 +29,11 @@ import (
 // is the operator. What is spoken is of no use to others, and may change with every version.
 const controlName = "control.sock"
 
-// maxControlBytes bounds a message on the control socket.
-const maxControlBytes = 64 << 10
+// maxControlBytes bounds an order on the control socket, and maxControlAnswer what is answered.
+const (
+	maxControlBytes  = 64 << 10
+	maxControlAnswer = 64 << 20
+)
 
 // The kinds of orders.
 const (
@@ -100,7 +104,7 @@ type controlServer struct {
 // listenControl opens the control socket in a data directory that is this process's alone: one that is there already is what a
 // process left behind that ended without stopping. Where the path is longer than that of a socket can be, there is none: the server
 // serves all the same, and commands have to wait until it is stopped.
-func listenControl(dir string, m *homeserver.Maintenance, log zerolog.Logger) (*controlServer, error) {
+func listenControl(dir string, m *homeserver.Maintenance, accounts *account.Service, log zerolog.Logger) (*controlServer, error) {
 	log = log.With().Str("part", "control").Logger()
 	path := filepath.Join(dir, controlName)
 	if len(path) > maxSocketPath {
@@ -119,6 +123,7 @@ func listenControl(dir string, m *homeserver.Maintenance, log zerolog.Logger) (*
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /order", func(w http.ResponseWriter, r *http.Request) { takeOrder(w, r, m) })
+	mux.HandleFunc("POST /accounts", func(w http.ResponseWriter, r *http.Request) { takeAccountOrder(w, r, accounts) })
 	return &controlServer{listener: listener, server: &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: stdlog.New(log, "", 0),
 	}}, nil
@@ -187,32 +192,9 @@ var errNoServer = errors.New("no server listens on the control socket")
 
 // sendOrder has the server that runs in a data directory carry out an order. errNoServer when there is none.
 func sendOrder(ctx context.Context, dir string, o order) (homeserver.Outcome, error) {
-	var zero homeserver.Outcome
-	body, err := json.Marshal(o)
-	if err != nil {
-		return zero, err
-	}
-	path := filepath.Join(dir, controlName)
-	dialer := net.Dialer{Timeout: controlDial}
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return dialer.DialContext(ctx, "unix", path)
-	}}}
-	defer client.CloseIdleConnections()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://control/order", bytes.NewReader(body))
-	if err != nil {
-		return zero, err
-	}
-	resp, err := client.Do(r)
-	if err != nil {
-		if len(path) > maxSocketPath || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
-			return zero, errNoServer
-		}
-		return zero, fmt.Errorf("talk to the server at %s: %w", path, err)
-	}
-	defer resp.Body.Close()
 	var answer result
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxControlBytes)).Decode(&answer); err != nil {
-		return zero, fmt.Errorf("the server at %s stopped before it was done, or is of another version: %w", path, err)
+	if err := tellServer(ctx, dir, "/order", o, &answer); err != nil {
+		return homeserver.Outcome{}, err
 	}
 	if answer.Held != "" {
 		answer.Outcome.Held = errors.New(answer.Held)
@@ -221,6 +203,36 @@ func sendOrder(ctx context.Context, dir string, o order) (homeserver.Outcome, er
 		return answer.Outcome, errors.New(answer.Error)
 	}
 	return answer.Outcome, nil
+}
+
+// tellServer sends something to the server that runs in a data directory, and decodes its answer. errNoServer when there is none.
+func tellServer(ctx context.Context, dir, to string, what, answer any) error {
+	body, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, controlName)
+	dialer := net.Dialer{Timeout: controlDial}
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", path)
+	}}}
+	defer client.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://control"+to, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		if len(path) > maxSocketPath || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+			return errNoServer
+		}
+		return fmt.Errorf("talk to the server at %s: %w", path, err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxControlAnswer)).Decode(answer); err != nil {
+		return fmt.Errorf("the server at %s stopped before it was done, or is of another version: %w", path, err)
+	}
+	return nil
 }
 
 // controlDial is how long a server has to take a connection.

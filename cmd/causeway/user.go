@@ -67,7 +67,7 @@ func (c *cli) userCommand() *cobra.Command {
 	}
 	create.Flags().StringVar(&password, "password", "", "the password (other users of this machine can see it while the command runs)")
 	create.Flags().BoolVar(&admin, "admin", false, "make the user an administrator of the server")
-	return group("user", "Manage accounts", create)
+	return group("user", "Manage accounts", create, c.validityCommand(), c.deactivateCommand())
 }
 
 // localpartOf takes a bare name or a full user ID of this server.

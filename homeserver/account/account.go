@@ -18,15 +18,6 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// Config is what the operator decides.
-type Config struct {
-	ServerName       string
-	OpenRegistration bool // everybody may make an account; otherwise it takes a registration token
-	Guests           bool // everybody may have a guest's account
-	Lifetimes        Lifetimes
-	AccountURL       string // of the page where users manage their accounts, "" for none
-}
-
 // Service is the accounts of one server.
 type Service struct {
 	cfg         Config
@@ -36,8 +27,16 @@ type Service struct {
 	passwords   *passwords
 	sessions    *sessionCache
 	known       *knownUsers
+	fit         *knownUsers // who may be acted for by an application service
 	uia         *uiaSessions
-	now         func() int64 // milliseconds since 1970
+	attempts    *attempts
+	seen        *sightings
+	watches     *watches
+	nonces      *nonces
+	captchas    *captchas
+	usernames   *usernames
+	departed    chan struct{} // holds one while there are users to leave their rooms
+	now         func() int64  // milliseconds since 1970
 }
 
 // New returns the accounts kept in db. It rings bus when account data changed, and asks appServices for the registrations
@@ -51,7 +50,15 @@ func New(cfg Config, db *store.DB, bus notify.Bus, appServices AppServices) *Ser
 		passwords: newPasswords(),
 		sessions:  newSessionCache(maxCachedSessions),
 		known:     newKnownUsers(maxKnownUsers),
+		fit:       newKnownUsers(maxKnownUsers),
 		uia:       newUIASessions(),
+		attempts:  newAttempts(cfg.Attempts),
+		seen:      newSightings(),
+		watches:   newWatches(),
+		nonces:    newNonces(),
+		captchas:  newCaptchas(cfg.Rules.Captcha),
+		usernames: newUsernames(cfg.Rules.Usernames),
+		departed:  make(chan struct{}, 1),
 		now:       func() int64 { return time.Now().UnixMilli() },
 	}
 }

@@ -34,8 +34,8 @@ type Browser struct {
 }
 
 // SignIn signs a browser in with a user's name and password, and returns the value of its cookie. Errors: those of [Service.Login].
-func (s *Service) SignIn(ctx context.Context, name, password string) (cookie string, err error) {
-	user, err := s.passwordLogin(ctx, LoginRequest{Identifier: &Identifier{Type: "m.id.user", User: name}, Password: password})
+func (s *Service) SignIn(ctx context.Context, name, password, clientIP string) (cookie string, err error) {
+	user, err := s.passwordLogin(ctx, LoginRequest{Identifier: &Identifier{Type: "m.id.user", User: name}, Password: password, ClientIP: clientIP})
 	if err != nil {
 		return "", err
 	}
@@ -126,20 +126,20 @@ func (s *Service) Session(ctx context.Context, b Browser, device id.DeviceID) (f
 // SetPassword changes the password of whoever is signed in in a browser, who proves with the old one that they are still there. The user's
 // devices go, unless keepDevices. The browser is signed out with the others. Errors: 403 M_FORBIDDEN for a wrong password,
 // M_MISSING_PARAM, M_INVALID_PARAM.
-func (s *Service) SetPassword(ctx context.Context, b Browser, old, password string, keepDevices bool) error {
+func (s *Service) SetPassword(ctx context.Context, b Browser, old, password, clientIP string, keepDevices bool) error {
 	logout := !keepDevices
-	return s.withPassword(s.ChangePassword(ctx, Requester{UserID: b.UserID}, PasswordRequest{
+	return s.withPassword(s.ChangePassword(ctx, Requester{UserID: b.UserID, ClientIP: clientIP}, PasswordRequest{
 		Auth: passwordProof(b.UserID, old), NewPassword: password, LogoutDevices: &logout,
 	}))
 }
 
 // Reauthenticate has whoever is signed in in a browser prove with their password that they are still there. Errors: 403 M_FORBIDDEN, 429
 // M_LIMIT_EXCEEDED.
-func (s *Service) Reauthenticate(ctx context.Context, b Browser, password string) error {
+func (s *Service) Reauthenticate(ctx context.Context, b Browser, password, clientIP string) error {
 	if password == "" {
 		return wrongPassword()
 	}
-	_, err := s.passwordLogin(ctx, LoginRequest{Identifier: &Identifier{Type: "m.id.user", User: string(b.UserID)}, Password: password})
+	_, err := s.passwordLogin(ctx, LoginRequest{Identifier: &Identifier{Type: "m.id.user", User: string(b.UserID)}, Password: password, ClientIP: clientIP})
 	if refused, ok := errors.AsType[mautrix.RespError](err); ok && refused.StatusCode == http.StatusForbidden {
 		return wrongPassword()
 	}

@@ -63,11 +63,13 @@ func (c *sessionCache) forget(user id.UserID) {
 	}
 }
 
-// knownUsers remembers users that exist. Accounts do not go away, so it is never wrong.
+// knownUsers remembers users of whom something holds. Of those that exist it is never wrong: accounts do not go away. Where it can cease
+// to hold, who read it takes the number of the removals first, as with sessionCache.
 type knownUsers struct {
-	mu  sync.RWMutex // guards ids
-	max int
-	ids map[id.UserID]struct{}
+	mu       sync.RWMutex // guards the rest
+	max      int
+	ids      map[id.UserID]struct{}
+	removals uint64
 }
 
 func newKnownUsers(limit int) *knownUsers {
@@ -75,17 +77,42 @@ func newKnownUsers(limit int) *knownUsers {
 }
 
 func (k *knownUsers) has(user id.UserID) bool {
+	ok, _ := k.get(user)
+	return ok
+}
+
+func (k *knownUsers) get(user id.UserID) (ok bool, removals uint64) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	_, ok := k.ids[user]
-	return ok
+	_, ok = k.ids[user]
+	return ok, k.removals
 }
 
 func (k *knownUsers) add(user id.UserID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.insert(user)
+}
+
+// addUnless is add, unless there were removals since.
+func (k *knownUsers) addUnless(user id.UserID, removals uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.removals == removals {
+		k.insert(user)
+	}
+}
+
+func (k *knownUsers) insert(user id.UserID) {
 	if len(k.ids) >= k.max {
 		clear(k.ids)
 	}
 	k.ids[user] = struct{}{}
+}
+
+func (k *knownUsers) remove(user id.UserID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.removals++
+	delete(k.ids, user)
 }

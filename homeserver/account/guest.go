@@ -67,7 +67,7 @@ func (s *Service) promoteGuest(ctx context.Context, user *store.User, device Dev
 		login.Tokens, err = s.insertSession(tx, user.NID, device)
 		return err
 	})
-	s.sessions.forget(user.UserID)
+	s.forget(user.UserID)
 	if errors.Is(err, store.ErrNotFound) {
 		return Login{}, userInUse()
 	}

@@ -20,6 +20,9 @@ type Identity struct {
 	AppService *registration.Registration // nil for people
 	IsAdmin    bool
 	IsGuest    bool
+	// Locked is why the account cannot be used for now, nil when it can: the error to answer with.
+	Locked      error
+	IsSuspended bool
 	// RateLimited is false for an application service itself, and for its users as its registration says.
 	RateLimited bool
 }
@@ -41,7 +44,10 @@ func (s *Service) Identify(ctx context.Context, token string, asUser id.UserID, 
 	if session.ExpiresTS != 0 && session.ExpiresTS <= s.now() {
 		return Identity{}, softLogout()
 	}
-	return Identity{UserID: session.UserID, DeviceID: session.DeviceID, IsAdmin: session.Admin, IsGuest: session.Guest, RateLimited: true}, nil
+	return Identity{
+		UserID: session.UserID, DeviceID: session.DeviceID, IsAdmin: session.Admin, IsGuest: session.Guest, RateLimited: true,
+		Locked: barred(session.Locked, session.ValidUntilTS, s.now()), IsSuspended: session.Suspended,
+	}, nil
 }
 
 func (s *Service) session(ctx context.Context, hash [32]byte) (store.Session, error) {
@@ -75,15 +81,33 @@ func (s *Service) identifyAppService(ctx context.Context, reg *registration.Regi
 	case !s.covers(reg, asUser):
 		return Identity{}, forbidden("Application service cannot masquerade as this user")
 	default:
-		exists, err := s.UserExists(ctx, asUser)
-		if err != nil {
+		if err := s.checkGhost(ctx, &who); err != nil {
 			return Identity{}, err
-		}
-		if !exists {
-			return Identity{}, forbidden("Application service has not registered this user")
 		}
 	}
 	return who, s.checkDevice(ctx, who.UserID, asDevice)
+}
+
+// checkGhost looks whether a user that an application service acts for is there, and whether the account can be used.
+func (s *Service) checkGhost(ctx context.Context, who *Identity) error {
+	fit, removals := s.fit.get(who.UserID)
+	if fit {
+		return nil
+	}
+	user, err := s.user(ctx, who.UserID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return forbidden("Application service has not registered this user")
+	case err != nil:
+		return fmt.Errorf("look up a user of an application service: %w", err)
+	case user.Deactivated:
+		return matrixError(http.StatusForbidden, "M_USER_DEACTIVATED", "This account has been deactivated")
+	}
+	who.Locked, who.IsSuspended = barred(user.Locked, user.ValidUntilTS, s.now()), user.Suspended
+	if who.Locked == nil && !user.Suspended && user.ValidUntilTS == 0 {
+		s.fit.addUnless(who.UserID, removals)
+	}
+	return nil
 }
 
 func (s *Service) checkDevice(ctx context.Context, user id.UserID, device id.DeviceID) error {

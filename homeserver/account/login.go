@@ -20,6 +20,10 @@ const (
 	typeRegistrationToken = "m.login.registration_token"
 	typeOAuth             = "m.oauth"
 	typeOAuthUnstable     = "org.matrix.cross_signing_reset" // m.oauth as of before MSC4312 was merged
+	typeToken             = "m.login.token"
+	typeJWT               = "org.matrix.login.jwt"
+	typeTerms             = "m.login.terms"
+	typeCaptcha           = "m.login.recaptcha"
 )
 
 // LoginRequest is the body of POST /login.
@@ -33,8 +37,12 @@ type LoginRequest struct {
 	// RefreshToken says that the client knows of refresh tokens.
 	RefreshToken bool `json:"refresh_token"`
 
+	// Token is what types of login by token take.
+	Token string `json:"token"`
+
 	// AppServiceToken is the token that came with the request, "" when there was none.
 	AppServiceToken string `json:"-"`
+	ClientIP        string `json:"-"`
 }
 
 // ByAppService tells whether the request is that of an application service for a user of its own.
@@ -59,20 +67,33 @@ type loginType struct {
 	name string
 	// authenticate returns the user that the request is proven to come from.
 	authenticate func(*Service, context.Context, LoginRequest) (*store.User, error)
+	// on tells whether the configuration has it; nil is for yes.
+	on func(*Service) bool
 }
 
 var loginTypes = []loginType{
-	{typePassword, (*Service).passwordLogin},
-	{typeAppService, (*Service).appServiceLogin},
+	{typePassword, (*Service).passwordLogin, nil},
+	{typeToken, (*Service).tokenLogin, nil},
+	{typeJWT, (*Service).jwtLogin, func(s *Service) bool { return s.cfg.JWT.Enabled }},
+	{typeAppService, (*Service).appServiceLogin, nil},
 }
 
-// LoginTypes returns the types of login that there are.
-func (s *Service) LoginTypes() []string {
-	var names []string
+// LoginFlow is a type of login as GET /login tells of it.
+type LoginFlow struct {
+	Type string `json:"type"`
+	// GetLoginToken says, of m.login.token, that a device that is logged in can get a token for another.
+	GetLoginToken bool `json:"get_login_token,omitempty"`
+}
+
+// LoginFlows returns the types of login that there are.
+func (s *Service) LoginFlows() []LoginFlow {
+	var flows []LoginFlow
 	for _, t := range loginTypes {
-		names = append(names, t.name)
+		if t.on == nil || t.on(s) {
+			flows = append(flows, LoginFlow{Type: t.name, GetLoginToken: t.name == typeToken})
+		}
 	}
-	return names
+	return flows
 }
 
 // Login begins a session. Errors: 403 M_FORBIDDEN when the user or the password is wrong, 400 M_UNKNOWN for a type of login
@@ -87,11 +108,14 @@ func (s *Service) Login(ctx context.Context, in LoginRequest) (Login, error) {
 		return Login{}, err
 	}
 	for _, t := range loginTypes {
-		if t.name != in.Type {
+		if t.name != in.Type || t.on != nil && !t.on(s) {
 			continue
 		}
 		user, err := t.authenticate(s, ctx, in)
 		if err != nil {
+			return Login{}, err
+		}
+		if err := s.mayBegin(user); err != nil {
 			return Login{}, err
 		}
 		return s.beginSession(ctx, user, device)
@@ -106,7 +130,7 @@ func (s *Service) beginSession(ctx context.Context, user *store.User, device Dev
 		return err
 	})
 	// The device's former token has ended.
-	s.sessions.forget(user.UserID)
+	s.forget(user.UserID)
 	if err != nil {
 		return Login{}, fmt.Errorf("begin a session of %s: %w", user.UserID, err)
 	}
@@ -122,25 +146,11 @@ func (s *Service) passwordLogin(ctx context.Context, in LoginRequest) (*store.Us
 	if in.Password == "" {
 		return nil, missingParam("password")
 	}
-	user, err := s.user(ctx, userID)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, err
+	user, err := s.prove(ctx, userID, in.Password, in.ClientIP)
+	if err == nil && user == nil {
+		err = forbidden("Invalid username or password")
 	}
-	var stored string
-	if user != nil {
-		stored = user.Password
-	}
-	if len(in.Password) > maxPasswordBytes {
-		stored, in.Password = "", ""
-	}
-	right, err := s.passwords.verify(ctx, stored, in.Password)
-	if err != nil {
-		return nil, err
-	}
-	if !right {
-		return nil, forbidden("Invalid username or password")
-	}
-	return user, nil
+	return user, err
 }
 
 // appServiceLogin follows the Client-Server API, Appservice Login.

@@ -37,7 +37,7 @@ func TestLogin(t *testing.T) {
 		{"email", LoginRequest{Type: typePassword, Identifier: &Identifier{Type: "m.id.thirdparty"}, Password: "secret"}, "M_FORBIDDEN"},
 		{"NUL in the name", byID("ali\x00ce", "secret"), "M_INVALID_PARAM"},
 		{"no type", LoginRequest{}, "M_MISSING_PARAM"},
-		{"unknown type", LoginRequest{Type: "m.login.token"}, "M_UNKNOWN"},
+		{"unknown type", LoginRequest{Type: "m.login.sso"}, "M_UNKNOWN"},
 		{"long device id", LoginRequest{Type: typePassword, User: "alice", Password: "secret", DeviceID: id.DeviceID(strings.Repeat("x", 256))}, "M_INVALID_PARAM"},
 		{"NUL in the device's name", LoginRequest{Type: typePassword, User: "alice", Password: "secret", DeviceName: "\x00"}, "M_INVALID_PARAM"},
 	}
@@ -129,7 +129,7 @@ func TestPasswordHash(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := p.verify(ctx, test.stored, test.password)
+			got, err := p.verify(ctx, test.stored, test.password, "")
 			if got != test.want || err != test.wantErr {
 				t.Errorf("got %v, %v, want %v, %v", got, err, test.want, test.wantErr)
 			}

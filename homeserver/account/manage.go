@@ -14,6 +14,7 @@ type Requester struct {
 	UserID       id.UserID
 	DeviceID     id.DeviceID
 	ByAppService bool
+	ClientIP     string // where the request comes from, "" for unknown
 }
 
 // PasswordRequest is the body of POST /account/password.
@@ -30,7 +31,7 @@ func (s *Service) ChangePassword(ctx context.Context, who Requester, in Password
 	if who.ByAppService {
 		return forbidden("An application service cannot change passwords")
 	}
-	done, err := s.Confirm(ctx, who, "password", in.Auth)
+	done, err := s.Confirm(ctx, who, "change your password", in.Auth)
 	if err != nil {
 		return err
 	}
@@ -59,11 +60,29 @@ func (s *Service) ChangePassword(ctx context.Context, who Requester, in Password
 		}
 		return err
 	})
-	s.sessions.forget(who.UserID)
+	s.forget(who.UserID)
 	if err != nil {
 		return fmt.Errorf("change the password of %s: %w", who.UserID, err)
 	}
 	s.devicesChanged(change)
 	done()
 	return nil
+}
+
+// Abilities is what a user can do with the account.
+type Abilities struct {
+	ChangePassword bool
+	GetLoginToken  bool
+}
+
+// Abilities returns what a user can do with the account, for GET /capabilities: what takes a proof can be done by who has one.
+func (s *Service) Abilities(ctx context.Context, who Requester) (Abilities, error) {
+	if who.ByAppService {
+		return Abilities{}, nil
+	}
+	user, err := s.user(ctx, who.UserID)
+	if err != nil {
+		return Abilities{}, fmt.Errorf("look up %s: %w", who.UserID, err)
+	}
+	return Abilities{ChangePassword: user.Password != "", GetLoginToken: len(s.proofs(user)) > 0}, nil
 }

@@ -60,7 +60,7 @@ func (s *Service) BeginOAuth(ctx context.Context, before func(*store.Tx) (OAuthG
 		return f.insert(tx)
 	})
 	if user != "" {
-		s.sessions.forget(id.UserID(user))
+		s.forget(id.UserID(user))
 	}
 	if err != nil {
 		return Tokens{}, err
@@ -77,7 +77,7 @@ func (s *Service) EndTokens(ctx context.Context, userNID int64, device id.Device
 		}
 		return tx.EndTokens(userNID, device)
 	})
-	s.sessions.forget(id.UserID(user))
+	s.forget(id.UserID(user))
 	if err != nil {
 		return fmt.Errorf("end the tokens of a device: %w", err)
 	}
@@ -110,7 +110,7 @@ func (s *Service) Revoke(ctx context.Context, token string) error {
 		return err
 	})
 	if user != "" {
-		s.sessions.forget(user)
+		s.forget(user)
 	}
 	if err != nil {
 		return fmt.Errorf("revoke a token: %w", err)

@@ -7,13 +7,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/argon2"
-	"maunium.net/go/mautrix"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // Parameters of argon2id (RFC 9106), of new passwords. A hash carries its own, so that these may change.
@@ -30,8 +30,10 @@ const (
 	maxPasswordBytes = 512
 	// maxPasswordsWaiting bounds those who wait for a worker; further ones are told to come back later.
 	maxPasswordsWaiting = 64
-	// busyRetryMS is when they may, in milliseconds.
-	busyRetryMS = 2000
+	// busyRetry is when they may.
+	busyRetry = 2 * time.Second
+	// maxBcryptCost bounds the work that a hash from elsewhere asks for: a server that trusted it would hash for hours.
+	maxBcryptCost = 15
 )
 
 var errBadPasswordHash = errors.New("the stored password hash is damaged")
@@ -62,33 +64,71 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return phc(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, keyBytes)), nil
 }
 
-// verify tells whether password is the one of a PHC string. With "" it takes the same time and says no.
-func (p *passwords) verify(ctx context.Context, stored, password string) (bool, error) {
-	real := stored != ""
-	if !real {
-		stored = p.nobody
-	}
-	h, err := parsePHC(stored)
-	if err != nil {
-		return false, err
-	}
+// verify tells whether password is the one of a PHC string, or of a hash of bcrypt, as other servers have them. With "" it says no.
+// imported is a hash of bcrypt that some user has, "" when there is none: as long as there is, each "no" takes the time of both kinds, so
+// that it says nothing of whose password it was.
+func (p *passwords) verify(ctx context.Context, stored, password, imported string) (bool, error) {
 	leave, err := p.enter(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer leave()
+	other := imported
+	check := checkArgon
+	if isBcrypt(stored) {
+		check, other = checkBcrypt, p.nobody
+	}
+	real := stored != ""
+	if !real {
+		stored = p.nobody
+	}
+	right, err := check(stored, password)
+	if err != nil || right && real {
+		return right, err
+	}
+	// It is for the time alone: what comes of it says nothing.
+	if other == p.nobody {
+		_, _ = checkArgon(other, password)
+	} else if other != "" {
+		_, _ = checkBcrypt(other, password)
+	}
+	return false, nil
+}
+
+func checkArgon(stored, password string) (bool, error) {
+	h, err := parsePHC(stored)
+	if err != nil {
+		return false, err
+	}
 	key := argon2.IDKey([]byte(password), h.salt, h.time, h.memory, h.threads, uint32(len(h.key)))
-	return subtle.ConstantTimeCompare(key, h.key) == 1 && real, nil
+	return subtle.ConstantTimeCompare(key, h.key) == 1, nil
+}
+
+func isBcrypt(stored string) bool { return strings.HasPrefix(stored, "$2") }
+
+func checkBcrypt(stored, password string) (bool, error) {
+	cost, err := bcrypt.Cost([]byte(stored))
+	if err != nil || cost > maxBcryptCost {
+		return false, errBadPasswordHash
+	}
+	err = bcrypt.CompareHashAndPassword([]byte(stored), []byte(password))
+	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// outdated tells whether a hash is not as it would be made today.
+func outdated(stored string) bool {
+	h, err := parsePHC(stored)
+	return err != nil || h.time != argonTime || h.memory != argonMemory || h.threads != argonThreads
 }
 
 // enter waits for a worker.
 func (p *passwords) enter(ctx context.Context) (leave func(), err error) {
 	defer p.waiting.Add(-1)
 	if p.waiting.Add(1) > maxPasswordsWaiting {
-		return nil, mautrix.RespError{
-			StatusCode: http.StatusTooManyRequests, ErrCode: "M_LIMIT_EXCEEDED", Err: "Too many logins at once",
-			ExtraData: map[string]any{"retry_after_ms": busyRetryMS},
-		}
+		return nil, limitExceeded("Too many logins at once", busyRetry)
 	}
 	select {
 	case p.slots <- struct{}{}:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"causeway/homeserver/store"
@@ -37,6 +38,7 @@ type RegisterRequest struct {
 	Kind string `json:"-"`
 	// AppServiceToken is the token that came with the request, "" when there was none.
 	AppServiceToken string `json:"-"`
+	ClientIP        string `json:"-"`
 }
 
 // ByAppService tells whether the request is that of an application service for a user of its own.
@@ -101,7 +103,7 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 		return Login{}, err
 	}
 	if in.Username != "" && guest == nil {
-		if err := s.Available(ctx, in.Username); err != nil {
+		if err := s.MayRegister(ctx, in.Username); err != nil {
 			return Login{}, err
 		}
 	}
@@ -109,6 +111,7 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 	if err != nil {
 		return Login{}, err
 	}
+	op.clientIP = in.ClientIP
 	session, err := s.authenticate(ctx, op, in.Auth)
 	if err != nil {
 		return Login{}, err
@@ -125,7 +128,12 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 		return Login{}, err
 	}
 	user := &store.User{UserID: s.userID(strings.ToLower(name)), Password: hash}
-	useToken := func(tx *store.Tx) error { return s.useToken(tx, session.token, user) }
+	useToken := func(tx *store.Tx) error {
+		if err := s.useToken(tx, session.token, user); err != nil || !slices.Contains(session.completed, typeTerms) {
+			return err
+		}
+		return s.acceptTerms(tx, user.UserID)
+	}
 	var login Login
 	if guest != nil {
 		user.NID, user.UserID = guest.UserNID, guest.UserID
@@ -158,13 +166,38 @@ func (s *Service) useToken(tx *store.Tx, token string, user *store.User) error {
 	return err
 }
 
+// acceptTerms records that a user who is about to have an account has accepted the documents, in the versions that were shown: those of the
+// configuration, since no session outlives the process.
+func (s *Service) acceptTerms(tx *store.Tx, user id.UserID) error {
+	nid, err := tx.NID(string(user))
+	for name, policy := range s.cfg.Rules.Terms {
+		if err == nil {
+			err = tx.AcceptTerms(nid, name, policy.Version, s.now())
+		}
+	}
+	return err
+}
+
 // registration is the operation of making an account. Without open registration it takes a token; with it, tokens serve as
-// well if there are any, because one may make an administrator.
+// well if there are any, because one may make an administrator. A captcha and terms come before either, where there are any.
 func (s *Service) registration(ctx context.Context) (operation, error) {
-	op := operation{name: "register"}
+	op := operation{name: "register", params: map[string]any{}}
+	var first []string
+	if key := s.cfg.Rules.Captcha.PublicKey; key != "" {
+		first = append(first, typeCaptcha)
+		op.params[typeCaptcha] = map[string]any{"public_key": key}
+	}
+	if len(s.cfg.Rules.Terms) > 0 {
+		first = append(first, typeTerms)
+		op.params[typeTerms] = s.termsParams()
+	}
 	withToken := !s.cfg.OpenRegistration
 	if s.cfg.OpenRegistration {
-		op.flows = append(op.flows, Flow{Stages: []string{typeDummy}})
+		open := first
+		if len(open) == 0 {
+			open = []string{typeDummy}
+		}
+		op.flows = append(op.flows, Flow{Stages: open})
 		err := s.db.View(ctx, func(tx *store.Tx) (err error) {
 			withToken, err = tx.HasUsableToken(s.now())
 			return err
@@ -174,15 +207,32 @@ func (s *Service) registration(ctx context.Context) (operation, error) {
 		}
 	}
 	if withToken {
-		op.flows = append(op.flows, Flow{Stages: []string{typeRegistrationToken}})
+		// The token comes first, so that the flow without one does not end before it.
+		op.flows = append(op.flows, Flow{Stages: append([]string{typeRegistrationToken}, first...)})
 	}
 	return op, nil
+}
+
+// termsParams is what a client is told of the documents to accept (Client-Server API, Terms of service at registration).
+func (s *Service) termsParams() map[string]any {
+	policies := make(map[string]any)
+	for name, policy := range s.cfg.Rules.Terms {
+		p := map[string]any{"version": policy.Version}
+		for code, doc := range policy.Languages {
+			p[code] = doc
+		}
+		policies[name] = p
+	}
+	return map[string]any{"policies": policies}
 }
 
 // insertUser adds an account, with what before does first, and a session unless inhibited.
 func (s *Service) insertUser(ctx context.Context, user *store.User, device Device, inhibitLogin bool, before func(*store.Tx) error) (Login, error) {
 	login := Login{UserID: user.UserID, HomeServer: s.cfg.ServerName}
 	user.CreatedTS = s.now()
+	if user.AppService == "" {
+		user.ValidUntilTS = later(user.CreatedTS, s.cfg.Rules.Validity.Milliseconds())
+	}
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		if before != nil {
 			if err := before(tx); err != nil {
@@ -221,6 +271,14 @@ func (s *Service) Available(ctx context.Context, username string) error {
 		err = userInUse()
 	}
 	return err
+}
+
+// MayRegister is Available for people who choose a name for themselves, which has to be as the operator wants it.
+func (s *Service) MayRegister(ctx context.Context, username string) error {
+	if err := s.usernames.check(strings.ToLower(username)); err != nil {
+		return err
+	}
+	return s.Available(ctx, username)
 }
 
 // newUserID checks a localpart by the grammar of the Appendices, User Identifiers.

@@ -89,7 +89,7 @@ func (s *Service) endSessions(ctx context.Context, user id.UserID, end func(*sto
 		change, err = end(tx, u.NID)
 		return err
 	})
-	s.sessions.forget(user)
+	s.forget(user)
 	if err != nil {
 		return fmt.Errorf("end sessions of %s: %w", user, err)
 	}

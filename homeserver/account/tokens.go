@@ -91,7 +91,7 @@ var ErrReplayed = errors.New("a refresh token was used twice")
 
 // Refresh gives new tokens for a refresh token (Client-Server API, Refreshing access tokens; RFC 6749, section 6; RFC 9700, section
 // 4.14.2). The old one serves until one of the new tokens is used. client is the OAuth client that asks, "" for none. Errors: 401
-// M_UNKNOWN_TOKEN; ErrReplayed, wrapped by such.
+// M_UNKNOWN_TOKEN, a soft logout where the device is still there; ErrReplayed, wrapped by such; 401 M_USER_LOCKED.
 func (s *Service) Refresh(ctx context.Context, token, client string) (Refreshed, error) {
 	hash := sha256.Sum256([]byte(token))
 	var (
@@ -101,20 +101,26 @@ func (s *Service) Refresh(ctx context.Context, token, client string) (Refreshed,
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		out, replayed = Refreshed{}, false
 		old, err := tx.RefreshToken(hash)
-		if errors.Is(err, store.ErrNotFound) || err == nil && (old.Client != client || old.ExpiresTS != 0 && old.ExpiresTS <= s.now()) {
+		if errors.Is(err, store.ErrNotFound) || err == nil && old.Client != client {
 			return unknownToken()
 		}
 		if err != nil {
 			return err
 		}
-		user, err := tx.Text(old.UserNID)
+		user, err := tx.UserByNID(old.UserNID)
 		if err != nil {
 			return err
 		}
-		out.UserID, out.DeviceID = id.UserID(user), old.DeviceID
+		out.UserID, out.DeviceID = user.UserID, old.DeviceID
 		if old.Used {
 			replayed = true
 			return tx.EndTokens(old.UserNID, old.DeviceID)
+		}
+		if old.ExpiresTS != 0 && old.ExpiresTS <= s.now() {
+			return softLogout()
+		}
+		if err := s.mayBegin(user); err != nil {
+			return err
 		}
 		if old.Parent != nil {
 			if err := tx.ConfirmHeirs(old.UserNID, old.DeviceID, old.Parent); err != nil {
@@ -130,10 +136,10 @@ func (s *Service) Refresh(ctx context.Context, token, client string) (Refreshed,
 		return f.insert(tx)
 	})
 	if out.UserID != "" {
-		s.sessions.forget(out.UserID)
+		s.forget(out.UserID)
 	}
 	if replayed && err == nil {
-		return Refreshed{}, fmt.Errorf("%w: %w", unknownToken(), ErrReplayed)
+		return Refreshed{}, fmt.Errorf("%w: %w", softLogout(), ErrReplayed)
 	}
 	if err != nil {
 		return Refreshed{}, err
@@ -144,7 +150,7 @@ func (s *Service) Refresh(ctx context.Context, token, client string) (Refreshed,
 // confirm notes that a client uses an access token that came by a refresh token.
 func (s *Service) confirm(ctx context.Context, session *store.Session) error {
 	err := s.db.Write(ctx, func(tx *store.Tx) error { return tx.ConfirmHeirs(session.UserNID, session.DeviceID, session.Refreshed) })
-	s.sessions.forget(session.UserID)
+	s.forget(session.UserID)
 	session.Refreshed = nil
 	if err != nil {
 		return fmt.Errorf("take note that a refreshed token is used: %w", err)

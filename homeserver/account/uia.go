@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 
 	"causeway/homeserver/store"
 
@@ -28,6 +26,7 @@ type AuthData struct {
 	Identifier *Identifier `json:"identifier"`
 	User       string      `json:"user"` // deprecated form of Identifier
 	Password   string      `json:"password"`
+	Response   string      `json:"response"` // of m.login.recaptcha
 }
 
 // Challenge is the error by which a request asks for authentication. Marshalled, it is the body of the answer, whose status
@@ -51,11 +50,11 @@ func (c *Challenge) Error() string { return "authentication is needed" }
 
 // operation is what a client needs authentication for. What it completed for one operation does not count for another.
 type operation struct {
-	name  string
-	user  id.UserID // who must prove to be themselves, "" when it is about nobody yet
-	flows []Flow
-
-	params map[string]any // what clients have to know of the stages
+	name     string
+	user     id.UserID // who must prove to be themselves, "" when it is about nobody yet
+	flows    []Flow
+	params   map[string]any // of the stages
+	clientIP string         // where the request comes from, "" for unknown
 }
 
 // uiaSession is what a client has completed of an operation.
@@ -74,15 +73,18 @@ var stages = map[string]func(*Service, context.Context, operation, *uiaSession, 
 	typeRegistrationToken: (*Service).tokenStage,
 	typeOAuth:             (*Service).oauthStage,
 	typeOAuthUnstable:     (*Service).oauthStage,
+	typeTerms:             func(*Service, context.Context, operation, *uiaSession, *AuthData) error { return nil },
+	typeCaptcha:           (*Service).captchaStage,
 }
 
 // authenticate returns the session of a client that has completed a flow of the operation. The error is a *Challenge when
 // there is more to do.
 func (s *Service) authenticate(ctx context.Context, op operation, auth *AuthData) (*uiaSession, error) {
 	if auth == nil {
-		return nil, op.challenge(&uiaSession{id: randomText(lowerLetters, uiaSessionChars)}, "", "")
+		auth = &AuthData{}
 	}
 	session := s.uia.get(op, auth.Session, s.now())
+	s.uia.ask(op, session.id, s.now())
 	if auth.Type != "" && !slices.Contains(session.completed, auth.Type) {
 		if !op.next(session.completed, auth.Type) {
 			return nil, op.challenge(session, "M_FORBIDDEN", "Go on with one of the stages in flows; "+strconv.Quote(auth.Type)+" is none of them")
@@ -109,8 +111,7 @@ func (op operation) challenge(session *uiaSession, code, message string) *Challe
 		params = map[string]any{}
 	}
 	return &Challenge{
-		ErrCode: code, Message: message, Completed: session.completed, Flows: op.flows,
-		Params: params, Session: session.id,
+		ErrCode: code, Message: message, Completed: session.completed, Flows: op.flows, Params: params, Session: session.id,
 	}
 }
 
@@ -131,22 +132,18 @@ type stageError struct{ code, message string }
 
 func (e *stageError) Error() string { return e.message }
 
-// passwordStage follows the Client-Server API, Password-based.
+// passwordStage follows the Client-Server API, Password-based. Whoever names somebody else than the one that the operation is about is
+// refused without a look at the password: 403 M_FORBIDDEN.
 func (s *Service) passwordStage(ctx context.Context, op operation, _ *uiaSession, auth *AuthData) error {
 	userID, err := s.identified(auth.Identifier, auth.User)
 	if err != nil {
 		return err
 	}
-	user, err := s.user(ctx, op.user)
-	if err != nil {
-		return err
+	if userID != op.user {
+		return forbidden("You are not %s", userID)
 	}
-	stored := user.Password
-	if userID != op.user || len(auth.Password) > maxPasswordBytes {
-		stored, auth.Password = "", ""
-	}
-	right, err := s.passwords.verify(ctx, stored, auth.Password)
-	if err == nil && !right {
+	user, err := s.prove(ctx, userID, auth.Password, op.clientIP)
+	if err == nil && user == nil {
 		err = &stageError{"M_FORBIDDEN", "Invalid username or password"}
 	}
 	return err
@@ -179,60 +176,4 @@ func (s *Service) TokenValid(ctx context.Context, token string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// uiaSessions remembers sessions in which something was completed. They do not outlive the process: a client then does its
-// one stage again.
-type uiaSessions struct {
-	mu   sync.Mutex // guards rows
-	rows map[string]*uiaSession
-}
-
-func newUIASessions() *uiaSessions { return &uiaSessions{rows: make(map[string]*uiaSession)} }
-
-func (op operation) key(session string) string {
-	return op.name + "\n" + string(op.user) + "\n" + session
-}
-
-// get returns a copy of the session, or one in which nothing is completed yet.
-func (u *uiaSessions) get(op operation, session string, now int64) *uiaSession {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if row := u.rows[op.key(session)]; row != nil && row.expiresTS > now {
-		found := *row
-		return &found
-	}
-	if len(session) != uiaSessionChars || strings.Trim(session, lowerLetters) != "" {
-		session = randomText(lowerLetters, uiaSessionChars)
-	}
-	return &uiaSession{id: session}
-}
-
-// put remembers a session, and drops what has expired, and something else if there are too many.
-func (u *uiaSessions) put(op operation, session *uiaSession, now int64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.rows) >= maxUIASessions {
-		for key, row := range u.rows {
-			if row.expiresTS <= now {
-				delete(u.rows, key)
-			}
-		}
-	}
-	if len(u.rows) >= maxUIASessions {
-		for key := range u.rows {
-			delete(u.rows, key)
-			break
-		}
-	}
-	kept := *session
-	kept.expiresTS = now + uiaSessionMS
-	u.rows[op.key(session.id)] = &kept
-}
-
-// drop forgets a session that has served, or whose stages count no more.
-func (u *uiaSessions) drop(op operation, session *uiaSession) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.rows, op.key(session.id))
 }

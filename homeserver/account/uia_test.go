@@ -65,6 +65,33 @@ func TestUIASessions(t *testing.T) {
 	}
 }
 
+// TestStagesOnPages completes stages out of their order, and for sessions without end.
+func TestStagesOnPages(t *testing.T) {
+	u := newUIASessions()
+	op := operation{flows: []Flow{{Stages: []string{typeCaptcha, typeTerms, typeRegistrationToken}}}}
+	session := u.get(op, "", 0).id
+	for i, step := range []struct {
+		stage, token string
+		want         int
+	}{{typeTerms, "", 0}, {typeDummy, "", 0}, {typeCaptcha, "", 2}, {typeRegistrationToken, "token", 3}} {
+		u.completeAside(session, step.stage, step.token, 0)
+		if got := u.get(op, session, 1); len(got.completed) != step.want || got.token != step.token {
+			t.Errorf("step %d: got %+v, want %d completed", i, got, step.want)
+		}
+	}
+	if got := u.get(op, session, uiaSessionMS); len(got.completed) != 0 {
+		t.Errorf("after their time: %+v", got)
+	}
+	for range maxUIASessions + 10 {
+		id := u.get(op, "", 0).id
+		u.completeAside(id, typeTerms, "", 0)
+		u.ask(operation{name: "x", user: "@alice:test"}, id, 0)
+	}
+	if len(u.aside) != maxUIASessions || len(u.asked) != maxUIASessions {
+		t.Errorf("got %d and %d, want %d", len(u.aside), len(u.asked), maxUIASessions)
+	}
+}
+
 func TestUIASessionsAreBounded(t *testing.T) {
 	u := newUIASessions()
 	for range maxUIASessions + 10 {
@@ -96,7 +123,7 @@ func TestChangePassword(t *testing.T) {
 	}{
 		{"no auth", alice, PasswordRequest{NewPassword: "new"}, "401 "},
 		{"wrong password", alice, PasswordRequest{NewPassword: "new", Auth: proof("alice", "x")}, "401 M_FORBIDDEN"},
-		{"another user's proof", alice, PasswordRequest{NewPassword: "new", Auth: proof("bob", "bobs")}, "401 M_FORBIDDEN"},
+		{"another user's proof", alice, PasswordRequest{NewPassword: "new", Auth: proof("bob", "bobs")}, "M_FORBIDDEN"},
 		{"proof without a user", alice, PasswordRequest{NewPassword: "new", Auth: &AuthData{Type: typePassword}}, "M_MISSING_PARAM"},
 		{"dummy", alice, PasswordRequest{NewPassword: "new", Auth: &AuthData{Type: typeDummy}}, "401 M_FORBIDDEN"},
 		{"no new password", alice, PasswordRequest{Auth: proof("alice", "secret")}, "M_MISSING_PARAM"},

@@ -60,7 +60,7 @@ func (p *Pages) stillThere(ctx context.Context, v *visit) error {
 	if err := v.LimitClient(httpapi.ClassLogin); err != nil {
 		return err
 	}
-	return p.Accounts.Reauthenticate(ctx, v.browser, v.PostForm.Get("password"))
+	return p.Accounts.Reauthenticate(ctx, v.browser, v.PostForm.Get("password"), v.ClientIP())
 }
 
 type profilePage struct{ Name string }
@@ -119,7 +119,7 @@ func (p *Pages) setPassword(ctx context.Context, v *visit) error {
 	if form.Get("new") != form.Get("new2") {
 		return v.again(httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "The two new passwords are not the same."), "password", nil)
 	}
-	if err := p.Accounts.SetPassword(ctx, v.browser, form.Get("password"), form.Get("new"), form.Get("devices") == ""); err != nil {
+	if err := p.Accounts.SetPassword(ctx, v.browser, form.Get("password"), form.Get("new"), v.ClientIP(), form.Get("devices") == ""); err != nil {
 		return v.again(err, "password", nil)
 	}
 	v.dropCookie()
@@ -167,7 +167,7 @@ func (p *Pages) deactivate(ctx context.Context, v *visit) error {
 	if v.PostForm.Get("sure") == "" {
 		return v.again(httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "Tick the box to say that you mean it."), "deactivate", nil)
 	}
-	if err := p.Accounts.Reauthenticate(ctx, v.browser, v.PostForm.Get("password")); err != nil {
+	if err := p.Accounts.Reauthenticate(ctx, v.browser, v.PostForm.Get("password"), v.ClientIP()); err != nil {
 		return v.again(err, "deactivate", nil)
 	}
 	if err := p.Config.Deactivate(ctx, v.browser.UserID, v.PostForm.Get("erase") != ""); err != nil {

@@ -48,7 +48,7 @@ func (p *Pages) signInPage(ctx context.Context, next, why string) (signInPage, e
 // signIn is POST login.
 func (p *Pages) signIn(ctx context.Context, v *visit) error {
 	name, next := v.PostForm.Get("username"), local(v.PostForm.Get("next"))
-	cookie, err := p.Accounts.SignIn(ctx, name, v.PostForm.Get("password"))
+	cookie, err := p.Accounts.SignIn(ctx, name, v.PostForm.Get("password"), v.ClientIP())
 	if err != nil {
 		page, pageErr := p.signInPage(ctx, next, "")
 		if pageErr != nil {

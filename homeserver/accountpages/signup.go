@@ -85,7 +85,7 @@ func (p *Pages) makeAccount(ctx context.Context, v *visit, ways signUpWays) (coo
 	case slices.Contains(stages, stageTerms) && form.Get("agree") == "":
 		return "", bad("You have to agree to the terms.")
 	}
-	in := account.RegisterRequest{Username: form.Get("username"), Password: form.Get("password")}
+	in := account.RegisterRequest{Username: form.Get("username"), Password: form.Get("password"), ClientIP: v.ClientIP()}
 	session := ""
 	for _, stage := range stages {
 		in.Auth = &account.AuthData{Type: stage, Session: session, Token: form.Get("token")}

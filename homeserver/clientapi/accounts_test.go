@@ -78,7 +78,7 @@ func (s *accountServer) do(request, body string) (int, string) {
 const (
 	flows        = `{"flows":\[{"stages":\["m.login.dummy"\]}\],"params":{},"session":"[a-z]{24}"}`
 	passwordFlow = `{"flows":\[{"stages":\["m.login.password"\]}\],"params":{},"session":"[a-z]{24}"}`
-	session      = `"access_token":"[\w-]+","device_id":"[A-Z]{10}","home_server":"test"}`
+	session      = `"device_id":"[A-Z]{10}","home_server":"test","access_token":"[\w-]+"}`
 )
 
 // TestAccountEndpoints runs the steps in order. The answers are regular expressions.
@@ -91,10 +91,10 @@ func TestAccountEndpoints(t *testing.T) {
 		{"versions", "GET /versions", "", 200, `{"versions":\["r0.6.1","v1.1",.*"v1.19"\],"unstable_features":{.*"fi.mau.msc2659.stable":true.*}}`},
 		{"versions with an old token", "GET /versions x", "", 200, `{"versions".*`},
 		{"well-known", "GET //.well-known/matrix/client", "", 200, `{"m.homeserver":{"base_url":"https://matrix.test"}}`},
-		{"capabilities", "GET /v3/capabilities ALICE", "", 200, `{"capabilities":{"m.change_password":{"enabled":true},"m.room_versions":{"default":"12","available":{.*"11":"stable","12":"stable".*}},"m.set_displayname":{"enabled":true},"m.set_avatar_url":{"enabled":true},"m.profile_fields":{"enabled":true},"m.3pid_changes":{"enabled":false},"m.get_login_token":{"enabled":false},"m.delayed_events":{"max_delay_ms":86400000,"max_scheduled":100},"org.matrix.msc4140.delayed_events":{"max_delay_ms":86400000,"max_scheduled":100}}}`},
+		{"capabilities", "GET /v3/capabilities ALICE", "", 200, `{"capabilities":{"m.change_password":{"enabled":true},"m.room_versions":{"default":"12","available":{.*"11":"stable","12":"stable".*}},"m.set_displayname":{"enabled":true},"m.set_avatar_url":{"enabled":true},"m.profile_fields":{"enabled":true},"m.3pid_changes":{"enabled":false},"m.get_login_token":{"enabled":true},"m.delayed_events":{"max_delay_ms":86400000,"max_scheduled":100},"org.matrix.msc4140.delayed_events":{"max_delay_ms":86400000,"max_scheduled":100}}}`},
 		{"capabilities without a token", "GET /v3/capabilities", "", 401, `{"errcode":"M_MISSING_TOKEN".*`},
 
-		{"login flows", "GET /v3/login", "", 200, `{"flows":\[{"type":"m.login.password"},{"type":"m.login.application_service"}\]}`},
+		{"login flows", "GET /v3/login", "", 200, `{"flows":\[{"type":"m.login.password"},{"type":"m.login.token","get_login_token":true},{"type":"m.login.application_service"}\]}`},
 		{"login", "POST /v3/login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"secret"}`, 200, `{"user_id":"@alice:test",` + session},
 		{"login on r0", "POST /r0/login", `{"type":"m.login.password","user":"alice","password":"secret"}`, 200, `{"user_id":"@alice:test",` + session},
 		{"login with an old token", "POST /v3/login x", `{"type":"m.login.password","user":"alice","password":"secret"}`, 200, `{"user_id":.*`},

@@ -22,6 +22,12 @@ type delayedEventsCapability struct {
 	MaxScheduled int   `json:"max_scheduled"`
 }
 
+// accountModeration says what an administrator can do about accounts (Matrix 1.18).
+type accountModeration struct {
+	Suspend bool `json:"suspend"`
+	Lock    bool `json:"lock"`
+}
+
 type capabilities struct {
 	ChangePassword enabled      `json:"m.change_password"`
 	RoomVersions   roomVersions `json:"m.room_versions"`
@@ -30,6 +36,9 @@ type capabilities struct {
 	ProfileFields  enabled      `json:"m.profile_fields"`
 	ThreePIDs      enabled      `json:"m.3pid_changes"`
 	GetLoginToken  enabled      `json:"m.get_login_token"`
+
+	AccountModeration         *accountModeration `json:"m.account_moderation,omitempty"`
+	AccountModerationUnstable *accountModeration `json:"uk.timedout.msc4323,omitempty"`
 
 	DelayedEvents         *delayedEventsCapability `json:"m.delayed_events,omitempty"`
 	DelayedEventsUnstable *delayedEventsCapability `json:"org.matrix.msc4140.delayed_events,omitempty"`
@@ -40,7 +49,7 @@ type capabilitiesResponse struct {
 }
 
 // capabilities is GET /capabilities.
-func (a *API) capabilities(_ context.Context, r *httpapi.Request, _ httpapi.Empty) (capabilitiesResponse, error) {
+func (a *API) capabilities(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (capabilitiesResponse, error) {
 	versions := roomVersions{Default: a.Rooms.DefaultVersion, Available: make(map[string]string)}
 	for _, v := range event.Versions() {
 		versions.Available[v.ID] = "stable"
@@ -49,12 +58,19 @@ func (a *API) capabilities(_ context.Context, r *httpapi.Request, _ httpapi.Empt
 	if c := a.Rooms.Config.Delayed; !c.Off {
 		delayed = &delayedEventsCapability{MaxDelayMS: c.MaxDelay.Milliseconds(), MaxScheduled: c.MaxScheduled}
 	}
+	var moderation *accountModeration
+	if r.Requester.IsAdmin {
+		moderation = &accountModeration{Suspend: true, Lock: true}
+	}
+	can, err := a.Accounts.Abilities(ctx, accountOf(r))
 	return capabilitiesResponse{capabilities{
 		DelayedEvents: delayed, DelayedEventsUnstable: delayed,
-		ChangePassword: enabled{r.Requester.AppService == ""},
+		AccountModeration: moderation, AccountModerationUnstable: moderation,
+		ChangePassword: enabled{can.ChangePassword},
+		GetLoginToken:  enabled{can.GetLoginToken},
 		RoomVersions:   versions,
 		SetDisplayName: enabled{true},
 		SetAvatarURL:   enabled{true},
 		ProfileFields:  enabled{true},
-	}}, nil
+	}}, err
 }

@@ -23,11 +23,21 @@ func (i identifier) Identify(ctx context.Context, token, asUser string, asDevice
 	if err != nil {
 		return nil, err
 	}
-	requester := &httpapi.Requester{UserID: who.UserID, DeviceID: who.DeviceID, IsAdmin: who.IsAdmin, IsGuest: who.IsGuest, RateLimited: who.RateLimited}
+	requester := &httpapi.Requester{
+		UserID: who.UserID, DeviceID: who.DeviceID, IsAdmin: who.IsAdmin, IsGuest: who.IsGuest, RateLimited: who.RateLimited,
+		Locked: who.Locked, IsSuspended: who.IsSuspended,
+	}
 	if who.AppService != nil {
 		requester.AppService = who.AppService.ID
 	}
 	return requester, nil
+}
+
+// Seen has the accounts know when and from where devices are seen, for httpapi.Options.
+func Seen(accounts *account.Service) func(*httpapi.Request) {
+	return func(r *httpapi.Request) {
+		accounts.Saw(r.Requester.UserID, r.Requester.DeviceID, r.ClientIP(), r.UserAgent())
+	}
 }
 
 // challenge turns the question for authentication that a service asks into its answer (Client-Server API, User-interactive

@@ -27,10 +27,11 @@ func (a *API) events(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (
 	if err != nil {
 		return nil, err
 	}
-	return a.Sync.Events(ctx, usersync.EventsRequest{
+	req := usersync.EventsRequest{
 		Viewer: viewer(r), RoomID: room, From: r.Query("from"), Closing: r.Closing(),
 		Timeout: time.Duration(min(timeout, maxTimeoutMS)) * time.Millisecond,
-	})
+	}
+	return waiting(ctx, a, r, func(ctx context.Context) (usersync.JSON, error) { return a.Sync.Events(ctx, req) })
 }
 
 // oldEvent is GET /events/{eventId}.

@@ -13,6 +13,7 @@ const (
 	counts   = "counts attempts for itself, by what they are attempts at"
 	ends     = "can be done once: the token is gone then"
 	waits    = "waits for news, and a client asks again at once"
+	secret   = "takes a nonce each time, and those are limited"
 	ours     = "is for application services, which the operator trusts"
 	one      = "reads one row of the user's own"
 )
@@ -31,6 +32,8 @@ var unlimited = map[string]string{
 	"GET /login":                                          constant,
 	"POST /login":                                         counts,
 	"POST /register":                                      counts,
+	"GET /_matrix/static/client/login/{$}":                constant,
+	"POST /_synapse/admin/v1/register":                    secret,
 	"POST /account/password":                              counts,
 	"POST /logout":                                        ends,
 	"POST /logout/all":                                    ends,

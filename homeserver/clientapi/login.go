@@ -8,24 +8,17 @@ import (
 )
 
 type loginFlowsResponse struct {
-	Flows []loginFlow `json:"flows"`
-}
-
-type loginFlow struct {
-	Type string `json:"type"`
+	Flows []account.LoginFlow `json:"flows"`
 }
 
 // loginFlows is GET /login.
-func (a *API) loginFlows(_ context.Context, _ *httpapi.Request, _ httpapi.Empty) (out loginFlowsResponse, err error) {
-	for _, name := range a.Accounts.LoginTypes() {
-		out.Flows = append(out.Flows, loginFlow{Type: name})
-	}
-	return out, nil
+func (a *API) loginFlows(context.Context, *httpapi.Request, httpapi.Empty) (loginFlowsResponse, error) {
+	return loginFlowsResponse{a.Accounts.LoginFlows()}, nil
 }
 
 // login is POST /login. Application services log in as often as they like.
 func (a *API) login(ctx context.Context, r *httpapi.Request, in account.LoginRequest) (account.Login, error) {
-	in.AppServiceToken = bearer(r)
+	in.AppServiceToken, in.ClientIP = bearer(r), r.ClientIP()
 	if !in.ByAppService() {
 		if err := r.LimitClient(httpapi.ClassLogin); err != nil {
 			return account.Login{}, err
@@ -49,11 +42,8 @@ func (a *API) changePassword(ctx context.Context, r *httpapi.Request, in account
 	if r.Requester == nil { // the specification has it for those who lost their password; there is no way to prove that yet
 		return httpapi.Empty{}, httpapi.MissingToken()
 	}
-	if in.Auth != nil {
-		if err := r.LimitClient(httpapi.ClassLogin); err != nil {
-			return httpapi.Empty{}, err
-		}
+	if err := confirming(r, in.Auth); err != nil {
+		return httpapi.Empty{}, err
 	}
-	who := account.Requester{UserID: r.Requester.UserID, DeviceID: r.Requester.DeviceID, ByAppService: r.Requester.AppService != ""}
-	return httpapi.Empty{}, challenge(a.Accounts.ChangePassword(ctx, who, in))
+	return httpapi.Empty{}, challenge(a.Accounts.ChangePassword(ctx, accountOf(r), in))
 }

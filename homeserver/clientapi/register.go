@@ -10,7 +10,7 @@ import (
 // register is POST /register.
 func (a *API) register(ctx context.Context, r *httpapi.Request, in account.RegisterRequest) (account.Login, error) {
 	in.Kind = r.Query("kind")
-	in.AppServiceToken = bearer(r)
+	in.AppServiceToken, in.ClientIP = bearer(r), r.ClientIP()
 	if in.Kind == "guest" || !in.ByAppService() && in.Auth != nil {
 		// Another request without auth only asks which flows there are.
 		if err := r.LimitClient(httpapi.ClassRegister); err != nil {
@@ -30,7 +30,7 @@ func (a *API) available(ctx context.Context, r *httpapi.Request, _ httpapi.Empty
 	if !r.HasQuery("username") {
 		return availableResponse{}, httpapi.MissingParam("username")
 	}
-	return availableResponse{Available: true}, a.Accounts.Available(ctx, r.Query("username"))
+	return availableResponse{Available: true}, a.Accounts.MayRegister(ctx, r.Query("username"))
 }
 
 type validityResponse struct {

@@ -17,7 +17,7 @@ func by(r *httpapi.Request) room.By {
 	if q.AppService != "" && device == "" {
 		device = "as:" + q.AppService // a scope of its own for the transaction ids of a service without devices
 	}
-	return room.By{User: q.UserID, AppService: q.AppService, Device: device, Guest: q.IsGuest, TS: q.TS}
+	return room.By{User: q.UserID, AppService: q.AppService, Device: device, Guest: q.IsGuest, Suspended: q.IsSuspended, TS: q.TS}
 }
 
 // querySticky is the parameter by which an event is made sticky. MSC4354.

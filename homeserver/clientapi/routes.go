@@ -13,6 +13,7 @@ const (
 	guest    = httpapi.Guest
 	user     = httpapi.User
 	service  = httpapi.AppService
+	admin    = httpapi.Admin
 )
 
 // row is a route without the names of its fields.
@@ -38,6 +39,9 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/.well-known/oauth-authorization-server", public, httpapi.JSON(a.authMetadata)},
 		{"GET", "/.well-known/openid-configuration", public, httpapi.JSON(a.authMetadata)},
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
+		{"GET", "/_matrix/static/client/login/{$}", public, httpapi.Raw(a.loginPage)},
+		{"GET", "/_synapse/admin/v1/register", public, httpapi.JSON(a.registrationNonce).Limited(httpapi.ClassRead)},
+		{"POST", "/_synapse/admin/v1/register", public, httpapi.JSON(a.registerBySecret)},
 		{"POST", "/_matrix/client/v4/sync", user, httpapi.JSON(a.slidingSync)},
 		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},
 	})
@@ -52,6 +56,12 @@ func (a *API) v1() []row {
 	return []row{
 		{"GET", "/auth_metadata", public, httpapi.JSON(a.authMetadata)},
 		{"GET", "/register/m.login.registration_token/validity", public, httpapi.JSON(a.registrationTokenValidity).Limited(httpapi.ClassRegister)},
+		{"POST", "/refresh", public, httpapi.JSON(a.refresh).Limited(httpapi.ClassRefresh)},
+		{"POST", "/login/get_token", user, httpapi.JSON(a.getLoginToken).Limited(httpapi.ClassLogin)},
+		{"GET", "/admin/suspend/{userId}", admin, httpapi.JSON(a.suspended).Limited(httpapi.ClassRead)},
+		{"PUT", "/admin/suspend/{userId}", admin, httpapi.JSON(a.suspend).Limited(httpapi.ClassAccountData)},
+		{"GET", "/admin/lock/{userId}", admin, httpapi.JSON(a.locked).Limited(httpapi.ClassRead)},
+		{"PUT", "/admin/lock/{userId}", admin, httpapi.JSON(a.lockOut).Limited(httpapi.ClassAccountData)},
 		{"POST", "/appservice/{appserviceId}/ping", service, httpapi.JSON(a.pingAppService)},
 		{"GET", "/rooms/{roomId}/relations/{eventId}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
 		{"GET", "/rooms/{roomId}/relations/{eventId}/{relType}", user, httpapi.JSON(a.relations).Limited(httpapi.ClassRead)},
@@ -84,6 +94,11 @@ func (a *API) unstable() []row {
 		{"PUT", "/io.element.msc4306/rooms/{roomId}/thread/{threadRootId}/subscription", user, httpapi.JSON(a.subscribeThread).Limited(httpapi.ClassEphemeral)},
 		{"DELETE", "/io.element.msc4306/rooms/{roomId}/thread/{threadRootId}/subscription", user, httpapi.JSON(a.unsubscribeThread).Limited(httpapi.ClassEphemeral)},
 		{"GET", "/io.element.msc4308/thread_subscriptions", user, httpapi.JSON(a.threadSubscriptions).Limited(httpapi.ClassRead)},
+		{"POST", "/org.matrix.msc2918/refresh", public, httpapi.JSON(a.refresh).Limited(httpapi.ClassRefresh)},
+		{"GET", "/uk.timedout.msc4323/admin/suspend/{userId}", admin, httpapi.JSON(a.suspended).Limited(httpapi.ClassRead)},
+		{"PUT", "/uk.timedout.msc4323/admin/suspend/{userId}", admin, httpapi.JSON(a.suspend).Limited(httpapi.ClassAccountData)},
+		{"GET", "/uk.timedout.msc4323/admin/lock/{userId}", admin, httpapi.JSON(a.locked).Limited(httpapi.ClassRead)},
+		{"PUT", "/uk.timedout.msc4323/admin/lock/{userId}", admin, httpapi.JSON(a.lockOut).Limited(httpapi.ClassAccountData)},
 		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},
 	}
 }
@@ -92,7 +107,7 @@ func (a *API) unstable() []row {
 func (a *API) unstableDelayed() []row {
 	const prefix = "/org.matrix.msc4140"
 	return []row{
-		{"PUT", prefix + "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEventUnstable).Limited(httpapi.ClassMessage)},
+		{"PUT", prefix + "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEventUnstable).Limited(httpapi.ClassMessage).NotSuspended()},
 		{"GET", prefix + "/delayed_events", guest, httpapi.JSON(a.delayedEventsUnstable).Limited(httpapi.ClassDelayed)},
 		{"GET", prefix + "/delayed_events/{delayId}", guest, httpapi.JSON(a.delayedEventUnstable).Limited(httpapi.ClassDelayed)},
 		{"POST", prefix + "/delayed_events/{delayId}", optional, httpapi.JSON(a.manageDelayedEventByBody).Limited(httpapi.ClassDelayed)},
@@ -112,8 +127,8 @@ func (a *API) unstableUser() []row {
 		{"DELETE", deletion + "/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.deleteAccountData).Limited(httpapi.ClassAccountData)},
 		{"GET", profile, optional, httpapi.JSON(a.profile).Limited(httpapi.ClassRead)},
 		{"GET", profiles, optional, httpapi.JSON(a.profileField).Limited(httpapi.ClassRead)},
-		{"PUT", profiles, user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
-		{"DELETE", profiles, user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
+		{"PUT", profiles, user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile).NotSuspended()},
+		{"DELETE", profiles, user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile).NotSuspended()},
 	}
 }
 
@@ -137,19 +152,29 @@ func (a *API) v3() []row {
 		// application service are not limited, and asking for the flows is free.
 		{"GET", "/login", public, httpapi.JSON(a.loginFlows)},
 		{"POST", "/login", public, httpapi.JSON(a.login)},
-		{"POST", "/logout", guest, httpapi.JSON(a.logout)},
-		{"POST", "/logout/all", guest, httpapi.JSON(a.logoutAll)},
+		{"POST", "/refresh", public, httpapi.JSON(a.refresh).Limited(httpapi.ClassRefresh)},
+		{"POST", "/logout", guest, httpapi.JSON(a.logout).EvenLocked()},
+		{"POST", "/logout/all", guest, httpapi.JSON(a.logoutAll).EvenLocked()},
 		{"POST", "/register", public, httpapi.JSON(a.register)},
 		{"GET", "/register/available", public, httpapi.JSON(a.available).Limited(httpapi.ClassRegister)},
 		{"POST", "/account/password", user, httpapi.JSON(a.changePassword)},
+		{"POST", "/account/deactivate", user, httpapi.JSON(a.deactivate).Limited(httpapi.ClassAccountData)},
+		{"GET", "/auth/{type}/fallback/web", public, httpapi.Raw(a.fallbackPage).Limited(httpapi.ClassRead)},
+		{"POST", "/auth/{type}/fallback/web", public, httpapi.Raw(a.completeFallback).Limited(httpapi.ClassRegister)},
 		{"GET", "/account/whoami", guest, httpapi.JSON(a.whoami)},
-		{"GET", "/capabilities", user, httpapi.JSON(a.capabilities)},
+		{"GET", "/capabilities", user, httpapi.JSON(a.capabilities).Limited(httpapi.ClassRead)},
+		{"GET", "/admin/whois/{userId}", user, httpapi.JSON(a.whois).Limited(httpapi.ClassRead)},
+		{"GET", "/devices", user, httpapi.JSON(a.devices).Limited(httpapi.ClassRead)},
+		{"GET", "/devices/{deviceId}", user, httpapi.JSON(a.device).Limited(httpapi.ClassRead)},
+		{"PUT", "/devices/{deviceId}", user, httpapi.JSON(a.updateDevice).Limited(httpapi.ClassAccountData)},
+		{"DELETE", "/devices/{deviceId}", user, httpapi.JSON(a.deleteDevice).BodyOptional().Limited(httpapi.ClassAccountData)},
+		{"POST", "/delete_devices", user, httpapi.JSON(a.deleteDevices).Limited(httpapi.ClassAccountData)},
 
 		// What is kept for a user.
 		{"GET", "/profile/{userId}", optional, httpapi.JSON(a.profile).Limited(httpapi.ClassRead)},
 		{"GET", "/profile/{userId}/{keyName}", optional, httpapi.JSON(a.profileField).Limited(httpapi.ClassRead)},
-		{"PUT", "/profile/{userId}/{keyName}", guest, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
-		{"DELETE", "/profile/{userId}/{keyName}", guest, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
+		{"PUT", "/profile/{userId}/{keyName}", guest, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile).NotSuspended()},
+		{"DELETE", "/profile/{userId}/{keyName}", guest, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile).NotSuspended()},
 		{"GET", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
 		{"PUT", "/user/{userId}/account_data/{type}", user, httpapi.JSON(a.setAccountData).Limited(httpapi.ClassAccountData)},
 		{"GET", "/user/{userId}/rooms/{roomId}/account_data/{type}", user, httpapi.JSON(a.getAccountData)},
@@ -178,24 +203,24 @@ func (a *API) v3() []row {
 		{"PUT", "/presence/{userId}/status", user, httpapi.JSON(a.setPresence).Limited(httpapi.ClassEphemeral)},
 
 		// Rooms: in and out.
-		{"POST", "/createRoom", user, httpapi.JSON(a.createRoom).Limited(httpapi.ClassJoin)},
-		{"POST", "/join/{roomIdOrAlias}", guest, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
-		{"POST", "/knock/{roomIdOrAlias}", user, httpapi.JSON(a.knock).BodyOptional().Limited(httpapi.ClassJoin)},
-		{"POST", "/rooms/{roomId}/join", guest, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin)},
-		{"POST", "/rooms/{roomId}/invite", user, httpapi.JSON(a.invite).Limited(httpapi.ClassInvite)},
+		{"POST", "/createRoom", user, httpapi.JSON(a.createRoom).Limited(httpapi.ClassJoin).NotSuspended()},
+		{"POST", "/join/{roomIdOrAlias}", guest, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin).NotSuspended()},
+		{"POST", "/knock/{roomIdOrAlias}", user, httpapi.JSON(a.knock).BodyOptional().Limited(httpapi.ClassJoin).NotSuspended()},
+		{"POST", "/rooms/{roomId}/join", guest, httpapi.JSON(a.join).BodyOptional().Limited(httpapi.ClassJoin).NotSuspended()},
+		{"POST", "/rooms/{roomId}/invite", user, httpapi.JSON(a.invite).Limited(httpapi.ClassInvite).NotSuspended()},
 		{"POST", "/rooms/{roomId}/leave", guest, httpapi.JSON(a.leave).BodyOptional().Limited(httpapi.ClassMessage)},
 		{"POST", "/rooms/{roomId}/forget", user, httpapi.JSON(a.forget).Limited(httpapi.ClassAccountData)},
-		{"POST", "/rooms/{roomId}/kick", user, httpapi.JSON(a.kick).Limited(httpapi.ClassInvite)},
-		{"POST", "/rooms/{roomId}/ban", user, httpapi.JSON(a.ban).Limited(httpapi.ClassInvite)},
-		{"POST", "/rooms/{roomId}/unban", user, httpapi.JSON(a.unban).Limited(httpapi.ClassInvite)},
-		{"POST", "/rooms/{roomId}/upgrade", user, httpapi.JSON(a.upgradeRoom).Limited(httpapi.ClassJoin)},
+		{"POST", "/rooms/{roomId}/kick", user, httpapi.JSON(a.kick).Limited(httpapi.ClassInvite).NotSuspended()},
+		{"POST", "/rooms/{roomId}/ban", user, httpapi.JSON(a.ban).Limited(httpapi.ClassInvite).NotSuspended()},
+		{"POST", "/rooms/{roomId}/unban", user, httpapi.JSON(a.unban).Limited(httpapi.ClassInvite).NotSuspended()},
+		{"POST", "/rooms/{roomId}/upgrade", user, httpapi.JSON(a.upgradeRoom).Limited(httpapi.ClassJoin).NotSuspended()},
 		{"GET", "/joined_rooms", user, httpapi.JSON(a.joinedRooms).Limited(httpapi.ClassRead)},
 		{"GET", "/directory/room/{roomAlias}", optional, httpapi.JSON(a.getAlias).Limited(httpapi.ClassDirectory)},
-		{"PUT", "/directory/room/{roomAlias}", user, httpapi.JSON(a.putAlias).Limited(httpapi.ClassDirectory)},
-		{"DELETE", "/directory/room/{roomAlias}", user, httpapi.JSON(a.deleteAlias).Limited(httpapi.ClassDirectory)},
+		{"PUT", "/directory/room/{roomAlias}", user, httpapi.JSON(a.putAlias).Limited(httpapi.ClassDirectory).NotSuspended()},
+		{"DELETE", "/directory/room/{roomAlias}", user, httpapi.JSON(a.deleteAlias).Limited(httpapi.ClassDirectory).NotSuspended()},
 		{"GET", "/rooms/{roomId}/aliases", user, httpapi.JSON(a.roomAliases).Limited(httpapi.ClassRead)},
 		{"GET", "/directory/list/room/{roomId}", optional, httpapi.JSON(a.getVisibility).Limited(httpapi.ClassDirectory)},
-		{"PUT", "/directory/list/room/{roomId}", user, httpapi.JSON(a.setVisibility).Limited(httpapi.ClassDirectory)},
+		{"PUT", "/directory/list/room/{roomId}", user, httpapi.JSON(a.setVisibility).Limited(httpapi.ClassDirectory).NotSuspended()},
 		{"PUT", "/directory/list/appservice/{networkId}/{roomId}", service, httpapi.JSON(a.setNetworkVisibility)},
 		{"GET", "/publicRooms", optional, httpapi.JSON(a.publicRooms).Limited(httpapi.ClassDirectory)},
 		{"POST", "/publicRooms", user, httpapi.JSON(a.searchPublicRooms).Limited(httpapi.ClassDirectory)},
@@ -204,7 +229,7 @@ func (a *API) v3() []row {
 		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", guest, httpapi.Dynamic(a.sendEvent).Limited(httpapi.ClassMessage)},
 		{"PUT", "/rooms/{roomId}/state/{eventType}/{$}", guest, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
 		{"PUT", "/rooms/{roomId}/state/{eventType}/{stateKey}", guest, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
-		{"PUT", "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEvent).Limited(httpapi.ClassMessage)},
+		{"PUT", "/rooms/{roomId}/delayed_event/{eventType}/{txnId}", guest, httpapi.JSON(a.delayEvent).Limited(httpapi.ClassMessage).NotSuspended()},
 		{"PUT", "/rooms/{roomId}/redact/{eventId}/{txnId}", user, httpapi.JSON(a.redact).BodyOptional().Limited(httpapi.ClassMessage)},
 		{"POST", "/rooms/{roomId}/report/{eventId}", user, httpapi.JSON(a.reportEvent).Limited(httpapi.ClassReport)},
 		{"POST", "/rooms/{roomId}/report", user, httpapi.JSON(a.reportRoom).Limited(httpapi.ClassReport)},

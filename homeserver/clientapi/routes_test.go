@@ -45,6 +45,12 @@ func TestRoutesAreThoseOfTheSpecification(t *testing.T) {
 var oldPaths = []string{
 	"POST /_matrix/client/v4/sync", // MSC4186
 	"POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+	"POST /_matrix/client/v1/refresh", // MSC2918 had it there
+	"POST /_matrix/client/unstable/org.matrix.msc2918/refresh",
+	"GET /_matrix/client/unstable/uk.timedout.msc4323/admin/suspend/{}",
+	"PUT /_matrix/client/unstable/uk.timedout.msc4323/admin/suspend/{}",
+	"GET /_matrix/client/unstable/uk.timedout.msc4323/admin/lock/{}",
+	"PUT /_matrix/client/unstable/uk.timedout.msc4323/admin/lock/{}",
 	"GET /_matrix/client/unstable/rooms/{}/relations/{}",
 	"GET /_matrix/client/unstable/rooms/{}/relations/{}/{}",
 	"GET /_matrix/client/unstable/rooms/{}/relations/{}/{}/{}",

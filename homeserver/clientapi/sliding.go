@@ -16,7 +16,7 @@ func (a *API) slidingSync(ctx context.Context, r *httpapi.Request, in json.RawMe
 		return usersync.SlidingResponse{}, err
 	}
 	req.Closing = r.Closing()
-	return a.Sync.Sliding(ctx, req)
+	return waiting(ctx, a, r, func(ctx context.Context) (usersync.SlidingResponse, error) { return a.Sync.Sliding(ctx, req) })
 }
 
 // unstableSlidingSync is POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync, which is what clients call that were made
@@ -46,5 +46,5 @@ func (a *API) unstableSlidingSync(ctx context.Context, r *httpapi.Request, in js
 		}
 	}
 	req.Closing = r.Closing()
-	return a.Sync.Sliding(ctx, req)
+	return waiting(ctx, a, r, func(ctx context.Context) (usersync.SlidingResponse, error) { return a.Sync.Sliding(ctx, req) })
 }

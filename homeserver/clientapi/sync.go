@@ -42,7 +42,7 @@ func (a *API) sync(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (us
 	if req.Filter, err = a.Sync.Filter(ctx, who.User, r.Query("filter")); err != nil {
 		return usersync.Response{}, err
 	}
-	return a.Sync.Sync(ctx, req)
+	return waiting(ctx, a, r, func(ctx context.Context) (usersync.Response, error) { return a.Sync.Sync(ctx, req) })
 }
 
 // setPresence returns the set_presence parameter.

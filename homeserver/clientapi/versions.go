@@ -33,6 +33,7 @@ var unstableFeatures = map[string]bool{
 	"org.matrix.msc3856":                             true, // listing threads
 	"org.matrix.msc3856.stable":                      true,
 	"org.matrix.msc3874":                             true, // filtering by rel_types
+	"org.matrix.msc3882":                             true, // tokens to log in with
 	"org.matrix.msc3912":                             true, // redacting what relates to an event along with it
 	"org.matrix.msc3952_intentional_mentions":        true,
 	"org.matrix.msc3981":                             true, // recurse in /relations
@@ -44,6 +45,7 @@ var unstableFeatures = map[string]bool{
 	"uk.half-shot.msc2666.query_mutual_rooms.stable": true,
 	"uk.tcpip.msc4133":                               true, // fields of profiles
 	"uk.tcpip.msc4133.stable":                        true,
+	"uk.timedout.msc4323":                            true, // suspending and locking users
 }
 
 type versionsResponse struct {

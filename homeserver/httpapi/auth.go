@@ -30,6 +30,13 @@ type Identifier interface {
 	Identify(ctx context.Context, token, asUser string, asDevice id.DeviceID) (*Requester, error)
 }
 
+// Authenticate finds out again whom the request comes from, for a handler that
+// waited for long, or was told that sessions of the user have ended. The errors
+// are those that the request would be answered with if it came now.
+func (r *Request) Authenticate(ctx context.Context) error {
+	return r.authenticate(ctx, r.access)
+}
+
 // authenticate sets r.Requester as access demands, or returns the error to
 // answer with.
 func (r *Request) authenticate(ctx context.Context, access Access) error {
@@ -57,12 +64,22 @@ func (r *Request) authenticate(ctx context.Context, access Access) error {
 	if err := r.timestamp(); err != nil {
 		return err
 	}
-	return r.allowed(access)
+	if err := r.allowed(access); err != nil {
+		return err
+	}
+	if seen := r.mux.options.Seen; seen != nil {
+		seen(r)
+	}
+	return nil
 }
 
 // allowed compares the requester with what the route wants.
 func (r *Request) allowed(access Access) error {
 	switch {
+	case r.Requester.Locked != nil && !r.endpoint.evenLocked:
+		return r.Requester.Locked
+	case r.Requester.IsSuspended && r.endpoint.noSuspended:
+		return UserSuspended()
 	case access == AppService && r.Requester.AppService == "":
 		return Forbidden("Only application services may do this")
 	case access == Admin && !r.Requester.IsAdmin:

@@ -53,6 +53,11 @@ func TooLarge(format string, args ...any) error {
 	return respError(http.StatusRequestEntityTooLarge, "M_TOO_LARGE", format, args...)
 }
 
+// UserSuspended returns 403 M_USER_SUSPENDED.
+func UserSuspended() error {
+	return respError(http.StatusForbidden, "M_USER_SUSPENDED", "You cannot do this while your account is suspended")
+}
+
 // Forbidden returns 403 M_FORBIDDEN.
 func Forbidden(format string, args ...any) error {
 	return respError(http.StatusForbidden, "M_FORBIDDEN", format, args...)

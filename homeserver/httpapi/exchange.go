@@ -28,7 +28,7 @@ const statusClientGone = 499
 func (route *row) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	x := w.(*responseWriter).exchange
 	x.w.routed = true
-	x.request.endpoint = &route.Endpoint
+	x.request.endpoint, x.request.access = &route.Endpoint, route.Access
 	if err := x.serve(route); err != nil {
 		x.fail(err)
 	}

@@ -20,6 +20,9 @@ type Options struct {
 	Logger zerolog.Logger
 	// Identifier knows the access tokens. When it is nil every token is unknown.
 	Identifier Identifier
+	// Seen is told of each request whose token is good, before the request is
+	// served. It must not block.
+	Seen func(*Request)
 	// QueryTokens allows the token in the access_token parameter, which the
 	// specification deprecates, as it ends in other people's logs.
 	QueryTokens bool

@@ -13,6 +13,8 @@ type Class string
 // The classes of the client-server API, each of what costs the server or others about the same.
 const (
 	ClassLogin       Class = "login"
+	ClassLoginTo     Class = "login_account" // attempts to log in to one account, which account counts
+	ClassRefresh     Class = "refresh"       // of access tokens, by address
 	ClassRegister    Class = "register"
 	ClassMessage     Class = "message"      // what goes into rooms
 	ClassJoin        Class = "join"         // joins, and making rooms

@@ -23,6 +23,13 @@ type Requester struct {
 	RateLimited bool
 	IsAdmin     bool
 	IsGuest     bool
+	// Locked is why the account cannot be used for now, and nil when it can:
+	// the error that all endpoints but those that are [Endpoint.EvenLocked]
+	// answer with.
+	Locked error
+	// IsSuspended says that the user may do nothing that others notice
+	// (Client-Server API, "Account suspension").
+	IsSuspended bool
 	// TS is the time, in milliseconds since 1970, that an application service
 	// wants its event to carry, and 0 when it asked for none
 	// (Application Service API, Timestamp massaging). This package fills it in;
@@ -38,6 +45,7 @@ type Request struct {
 
 	mux      *Mux
 	endpoint *Endpoint
+	access   Access
 	w        http.ResponseWriter
 	number   uint64
 	started  time.Time

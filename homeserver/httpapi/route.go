@@ -83,6 +83,8 @@ type Endpoint struct {
 	class        Class
 	maxBody      int64
 	bodyOptional bool
+	evenLocked   bool
+	noSuspended  bool
 }
 
 // Limited returns the endpoint with its requests counted in a class of the
@@ -106,6 +108,20 @@ func (e Endpoint) MaxBody(n int64) Endpoint {
 // Otherwise it is M_NOT_JSON.
 func (e Endpoint) BodyOptional() Endpoint {
 	e.bodyOptional = true
+	return e
+}
+
+// EvenLocked returns the endpoint open to users whose account is locked
+// (Client-Server API, "Account locking").
+func (e Endpoint) EvenLocked() Endpoint {
+	e.evenLocked = true
+	return e
+}
+
+// NotSuspended returns the endpoint closed to users who are suspended
+// (Client-Server API, "Account suspension").
+func (e Endpoint) NotSuspended() Endpoint {
+	e.noSuspended = true
 	return e
 }
 

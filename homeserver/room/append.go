@@ -19,15 +19,16 @@ import (
 
 // draft is what a caller wants to say; append makes an event of it.
 type draft struct {
-	Type     string
-	StateKey *string
-	Sender   id.UserID
-	Content  json.RawMessage
-	Redacts  id.EventID
-	TS       int64    // milliseconds
-	Guest    bool     // the sender is a guest
-	StickyMS int64    // for how long the event is sticky, 0 when it is not
-	From     []string // of a member event: the memberships that it may follow, nil for any
+	Type      string
+	StateKey  *string
+	Sender    id.UserID
+	Content   json.RawMessage
+	Redacts   id.EventID
+	TS        int64    // milliseconds
+	Guest     bool     // the sender is a guest
+	Suspended bool     // the sender is suspended
+	StickyMS  int64    // for how long the event is sticky, 0 when it is not
+	From      []string // of a member event: the memberships that it may follow, nil for any
 
 	TxnDevice, TxnID string
 	TxnTarget        id.EventID // of /redact
@@ -258,6 +259,9 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 		if redacts, err = s.redaction(ctx, h, d); err != nil {
 			return nil, false, err
 		}
+	}
+	if err := admitSuspended(d, redacts); err != nil {
+		return nil, false, err
 	}
 	b := event.Builder{
 		RoomID: h.roomID, Sender: d.Sender, Type: d.Type, StateKey: d.StateKey, Content: d.Content,

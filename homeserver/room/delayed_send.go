@@ -17,8 +17,12 @@ import (
 // process dies. dueTS is the time at which it must be due; errNotScheduled when it is not, or has been cancelled.
 func (s *Service) sendDelayed(ctx context.Context, d *DelayedEvent, dueTS int64) error {
 	by := By{User: d.User, AppService: d.AppService, Device: d.Device, TS: d.EventTS, StickyMS: d.StickyMS}
-	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
-		by.Guest, err = tx.IsGuest(d.User)
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		user, err := tx.User(d.User)
+		if err == nil {
+			// What was scheduled before an account was locked is not said after it.
+			by.Guest, by.Suspended = user.Guest, user.Suspended || user.Locked
+		}
 		return err
 	})
 	if err != nil {

@@ -27,6 +27,9 @@ func (s *Service) reaches(tx *store.Tx, pdu *event.PDU) error {
 	if server := user.Homeserver(); server != s.ServerName {
 		return matrixError(403, "M_FORBIDDEN", "%s is a user of %s, and this server does not federate yet", user, server)
 	}
+	if u, err := tx.User(user); err == nil && u.Deactivated {
+		return matrixError(403, "M_FORBIDDEN", "The account of %s has been deactivated", user)
+	}
 	for _, dataType := range eventauth.InvitePermissionTypes {
 		content, err := tx.AccountData(user, 0, dataType)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {

@@ -187,7 +187,7 @@ func (s *Service) setMembership(ctx context.Context, by By, roomID id.RoomID, us
 	}
 	stateKey := string(user)
 	_, err = s.send(ctx, roomID, draft{
-		Type: event.TypeMember, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), From: from,
+		Type: event.TypeMember, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), From: from, Suspended: by.Suspended,
 	}, nil)
 	return err
 }

@@ -36,6 +36,7 @@ func (s *Service) Redact(ctx context.Context, by By, roomID id.RoomID, target id
 		return "", err
 	}
 	d.Sender, d.TS, d.TxnDevice, d.TxnID, d.TxnTarget = by.User, s.ts(by), by.Device, txnID, target
+	d.Suspended = by.Suspended
 	return s.send(ctx, roomID, d, nil)
 }
 
@@ -92,7 +93,7 @@ func (s *Service) redactRelated(ctx context.Context, by By, roomID id.RoomID, ta
 		if err != nil {
 			return err
 		}
-		d.Sender, d.TS = by.User, s.ts(by)
+		d.Sender, d.TS, d.Suspended = by.User, s.ts(by), by.Suspended
 		_, err = s.append(ctx, roomID, []draft{d}, nil)
 		var refused mautrix.RespError
 		if errors.As(err, &refused) {

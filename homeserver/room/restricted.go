@@ -187,7 +187,7 @@ func powerful(state eventauth.StateMap) []id.UserID {
 // join: who leaves the other room in between stays out.
 func (s *Service) join(ctx context.Context, by By, roomID id.RoomID, content json.RawMessage) (id.EventID, error) {
 	stateKey := string(by.User)
-	return s.joinBy(ctx, roomID, draft{Type: event.TypeMember, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest})
+	return s.joinBy(ctx, roomID, draft{Type: event.TypeMember, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest, Suspended: by.Suspended})
 }
 
 // joinBy is join by a draft, whose sender it is who joins.

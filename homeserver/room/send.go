@@ -24,7 +24,7 @@ func (s *Service) Send(ctx context.Context, by By, roomID id.RoomID, eventType, 
 
 // messageDraft is the draft of a message event.
 func (s *Service) messageDraft(by By, eventType string, content json.RawMessage) (d draft, err error) {
-	d = draft{Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest, StickyMS: s.sticky(by)}
+	d = draft{Type: eventType, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest, Suspended: by.Suspended, StickyMS: s.sticky(by)}
 	if eventType == event.TypeRedaction { // Matrix 1.18, MSC4169
 		d.Redacts, err = redactionTarget(content)
 	}
@@ -53,7 +53,7 @@ func (s *Service) sendStateDraft(ctx context.Context, by By, roomID id.RoomID, d
 
 // stateDraft is the draft of a state event, whose content is such that it may be sent.
 func (s *Service) stateDraft(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (d draft, err error) {
-	d = draft{Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest, StickyMS: s.sticky(by)}
+	d = draft{Type: eventType, StateKey: &stateKey, Sender: by.User, Content: content, TS: s.ts(by), Guest: by.Guest, Suspended: by.Suspended, StickyMS: s.sticky(by)}
 	switch eventType {
 	case typeCanonicalAlias:
 		err = s.checkCanonicalAlias(ctx, by, roomID, content)
@@ -75,13 +75,16 @@ func joinsOneself(by By, stateKey string, content json.RawMessage) bool {
 }
 
 // joins tells whether the content of a member event is that of a join.
-func joins(content json.RawMessage) bool {
+func joins(content json.RawMessage) bool { return saysMembership(content, event.MembershipJoin) }
+
+// saysMembership tells whether the content of a member event says a membership.
+func saysMembership(content json.RawMessage, membership string) bool {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(content, &fields) != nil {
 		return false
 	}
-	var membership string
-	return json.Unmarshal(fields["membership"], &membership) == nil && membership == event.MembershipJoin
+	var said string
+	return json.Unmarshal(fields["membership"], &said) == nil && said == membership
 }
 
 func redactionTarget(content json.RawMessage) (id.EventID, error) {

@@ -16,6 +16,11 @@ type User struct {
 	AppService string // the id of the application service that made the account, "" for people
 	Guest      bool   // may do little: Client-Server API, "Guest Access"
 	CreatedTS  int64
+
+	Deactivated  bool  // for ever
+	Locked       bool  // nobody can use it for now
+	Suspended    bool  // may read, and leave
+	ValidUntilTS int64 // when the account ends, 0 for never
 }
 
 // InsertUser adds an account; u.NID is filled in. ErrExists when the user id is taken.
@@ -31,8 +36,9 @@ func (tx *Tx) InsertUser(u *User) error {
 		return err
 	}
 	u.NID = nid
-	_, err = tx.Exec(`INSERT INTO users (nid, password, admin, appservice, created_ts, guest) VALUES ($1, $2, $3, $4, $5, $6)`,
-		nid, nullString(u.Password), boolInt(u.Admin), nullString(u.AppService), u.CreatedTS, boolInt(u.Guest))
+	_, err = tx.Exec(`INSERT INTO users (nid, password, admin, appservice, created_ts, guest, valid_until_ts)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		nid, nullString(u.Password), boolInt(u.Admin), nullString(u.AppService), u.CreatedTS, boolInt(u.Guest), nullInt(u.ValidUntilTS))
 	if err == nil {
 		err = tx.wordsDue(nid)
 	}
@@ -47,13 +53,16 @@ func (tx *Tx) User(userID id.UserID) (*User, error) {
 	}
 	u := &User{NID: nid, UserID: userID}
 	var (
-		password, appService sql.NullString
-		admin, guest         int64
-		found                bool
+		password, appService           sql.NullString
+		admin, guest                   int64
+		deactivated, locked, suspended int64
+		valid                          sql.NullInt64
+		found                          bool
 	)
 	if nid != 0 {
-		found, err = tx.Row(`SELECT password, admin, appservice, created_ts, guest FROM users WHERE nid = $1`, []any{nid},
-			&password, &admin, &appService, &u.CreatedTS, &guest)
+		found, err = tx.Row(`SELECT password, admin, appservice, created_ts, guest, deactivated, locked, suspended, valid_until_ts
+			FROM users WHERE nid = $1`, []any{nid},
+			&password, &admin, &appService, &u.CreatedTS, &guest, &deactivated, &locked, &suspended, &valid)
 	}
 	if err == nil && !found {
 		err = fmt.Errorf("user %s: %w", userID, ErrNotFound)
@@ -62,7 +71,17 @@ func (tx *Tx) User(userID id.UserID) (*User, error) {
 		return nil, err
 	}
 	u.Password, u.Admin, u.AppService, u.Guest = password.String, admin != 0, appService.String, guest != 0
+	u.Deactivated, u.Locked, u.Suspended, u.ValidUntilTS = deactivated != 0, locked != 0, suspended != 0, valid.Int64
 	return u, nil
+}
+
+// UserByNID finds an account by its integer. ErrNotFound.
+func (tx *Tx) UserByNID(nid int64) (*User, error) {
+	userID, err := tx.Text(nid)
+	if err != nil {
+		return nil, err
+	}
+	return tx.User(id.UserID(userID))
 }
 
 // UserExists tells whether this server has an account of this id.

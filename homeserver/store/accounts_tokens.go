@@ -72,16 +72,46 @@ func (tx *Tx) DeleteFirstToken() error {
 	return err
 }
 
-func (tx *Tx) registrationToken(query string, args ...any) (RegistrationToken, error) {
-	var (
-		t                    RegistrationToken
-		usesAllowed, expires sql.NullInt64
-		admin, first         int64
-	)
-	found, err := tx.Row(query, args, &t.Token, &usesAllowed, &t.Uses, &expires, &admin, &first, &t.CreatedTS)
+// RegistrationTokens returns all registration tokens, the oldest first.
+func (tx *Tx) RegistrationTokens() (all []RegistrationToken, err error) {
+	err = tx.Query(`SELECT `+registrationTokenColumns+` FROM registration_tokens ORDER BY created_ts, token`, nil, func(scan func(...any) error) error {
+		t, err := scanRegistrationToken(scan)
+		all = append(all, t)
+		return err
+	})
+	return all, err
+}
+
+// DeleteRegistrationToken removes a token. ErrNotFound.
+func (tx *Tx) DeleteRegistrationToken(token string) error {
+	n, err := tx.Exec(`DELETE FROM registration_tokens WHERE token = $1`, token)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("registration token: %w", ErrNotFound)
+	}
+	return err
+}
+
+func (tx *Tx) registrationToken(query string, args ...any) (t RegistrationToken, err error) {
+	found := false
+	err = tx.Query(query, args, func(scan func(...any) error) error {
+		found = true
+		t, err = scanRegistrationToken(scan)
+		return err
+	})
 	if err == nil && !found {
 		err = fmt.Errorf("registration token: %w", ErrNotFound)
 	}
-	t.UsesAllowed, t.ExpiresTS, t.Admin, t.First = usesAllowed.Int64, expires.Int64, admin != 0, first != 0
 	return t, err
+}
+
+func scanRegistrationToken(scan func(...any) error) (t RegistrationToken, err error) {
+	var (
+		usesAllowed, expires sql.NullInt64
+		admin, first         int64
+	)
+	if err := scan(&t.Token, &usesAllowed, &t.Uses, &expires, &admin, &first, &t.CreatedTS); err != nil {
+		return t, fmt.Errorf("read a registration token: %w", err)
+	}
+	t.UsesAllowed, t.ExpiresTS, t.Admin, t.First = usesAllowed.Int64, expires.Int64, admin != 0, first != 0
+	return t, nil
 }

@@ -27,7 +27,7 @@ func (tx *Tx) wordsDue(userNID int64) error {
 // UsersDue returns at most limit of the users whose words have to be made anew.
 func (tx *Tx) UsersDue(limit int) ([]FoundUser, error) {
 	return tx.foundUsers(`SELECT u.nid, s.value, u.displayname, u.avatar_url FROM user_words_due d JOIN users u ON u.nid = d.user_nid
-		JOIN strings s ON s.nid = u.nid ORDER BY d.user_nid LIMIT ` + strconv.Itoa(limit))
+		JOIN strings s ON s.nid = u.nid WHERE u.deactivated = 0 ORDER BY d.user_nid LIMIT ` + strconv.Itoa(limit))
 }
 
 // SetUserWords replaces the words by which a user is found.
@@ -94,11 +94,11 @@ func (tx *Tx) usersIn(users []int64, query string, args ...any) (all []int64, er
 	return all, err
 }
 
-// FoundUsers returns the profiles of users, but for those who are erased, in no order.
+// FoundUsers returns the profiles of users, but for those who are erased or whose account is deactivated, in no order.
 func (tx *Tx) FoundUsers(users []int64) (all []FoundUser, err error) {
 	err = inBatches(users, func(some []int64) error {
 		query, args := sqldb.In(`SELECT u.nid, s.value, u.displayname, u.avatar_url FROM users u JOIN strings s ON s.nid = u.nid
-			WHERE u.erased = 0 AND u.nid IN `, 1, some)
+			WHERE u.erased = 0 AND u.deactivated = 0 AND u.nid IN `, 1, some)
 		found, err := tx.foundUsers(query, args...)
 		all = append(all, found...)
 		return err

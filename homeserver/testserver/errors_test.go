@@ -17,10 +17,18 @@ import (
 // proper are for requests that would be answered with 200, or by what else is wrong with the request, by "METHOD /path" below
 // /_matrix/client/ and the version. Each field has the type that it must have.
 var proper = map[string]string{
-	"POST /login":                `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"x","device_id":"X","initial_device_display_name":"x"}`,
-	"POST /register":             `{"username":"x","password":"x","device_id":"X","initial_device_display_name":"x","inhibit_login":true,"auth":{}}`,
-	"POST /account/password":     `{"new_password":"x","logout_devices":true,"auth":{}}`,
-	"POST /user/{userId}/filter": `{"room":{},"presence":{},"account_data":{},"event_fields":[],"event_format":"client"}`,
+	"POST /login":                      `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"x","device_id":"X","initial_device_display_name":"x"}`,
+	"POST /register":                   `{"username":"x","password":"x","device_id":"X","initial_device_display_name":"x","inhibit_login":true,"auth":{}}`,
+	"POST /account/password":           `{"new_password":"x","logout_devices":true,"auth":{}}`,
+	"POST /account/deactivate":         `{"auth":{},"erase":true,"id_server":"x"}`,
+	"POST /refresh":                    `{"refresh_token":"x"}`,
+	"POST /login/get_token":            `{"auth":{}}`,
+	"POST /delete_devices":             `{"auth":{},"devices":["X"]}`,
+	"PUT /devices/{deviceId}":          `{"display_name":"x"}`,
+	"PUT /admin/suspend/{userId}":      `{"suspended":true}`,
+	"PUT /admin/lock/{userId}":         `{"locked":true}`,
+	"POST /_synapse/admin/v1/register": `{"nonce":"x","username":"x","password":"x","mac":"x","admin":true,"displayname":"x"}`,
+	"POST /user/{userId}/filter":       `{"room":{},"presence":{},"account_data":{},"event_fields":[],"event_format":"client"}`,
 
 	"PUT /presence/{userId}/status":                                            `{"presence":"online","status_msg":"x"}`,
 	"PUT /user/{userId}/rooms/{roomId}/tags/{tag}":                             `{"order":0.5}`,
@@ -67,8 +75,13 @@ var proper = map[string]string{
 
 // required are the fields that a body must have, and ?parameters that the query must have.
 var required = map[string]string{
-	"POST /login":             "type",
-	"GET /register/available": "?username",
+	"POST /login":                                       "type",
+	"POST /refresh":                                     "refresh_token",
+	"POST /delete_devices":                              "devices",
+	"PUT /admin/suspend/{userId}":                       "suspended",
+	"PUT /admin/lock/{userId}":                          "locked",
+	"POST /_synapse/admin/v1/register":                  "nonce username password mac",
+	"GET /register/available":                           "?username",
 	"GET /register/m.login.registration_token/validity": "?token",
 
 	"PUT /presence/{userId}/status":                         "presence",
@@ -108,6 +121,7 @@ var queries = map[string]string{
 
 // wantNoBody are routes whose body nobody reads.
 var wantNoBody = []string{
+	"POST /auth/{type}/fallback/web", // a form
 	"POST /logout", "POST /logout/all", "POST /rooms/{roomId}/forget",
 	"POST /delayed_events/{delayId}/{action}", "POST /org.matrix.msc4140/delayed_events/{delayId}/{action}",
 }
@@ -141,6 +155,10 @@ type refusal struct {
 func TestRefusals(t *testing.T) {
 	version := strings.NewReplacer("/_matrix/client/(v3|r0)", "", "/_matrix/client/v1", "", "/_matrix/client/v4", "", "/_matrix/client/unstable", "")
 	each(t, "alice bob mallory", func(s *script) {
+		if _, err := s.Accounts.CreateUser(t.Context(), "root", "root's password", true); err != nil {
+			t.Fatal(err)
+		}
+		s.tokens["root"] = s.text("nobody POST /login", `{"type":"m.login.password","user":"root","password":"root's password"}`, "access_token")
 		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"private_chat"}`, "room_id")
 		s.words["event"] = s.text("alice PUT /rooms/<room>/send/m.room.message/1", `{"body":"x"}`, "event_id")
 		routes := new(clientapi.API).Routes()
@@ -162,7 +180,18 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("there is no route %s", name)
 			}
 		}
-	}, func(c *homeserver.Config) { c.Legacy.Events = true })
+	}, func(c *homeserver.Config) {
+		c.Legacy.Events = true
+		c.Rules.SharedSecret = "a secret that is shared"
+	})
+}
+
+// owner is who may make the request.
+func (r *refusal) owner() string {
+	if r.route.Access == httpapi.Admin {
+		return "root"
+	}
+	return "alice"
 }
 
 // ask makes the request with the parameters of its path filled in, and demands one of the answers "status errcode".
@@ -199,10 +228,10 @@ func (r *refusal) body() {
 		return
 	}
 	for _, body := range []string{`{"x":`, `{"x":1} and more`, "{\"x\":\"\xff\"}"} {
-		r.ask("body "+body, "alice", body, []string{"Bad Request M_NOT_JSON"})
+		r.ask("body "+body, r.owner(), body, []string{"Bad Request M_NOT_JSON"})
 	}
 	for _, body := range []string{`[]`, `"x"`, `null`} {
-		r.ask("body "+body, "alice", body, []string{"Bad Request M_BAD_JSON"})
+		r.ask("body "+body, r.owner(), body, []string{"Bad Request M_BAD_JSON"})
 	}
 }
 
@@ -226,7 +255,7 @@ func (r *refusal) types() {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		r.ask(field+" of the wrong type", "alice", string(raw), []string{"Bad Request M_BAD_JSON", "Bad Request M_INVALID_PARAM"})
+		r.ask(field+" of the wrong type", r.owner(), string(raw), []string{"Bad Request M_BAD_JSON", "Bad Request M_INVALID_PARAM"})
 	}
 }
 
@@ -242,7 +271,7 @@ func (r *refusal) lacking() {
 			}
 			query.Del(name)
 			r.query = query.Encode()
-			r.ask("without "+name, "alice", "", missing)
+			r.ask("without "+name, r.owner(), "", missing)
 			r.query = queries[r.name]
 			continue
 		}
@@ -255,7 +284,7 @@ func (r *refusal) lacking() {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		r.ask("without "+field, "alice", string(raw), missing)
+		r.ask("without "+field, r.owner(), string(raw), missing)
 	}
 }
 

@@ -72,7 +72,7 @@ func (s *script) ask(request, body string) testserver.Answer {
 		s.t.Fatalf("nobody is called %q in %s", part[0], request)
 	}
 	path := strings.NewReplacer(`{`, "%7B", `}`, "%7D", `"`, "%22").Replace(s.fill(part[2], url.PathEscape))
-	if !strings.HasPrefix(path, "/_matrix") && !strings.HasPrefix(path, "/.well-known") {
+	if !strings.HasPrefix(path, "/_matrix") && !strings.HasPrefix(path, "/.well-known") && !strings.HasPrefix(path, "/_synapse") {
 		path = "/_matrix/client/v3" + path
 	}
 	var raw any

@@ -29,7 +29,7 @@ var flags = map[string]bool{
 	"org.matrix.msc3440":                      false, // threads by the names before they were merged
 	"org.matrix.msc3715":                      false,
 	"org.matrix.msc3881":                      false, // pushers that can be switched off
-	"org.matrix.msc3882":                      false, // tokens to log in with
+	"org.matrix.msc3882":                      true,  // tokens to log in with
 	"org.matrix.msc4108":                      false, // logging in by QR code
 	"org.matrix.msc4429.stable":               false, // profiles in /sync
 	"uk.half-shot.msc2666":                    false, // the paths before query_mutual_rooms
@@ -40,7 +40,7 @@ var flags = map[string]bool{
 	"org.matrix.msc4380.stable":     true,
 	"org.matrix.msc4028":            false, // push of what is encrypted
 	"org.matrix.msc4306":            false, // the operator decides whether threads that one does not follow are silent
-	"uk.timedout.msc4323":           false, // suspending users
+	"uk.timedout.msc4323":           true,  // suspending users
 
 	// Element Call and others.
 	"org.matrix.msc3391":                             true,

@@ -1,0 +1,74 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"causeway/homeserver/store"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/id"
+)
+
+// prove returns the user of an id when a password is theirs, and nil when it is not, or when nobody has that id. It takes the same time
+// for all of these. clientIP is where the attempt comes from, "" for unknown. The error is 429 M_LIMIT_EXCEEDED when there were too many
+// attempts, whoever's id it is.
+func (s *Service) prove(ctx context.Context, userID id.UserID, password, clientIP string) (*store.User, error) {
+	if len(userID) > maxUserIDBytes {
+		userID = "" // nobody's: it is not worth being remembered
+	}
+	var (
+		user     *store.User
+		imported string
+		known    bool
+	)
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		if imported, err = tx.ImportedPassword(); err != nil {
+			return err
+		}
+		if user, err = tx.User(userID); errors.Is(err, store.ErrNotFound) {
+			user, err = &store.User{UserID: userID}, nil // asked for like any other
+		}
+		if err == nil {
+			known, err = tx.SeenAt(user.NID, clientIP)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up whose password it is: %w", err)
+	}
+	key := string(userID)
+	if known {
+		// Who has been here from this address is not shut out by those who try from elsewhere.
+		key += "\n" + clientIP
+	}
+	if err := s.attempts.take(key, s.now()); err != nil {
+		return nil, err
+	}
+	stored := user.Password
+	if len(password) > maxPasswordBytes {
+		stored, password = "", ""
+	}
+	right, err := s.passwords.verify(ctx, stored, password, imported)
+	if err != nil || !right || user.Deactivated {
+		return nil, err
+	}
+	s.attempts.settle(key)
+	if outdated(stored) {
+		s.renewHash(ctx, user, password)
+	}
+	return user, nil
+}
+
+// renewHash puts a hash of today in the place of one that came from another server, or is of other parameters. That it does not succeed
+// is no reason to keep the user out: the next login tries again.
+func (s *Service) renewHash(ctx context.Context, user *store.User, password string) {
+	hash, err := s.passwords.hash(ctx, password)
+	if err == nil {
+		err = s.db.Write(ctx, func(tx *store.Tx) error { return tx.ReplacePassword(user.NID, user.Password, hash) })
+	}
+	if err != nil {
+		zerolog.Ctx(ctx).Warn().Err(err).Stringer("user_id", user.UserID).Msg("A password hash of old could not be renewed")
+	}
+}

@@ -1,0 +1,18 @@
+package room
+
+import (
+	"causeway/homeserver/event"
+)
+
+// admitSuspended refuses what a user who is suspended would say: all but leaving, and redacting what they said themselves. Client-Server API,
+// "Account suspension". redacts is what the draft redacts, nil for nothing that is here.
+func admitSuspended(d draft, redacts *redaction) error {
+	if !d.Suspended {
+		return nil
+	}
+	leaves := d.Type == event.TypeMember && d.StateKey != nil && *d.StateKey == string(d.Sender) && saysMembership(d.Content, event.MembershipLeave)
+	if leaves || redacts != nil && d.StateKey == nil && redacts.original.Sender == d.Sender {
+		return nil
+	}
+	return matrixError(403, "M_USER_SUSPENDED", "You cannot do this while your account is suspended")
+}
