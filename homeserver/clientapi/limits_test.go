@@ -28,7 +28,6 @@ var unlimited = map[string]string{
 	"GET /auth_metadata":                                  constant,
 	"GET /org.matrix.msc2965/auth_metadata":               constant,
 	"GET /org.matrix.msc2965/auth_issuer":                 constant,
-	"GET /capabilities":                                   constant,
 	"GET /login":                                          constant,
 	"POST /login":                                         counts,
 	"POST /register":                                      counts,

@@ -90,7 +90,7 @@ func TestRenamedDeviceIsToldOf(t *testing.T) {
 		s.since("bob", "")
 		s.get("alice PUT /devices/<alice device>", `{"display_name":"still without"}`)
 		s.must("a device without keys", s.since("bob", ""), "device_lists/changed:empty")
-		s.get("alice POST /keys/upload", `{"device_keys":`+deviceKeys("alice", "1")+`}`)
+		s.get("alice POST /keys/upload", `{"device_keys":`+s.deviceKeys("alice", "1")+`}`)
 		s.since("bob", "")
 		got := make(chan []byte)
 		go func() {
