@@ -134,6 +134,10 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 		}
 		return s.acceptTerms(tx, user.UserID)
 	}
+	// First of all, so that what was completed makes one account even when two requests come at the same moment.
+	if !s.uia.drop(op, session) {
+		return Login{}, op.challenge(&uiaSession{id: randomText(lowerLetters, uiaSessionChars)}, "", "")
+	}
 	var login Login
 	if guest != nil {
 		user.NID, user.UserID = guest.UserNID, guest.UserID
@@ -143,12 +147,11 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 	}
 	var failed *stageError
 	if errors.As(err, &failed) {
-		s.uia.drop(op, session)
 		session.completed = nil
 		return Login{}, op.challenge(session, failed.code, failed.message)
 	}
-	if err == nil {
-		s.uia.drop(op, session)
+	if err != nil { // the client may try another name
+		s.uia.put(op, session, s.now())
 	}
 	return login, err
 }
