@@ -62,3 +62,34 @@ func TestOneProofOneToken(t *testing.T) {
 		}
 	})
 }
+
+// TestOneProofOneAccount has many requests come at the same moment with one session in which all was completed.
+func TestOneProofOneAccount(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		s := newService(db, true)
+		_, err := s.Register(ctx, RegisterRequest{Password: "p"})
+		var challenge *Challenge
+		if !errors.As(err, &challenge) {
+			t.Fatal(err)
+		}
+		s.uia.completeAside(challenge.Session, typeDummy, "", s.now())
+		var (
+			many sync.WaitGroup
+			made atomic.Int32
+		)
+		for range 10 {
+			many.Go(func() {
+				if _, err := s.Register(ctx, RegisterRequest{Password: "p", Auth: &AuthData{Session: challenge.Session}}); err == nil {
+					made.Add(1)
+				} else if !errors.As(err, new(*Challenge)) {
+					t.Error(err)
+				}
+			})
+		}
+		many.Wait()
+		if n := made.Load(); n != 1 {
+			t.Errorf("%d accounts, want 1", n)
+		}
+	})
+}

@@ -147,9 +147,10 @@ func (u *uiaSessions) drop(op operation, session *uiaSession) bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	_, ok := u.rows[op.key(session.id)]
+	_, completed := u.rows[op.key(session.id)]
+	_, onPages := u.aside[session.id]
 	delete(u.rows, op.key(session.id))
 	delete(u.asked, session.id)
 	delete(u.aside, session.id)
-	return ok
+	return completed || onPages
 }

@@ -254,11 +254,9 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	if same := h.unchanged(d); same != nil {
 		return same, false, nil
 	}
-	var redacts *redaction
-	if d.Redacts != "" {
-		if redacts, err = s.redaction(ctx, h, d); err != nil {
-			return nil, false, err
-		}
+	redacts, err := s.redaction(ctx, h, d)
+	if err != nil {
+		return nil, false, err
 	}
 	if err := admitSuspended(d, redacts); err != nil {
 		return nil, false, err

@@ -19,6 +19,9 @@ func (s *Service) sendDelayed(ctx context.Context, d *DelayedEvent, dueTS int64)
 	by := By{User: d.User, AppService: d.AppService, Device: d.Device, TS: d.EventTS, StickyMS: d.StickyMS}
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
 		user, err := tx.User(d.User)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil // a user of no account of ours, to whom no rule of accounts applies
+		}
 		if err == nil {
 			// What was scheduled before an account was locked is not said after it.
 			by.Guest, by.Suspended = user.Guest, user.Suspended || user.Locked

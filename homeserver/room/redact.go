@@ -106,8 +106,11 @@ func (s *Service) redactRelated(ctx context.Context, by By, roomID id.RoomID, ta
 	return nil
 }
 
-// redaction finds the target of a redaction and prunes it. The caller holds h.mu.
+// redaction finds the target of a redaction and prunes it; nil for what redacts nothing. The caller holds h.mu.
 func (s *Service) redaction(ctx context.Context, h *head, d draft) (*redaction, error) {
+	if d.Redacts == "" {
+		return nil, nil
+	}
 	var target *store.Event
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
 		var err error

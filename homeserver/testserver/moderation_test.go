@@ -99,7 +99,7 @@ func TestSuspended(t *testing.T) {
 		}
 		s.devices("alice")
 		for _, request := range [][2]string{
-			{"GET /sync", ``}, {"GET /rooms/<room>/messages?dir=b", ``}, {"POST /keys/upload", `{"device_keys":` + deviceKeys("alice", "1") + `}`},
+			{"GET /sync", ``}, {"GET /rooms/<room>/messages?dir=b", ``}, {"POST /keys/upload", `{"device_keys":` + s.deviceKeys("alice", "1") + `}`},
 			{"PUT /sendToDevice/m.key.verification.start/1", `{"messages":{}}`}, {"PUT /user/<alice>/account_data/a.b", `{}`},
 			{"PUT /rooms/<room>/redact/<alice event1>/1", `{}`}, {"PUT /rooms/<room>/send/m.room.redaction/2", `{"redacts":"<alice event2>"}`},
 			{"POST /rooms/<invited>/leave", ``}, {"PUT /rooms/<room>/state/m.room.member/<alice>", `{"membership":"leave"}`},
