@@ -78,7 +78,7 @@ func (s *accountServer) do(request, body string) (int, string) {
 const (
 	flows        = `{"flows":\[{"stages":\["m.login.dummy"\]}\],"params":{},"session":"[a-z]{24}"}`
 	passwordFlow = `{"flows":\[{"stages":\["m.login.password"\]}\],"params":{},"session":"[a-z]{24}"}`
-	session      = `"device_id":"[A-Z]{10}","home_server":"test","access_token":"[\w-]+"}`
+	session      = `"access_token":"[\w-]+","device_id":"[A-Z]{10}","home_server":"test"}`
 )
 
 // TestAccountEndpoints runs the steps in order. The answers are regular expressions.
