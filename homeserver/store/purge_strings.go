@@ -27,6 +27,7 @@ var stringUsers = []string{
 	`SELECT nid FROM users`,
 	`SELECT DISTINCT sender_nid FROM to_device`,
 	`SELECT user_nid FROM device_changes`,
+	`SELECT user_nid FROM key_backup_versions`,
 	`SELECT DISTINCT thread_nid FROM push_actions WHERE thread_nid <> 0`,
 }
 
