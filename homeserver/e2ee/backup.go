@@ -15,15 +15,16 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// Bounds on the backups of one user. What one request can hold is bounded by its body, too.
+// Bounds on what one request puts into a backup, beside that on its body.
 const (
-	maxBackupVersions   = 100     // that are there at the same time
-	maxBackedUpKeys     = 1 << 20 // in all versions together
-	maxBackupBytes      = 2 << 30 // that the data of these keys have
 	maxSessionDataBytes = 32 << 10
 	maxAuthDataBytes    = 64 << 10
-	maxKeysPerBackup    = 20_000 // that one request puts there
+	maxKeysPerRequest   = 20_000
 )
+
+// maxBackups bounds what one user has in backups: versions that are there at the same time, and in all of them together keys, and bytes
+// that the data of these have.
+var maxBackups = store.KeyBackupTotals{Versions: 100, Keys: 1 << 20, Bytes: 2 << 30}
 
 // BackupInfo is a version of a backup as its user defines it.
 type BackupInfo struct {
@@ -122,8 +123,8 @@ func (s *Service) CreateBackup(ctx context.Context, by By, in BackupInfo) (versi
 		if err != nil {
 			return err
 		}
-		if totals.Versions >= maxBackupVersions {
-			return tooLarge("There can be %d versions of a backup: delete one first", maxBackupVersions)
+		if totals.Versions >= s.maxBackups.Versions {
+			return tooLarge("There can be %d versions of a backup: delete one first", s.maxBackups.Versions)
 		}
 		b, err := tx.InsertKeyBackup(userNID, in.Algorithm, in.AuthData)
 		if err == nil {

@@ -71,8 +71,8 @@ func (in RoomsBackup) check() ([]store.BackedUpKey, error) {
 		}
 		total += len(room.Sessions)
 	}
-	if total > maxKeysPerBackup {
-		return nil, tooLarge("One request can put %d keys into a backup", maxKeysPerBackup)
+	if total > maxKeysPerRequest {
+		return nil, tooLarge("One request can put %d keys into a backup", maxKeysPerRequest)
 	}
 	keys := make([]store.BackedUpKey, 0, total)
 	for roomID, room := range in.Rooms {
@@ -115,7 +115,7 @@ func (s *Service) BackUp(ctx context.Context, by By, version string, in RoomsBac
 		if err != nil {
 			return err
 		}
-		if err := putKeys(tx, b, keys); err != nil {
+		if err := s.putKeys(tx, b, keys); err != nil {
 			return err
 		}
 		result = state(b)
@@ -151,7 +151,7 @@ func writable(tx *store.Tx, by By, version string) (*store.KeyBackup, error) {
 }
 
 // putKeys stores those of some keys that are better than what is there, and what b is then.
-func putKeys(tx *store.Tx, b *store.KeyBackup, keys []store.BackedUpKey) error {
+func (s *Service) putKeys(tx *store.Tx, b *store.KeyBackup, keys []store.BackedUpKey) error {
 	names := make([]store.SessionName, len(keys))
 	for i, k := range keys {
 		names[i] = k.SessionName
@@ -184,8 +184,8 @@ func putKeys(tx *store.Tx, b *store.KeyBackup, keys []store.BackedUpKey) error {
 		return err
 	}
 	// What only replaces keys is always taken.
-	if added.Keys > 0 && (totals.Keys+added.Keys > maxBackedUpKeys || totals.Bytes+added.Bytes > maxBackupBytes) {
-		return tooLarge("There can be %d keys in backups, with %d bytes", maxBackedUpKeys, maxBackupBytes)
+	if limit := s.maxBackups; added.Keys > 0 && (totals.Keys+added.Keys > limit.Keys || totals.Bytes+added.Bytes > limit.Bytes) {
+		return tooLarge("There can be %d keys in backups, with %d bytes", limit.Keys, limit.Bytes)
 	}
 	b.Count, b.Bytes, b.ETag = b.Count+added.Keys, b.Bytes+added.Bytes, b.ETag+1
 	return tx.SetKeyBackupState(b)

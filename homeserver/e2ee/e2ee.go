@@ -1,7 +1,7 @@
-// Package e2ee holds what devices need to talk in secret: the messages that wait for them, and the public keys by which they are
-// found, identity keys, one-time keys and fallback keys. clientapi calls it for the endpoints of those names, usersync tells it which
-// messages have arrived, and the maintenance which are too old. It never reads a message, and it decides nothing about who sees whose
-// changes: /sync and /keys/changes are usersync's.
+// Package e2ee holds what devices need to talk in secret: the messages that wait for them, the public keys by which they are found,
+// identity keys, one-time keys and fallback keys, and the backups of the keys that they have of rooms. clientapi calls it for the
+// endpoints of those names, usersync tells it which messages have arrived, and the maintenance which are too old. It never reads a
+// message, and it decides nothing about who sees whose changes: /sync and /keys/changes are usersync's.
 package e2ee
 
 import (
@@ -34,6 +34,7 @@ type Service struct {
 	now        func() time.Time
 	// maxWaiting bounds what one sender has waiting for one device.
 	maxWaiting int
+	maxBackups store.KeyBackupTotals
 
 	empty emptyInboxes
 }
@@ -44,7 +45,7 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	return &Service{
-		serverName: c.ServerName, db: c.DB, bus: c.Bus, now: c.Now, maxWaiting: maxWaiting,
+		serverName: c.ServerName, db: c.DB, bus: c.Bus, now: c.Now, maxWaiting: maxWaiting, maxBackups: maxBackups,
 		empty: emptyInboxes{upto: make(map[inboxKey]int64)},
 	}
 }

@@ -124,7 +124,7 @@ func (tx *Tx) ClearKeyBackup(b *KeyBackup) (more bool, err error) {
 }
 
 // maxKeysDropped is how many keys of backups one transaction deletes, of those that are deleted all together: other writes wait for it.
-var maxKeysDropped = 10_000
+const maxKeysDropped = 10_000
 
 // dropKeySet deletes a set of keys, or a part of it, and dooms the rest.
 func (tx *Tx) dropKeySet(set int64) (more bool, err error) {
