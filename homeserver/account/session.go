@@ -47,6 +47,11 @@ func (d *Device) check() error {
 
 // insertSession gives a user's device new tokens, in the place of those that it has.
 func (s *Service) insertSession(tx *store.Tx, userNID int64, device Device) (Tokens, error) {
+	if taken, err := tx.IsCrossSigningKey(userNID, string(device.DeviceID)); err != nil {
+		return Tokens{}, err
+	} else if taken { // Client-Server API, POST /login
+		return Tokens{}, invalidParam("device_id is the name of a cross-signing key")
+	}
 	if err := tx.EnsureDevice(userNID, device.DeviceID, device.DisplayName, s.now()); err != nil {
 		return Tokens{}, err
 	}

@@ -34,8 +34,8 @@ func (a *API) uploadKeys(ctx context.Context, r *httpapi.Request, in e2ee.Upload
 }
 
 // queryKeys is POST /keys/query.
-func (a *API) queryKeys(ctx context.Context, _ *httpapi.Request, in e2ee.QueryRequest) (e2ee.QueryResponse, error) {
-	return a.E2EE.Query(ctx, in)
+func (a *API) queryKeys(ctx context.Context, r *httpapi.Request, in e2ee.QueryRequest) (e2ee.QueryResponse, error) {
+	return a.E2EE.Query(ctx, r.Requester.UserID, in)
 }
 
 // claimKeys is POST /keys/claim.

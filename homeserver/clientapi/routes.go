@@ -40,7 +40,7 @@ func (a *API) Routes() []httpapi.Route {
 		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
-	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser())
+	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser(), a.unstableKeys())
 	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(unstable))...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(slices.Concat(a.v3(), a.keyBackup())))...)
 }
@@ -109,6 +109,20 @@ func (a *API) unstableUser() []row {
 		{"GET", profiles, optional, httpapi.JSON(a.profileField).Limited(httpapi.ClassRead)},
 		{"PUT", profiles, user, httpapi.JSON(a.setProfileField).Limited(httpapi.ClassProfile)},
 		{"DELETE", profiles, user, httpapi.JSON(a.deleteProfileField).Limited(httpapi.ClassProfile)},
+	}
+}
+
+// unstableKeys has what concerns keys under the names of proposals.
+func (a *API) unstableKeys() []row {
+	const dehydrated = "/org.matrix.msc3814.v1/dehydrated_device"
+	return []row{
+		{"POST", "/keys/device_signing/upload", user, httpapi.JSON(a.uploadSigningKeys).Limited(httpapi.ClassDevice)},
+		{"POST", "/keys/signatures/upload", user, httpapi.JSON(a.uploadSignatures).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
+		{"PUT", dehydrated, user, httpapi.JSON(a.putDehydrated).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
+		{"GET", dehydrated, user, httpapi.JSON(a.getDehydrated).Limited(httpapi.ClassDevice)},
+		{"DELETE", dehydrated, user, httpapi.JSON(a.deleteDehydrated).Limited(httpapi.ClassDevice)},
+		{"GET", dehydrated + "/{deviceId}/events", user, httpapi.JSON(a.getDehydratedEvents).Limited(httpapi.ClassDevice)},
+		{"POST", dehydrated + "/{deviceId}/events", user, httpapi.JSON(a.dehydratedEvents).Limited(httpapi.ClassDevice)},
 	}
 }
 
@@ -213,6 +227,8 @@ func (a *API) v3() []row {
 		{"POST", "/keys/upload", guest, httpapi.JSON(a.uploadKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
 		{"POST", "/keys/query", guest, httpapi.JSON(a.queryKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
 		{"POST", "/keys/claim", guest, httpapi.JSON(a.claimKeys).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
+		{"POST", "/keys/device_signing/upload", user, httpapi.JSON(a.uploadSigningKeys).Limited(httpapi.ClassDevice)},
+		{"POST", "/keys/signatures/upload", user, httpapi.JSON(a.uploadSignatures).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassDevice)},
 		{"GET", "/keys/changes", user, httpapi.JSON(a.keyChanges).Limited(httpapi.ClassDevice)},
 
 		// What there was before /sync. It answers only where the configuration has it.

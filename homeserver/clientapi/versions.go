@@ -28,6 +28,7 @@ var unstableFeatures = map[string]bool{
 	"org.matrix.msc3715.stable":                      true, // dir in /relations
 	"org.matrix.msc3771":                             true, // receipts by thread
 	"org.matrix.msc3773":                             true, // unread counts by thread
+	"org.matrix.msc3814":                             true, // dehydrated devices
 	"org.matrix.msc3827.stable":                      true, // the directory of rooms by type
 	"org.matrix.msc3856":                             true, // listing threads
 	"org.matrix.msc3856.stable":                      true,

@@ -1,8 +1,10 @@
 package e2ee
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"causeway/homeserver/event"
@@ -14,6 +16,7 @@ import (
 // Bounds on the keys of one device.
 const (
 	maxDeviceKeysBytes  = 64 << 10
+	maxSignedBytes      = 128 << 10 // of an object before what the server has no use for is taken out
 	maxOneTimeKeyBytes  = 8 << 10
 	maxOneTimeKeys      = 500 // that wait to be given out
 	maxFallbackKeys     = 16  // algorithms
@@ -23,45 +26,90 @@ const (
 	maxSignaturesPerKey = 256
 )
 
-// deviceKeys is what has to be in a DeviceKeys object.
+// signedCurve25519 is the algorithm of one-time keys that have to be signed. Client-Server API, "Key algorithms".
+const signedCurve25519 = "signed_curve25519"
+
+// deviceKeys are the identity keys of a device.
 type deviceKeys struct {
-	UserID     id.UserID                       `json:"user_id"`
-	DeviceID   id.DeviceID                     `json:"device_id"`
-	Algorithms []string                        `json:"algorithms"`
-	Keys       map[string]string               `json:"keys"`
-	Signatures map[id.UserID]map[string]string `json:"signatures"`
+	json []byte            // as they are stored: canonical, with the signature of the device itself and no other
+	keys map[string]string // by "algorithm:device"
+	key  ed25519.PublicKey // by which the device signs, nil for none that could
+	// signed tells that the device itself has signed them: the owner of the key, and nobody else, says what belongs to it.
+	signed bool
+	other  signed // with signatures by other keys of the user, not verified
 }
 
-// checkDeviceKeys returns the identity keys of a device as they are stored: canonical, and without "unsigned", which is the server's.
-// Client-Server API, POST /keys/upload: DeviceKeys.
-func checkDeviceKeys(by By, raw json.RawMessage) ([]byte, deviceKeys, error) {
-	var keys deviceKeys
-	if err := json.Unmarshal(raw, &keys); err != nil {
-		return nil, keys, badJSON("device_keys are not of the form that they should have")
-	}
-	switch {
-	case keys.UserID == "" || keys.DeviceID == "" || keys.Algorithms == nil || keys.Keys == nil || keys.Signatures == nil:
-		return nil, keys, badJSON("device_keys need user_id, device_id, algorithms, keys and signatures")
-	case keys.UserID != by.User || keys.DeviceID != by.Device:
-		return nil, keys, invalidParam("device_keys are not those of this user's device")
-	case len(keys.Algorithms) > maxAlgorithms || len(keys.Keys) > maxIdentityKeys || len(keys.Signatures) > maxSignaturesPerKey:
-		return nil, keys, tooLarge("device_keys have too many algorithms, keys or signatures")
-	}
-	if err := verify(by, raw); err != nil {
-		return nil, keys, err
-	}
-	canonical, err := canonicalWithout(raw, "unsigned")
+// keyID is the name of the key by which a device signs.
+func keyID(device id.DeviceID) string { return signingAlgorithm + string(device) }
+
+// checkDeviceKeys reads the identity keys of a device. Where they have a signature by the device, it must be right. They may have none:
+// other devices have no use for them then. Client-Server API, POST /keys/upload: DeviceKeys.
+func checkDeviceKeys(by By, raw json.RawMessage) (*deviceKeys, error) {
+	canonical, err := event.CanonicalJSON(raw)
 	if err != nil {
-		return nil, keys, badJSON("device_keys: %v", err)
+		return nil, badJSON("device_keys: %v", err)
 	}
-	if len(canonical) > maxDeviceKeysBytes {
-		return nil, keys, tooLarge("device_keys can have %d bytes", maxDeviceKeysBytes)
+	s, err := readSigned(canonical, by.User)
+	if err != nil {
+		return nil, err
 	}
-	return canonical, keys, nil
+	user, hasUser := event.Text(event.Field(canonical, "user_id"))
+	device, hasDevice := event.Text(event.Field(canonical, "device_id"))
+	keys, hasKeys := textsOf(canonical, "keys")
+	algorithms, hasAlgorithms := countTexts(event.Field(canonical, "algorithms"))
+	signatures := event.Field(canonical, "signatures")
+	switch {
+	case !hasUser || !hasDevice || !hasKeys || !hasAlgorithms || len(signatures) == 0 || signatures[0] != '{':
+		return nil, badJSON("device_keys need user_id, device_id, algorithms, keys and signatures, of the types that they should have")
+	case id.UserID(user) != by.User || id.DeviceID(device) != by.Device:
+		return nil, invalidParam("device_keys are not those of this user's device")
+	case algorithms > maxAlgorithms || len(keys) > maxIdentityKeys:
+		return nil, tooLarge("device_keys have too many algorithms or keys")
+	}
+	k := &deviceKeys{keys: keys, key: publicKey(keys[keyID(by.Device)]), other: s}
+	own, right := s.by(keyID(by.Device), k.key)
+	switch k.signed = right; {
+	case right:
+		k.json = s.with(by.User, keyID(by.Device))
+	case own:
+		return nil, invalidSignature("device_keys are not signed by the device's own key, although they say so")
+	default:
+		k.json = event.WithSignatures(s.part, []byte(`{}`))
+	}
+	if len(k.json) > maxDeviceKeysBytes {
+		return nil, tooLarge("device_keys can have %d bytes", maxDeviceKeysBytes)
+	}
+	return k, nil
+}
+
+// storedDeviceKeys reads identity keys that are stored.
+func storedDeviceKeys(by By, stored []byte) (*deviceKeys, error) {
+	s, err := readSigned(stored, by.User)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys that a device has: %w", err)
+	}
+	keys, _ := textsOf(stored, "keys")
+	k := &deviceKeys{json: stored, keys: keys, key: publicKey(keys[keyID(by.Device)]), other: s}
+	_, k.signed = s.by(keyID(by.Device), k.key)
+	return k, nil
+}
+
+// countTexts returns how many elements a canonical array of strings has. ok is false when it is none.
+func countTexts(array []byte) (n int, ok bool) {
+	if len(array) == 0 || array[0] != '[' {
+		return 0, false
+	}
+	for v := range event.Elements(array) {
+		if _, isText := event.Text(v); !isText {
+			return 0, false
+		}
+		n++
+	}
+	return n, true
 }
 
 // checkOneTimeKeys returns one-time keys, or fallback keys, by their ids. A key is an object, or, for algorithms that do not sign, a string.
-func checkOneTimeKeys(by By, field string, raw map[string]json.RawMessage) (map[store.KeyID]store.OneTimeKey, error) {
+func checkOneTimeKeys(field string, raw map[string]json.RawMessage) (map[store.KeyID]store.OneTimeKey, error) {
 	if len(raw) > maxKeysPerUpload {
 		return nil, tooLarge("%s can have %d keys", field, maxKeysPerUpload)
 	}
@@ -78,56 +126,50 @@ func checkOneTimeKeys(by By, field string, raw map[string]json.RawMessage) (map[
 		if len(canonical) > maxOneTimeKeyBytes {
 			return nil, tooLarge("%s: a key can have %d bytes", field, maxOneTimeKeyBytes)
 		}
-		if canonical[0] == '{' {
-			if err := verify(by, canonical); err != nil {
-				return nil, err
-			}
-		}
 		k := store.KeyID{Algorithm: algorithm, ID: keyID}
 		keys[k] = store.OneTimeKey{KeyID: k, JSON: canonical}
 	}
 	return keys, nil
 }
 
-// canonicalKey returns a key, a string or an object, in canonical JSON.
-func canonicalKey(raw json.RawMessage) ([]byte, error) {
-	var text string
-	if json.Unmarshal(raw, &text) == nil && text != "" {
-		wrapped, err := event.CanonicalJSON([]byte(`{"k":` + string(raw) + `}`))
-		if err != nil {
-			return nil, err
+// verifyOneTimeKeys verifies the signatures of one-time or fallback keys by the device whose they are: each that there is, and that there
+// is one where the algorithm demands it.
+func verifyOneTimeKeys(by By, keys map[store.KeyID]store.OneTimeKey, key ed25519.PublicKey) error {
+	for name, k := range keys {
+		must := name.Algorithm == signedCurve25519
+		if k.JSON[0] != '{' {
+			if must {
+				return invalidSignature("The key %s is not signed", name)
+			}
+			continue
 		}
-		return wrapped[len(`{"k":`) : len(wrapped)-1], nil
+		s, err := readSigned(k.JSON, by.User)
+		if err != nil {
+			return err
+		}
+		if there, right := s.by(keyID(by.Device), key); !right && (there || must) {
+			return invalidSignature("The key %s is not signed by the device's own key", name)
+		}
 	}
-	var object struct {
-		Key string `json:"key"`
-	}
-	if err := json.Unmarshal(raw, &object); err != nil || object.Key == "" {
-		return nil, fmt.Errorf("a key is a string, or an object with one as its key")
-	}
-	return event.CanonicalJSON(raw)
+	return nil
 }
 
-func canonicalWithout(raw json.RawMessage, field string) ([]byte, error) {
+// canonicalKey returns a key, a string or an object, in canonical JSON.
+func canonicalKey(raw json.RawMessage) ([]byte, error) {
 	canonical, err := event.CanonicalJSON(raw)
 	if err != nil {
 		return nil, err
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(canonical, &members); err != nil {
-		return nil, err
+	text, isText := event.Text(canonical)
+	if !isText {
+		text, isText = event.Text(event.Field(canonical, "key"))
 	}
-	if _, has := members[field]; !has {
-		return canonical, nil
+	if !isText || text == "" {
+		return nil, fmt.Errorf("a key is a string, or an object with one as its key")
 	}
-	delete(members, field)
-	rest, err := json.Marshal(members)
-	if err != nil {
-		return nil, err
-	}
-	return event.CanonicalJSON(rest)
+	return canonical, nil
 }
 
-// verify is where the signatures of uploaded keys will be verified, all of them: it is called with each object that a device uploads,
-// before anything is stored. So far it is the other device that verifies, as it always must.
-func verify(By, json.RawMessage) error { return nil }
+func invalidSignature(format string, args ...any) error {
+	return matrixError(http.StatusBadRequest, "M_INVALID_SIGNATURE", format, args...)
+}

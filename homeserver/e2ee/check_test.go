@@ -42,9 +42,9 @@ func FuzzUpload(f *testing.F) {
 			return
 		}
 		if up.keys != nil {
-			again, _, err := checkDeviceKeys(alice, up.keys)
-			if err != nil || string(again) != string(up.keys) {
-				t.Errorf("%s: checked again, it is %s, %v", up.keys, again, err)
+			again, err := checkDeviceKeys(alice, up.keys.json)
+			if err != nil || string(again.json) != string(up.keys.json) {
+				t.Errorf("%s: checked again, it is %+v, %v", up.keys.json, again, err)
 			}
 		}
 		for name, key := range up.oneTime {

@@ -1,5 +1,6 @@
 // Package e2ee holds what devices need to talk in secret: the messages that wait for them, the public keys by which they are found,
-// identity keys, one-time keys and fallback keys, and the backups of the keys that they have of rooms. clientapi calls it for the
+// identity keys, one-time keys and fallback keys; the cross-signing keys by which users vouch for their devices and for each other; and
+// the backups of the keys that they have of rooms. Every signature is verified before it is stored. clientapi calls it for the
 // endpoints of those names, usersync tells it which messages have arrived, and the maintenance which are too old. It never reads a
 // message, and it decides nothing about who sees whose changes: /sync and /keys/changes are usersync's.
 package e2ee

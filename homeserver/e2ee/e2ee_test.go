@@ -248,6 +248,22 @@ func TestDropOld(t *testing.T) {
 		drop(10*day, 0, 4)
 		drop(2*day, 2, 2)
 		drop(2*day, 0, 2)
+		// What waits for a dehydrated device waits.
+		b.write(func(tx *store.Tx) error {
+			nid, err := tx.LookupNID(string(bob.User))
+			if err != nil {
+				return err
+			}
+			return tx.SetDehydratedDevice(nid, bob.Device, json.RawMessage(`{}`))
+		})
+		drop(time.Hour, 0, 2)
+		b.write(func(tx *store.Tx) error {
+			nid, err := tx.LookupNID(string(bob.User))
+			if err != nil {
+				return err
+			}
+			return tx.SetDehydratedDevice(nid, "another", json.RawMessage(`{}`))
+		})
 		drop(time.Hour, 2, 0)
 	})
 }

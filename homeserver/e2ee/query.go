@@ -35,13 +35,17 @@ type QueryRequest struct {
 
 // QueryResponse is its answer.
 type QueryResponse struct {
-	DeviceKeys map[id.UserID]map[id.DeviceID]json.RawMessage `json:"device_keys"`
-	Failures   Failures                                      `json:"failures"`
+	DeviceKeys  map[id.UserID]map[id.DeviceID]json.RawMessage `json:"device_keys"`
+	Master      map[id.UserID]json.RawMessage                 `json:"master_keys"`
+	SelfSigning map[id.UserID]json.RawMessage                 `json:"self_signing_keys"`
+	UserSigning map[id.UserID]json.RawMessage                 `json:"user_signing_keys"` // of the user who asks
+	Failures    Failures                                      `json:"failures"`
 }
 
-// Query returns the identity keys of users' devices (Client-Server API, POST /keys/query). A user without keys has an empty object, and
-// one who does not exist none. Errors: M_MISSING_PARAM, M_TOO_LARGE.
-func (s *Service) Query(ctx context.Context, in QueryRequest) (QueryResponse, error) {
+// Query returns the identity keys of users' devices and their cross-signing keys, with the signatures that the user who asks may see
+// (Client-Server API, POST /keys/query). A user without keys has an empty object, and one who does not exist none. Errors:
+// M_MISSING_PARAM, M_TOO_LARGE.
+func (s *Service) Query(ctx context.Context, who id.UserID, in QueryRequest) (QueryResponse, error) {
 	out := QueryResponse{DeviceKeys: make(map[id.UserID]map[id.DeviceID]json.RawMessage), Failures: Failures{}}
 	if in.DeviceKeys == nil {
 		return out, matrixError(400, "M_MISSING_PARAM", "Missing device_keys")
@@ -58,16 +62,8 @@ func (s *Service) Query(ctx context.Context, in QueryRequest) (QueryResponse, er
 		if err != nil {
 			return err
 		}
-		nids := make([]int64, 0, len(users))
-		for nid, user := range users {
-			nids = append(nids, nid)
-			out.DeviceKeys[user] = make(map[id.DeviceID]json.RawMessage)
-		}
-		return tx.DeviceKeysOf(nids, func(k store.DeviceKeys) {
-			if user := users[k.UserNID]; isWanted(in.DeviceKeys[user], k.DeviceID) {
-				out.DeviceKeys[user][k.DeviceID] = withName(k)
-			}
-		})
+		q := &query{tx: tx, who: who, asked: in.DeviceKeys, users: users, out: &out}
+		return q.read()
 	})
 	if err != nil {
 		return out, fmt.Errorf("query device keys: %w", err)
@@ -103,27 +99,4 @@ func (s *Service) localUsers(tx *store.Tx, asked map[id.UserID][]id.DeviceID, fa
 		}
 	}
 	return users, err
-}
-
-func isWanted(wanted []id.DeviceID, device id.DeviceID) bool {
-	for _, w := range wanted {
-		if w == device {
-			return true
-		}
-	}
-	return len(wanted) == 0
-}
-
-// withName returns identity keys with what the server adds to them.
-func withName(k store.DeviceKeys) json.RawMessage {
-	if k.DisplayName == "" {
-		return k.JSON
-	}
-	name, err := json.Marshal(k.DisplayName)
-	if err != nil {
-		return k.JSON // text can always be marshalled
-	}
-	keys := append([]byte(nil), k.JSON[:len(k.JSON)-1]...)
-	keys = append(keys, `,"unsigned":{"device_display_name":`...)
-	return append(append(keys, name...), `}}`...)
 }

@@ -3,10 +3,10 @@ package e2ee
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -28,20 +28,24 @@ type UploadRequest struct {
 // upload is a request that has been checked.
 type upload struct {
 	by            By
-	keys          []byte // nil for none
-	identity      map[string]string
+	keys          *deviceKeys // nil for none
 	oneTime, last map[store.KeyID]store.OneTimeKey
+	// signer is the key of the device by which the signatures were found right, nil when there was none to verify.
+	signer ed25519.PublicKey
 }
 
 // Upload takes the public keys of a device, all of them or none, and returns how many one-time keys it has then, as an object: algorithm to
-// number (Client-Server API, POST /keys/upload). A one-time key that is there is no error; with another content, it is. Errors:
-// M_BAD_JSON, M_INVALID_PARAM, M_TOO_LARGE, M_UNKNOWN_TOKEN for a device that is gone.
+// number (Client-Server API, POST /keys/upload). A one-time key that is there is no error; with another content, it is. Signatures by the
+// device are verified. Errors: M_BAD_JSON, M_INVALID_PARAM, M_INVALID_SIGNATURE, M_TOO_LARGE, M_UNKNOWN_TOKEN for a device that is gone.
 func (s *Service) Upload(ctx context.Context, by By, in UploadRequest) (json.RawMessage, error) {
 	if by.Device == "" {
 		return nil, invalidParam("Only a device can upload keys")
 	}
 	up, err := checkUpload(by, in)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.verifyUpload(ctx, up); err != nil {
 		return nil, err
 	}
 	var (
@@ -60,13 +64,7 @@ func (s *Service) Upload(ctx context.Context, by By, in UploadRequest) (json.Raw
 		if err != nil {
 			return err
 		}
-		if change, err = up.storeIdentity(tx, userNID); err != nil {
-			return err
-		}
-		if err := up.storeOneTime(tx, userNID); err != nil {
-			return err
-		}
-		if err := tx.CountKeys(userNID, by.Device, 0); err != nil {
+		if change, err = up.store(tx, userNID); err != nil {
 			return err
 		}
 		counts, err = tx.KeyCounts(userNID, by.Device)
@@ -79,6 +77,60 @@ func (s *Service) Upload(ctx context.Context, by By, in UploadRequest) (json.Raw
 	return counts.OneTime, nil
 }
 
+// store stores what was uploaded.
+func (up *upload) store(tx *store.Tx, userNID int64) (store.DeviceChange, error) {
+	change, err := up.storeIdentity(tx, userNID)
+	if err != nil {
+		return change, err
+	}
+	if err := up.storeOneTime(tx, userNID); err != nil {
+		return change, err
+	}
+	return change, tx.CountKeys(userNID, up.by.Device, 0)
+}
+
+// verifyUpload verifies the signatures of one-time keys, by the identity that the request has or the one that is stored. It does so before
+// the transaction that stores them: there may be a thousand.
+func (s *Service) verifyUpload(ctx context.Context, up *upload) error {
+	if len(up.oneTime)+len(up.last) == 0 {
+		return nil
+	}
+	if up.keys != nil {
+		up.signer = up.keys.key
+	} else {
+		err := s.db.View(ctx, func(tx *store.Tx) error {
+			userNID, err := tx.LookupNID(string(up.by.User))
+			if err != nil {
+				return err
+			}
+			stored, err := up.stored(tx, userNID)
+			if stored != nil {
+				up.signer = stored.key
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := verifyOneTimeKeys(up.by, up.oneTime, up.signer); err != nil {
+		return err
+	}
+	return verifyOneTimeKeys(up.by, up.last, up.signer)
+}
+
+// stored returns the identity keys that the device has, nil for none.
+func (up *upload) stored(tx *store.Tx, userNID int64) (*deviceKeys, error) {
+	stored, err := tx.DeviceKeys(userNID, up.by.Device)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return storedDeviceKeys(up.by, stored)
+}
+
 // ring wakes those who have to hear that a user's devices changed.
 func (s *Service) ring(change store.DeviceChange) {
 	if change.Pos != 0 {
@@ -89,21 +141,20 @@ func (s *Service) ring(change store.DeviceChange) {
 func checkUpload(by By, in UploadRequest) (*upload, error) {
 	up := &upload{by: by}
 	if len(in.DeviceKeys) > 0 && string(in.DeviceKeys) != "null" {
-		keys, parsed, err := checkDeviceKeys(by, in.DeviceKeys)
-		if err != nil {
+		var err error
+		if up.keys, err = checkDeviceKeys(by, in.DeviceKeys); err != nil {
 			return nil, err
 		}
-		up.keys, up.identity = keys, parsed.Keys
 	}
 	fallback := in.Fallback
 	if len(fallback) == 0 {
 		fallback = in.UnstableFallback
 	}
 	var err error
-	if up.oneTime, err = checkOneTimeKeys(by, "one_time_keys", in.OneTimeKeys); err != nil {
+	if up.oneTime, err = checkOneTimeKeys("one_time_keys", in.OneTimeKeys); err != nil {
 		return nil, err
 	}
-	if up.last, err = checkOneTimeKeys(by, "fallback_keys", fallback); err != nil {
+	if up.last, err = checkOneTimeKeys("fallback_keys", fallback); err != nil {
 		return nil, err
 	}
 	algorithms := make(map[string]bool)
@@ -114,35 +165,6 @@ func checkUpload(by By, in UploadRequest) (*upload, error) {
 		algorithms[k.Algorithm] = true
 	}
 	return up, nil
-}
-
-// storeIdentity stores the identity keys where they are new. What one-time keys a device has of another identity nobody could use: they go.
-func (up *upload) storeIdentity(tx *store.Tx, userNID int64) (store.DeviceChange, error) {
-	if up.keys == nil {
-		return store.DeviceChange{}, nil
-	}
-	old, err := tx.DeviceKeys(userNID, up.by.Device)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return store.DeviceChange{}, err
-	}
-	if bytes.Equal(old, up.keys) {
-		return store.DeviceChange{}, nil
-	}
-	if old != nil && err == nil {
-		var was deviceKeys
-		if err := json.Unmarshal(old, &was); err != nil {
-			return store.DeviceChange{}, fmt.Errorf("read the keys that a device had: %w", err)
-		}
-		if !maps.Equal(was.Keys, up.identity) {
-			if err := tx.DeleteOneTimeKeys(userNID, up.by.Device); err != nil {
-				return store.DeviceChange{}, err
-			}
-		}
-	}
-	if err := tx.SetDeviceKeys(userNID, up.by.Device, up.keys); err != nil {
-		return store.DeviceChange{}, err
-	}
-	return tx.DevicesChanged(userNID)
 }
 
 func (up *upload) storeOneTime(tx *store.Tx, userNID int64) error {

@@ -82,6 +82,20 @@ func (p *PDU) Sign(key *Key) (*PDU, error) {
 	return ParseTrusted(p.Version, p.EventID, signed)
 }
 
+// SignedPart returns what of obj, a canonical object, signatures cover: it without "signatures" and "unsigned". Appendices, "Signing Details".
+func SignedPart(obj []byte) []byte { return signedPart(obj) }
+
+// AddSignature returns obj, a canonical object, with a signature in base64 that was made by keyID of name, a server or a user. Signatures
+// that are there already stay, but for one of the same key.
+func AddSignature(obj []byte, name, keyID, signature string) []byte {
+	return addSignature(obj, &Key{ServerName: name, KeyID: keyID}, signature)
+}
+
+// WithSignatures returns obj, a canonical object, with signatures, another, in the place of those that it has.
+func WithSignatures(obj, signatures []byte) []byte {
+	return withMember(make([]byte, 0, len(obj)+len(signatures)+len(`"signatures":,`)), obj, "signatures", signatures)
+}
+
 // signedPart returns what of obj, a canonical object, a signature covers.
 func signedPart(obj []byte) []byte {
 	return withoutMember(withoutMember(obj, "signatures"), "unsigned")

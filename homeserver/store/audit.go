@@ -218,7 +218,8 @@ var auditUsers = []string{
 	`SELECT DISTINCT user_nid FROM receipts`, `SELECT user_nid FROM presence`,
 	`SELECT DISTINCT user_nid FROM delayed_events`, `SELECT DISTINCT user_nid FROM reports`,
 	`SELECT DISTINCT user_nid FROM openid_tokens`, `SELECT DISTINCT user_nid FROM profile_fields`,
-	`SELECT DISTINCT user_nid FROM thread_subscriptions`,
+	`SELECT DISTINCT user_nid FROM thread_subscriptions`, `SELECT DISTINCT about_nid FROM signature_changes`,
+	`SELECT DISTINCT signer_nid FROM user_signatures`, `SELECT DISTINCT user_nid FROM user_signatures`,
 }
 
 // AuditUsers calls visit with the integers of users who are named by other tables than events, some more than once.

@@ -28,7 +28,10 @@ const (
 	// In a room that is being purged, what is to go goes in no order.
 	notPurging = `NOT EXISTS (SELECT 1 FROM rooms p WHERE p.nid = x.room_nid AND p.purging = 1)`
 	noDevice   = `NOT EXISTS (SELECT 1 FROM devices y WHERE y.user_nid = x.user_nid AND y.device_id = x.device_id)`
-	noString   = `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.user_nid)`
+	// Of what is signed or signs: there is nothing to sign otherwise.
+	noDeviceKeys = `NOT EXISTS (SELECT 1 FROM device_keys y WHERE y.user_nid = x.user_nid AND y.device_id = x.device_id)`
+	noMaster     = `NOT EXISTS (SELECT 1 FROM cross_signing_keys y WHERE y.user_nid = x.user_nid AND y.usage = 'master')`
+	noString     = `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.user_nid)`
 )
 
 // orphanRules are of all tables with rows that refer to others. In a room that is being purged, an edge goes with the event before it,
@@ -79,6 +82,19 @@ var orphanRules = []orphanRule{
 	{"key_backup_keys", "keys_nid, room_id, session_id", "backup", `NOT EXISTS (SELECT 1 FROM key_backups y WHERE y.keys_nid = x.keys_nid)
 		AND NOT EXISTS (SELECT 1 FROM key_backup_doomed d WHERE d.keys_nid = x.keys_nid)`},
 	{"key_backup_doomed", "keys_nid", "end of its backup", `EXISTS (SELECT 1 FROM key_backups y WHERE y.keys_nid = x.keys_nid)`},
+	{"cross_signing_keys", "user_nid, usage", "user", noUser},
+	{"cross_signing_keys", "user_nid, usage", "master key", `x.usage <> 'master' AND ` + noMaster},
+	{"device_signatures", "user_nid, device_id", "device with keys", noDeviceKeys},
+	{"device_signatures", "user_nid, device_id", "self-signing key", `NOT EXISTS (SELECT 1 FROM cross_signing_keys y
+		WHERE y.user_nid = x.user_nid AND y.usage = 'self_signing')`},
+	{"master_signatures", "user_nid, device_id", "device with keys", noDeviceKeys},
+	{"master_signatures", "user_nid, device_id", "master key", noMaster},
+	{"user_signatures", "signer_nid, user_nid", "master key", noMaster},
+	{"user_signatures", "signer_nid, user_nid", "user-signing key", `NOT EXISTS (SELECT 1 FROM cross_signing_keys y
+		WHERE y.user_nid = x.signer_nid AND y.usage = 'user_signing')`},
+	{"signature_changes", "user_nid, about_nid", "user", noUser},
+	{"signature_changes", "user_nid, about_nid", "user id", `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.about_nid)`},
+	{"dehydrated_devices", "user_nid, device_id", "device", noDevice},
 	{"to_device", "user_nid, device_id, pos", "device", noDevice},
 	{"to_device", "user_nid, device_id, pos", "user id", `NOT EXISTS (SELECT 1 FROM strings y WHERE y.nid = x.sender_nid)`},
 	{"to_device_txns", "user_nid, device_id, txn_id", "user", noUser},

@@ -71,7 +71,8 @@ func (tx *Tx) Accounts(userNIDs []int64) (map[int64]bool, error) {
 }
 
 // deviceTables are those whose rows belong to devices, beside devices itself.
-var deviceTables = []string{"access_tokens", "refresh_tokens", "device_keys", "one_time_keys", "fallback_keys", "key_counts", "to_device", "to_device_txns"}
+var deviceTables = []string{"access_tokens", "refresh_tokens", "device_keys", "one_time_keys", "fallback_keys", "key_counts", "to_device", "to_device_txns",
+	"device_signatures", "master_signatures", "dehydrated_devices"}
 
 // deviceSettings are the types of account data that go with the device whose id they end in (MSC3890).
 var deviceSettings = [...]string{"org.matrix.msc3890.local_notification_settings.", "m.local_notification_settings."}

@@ -11,8 +11,8 @@ type DeviceChange struct {
 	Rooms   []int64 // the rooms that the user is in: who else is, has to hear of it
 }
 
-// DevicesChanged records that identity keys of a user changed, were added or are gone, or that a device with such keys has another
-// display name.
+// DevicesChanged records that identity keys of a user changed, were added or are gone, that a device with such keys has another display
+// name, or that the master key, the self-signing key or a signature that everybody can see is another.
 func (tx *Tx) DevicesChanged(userNID int64) (DeviceChange, error) {
 	pos, err := tx.NextPos()
 	if err != nil {
@@ -31,10 +31,12 @@ func (tx *Tx) DevicesChanged(userNID int64) (DeviceChange, error) {
 const sharesRoom = `memberships b CROSS JOIN memberships a WHERE b.membership = 'join' AND a.user_nid = $1 AND a.room_nid = b.room_nid
 	AND a.membership = 'join'`
 
-// DeviceChangesFor returns the users whose devices changed after a position and who share a room with a user now, or are that user.
+// DeviceChangesFor returns the users whose devices or cross-signing keys changed after a position and who share a room with a user now, or
+// are that user; and those of whom something changed that this user alone can see.
 func (tx *Tx) DeviceChangesFor(userNID, after int64) ([]int64, error) {
 	return tx.ints(`SELECT d.user_nid FROM device_changes d WHERE d.pos > $2 AND (d.user_nid = $1
-		OR EXISTS (SELECT 1 FROM `+sharesRoom+` AND b.user_nid = d.user_nid))`, userNID, after)
+		OR EXISTS (SELECT 1 FROM `+sharesRoom+` AND b.user_nid = d.user_nid))
+		UNION SELECT about_nid FROM signature_changes WHERE user_nid = $1 AND pos > $2`, userNID, after)
 }
 
 // SharingRoom returns those of some users who share a room with a user now.

@@ -28,6 +28,11 @@ var stringUsers = []string{
 	`SELECT DISTINCT sender_nid FROM to_device`,
 	`SELECT user_nid FROM device_changes`,
 	`SELECT user_nid FROM key_backup_versions`,
+	`SELECT DISTINCT user_nid FROM cross_signing_keys`,
+	`SELECT DISTINCT user_nid FROM user_signatures`,
+	`SELECT DISTINCT signer_nid FROM user_signatures`,
+	`SELECT DISTINCT user_nid FROM signature_changes`,
+	`SELECT DISTINCT about_nid FROM signature_changes`,
 	`SELECT DISTINCT thread_nid FROM push_actions WHERE thread_nid <> 0`,
 }
 

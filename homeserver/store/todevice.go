@@ -74,19 +74,23 @@ func (tx *Tx) TrimToDevice(userNID int64, device id.DeviceID, senderNID int64, k
 }
 
 // DropToDevice deletes some of the messages that came before a time and that nobody has acknowledged since. more tells that there may be
-// others after the position last; the search begins after it.
+// others after the position last; the search begins after it. A dehydrated device keeps what it has: that it is not seen is its purpose.
 func (tx *Tx) DropToDevice(after, beforeTS int64) (dropped, bytes, last int64, more bool, err error) {
 	// Messages come in the order of their positions, but for clocks that are set.
 	var going []int64
-	scanned := 0
-	err = tx.Query(`SELECT pos, ts, OCTET_LENGTH(content) FROM to_device WHERE pos > $1 ORDER BY pos LIMIT `+atLeast(maxScan), []any{after},
+	scanned, old := 0, 0
+	err = tx.Query(`SELECT m.pos, m.ts, OCTET_LENGTH(m.content), CASE WHEN d.user_nid IS NULL THEN 0 ELSE 1 END FROM to_device m
+		LEFT JOIN dehydrated_devices d ON d.user_nid = m.user_nid AND d.device_id = m.device_id WHERE m.pos > $1 ORDER BY m.pos LIMIT `+atLeast(maxScan), []any{after},
 		func(scan func(...any) error) error {
-			var pos, ts, size int64
-			if err := scan(&pos, &ts, &size); err != nil {
+			var pos, ts, size, dehydrated int64
+			if err := scan(&pos, &ts, &size, &dehydrated); err != nil {
 				return err
 			}
 			scanned, last = scanned+1, pos
-			if ts < beforeTS {
+			if ts >= beforeTS {
+				return nil
+			}
+			if old++; dehydrated == 0 {
 				going, bytes = append(going, pos), bytes+size
 			}
 			return nil
@@ -94,7 +98,7 @@ func (tx *Tx) DropToDevice(after, beforeTS int64) (dropped, bytes, last int64, m
 	if err != nil {
 		return 0, 0, 0, false, err
 	}
-	more = scanned >= maxScan && len(going) > 0
+	more = scanned >= maxScan && old > 0
 	return int64(len(going)), bytes, last, more, tx.execIn(`DELETE FROM to_device WHERE pos IN `, going)
 }
 

@@ -22,6 +22,13 @@ func Each(t *testing.T, test func(t *testing.T, db *store.DB)) {
 	t.Run("postgres", func(t *testing.T) { test(t, open(t, migratedURL(t))) })
 }
 
+// EachBench is Each for a benchmark.
+func EachBench(b *testing.B, bench func(b *testing.B, db *store.DB)) {
+	b.Helper()
+	b.Run("sqlite", func(b *testing.B) { bench(b, New(b)) })
+	b.Run("postgres", func(b *testing.B) { bench(b, open(b, migratedURL(b))) })
+}
+
 func open(t testing.TB, target string) *store.DB {
 	t.Helper()
 	db, err := store.Open(context.Background(), target)

@@ -63,6 +63,9 @@ var proper = map[string]string{
 	"PUT /room_keys/keys":                                                      `{"rooms":{}}`,
 	"PUT /room_keys/keys/{roomId}":                                             `{"sessions":{}}`,
 	"PUT /room_keys/keys/{roomId}/{sessionId}":                                 `{"first_message_index":1,"forwarded_count":1,"is_verified":true,"session_data":{}}`,
+	"POST /keys/device_signing/upload":                                         `{"master_key":{},"self_signing_key":{},"user_signing_key":{},"auth":{}}`,
+	"PUT /org.matrix.msc3814.v1/dehydrated_device":                             `{"device_id":"X","device_data":{"algorithm":"x"},"device_keys":{},"initial_device_display_name":"x"}`,
+	"POST /org.matrix.msc3814.v1/dehydrated_device/{deviceId}/events":          `{"next_batch":"0"}`,
 	"POST /sync": `{"conn_id":"x","lists":{},"room_subscriptions":{},"extensions":{}}`,
 	"POST /org.matrix.simplified_msc3575/sync": `{"conn_id":"x","lists":{},"room_subscriptions":{},"extensions":{}}`,
 }
@@ -91,6 +94,7 @@ var required = map[string]string{
 	"POST /search":                                          "search_categories",
 	"POST /user_directory/search":                           "search_term",
 	"PUT /sendToDevice/{eventType}/{txnId}":                 "messages",
+	"PUT /org.matrix.msc3814.v1/dehydrated_device":          "device_id device_data device_keys",
 	"POST /keys/query":                                      "device_keys",
 	"POST /keys/claim":                                      "one_time_keys",
 	"GET /keys/changes":                                     "?from ?to",

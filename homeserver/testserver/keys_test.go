@@ -18,17 +18,6 @@ func (s *script) devices(users ...string) {
 	}
 }
 
-// deviceKeys are identity keys of a user's device that differ by salt.
-func deviceKeys(user, salt string) string {
-	return fmt.Sprintf(`{"user_id":"<%[1]s>","device_id":"<%[1]s device>","algorithms":["m.olm.v1.curve25519-aes-sha2","m.megolm.v1.aes-sha2"],
-		"keys":{"ed25519:<%[1]s device>":"E%[2]s","curve25519:<%[1]s device>":"C%[2]s"},
-		"signatures":{"<%[1]s>":{"ed25519:<%[1]s device>":"S%[2]s"}}}`, user, salt)
-}
-
-func signedKey(key string) string {
-	return `{"key":"` + key + `","signatures":{"<alice>":{"ed25519:D":"s"}}}`
-}
-
 // TestUploadKeys is POST /keys/upload, and what /sync says of it.
 func TestUploadKeys(t *testing.T) {
 	each(t, "alice bob", func(s *script) {
@@ -44,29 +33,29 @@ func TestUploadKeys(t *testing.T) {
 			{name: "keys that lack what they need", request: post, body: `{"device_keys":{"user_id":"<alice>","device_id":"<alice device>"}}`, status: 400, want: "M_BAD_JSON"},
 			{name: "keys of the wrong form", request: post, body: `{"device_keys":{"user_id":"<alice>","device_id":"<alice device>","algorithms":{},"keys":{},"signatures":{}}}`, status: 400, want: "M_BAD_JSON"},
 			{name: "keys of no form", request: post, body: `{"device_keys":"x"}`, status: 400, want: "M_BAD_JSON"},
-			{name: "another user's keys", request: post, body: `{"device_keys":` + deviceKeys("bob", "1") + `}`, status: 400, want: "M_INVALID_PARAM"},
+			{name: "another user's keys", request: post, body: `{"device_keys":` + s.deviceKeys("bob", "1") + `}`, status: 400, want: "M_INVALID_PARAM"},
 			{name: "nothing of it is stored", request: "bob POST /keys/query", body: `{"device_keys":{"<alice>":[],"<bob>":[]}}`, status: 200, want: "device_keys/<alice>={} device_keys/<bob>={} failures={}"},
-			{name: "keys", request: post, body: `{"device_keys":` + deviceKeys("alice", "1") + `}`, status: 200, want: "one_time_key_counts/signed_curve25519=0"},
-			{name: "one-time keys", request: post, body: `{"one_time_keys":{"signed_curve25519:A":` + signedKey("a") + `,"signed_curve25519:B":` + signedKey("b") + `,"curve25519:A":"plain"}}`,
+			{name: "keys", request: post, body: `{"device_keys":` + s.deviceKeys("alice", "1") + `}`, status: 200, want: "one_time_key_counts/signed_curve25519=0"},
+			{name: "one-time keys", request: post, body: `{"one_time_keys":{"signed_curve25519:A":` + s.signedKey("alice", "a") + `,"signed_curve25519:B":` + s.signedKey("alice", "b") + `,"curve25519:A":"plain"}}`,
 				status: 200, want: "one_time_key_counts/signed_curve25519=2 one_time_key_counts/curve25519=1"},
-			{name: "again", request: post, body: `{"one_time_keys":{"signed_curve25519:B":` + strings.Replace(signedKey("b"), `:`, ` : `, 1) + `,"signed_curve25519:C":` + signedKey("c") + `}}`,
+			{name: "again", request: post, body: `{"one_time_keys":{"signed_curve25519:B":` + strings.Replace(s.signedKey("alice", "b"), `:`, ` : `, 1) + `,"signed_curve25519:C":` + s.signedKey("alice", "c") + `}}`,
 				status: 200, want: "one_time_key_counts/signed_curve25519=3 one_time_key_counts/curve25519=1"},
-			{name: "another key of the same name", request: post, body: `{"one_time_keys":{"signed_curve25519:D":` + signedKey("d") + `,"signed_curve25519:B":` + signedKey("x") + `}}`, status: 400, want: "M_INVALID_PARAM"},
+			{name: "another key of the same name", request: post, body: `{"one_time_keys":{"signed_curve25519:D":` + s.signedKey("alice", "d") + `,"signed_curve25519:B":` + s.signedKey("alice", "x") + `}}`, status: 400, want: "M_INVALID_PARAM"},
 			{name: "none of which is stored", request: post, body: `{}`, status: 200, want: "one_time_key_counts/signed_curve25519=3"},
-			{name: "a name without a colon", request: post, body: `{"one_time_keys":{"signed_curve25519":` + signedKey("d") + `}}`, status: 400, want: "M_INVALID_PARAM"},
+			{name: "a name without a colon", request: post, body: `{"one_time_keys":{"signed_curve25519":` + s.signedKey("alice", "d") + `}}`, status: 400, want: "M_INVALID_PARAM"},
 			{name: "a key that is none", request: post, body: `{"one_time_keys":{"signed_curve25519:D":7}}`, status: 400, want: "M_BAD_JSON"},
 			{name: "a key without a key", request: post, body: `{"fallback_keys":{"signed_curve25519:D":{}}}`, status: 400, want: "M_BAD_JSON"},
-			{name: "two fallback keys", request: post, body: `{"fallback_keys":{"signed_curve25519:F":` + signedKey("f") + `,"signed_curve25519:G":` + signedKey("g") + `}}`, status: 400, want: "M_INVALID_PARAM"},
-			{name: "a fallback key", request: post, body: `{"fallback_keys":{"signed_curve25519:F":` + signedKey("f") + `}}`, status: 200, want: "one_time_key_counts/signed_curve25519=3"},
+			{name: "two fallback keys", request: post, body: `{"fallback_keys":{"signed_curve25519:F":` + s.signedKey("alice", "f") + `,"signed_curve25519:G":` + s.signedKey("alice", "g") + `}}`, status: 400, want: "M_INVALID_PARAM"},
+			{name: "a fallback key", request: post, body: `{"fallback_keys":{"signed_curve25519:F":` + s.signedKey("alice", "f") + `}}`, status: 200, want: "one_time_key_counts/signed_curve25519=3"},
 		})
 		s.must("after", s.since("alice", ""),
 			`device_one_time_keys_count/signed_curve25519=3 device_one_time_keys_count/curve25519=1 device_unused_fallback_key_types/0=signed_curve25519
 			org.matrix.msc2732.device_unused_fallback_key_types/0=signed_curve25519 device_lists/changed/0=`+s.words["alice"]+` device_lists/left:empty`)
 		s.must("once", s.since("alice", ""), `device_lists/changed:empty device_one_time_keys_count/signed_curve25519=3`)
 		// Keys of another identity are signed by nobody any more.
-		s.get(post, `{"device_keys":`+deviceKeys("alice", "1")+`}`)
+		s.get(post, `{"device_keys":`+s.deviceKeys("alice", "1")+`}`)
 		s.must("the same identity", s.since("alice", ""), `device_lists/changed:empty device_one_time_keys_count/signed_curve25519=3`)
-		s.get(post, `{"device_keys":`+deviceKeys("alice", "2")+`,"one_time_keys":{"signed_curve25519:B":`+signedKey("other")+`}}`)
+		s.get(post, `{"device_keys":`+s.deviceKeys("alice", "2")+`,"one_time_keys":{"signed_curve25519:B":`+s.signedKey("alice", "other")+`}}`)
 		s.must("another identity", s.since("alice", ""),
 			`device_lists/changed/0=`+s.words["alice"]+` device_one_time_keys_count/signed_curve25519=1 device_one_time_keys_count/curve25519:absent device_unused_fallback_key_types:empty`)
 	})
@@ -78,10 +67,11 @@ func TestUploadBounds(t *testing.T) {
 		many := func(n, from int) string {
 			var keys []string
 			for i := range n {
-				keys = append(keys, fmt.Sprintf(`"signed_curve25519:%d":%s`, from+i, signedKey(fmt.Sprint("k", from+i))))
+				keys = append(keys, fmt.Sprintf(`"signed_curve25519:%d":%s`, from+i, s.signedKey("alice", fmt.Sprint("k", from+i))))
 			}
 			return `{"one_time_keys":{` + strings.Join(keys, ",") + `}}`
 		}
+		s.uploadDevice("alice")
 		const post = "alice POST /keys/upload"
 		s.run([]step{
 			{name: "too many at once", request: post, body: many(1001, 0), status: 413, want: "M_TOO_LARGE"},
@@ -98,22 +88,24 @@ func TestUploadBounds(t *testing.T) {
 func TestQueryKeys(t *testing.T) {
 	each(t, "alice bob", func(s *script) {
 		s.devices("alice", "bob")
-		s.get("alice POST /keys/upload", `{"device_keys":`+strings.Replace(deviceKeys("alice", "1"), "{", `{"unsigned":{"device_display_name":"forged"},"more":"kept",`, 1)+`}`)
-		s.words["phone"] = s.text("nobody POST /login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse battery",
+		laptopKeys := s.byDevice(strings.Replace(s.unsignedKeys("alice", "1"), "{", `{"unsigned":{"device_display_name":"forged"},"more":"kept",`, 1), "alice")
+		s.get("alice POST /keys/upload", `{"device_keys":`+laptopKeys+`}`)
+		s.text("nobody POST /login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse battery",
 			"device_id":"PHONE","initial_device_display_name":"Alice's \"phone\""}`, "device_id")
 		s.tokens["phone"] = s.text("nobody POST /login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"correct horse battery","device_id":"PHONE"}`, "access_token")
-		s.words["phone device"] = "PHONE"
-		s.get("phone POST /keys/upload", `{"device_keys":`+strings.ReplaceAll(deviceKeys("phone", "2"), "<phone>", "<alice>")+`}`)
+		s.words["phone"], s.words["phone device"] = s.words["alice"], "PHONE"
+		s.words["key"], s.words["signature"] = public("device alice"), textAt(s.t, decode(s.t, []byte(laptopKeys)), "signatures/"+s.words["alice"]+"/ed25519:"+s.words["alice device"])
+		s.get("phone POST /keys/upload", `{"device_keys":`+s.deviceKeys("phone", "2")+`}`)
 		const post, laptop = "bob POST /keys/query", "device_keys/<alice>/<alice device>"
 		s.run([]step{
 			{name: "no token", request: "nobody POST /keys/query", body: `{"device_keys":{}}`, status: 401, want: "M_MISSING_TOKEN"},
 			{name: "nothing", request: post, body: `{}`, status: 400, want: "M_MISSING_PARAM"},
-			{name: "nobody", request: post, body: `{"device_keys":{}}`, status: 200, want: "device_keys={} failures={} master_keys:absent"},
+			{name: "nobody", request: post, body: `{"device_keys":{}}`, status: 200, want: "device_keys={} failures={} master_keys={} self_signing_keys={} user_signing_keys={}"},
 			{name: "an object in place of an array", request: post, body: `{"device_keys":{"<alice>":{"D":true}}}`, status: 400, want: "M_BAD_JSON"},
 			{name: "all devices", request: post, body: `{"device_keys":{"<alice>":[]},"timeout":10000}`, status: 200,
 				want: laptop + "/user_id=<alice> " + laptop + "/device_id=<alice device> " + laptop + "/algorithms/0=m.olm.v1.curve25519-aes-sha2 " +
-					laptop + "/keys/ed25519:<alice device>=E1 " + laptop + "/signatures/<alice>/ed25519:<alice device>=S1 " + laptop + "/unsigned:absent " +
-					laptop + "/more=kept device_keys/<alice>/PHONE/keys/ed25519:PHONE=E2 device_keys/<alice>/PHONE/unsigned/device_display_name:string"},
+					laptop + "/keys/ed25519:<alice device>=<key> " + laptop + "/signatures/<alice>/ed25519:<alice device>=<signature> " + laptop + "/unsigned:absent " +
+					laptop + "/more=kept device_keys/<alice>/PHONE/keys/curve25519:PHONE=C2 device_keys/<alice>/PHONE/unsigned/device_display_name:string"},
 			{name: "one device", request: post, body: `{"device_keys":{"<alice>":["PHONE","NONE"]}}`, status: 200, want: laptop + ":absent device_keys/<alice>/PHONE:object device_keys/<alice>/NONE:absent"},
 			{name: "a user without keys", request: post, body: `{"device_keys":{"<bob>":[]}}`, status: 200, want: "device_keys/<bob>={}"},
 			{name: "a user who does not exist", request: post, body: `{"device_keys":{"@none:test":[]}}`, status: 200, want: "device_keys={} failures={}"},
@@ -133,11 +125,11 @@ func TestQueryKeys(t *testing.T) {
 // TestClaimKeys is POST /keys/claim, and what /sync says of it.
 func TestClaimKeys(t *testing.T) {
 	each(t, "alice bob", func(s *script) {
-		s.devices("alice")
+		s.uploadDevice("alice")
 		const post, key = "bob POST /keys/claim", "one_time_keys/<alice>/<alice device>/signed_curve25519:"
-		s.get("alice POST /keys/upload", `{"one_time_keys":{"signed_curve25519:Z":`+signedKey("first")+`}}`)
-		s.get("alice POST /keys/upload", `{"one_time_keys":{"signed_curve25519:A":`+signedKey("second")+`}}`)
-		s.get("alice POST /keys/upload", `{"fallback_keys":{"signed_curve25519:F":`+signedKey("last")+`}}`)
+		s.get("alice POST /keys/upload", `{"one_time_keys":{"signed_curve25519:Z":`+s.signedKey("alice", "first")+`}}`)
+		s.get("alice POST /keys/upload", `{"one_time_keys":{"signed_curve25519:A":`+s.signedKey("alice", "second")+`}}`)
+		s.get("alice POST /keys/upload", `{"fallback_keys":{"signed_curve25519:F":`+s.signedKey("alice", "last")+`}}`)
 		s.since("alice", "")
 		want := `{"one_time_keys":{"<alice>":{"<alice device>":"signed_curve25519"}}}`
 		s.run([]step{
@@ -150,18 +142,18 @@ func TestClaimKeys(t *testing.T) {
 		})
 		s.must("one is gone", s.since("alice", ""), "device_one_time_keys_count/signed_curve25519=1 device_unused_fallback_key_types/0=signed_curve25519")
 		// The client did not see the answer to its upload, and repeats it: the key that was given out stays so.
-		s.get("alice POST /keys/upload", `{"one_time_keys":{"signed_curve25519:Z":`+signedKey("first")+`}}`)
+		s.get("alice POST /keys/upload", `{"one_time_keys":{"signed_curve25519:Z":`+s.signedKey("alice", "first")+`}}`)
 		s.run([]step{
 			{name: "the next", request: post, body: want, status: 200, want: key + "A/key=second"},
 			{name: "the fallback key", request: post, body: want, status: 200, want: key + "F/key=last"},
 			{name: "the fallback key again", request: post, body: want, status: 200, want: key + "F/key=last"},
 		})
 		s.must("none is left", s.since("alice", ""), "device_one_time_keys_count/signed_curve25519=0 device_unused_fallback_key_types:empty")
-		s.get("alice POST /keys/upload", `{"fallback_keys":{"signed_curve25519:F":`+signedKey("last")+`}}`)
+		s.get("alice POST /keys/upload", `{"fallback_keys":{"signed_curve25519:F":`+s.signedKey("alice", "last")+`}}`)
 		s.must("the same fallback key is as used", s.since("alice", ""), "device_unused_fallback_key_types:empty")
-		s.get("alice POST /keys/upload", `{"org.matrix.msc2732.fallback_keys":{"signed_curve25519:G":`+signedKey("new")+`}}`)
+		s.get("alice POST /keys/upload", `{"org.matrix.msc2732.fallback_keys":{"signed_curve25519:G":`+s.signedKey("alice", "new")+`}}`)
 		s.must("a new one is not", s.since("alice", ""), "device_unused_fallback_key_types/0=signed_curve25519")
-		s.get("alice POST /keys/upload", `{"one_time_keys":{"signed_curve25519:Z":`+signedKey("another by an old name")+`}}`)
+		s.get("alice POST /keys/upload", `{"one_time_keys":{"signed_curve25519:Z":`+s.signedKey("alice", "another by an old name")+`}}`)
 		s.must("another key by an old name", s.get(post, want), s.fill(key, func(v string) string { return v })+"Z/key:string")
 	})
 }
@@ -170,12 +162,12 @@ func TestClaimKeys(t *testing.T) {
 func TestClaimOnce(t *testing.T) {
 	const keys, claimers, each1 = 60, 8, 10
 	each(t, "alice bob", func(s *script) {
-		s.devices("alice")
+		s.uploadDevice("alice")
 		var all []string
 		for i := range keys {
-			all = append(all, fmt.Sprintf(`"signed_curve25519:%d":%s`, i, signedKey(fmt.Sprint("k", i))))
+			all = append(all, fmt.Sprintf(`"signed_curve25519:%d":%s`, i, s.signedKey("alice", fmt.Sprint("k", i))))
 		}
-		s.get("alice POST /keys/upload", `{"one_time_keys":{`+strings.Join(all, ",")+`},"fallback_keys":{"signed_curve25519:F":`+signedKey("f")+`}}`)
+		s.get("alice POST /keys/upload", `{"one_time_keys":{`+strings.Join(all, ",")+`},"fallback_keys":{"signed_curve25519:F":`+s.signedKey("alice", "f")+`}}`)
 		var (
 			mu   sync.Mutex
 			seen = make(map[string]int)
@@ -216,7 +208,7 @@ func TestDeviceLists(t *testing.T) {
 	each(t, "alice bob carol", func(s *script) {
 		s.devices("alice", "bob", "carol")
 		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat"}`, "room_id")
-		s.get("bob POST /keys/upload", `{"device_keys":`+deviceKeys("bob", "1")+`}`)
+		s.get("bob POST /keys/upload", `{"device_keys":`+s.deviceKeys("bob", "1")+`}`)
 		alice := func(what, changed, left string) {
 			s.t.Helper()
 			from := s.words["alice since"]
@@ -241,10 +233,10 @@ func TestDeviceLists(t *testing.T) {
 		alice("bob came", "bob", "")
 		s.get("bob PUT /rooms/<room>/state/m.room.member/<bob>", `{"membership":"join","displayname":"B"}`)
 		alice("bob has another name", "", "")
-		s.get("bob POST /keys/upload", `{"device_keys":`+deviceKeys("bob", "2")+`}`)
-		s.get("carol POST /keys/upload", `{"device_keys":`+deviceKeys("carol", "1")+`}`)
+		s.get("bob POST /keys/upload", `{"device_keys":`+s.deviceKeys("bob", "2")+`}`)
+		s.get("carol POST /keys/upload", `{"device_keys":`+s.deviceKeys("carol", "1")+`}`)
 		alice("bob has new keys, and a stranger too", "bob", "")
-		s.get("alice POST /keys/upload", `{"device_keys":`+deviceKeys("alice", "1")+`}`)
+		s.get("alice POST /keys/upload", `{"device_keys":`+s.deviceKeys("alice", "1")+`}`)
 		alice("so has alice", "alice", "")
 		s.get("carol POST /rooms/<room>/join", "")
 		s.get("carol POST /rooms/<room>/leave", "")
@@ -258,7 +250,7 @@ func TestDeviceLists(t *testing.T) {
 		alice("bob left one of two", "", "")
 		s.get("alice POST /rooms/<second>/leave", "")
 		alice("alice left the other", "", "bob carol")
-		s.get("bob POST /keys/upload", `{"device_keys":`+deviceKeys("bob", "3")+`}`)
+		s.get("bob POST /keys/upload", `{"device_keys":`+s.deviceKeys("bob", "3")+`}`)
 		alice("bob is a stranger now", "", "")
 		s.get("bob POST /rooms/<room>/join", "")
 		alice("bob is back", "bob", "")

@@ -116,12 +116,13 @@ func TestSlidingEncryption(t *testing.T) {
 		s.devices("alice", "bob", "carol")
 		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat"}`, "room_id")
 		s.get("bob POST /rooms/<room>/join", "")
-		s.get("bob POST /keys/upload", `{"one_time_keys":{"signed_curve25519:A":`+signedKey("a")+`}}`)
+		s.uploadDevice("bob")
+		s.get("bob POST /keys/upload", `{"one_time_keys":{"signed_curve25519:A":`+s.signedKey("bob", "a")+`}}`)
 		const ask = `{"extensions":{"e2ee":{"enabled":true}}}`
 		s.must("the first answer", s.slide("bob", form, ask), `extensions/e2ee/device_one_time_keys_count/signed_curve25519=1
 			extensions/e2ee/device_unused_fallback_key_types:empty extensions/e2ee/device_lists:absent`)
 		s.must("nothing new", s.slide("bob", form, ask), "extensions/e2ee/device_lists:absent")
-		s.get("alice POST /keys/upload", `{"device_keys":`+deviceKeys("alice", "1")+`}`)
+		s.get("alice POST /keys/upload", `{"device_keys":`+s.deviceKeys("alice", "1")+`}`)
 		s.must("keys, lost", s.lostSlide("bob", form, ask), "extensions/e2ee/device_lists/changed/0="+s.words["alice"])
 		s.must("keys", s.slide("bob", form, ask), "extensions/e2ee/device_lists/changed/0="+s.words["alice"]+
 			" extensions/e2ee/device_lists/left:empty extensions/e2ee/device_one_time_keys_count/signed_curve25519=1")
@@ -130,7 +131,7 @@ func TestSlidingEncryption(t *testing.T) {
 		s.must("carol comes", s.slide("bob", form, ask), "extensions/e2ee/device_lists/changed/0="+s.words["carol"])
 		s.get("carol POST /rooms/<room>/leave", "")
 		s.must("carol goes", s.slide("bob", form, ask), "extensions/e2ee/device_lists/left/0="+s.words["carol"])
-		s.get("carol POST /keys/upload", `{"device_keys":`+deviceKeys("carol", "1")+`}`)
+		s.get("carol POST /keys/upload", `{"device_keys":`+s.deviceKeys("carol", "1")+`}`)
 		s.must("none of his business", s.slide("bob", form, ask), "extensions/e2ee/device_lists:absent")
 		s.get("alice POST /keys/claim", `{"one_time_keys":{"<bob>":{"<bob device>":"signed_curve25519"}}}`)
 		s.must("a claim", s.slide("bob", form, ask), "extensions/e2ee/device_one_time_keys_count/signed_curve25519=0")
@@ -302,7 +303,8 @@ func TestSlidingWakesBeside(t *testing.T) {
 		s.get("bob POST /rooms/<room>/join", "")
 		s.keepSaid("alice", "one", `{"body":"1"}`)
 		s.keepSaid("alice", "two", `{"body":"2"}`)
-		s.get("bob POST /keys/upload", `{"one_time_keys":{"signed_curve25519:A":`+signedKey("a")+`}}`)
+		s.uploadDevice("bob")
+		s.get("bob POST /keys/upload", `{"one_time_keys":{"signed_curve25519:A":`+s.signedKey("bob", "a")+`}}`)
 		room, alice, bob := s.words["room"], s.words["alice"], s.words["bob"]
 		rows := []struct{ name, request, body, want string }{
 			{"a message", "alice PUT /sendToDevice/t/1", `{"messages":{"<bob>":{"*":{"n":1}}}}`, "extensions/to_device/events/0/content/n=1"},
@@ -311,7 +313,7 @@ func TestSlidingWakesBeside(t *testing.T) {
 			{"a receipt", "alice POST /rooms/<room>/receipt/m.read/<two>", `{}`, "extensions/receipts/rooms/" + room + "/content/*/m.read/" + alice + ":object"},
 			{"one's own", "bob POST /rooms/<room>/receipt/m.read.private/<two>", `{}`, "extensions/receipts/rooms/" + room + "/content/*/m.read.private/" + bob + ":object"},
 			{"a claim", "alice POST /keys/claim", `{"one_time_keys":{"<bob>":{"<bob device>":"signed_curve25519"}}}`, "extensions/e2ee/device_one_time_keys_count/signed_curve25519=0"},
-			{"keys", "alice POST /keys/upload", `{"device_keys":` + deviceKeys("alice", "1") + `}`, "extensions/e2ee/device_lists/changed/0=" + alice},
+			{"keys", "alice POST /keys/upload", `{"device_keys":` + s.deviceKeys("alice", "1") + `}`, "extensions/e2ee/device_lists/changed/0=" + alice},
 			{"a sign out", "alice POST /logout", "", "extensions/e2ee/device_lists/changed/0=" + alice},
 		}
 		rule := `"timeline_limit":1,"required_state":{}`

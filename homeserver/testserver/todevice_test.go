@@ -78,11 +78,12 @@ func TestToDeviceWakes(t *testing.T) {
 		s.devices("alice", "bob")
 		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat"}`, "room_id")
 		s.get("bob POST /rooms/<room>/join", "")
-		s.get("bob POST /keys/upload", `{"one_time_keys":{"signed_curve25519:A":`+signedKey("a")+`}}`)
+		s.uploadDevice("bob")
+		s.get("bob POST /keys/upload", `{"one_time_keys":{"signed_curve25519:A":`+s.signedKey("bob", "a")+`}}`)
 		for _, test := range []struct{ name, request, body, want string }{
 			{"a message", "alice PUT /sendToDevice/t/1", `{"messages":{"<bob>":{"*":{"n":1}}}}`, "to_device/events/0/content/n=1"},
 			{"a claim", "alice POST /keys/claim", `{"one_time_keys":{"<bob>":{"<bob device>":"signed_curve25519"}}}`, "device_one_time_keys_count/signed_curve25519=0"},
-			{"keys", "alice POST /keys/upload", `{"device_keys":` + deviceKeys("alice", "1") + `}`, "device_lists/changed/0=" + s.words["alice"]},
+			{"keys", "alice POST /keys/upload", `{"device_keys":` + s.deviceKeys("alice", "1") + `}`, "device_lists/changed/0=" + s.words["alice"]},
 			{"a sign out", "alice POST /logout", "", "device_lists/changed/0=" + s.words["alice"]},
 		} {
 			s.since("bob", "")

@@ -54,7 +54,7 @@ var flags = map[string]bool{
 	"com.beeper.msc4169":                             true,
 	"fi.mau.msc2659.stable":                          true,
 	"uk.half-shot.msc2666.query_mutual_rooms.stable": true,
-	"org.matrix.msc3814":                             false, // dehydrated devices
+	"org.matrix.msc3814":                             true,  // dehydrated devices
 	"org.matrix.msc3916.stable":                      false, // media that needs a token
 	"org.matrix.msc4143":                             false, // transports of calls
 	"com.beeper.msc4437":                             false, // replacing a whole profile
