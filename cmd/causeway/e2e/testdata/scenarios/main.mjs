@@ -8,7 +8,7 @@ process.on("unhandledRejection", (error) => console.error("unhandled:", error?.m
 
 const { Person } = await import("./people.mjs");
 const chapters = await Promise.all(
-    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed"].map(
+    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed", "encryption"].map(
         (name) => import(`./${name}.mjs`),
     ),
 );

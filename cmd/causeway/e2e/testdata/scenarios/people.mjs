@@ -7,7 +7,7 @@ logger.setLevel?.("warn");
 // patienceMS is how long something may take that has to happen.
 const patienceMS = 20_000;
 
-const password = "correct horse battery";
+export const password = "correct horse battery";
 
 // run tells the people of this run from those of earlier ones, so that a server may be used again.
 const run = Date.now().toString(36);
@@ -44,7 +44,18 @@ export class Person {
     constructor(baseUrl, username, { user_id: userId, device_id: deviceId, access_token: accessToken }) {
         this.id = userId;
         this.username = username;
-        this.client = sdk.createClient({ baseUrl, userId, deviceId, accessToken, timelineSupport: true });
+        this.deviceId = deviceId;
+        this.client = sdk.createClient({
+            baseUrl,
+            userId,
+            deviceId,
+            accessToken,
+            timelineSupport: true,
+            // Whoever knows the key of the secret storage is asked for it by the client.
+            cryptoCallbacks: {
+                getSecretStorageKey: async ({ keys }) => this.recovery && [Object.keys(keys)[0], this.recovery.privateKey],
+            },
+        });
         this.waiting = new Set();
         const emit = this.client.emit.bind(this.client);
         this.client.emit = (...args) => {

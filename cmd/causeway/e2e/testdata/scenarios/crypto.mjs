@@ -1,0 +1,141 @@
+// What people do who encrypt: they have keys, read what others wrote, compare emojis, and keep their keys in a backup.
+import { CryptoEvent, VerificationPhase, VerificationRequestEvent, VerifierEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
+import { equal, password } from "./people.mjs";
+
+export const encrypted = [{ type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } }];
+
+// encrypting has people have keys, and then starts them.
+export async function encrypting(...people) {
+    await Promise.all(
+        people.map(async (person) => {
+            await person.client.initRustCrypto({ useIndexedDB: false });
+            person.crypto = person.client.getCrypto();
+            await person.start();
+        }),
+    );
+    return people;
+}
+
+// secretRoom returns the id of a new encrypted room with all of these people in it.
+export async function secretRoom(host, ...guests) {
+    const invite = [...new Set(guests.map((guest) => guest.id))].filter((id) => id !== host.id);
+    const roomId = await host.makesRoom({ preset: "private_chat", invite, initial_state: encrypted });
+    for (const guest of guests) {
+        await guest.joins(roomId);
+    }
+    for (const person of [host, ...guests]) {
+        await person.until("the room to be encrypted", () => person.room(roomId)?.hasEncryptionStateEvent());
+        await person.until("all members", () => invite.every((id) => person.room(roomId).getMember(id)?.membership === "join"));
+    }
+    return roomId;
+}
+
+// settled returns an event once the client has tried to decrypt it, and failed or not.
+function settled(person, roomId, eventId) {
+    const event = person.event(roomId, eventId);
+    return event && !event.isBeingDecrypted() && event.isEncrypted() && (event.getClearContent() || event.isDecryptionFailure()) ? event : undefined;
+}
+
+// reads waits until a person can read a message, which must say body.
+export async function reads(person, roomId, eventId, body) {
+    const event = await person.until(`"${body}" to be read`, () => {
+        const found = settled(person, roomId, eventId);
+        return found && !found.isDecryptionFailure() && found;
+    });
+    equal([event.getType(), event.getContent().body], ["m.room.message", body], `what ${person.username} reads`);
+    return event;
+}
+
+// cannotRead waits until a client has a message, and has given up on it.
+export async function cannotRead(person, roomId, eventId) {
+    return person.until(`${eventId} not to be read`, () => {
+        const found = settled(person, roomId, eventId);
+        if (found && !found.isDecryptionFailure()) {
+            throw new Error(`${person.username} reads ${JSON.stringify(found.getClearContent())}`);
+        }
+        return found;
+    });
+}
+
+// signsKeys makes cross-signing keys for a person, and says who it is when the server asks.
+export async function signsKeys(person, options = {}) {
+    await person.crypto.bootstrapCrossSigning({
+        authUploadDeviceSigningKeys: async (makeRequest) => {
+            try {
+                await makeRequest(null);
+            } catch (error) {
+                if (!error.data?.session) {
+                    throw error;
+                }
+                const identifier = { type: "m.id.user", user: person.username };
+                await makeRequest({ type: "m.login.password", identifier, password, session: error.data.session });
+            }
+        },
+        ...options,
+    });
+}
+
+// keepsSecrets has a person keep all secret keys on the server, behind a recovery key, and begin a backup.
+export async function keepsSecrets(person) {
+    person.recovery = await person.crypto.createRecoveryKeyFromPassphrase();
+    await person.crypto.bootstrapSecretStorage({
+        createSecretStorageKey: async () => person.recovery,
+        setupNewSecretStorage: true,
+        setupNewKeyBackup: true,
+    });
+    await person.crypto.checkKeyBackupAndEnable();
+}
+
+// backsUp waits until a backup has a number of keys.
+export async function backsUp(person, count) {
+    await person.until(`${count} keys in the backup`, () => {
+        person.client.http.authedRequest("GET", "/room_keys/version").then((version) => (person.backup = version)).then(() => person.look(), () => {});
+        return person.backup?.count === count;
+    });
+}
+
+// asked waits until somebody wants to verify a person, and returns the request.
+export function asked(person) {
+    return new Promise((resolve) => person.client.once(CryptoEvent.VerificationRequestReceived, resolve));
+}
+
+// phase waits until a request has come so far.
+function phase(person, request, wanted) {
+    request.on(VerificationRequestEvent.Change, () => person.look());
+    return person.until(`phase ${wanted} of the verification`, () => {
+        if (request.phase === VerificationPhase.Cancelled) {
+            throw new Error(`cancelled by ${request.cancellingUserId}: ${request.cancellationCode}`);
+        }
+        return request.phase >= wanted && request;
+    });
+}
+
+// shown waits until a client shows emojis, and returns them with the function that says that they are right.
+function shown(person, verifier) {
+    verifier.on(VerifierEvent.ShowSas, () => person.look());
+    const done = verifier.verify();
+    return person
+        .until("the emojis", () => verifier.getShowSasCallbacks())
+        .then((sas) => ({ emoji: sas.sas.emoji.map(([symbol]) => symbol).join(" "), confirm: () => Promise.all([sas.confirm(), done]) }));
+}
+
+// starts is the side that asked: it waits for the other to accept, and has both show emojis.
+export async function starts(person, request) {
+    await phase(person, request, VerificationPhase.Ready);
+    return shown(person, await request.startVerification("m.sas.v1"));
+}
+
+// accepts is the side that was asked.
+export async function accepts(person, request) {
+    await request.accept();
+    await phase(person, request, VerificationPhase.Started);
+    const verifier = await person.until("the other to start", () => request.verifier);
+    return shown(person, verifier);
+}
+
+// compares has two people look at each other's emojis, and agree.
+export async function compares(...sides) {
+    const [a, b] = await Promise.all(sides);
+    equal(a.emoji, b.emoji, "the emojis");
+    await Promise.all([a.confirm(), b.confirm()]);
+}
