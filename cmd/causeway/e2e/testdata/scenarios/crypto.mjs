@@ -86,11 +86,33 @@ export async function keepsSecrets(person) {
     await person.crypto.checkKeyBackupAndEnable();
 }
 
-// backsUp waits until a backup has a number of keys.
-export async function backsUp(person, count) {
-    await person.until(`${count} keys in the backup`, () => {
-        person.client.http.authedRequest("GET", "/room_keys/version").then((version) => (person.backup = version)).then(() => person.look(), () => {});
-        return person.backup?.count === count;
+// backsUp waits until a backup has a number of keys, and returns what the server says of it.
+export function backsUp(person, count) {
+    return person.eventually(`${count} keys in the backup`, async () => {
+        const backup = await person.client.http.authedRequest("GET", "/room_keys/version");
+        return backup.count === count && backup;
+    });
+}
+
+// knowsDevices waits until a client knows that a user has these devices, and no others.
+export async function knowsDevices(person, userId, ...deviceIds) {
+    let known;
+    await person
+        .eventually("devices", async () => {
+            const devices = await person.crypto.getUserDeviceInfo([userId]);
+            known = [...(devices.get(userId)?.keys() ?? [])].sort();
+            return JSON.stringify(known) === JSON.stringify(deviceIds.sort());
+        })
+        .catch((error) => {
+            throw new Error(`${error.message}: it knows ${known}, want ${deviceIds}`);
+        });
+}
+
+// trusts waits until a person trusts a device by who signed it.
+export function trusts(person, userId, deviceId) {
+    return person.eventually(`device ${deviceId} to be trusted`, async () => {
+        const status = await person.crypto.getDeviceVerificationStatus(userId, deviceId);
+        return status?.crossSigningVerified;
     });
 }
 
@@ -99,14 +121,18 @@ export function asked(person) {
     return new Promise((resolve) => person.client.once(CryptoEvent.VerificationRequestReceived, resolve));
 }
 
-// phase waits until a request has come so far.
+// phase waits until a request has come so far. The SDK cannot say how far at any time: only when it has just told of a change.
 function phase(person, request, wanted) {
-    request.on(VerificationRequestEvent.Change, () => person.look());
+    let reached = request.phase;
+    request.on(VerificationRequestEvent.Change, () => {
+        reached = request.phase;
+        person.look();
+    });
     return person.until(`phase ${wanted} of the verification`, () => {
-        if (request.phase === VerificationPhase.Cancelled) {
+        if (reached === VerificationPhase.Cancelled) {
             throw new Error(`cancelled by ${request.cancellingUserId}: ${request.cancellationCode}`);
         }
-        return request.phase >= wanted && request;
+        return reached >= wanted;
     });
 }
 

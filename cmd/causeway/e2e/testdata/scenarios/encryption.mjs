@@ -1,5 +1,5 @@
 // Rooms that the server cannot read.
-import { cannotRead, encrypting, reads, secretRoom } from "./crypto.mjs";
+import { cannotRead, encrypting, knowsDevices, reads, secretRoom } from "./crypto.mjs";
 import { equal, ok } from "./people.mjs";
 
 export async function membersReadEachOther(cue) {
@@ -21,4 +21,81 @@ export async function membersReadEachOther(cue) {
         const raw = await bob.client.fetchRoomEvent(roomId, eventId);
         equal([raw.type, raw.content.algorithm, raw.content.body], ["m.room.encrypted", "m.megolm.v1.aes-sha2", undefined], "what the server has");
     }
+}
+
+export async function onlyMembersOfTheTimeRead(cue) {
+    const [alice, bob, carol] = await encrypting(await cue("alice"), await cue("bob"), await cue("carol"));
+    const roomId = await secretRoom(alice, bob);
+    const early = await alice.says(roomId, "before carol came");
+    await reads(bob, roomId, early, "before carol came");
+
+    await alice.client.invite(roomId, carol.id);
+    await carol.joins(roomId);
+    await alice.until("carol", () => alice.room(roomId).getMember(carol.id)?.membership === "join");
+    const both = await alice.says(roomId, "to all three");
+    await reads(carol, roomId, both, "to all three");
+    await reads(bob, roomId, both, "to all three");
+
+    await bob.client.leave(roomId);
+    await alice.until("bob to be gone", () => alice.room(roomId).getMember(bob.id)?.membership === "leave");
+    const without = await alice.says(roomId, "without bob");
+    await reads(carol, roomId, without, "without bob");
+    // Whoever is in the room now may have all of it from the server, which does not help.
+    await alice.client.invite(roomId, bob.id);
+    await bob.joins(roomId);
+    await alice.until("bob again", () => alice.room(roomId).getMember(bob.id)?.membership === "join");
+    const again = await alice.says(roomId, "bob is back");
+    await reads(bob, roomId, again, "bob is back");
+    for (const [who, eventId] of [[bob, without], [carol, early]]) {
+        const timeline = who.room(roomId).getLiveTimeline();
+        while (!who.event(roomId, eventId) && (await who.client.paginateEventTimeline(timeline, { backwards: true, limit: 50 }))) {
+            ok(timeline.getEvents().length < 500, "more events than there are");
+        }
+        await cannotRead(who, roomId, eventId);
+    }
+    await reads(bob, roomId, both, "to all three");
+}
+
+// messagesFor returns what waits at the server for a device, before its client has looked.
+async function messagesFor(person) {
+    const answer = await person.client.http.authedRequest("GET", "/sync", { timeout: "0" });
+    return answer.to_device?.events ?? [];
+}
+
+export async function deletedDeviceReadsNothingMore(cue) {
+    const [alice, bob] = await encrypting(await cue("alice"), await cue("bob"));
+    const [tablet] = await encrypting(await cue.again(bob, "TABLET"));
+    const roomId = await secretRoom(alice, bob, tablet);
+    await knowsDevices(alice, bob.id, bob.deviceId, "TABLET");
+    const said = [];
+    const says = async (body) => said.push([await alice.says(roomId, body), body]);
+    await says("to all devices");
+    await reads(tablet, roomId, ...said[0]);
+
+    // The tablet is off. What it was sent waits for it, and then it is signed out while alice goes on talking.
+    tablet.stop();
+    await alice.crypto.forceDiscardSession(roomId);
+    await says("while the tablet is off");
+    await reads(bob, roomId, ...said[1]);
+    await Promise.all([says("in flight 1"), tablet.client.logout(), says("in flight 2"), alice.crypto.forceDiscardSession(roomId), says("in flight 3")]);
+    await knowsDevices(alice, bob.id, bob.deviceId);
+    await says("after the tablet");
+    for (const [eventId, body] of said) {
+        await reads(bob, roomId, eventId, body);
+    }
+
+    // Somebody finds the tablet, and signs in under its name: nothing waits, and nothing of before can be read.
+    const found = await cue.again(bob, "TABLET");
+    equal(await messagesFor(found), [], "what waits for the device of the same name");
+    await encrypting(found);
+    await knowsDevices(alice, bob.id, bob.deviceId, "TABLET");
+    const last = await alice.says(roomId, "to the tablet as it is now");
+    await reads(found, roomId, last, "to the tablet as it is now");
+    await reads(bob, roomId, last, "to the tablet as it is now");
+    for (const [eventId] of said.slice(1)) {
+        await cannotRead(found, roomId, eventId);
+    }
+    // Nor by the one that had the old keys: its token is good for nothing.
+    const error = await tablet.client.whoami().catch((e) => e);
+    equal(error.errcode, "M_UNKNOWN_TOKEN", "the old token");
 }

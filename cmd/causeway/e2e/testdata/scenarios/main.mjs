@@ -8,7 +8,7 @@ process.on("unhandledRejection", (error) => console.error("unhandled:", error?.m
 
 const { Person } = await import("./people.mjs");
 const chapters = await Promise.all(
-    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed", "encryption"].map(
+    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed", "encryption", "verification", "backup"].map(
         (name) => import(`./${name}.mjs`),
     ),
 );
@@ -27,7 +27,7 @@ async function play(name, scenario) {
     };
     const cue = async (who) => joined(await Person.register(baseUrl, who));
     cue.guest = async () => joined(await Person.guest(baseUrl));
-    cue.again = async (person) => joined(await person.again());
+    cue.again = async (person, deviceId) => joined(await person.again(deviceId));
     let error;
     try {
         await scenario(cue);

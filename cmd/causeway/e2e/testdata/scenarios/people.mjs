@@ -6,6 +6,8 @@ logger.setLevel?.("warn");
 
 // patienceMS is how long something may take that has to happen.
 const patienceMS = 20_000;
+// retryMS is the pause before something is asked for again.
+const retryMS = 50;
 
 export const password = "correct horse battery";
 
@@ -30,13 +32,14 @@ export class Person {
         return person;
     }
 
-    // again is the person at another device, of which nobody has read anything yet.
-    async again() {
+    // again is the person at another device, of which nobody has read anything yet, or at one that has a name.
+    async again(deviceId) {
         const { baseUrl } = this.client;
         const answer = await sdk.createClient({ baseUrl }).loginRequest({
             type: "m.login.password",
             identifier: { type: "m.id.user", user: this.username },
             password,
+            device_id: deviceId,
         });
         return new Person(baseUrl, this.username, answer);
     }
@@ -116,6 +119,18 @@ export class Person {
             this.waiting.add(wait);
             wait();
         });
+    }
+
+    // eventually waits until check, which asks somebody else, returns something.
+    async eventually(what, check) {
+        for (const end = Date.now() + patienceMS; Date.now() < end; ) {
+            const found = await check();
+            if (found) {
+                return found;
+            }
+            await new Promise((resolve) => setTimeout(resolve, retryMS));
+        }
+        throw new Error(`${this.username} asked for ${what} in vain`);
     }
 
     // seesEvent waits until the client has an event, and returns it.
