@@ -142,7 +142,11 @@ function shown(person, verifier) {
     const done = verifier.verify();
     return person
         .until("the emojis", () => verifier.getShowSasCallbacks())
-        .then((sas) => ({ emoji: sas.sas.emoji.map(([symbol]) => symbol).join(" "), confirm: () => Promise.all([sas.confirm(), done]) }));
+        .then((sas) => ({
+            emoji: sas.sas.emoji.map(([symbol]) => symbol).join(" "),
+            words: sas.sas.emoji.map(([, word]) => word).join(" "),
+            confirm: () => Promise.all([sas.confirm(), done]),
+        }));
 }
 
 // starts is the side that asked: it waits for the other to accept, and has both show emojis.

@@ -15,86 +15,21 @@ export const password = "correct horse battery";
 const run = Date.now().toString(36);
 let people = 0;
 
-// Person is a user with one client.
-export class Person {
-    // register makes an account of which no other scenario knows.
-    static async register(baseUrl, name) {
-        const username = `${name}-${run}-${++people}`;
-        const body = { username, password, auth: { type: "m.login.dummy" } };
-        const answer = await sdk.createClient({ baseUrl }).registerRequest(body);
-        return new Person(baseUrl, username, answer);
-    }
-
-    // guest makes an account that is good for looking around.
-    static async guest(baseUrl) {
-        const person = new Person(baseUrl, "guest", await sdk.createClient({ baseUrl }).registerGuest({}));
-        person.client.setGuest(true);
-        return person;
-    }
-
-    // again is the person at another device, of which nobody has read anything yet, or at one that has a name.
-    async again(deviceId) {
-        const { baseUrl } = this.client;
-        const answer = await sdk.createClient({ baseUrl }).loginRequest({
-            type: "m.login.password",
-            identifier: { type: "m.id.user", user: this.username },
-            password,
-            device_id: deviceId,
-        });
-        return new Person(baseUrl, this.username, answer);
-    }
-
-    constructor(baseUrl, username, { user_id: userId, device_id: deviceId, access_token: accessToken }) {
-        this.id = userId;
+// Watcher is somebody who waits for what there will be.
+export class Watcher {
+    constructor(username) {
         this.username = username;
-        this.deviceId = deviceId;
-        this.client = sdk.createClient({
-            baseUrl,
-            userId,
-            deviceId,
-            accessToken,
-            timelineSupport: true,
-            // Whoever knows the key of the secret storage is asked for it by the client.
-            cryptoCallbacks: {
-                getSecretStorageKey: async ({ keys }) => this.recovery && [Object.keys(keys)[0], this.recovery.privateKey],
-            },
-        });
         this.waiting = new Set();
-        const emit = this.client.emit.bind(this.client);
-        this.client.emit = (...args) => {
-            const heard = emit(...args);
-            queueMicrotask(() => this.look());
-            return heard;
-        };
     }
 
-    // start follows /sync, and returns when the first answer was processed.
-    async start(options = {}) {
-        await this.client.startClient({ initialSyncLimit: 20, threadSupport: true, ...options });
-        await this.until("the first sync", () => this.client.isInitialSyncComplete());
-        return this;
-    }
-
-    stop() {
-        this.client.stopClient();
-    }
-
-    room(roomId) {
-        return this.client.getRoom(roomId);
-    }
-
-    // event returns an event of a room that the client knows.
-    event(roomId, eventId) {
-        return this.room(roomId)?.findEventById(eventId);
-    }
-
+    // look is called whenever there may be something new.
     look() {
         for (const wait of [...this.waiting]) {
             wait();
         }
     }
 
-    // until waits until check returns something, which is looked for whenever the client has emitted anything.
+    // until waits until check returns something, which is tried whenever there may be something new.
     until(what, check) {
         return new Promise((resolve, reject) => {
             let timer;
@@ -131,6 +66,79 @@ export class Person {
             await new Promise((resolve) => setTimeout(resolve, retryMS));
         }
         throw new Error(`${this.username} asked for ${what} in vain`);
+    }
+}
+
+// Person is a user with one client.
+export class Person extends Watcher {
+    // register makes an account of which no other scenario knows.
+    static async register(baseUrl, name) {
+        const username = `${name}-${run}-${++people}`;
+        const body = { username, password, auth: { type: "m.login.dummy" } };
+        const answer = await sdk.createClient({ baseUrl }).registerRequest(body);
+        return new Person(baseUrl, username, answer);
+    }
+
+    // guest makes an account that is good for looking around.
+    static async guest(baseUrl) {
+        const person = new Person(baseUrl, "guest", await sdk.createClient({ baseUrl }).registerGuest({}));
+        person.client.setGuest(true);
+        return person;
+    }
+
+    // again is the person at another device, of which nobody has read anything yet, or at one that has a name.
+    async again(deviceId) {
+        const { baseUrl } = this.client;
+        const answer = await sdk.createClient({ baseUrl }).loginRequest({
+            type: "m.login.password",
+            identifier: { type: "m.id.user", user: this.username },
+            password,
+            device_id: deviceId,
+        });
+        return new Person(baseUrl, this.username, answer);
+    }
+
+    constructor(baseUrl, username, { user_id: userId, device_id: deviceId, access_token: accessToken }) {
+        super(username);
+        this.id = userId;
+        this.deviceId = deviceId;
+        this.client = sdk.createClient({
+            baseUrl,
+            userId,
+            deviceId,
+            accessToken,
+            timelineSupport: true,
+            // Whoever knows the key of the secret storage is asked for it by the client.
+            cryptoCallbacks: {
+                getSecretStorageKey: async ({ keys }) => this.recovery && [Object.keys(keys)[0], this.recovery.privateKey],
+            },
+        });
+        const emit = this.client.emit.bind(this.client);
+        this.client.emit = (...args) => {
+            const heard = emit(...args);
+            queueMicrotask(() => this.look());
+            return heard;
+        };
+    }
+
+    // start follows /sync, and returns when the first answer was processed.
+    async start(options = {}) {
+        await this.client.startClient({ initialSyncLimit: 20, threadSupport: true, ...options });
+        await this.until("the first sync", () => this.client.isInitialSyncComplete());
+        return this;
+    }
+
+    stop() {
+        this.client.stopClient();
+    }
+
+    room(roomId) {
+        return this.client.getRoom(roomId);
+    }
+
+    // event returns an event of a room that the client knows.
+    event(roomId, eventId) {
+        return this.room(roomId)?.findEventById(eventId);
     }
 
     // seesEvent waits until the client has an event, and returns it.
