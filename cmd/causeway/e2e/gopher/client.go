@@ -47,6 +47,7 @@ func (g *gopher) login(ctx context.Context, in loginArgs) (any, error) {
 		return nil, err
 	}
 	client.Log = zerolog.New(os.Stderr).With().Timestamp().Str("user", in.Username).Logger()
+	ctx = client.Log.WithContext(ctx)
 	_, err = client.Login(ctx, &mautrix.ReqLogin{
 		Type: mautrix.AuthTypePassword, Identifier: mautrix.UserIdentifier{Type: mautrix.IdentifierTypeUser, User: in.Username},
 		Password: in.Password, DeviceID: in.DeviceID, StoreCredentials: true,
@@ -55,6 +56,8 @@ func (g *gopher) login(ctx context.Context, in loginArgs) (any, error) {
 		return nil, err
 	}
 	g.client, g.password = client, in.Password
+	syncer := &firstSyncer{DefaultSyncer: mautrix.NewDefaultSyncer(), first: make(chan struct{})}
+	client.Syncer = syncer
 	// What mautrix-go keeps in memory alone takes those who have left a room for its members. A connection each would be a database each.
 	db, err := sql.Open("sqlite", ":memory:?_pragma=foreign_keys(1)")
 	if err != nil {
@@ -77,24 +80,27 @@ func (g *gopher) login(ctx context.Context, in loginArgs) (any, error) {
 		return nil, err
 	}
 	client.Verification = g.verifier
-	first := make(chan struct{})
-	var once sync.Once
-	syncer := client.Syncer.(*mautrix.DefaultSyncer)
-	// It is called before the answer is processed: with the second, the first was.
-	syncer.OnSync(func(_ context.Context, _ *mautrix.RespSync, since string) bool {
-		if since != "" {
-			once.Do(func() { close(first) })
-		}
-		return true
-	})
 	ended := make(chan error, 1)
 	go func() { ended <- client.SyncWithContext(ctx) }()
 	select {
-	case <-first:
+	case <-syncer.first:
 	case err := <-ended:
 		return nil, errors.Join(errors.New("the sync ended"), err)
 	}
 	return session{client.UserID, client.DeviceID}, nil
+}
+
+// firstSyncer tells when the first answer of /sync was processed.
+type firstSyncer struct {
+	*mautrix.DefaultSyncer
+	once  sync.Once
+	first chan struct{}
+}
+
+// ProcessResponse implements mautrix.Syncer.
+func (s *firstSyncer) ProcessResponse(ctx context.Context, answer *mautrix.RespSync, since string) error {
+	defer s.once.Do(func() { close(s.first) })
+	return s.DefaultSyncer.ProcessResponse(ctx, answer, since)
 }
 
 func (g *gopher) logout(ctx context.Context, _ struct{}) (any, error) {
@@ -185,7 +191,6 @@ func (g *gopher) read(ctx context.Context, in roomArgs) (any, error) {
 type userArgs struct {
 	UserID   id.UserID   `json:"user_id"`
 	DeviceID id.DeviceID `json:"device_id"`
-	RoomID   id.RoomID   `json:"room_id"`
 }
 
 // devices returns the devices of a user that the client knows.

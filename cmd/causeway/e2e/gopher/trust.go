@@ -89,17 +89,9 @@ type verification struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// verify asks a user to verify: in a room, or on another device of the same user where there is none.
+// verify asks all devices of a user to verify this one.
 func (g *gopher) verify(ctx context.Context, in userArgs) (any, error) {
-	var (
-		txn id.VerificationTransactionID
-		err error
-	)
-	if in.RoomID != "" {
-		txn, err = g.verifier.StartInRoomVerification(ctx, in.RoomID, in.UserID)
-	} else {
-		txn, err = g.verifier.StartVerification(ctx, in.UserID)
-	}
+	txn, err := g.verifier.StartVerification(ctx, in.UserID)
 	return verification{TxnID: txn}, err
 }
 

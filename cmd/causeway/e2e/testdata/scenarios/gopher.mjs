@@ -129,9 +129,9 @@ export class Gopher extends Watcher {
         return { emoji, confirm };
     }
 
-    // asks is the side that asks for a verification, of somebody in a room, or of another own device.
-    async asks(userId, roomId = "") {
-        const { txn_id: txn } = await this.do("verify", { user_id: userId, room_id: roomId });
+    // asks is the side that asks for a verification.
+    async asks(userId) {
+        const { txn_id: txn } = await this.do("verify", { user_id: userId });
         await this.came("ready", txn);
         await this.do("start", { txn_id: txn });
         return this.shown(txn);
