@@ -16,6 +16,14 @@ export async function encrypting(...people) {
     return people;
 }
 
+// encryptingOnDisk is encrypting for one whose keys outlive the client: what browsers have for a disk has a stand-in here.
+export async function encryptingOnDisk(person) {
+    await import("fake-indexeddb/auto");
+    await person.client.initRustCrypto({ useIndexedDB: true, cryptoDatabasePrefix: `${person.id} ${person.deviceId}` });
+    person.crypto = person.client.getCrypto();
+    return person.start();
+}
+
 // secretRoom returns the id of a new encrypted room with all of these people in it.
 export async function secretRoom(host, ...guests) {
     const invite = [...new Set(guests.map((guest) => guest.id))].filter((id) => id !== host.id);
@@ -57,8 +65,10 @@ export async function cannotRead(person, roomId, eventId) {
     });
 }
 
-// signsKeys makes cross-signing keys for a person, and says who it is when the server asks.
+// signsKeys makes cross-signing keys for a person, or takes them from the secret storage, and says who it is when the server asks.
 export async function signsKeys(person, options = {}) {
+    // Keys that there are in the secret storage are taken only by a client that has seen the public ones.
+    await person.crypto.userHasCrossSigningKeys();
     await person.crypto.bootstrapCrossSigning({
         authUploadDeviceSigningKeys: async (makeRequest) => {
             try {

@@ -1,5 +1,5 @@
 // Rooms that the server cannot read.
-import { cannotRead, encrypting, knowsDevices, reads, secretRoom } from "./crypto.mjs";
+import { cannotRead, encrypting, encryptingOnDisk, knowsDevices, reads, secretRoom } from "./crypto.mjs";
 import { equal, ok } from "./people.mjs";
 
 export async function membersReadEachOther(cue) {
@@ -54,6 +54,36 @@ export async function onlyMembersOfTheTimeRead(cue) {
         await cannotRead(who, roomId, eventId);
     }
     await reads(bob, roomId, both, "to all three");
+}
+
+export async function clientThatCrashesMissesNoKeys(cue) {
+    const [bob] = await encrypting(await cue("bob"));
+    const alice = await encryptingOnDisk(await cue("alice"));
+    const roomId = await secretRoom(alice, bob);
+    const said = [[await bob.says(roomId, "before"), "before"]];
+    await reads(alice, roomId, ...said[0]);
+    // The client is off. Keys come for it, and it has them from the server; but it crashes before it has stored them.
+    const since = alice.client.store.getSyncToken();
+    alice.stop();
+    const sync = (token) => alice.client.http.authedRequest("GET", "/sync", { since: token, timeout: "0" });
+    for (const body of ["one", "two"]) {
+        await bob.crypto.forceDiscardSession(roomId);
+        said.push([await bob.says(roomId, body), body]);
+    }
+    const lost = await sync(since);
+    equal(lost.to_device.events.map((e) => e.type), ["m.room.encrypted", "m.room.encrypted"], "what came for the device");
+    equal((await sync(since)).to_device, lost.to_device, "what comes when it asks again");
+    // It begins anew, knows nothing of the room, and has its own keys.
+    const again = await encryptingOnDisk(cue.restarted(alice));
+    for (const message of said) {
+        await reads(again, roomId, ...message);
+    }
+    said.push([await again.says(roomId, "it is me still"), "it is me still"]);
+    await reads(bob, roomId, ...said[3]);
+    await knowsDevices(bob, alice.id, alice.deviceId);
+    // What it has stored is not sent again.
+    again.stop();
+    equal((await sync(again.client.store.getSyncToken())).to_device?.events ?? [], [], "what waits after that");
 }
 
 // messagesFor returns what waits at the server for a device, before its client has looked.

@@ -29,6 +29,7 @@ async function play(name, scenario) {
     const cue = async (who) => joined(await Person.register(baseUrl, who));
     cue.guest = async () => joined(await Person.guest(baseUrl));
     cue.again = async (person, deviceId) => joined(await person.again(deviceId));
+    cue.restarted = (person) => joined(person.restarted());
     cue.gopher = async (person) => Object.assign(joined(await Gopher.login(person)), { person });
     let error;
     try {

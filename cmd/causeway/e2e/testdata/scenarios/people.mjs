@@ -98,6 +98,12 @@ export class Person extends Watcher {
         return new Person(baseUrl, this.username, answer);
     }
 
+    // restarted is the client anew, with what it has kept on its disk, which is its keys alone.
+    restarted() {
+        const { baseUrl } = this.client;
+        return new Person(baseUrl, this.username, { user_id: this.id, device_id: this.deviceId, access_token: this.client.getAccessToken() });
+    }
+
     constructor(baseUrl, username, { user_id: userId, device_id: deviceId, access_token: accessToken }) {
         super(username);
         this.id = userId;
