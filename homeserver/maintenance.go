@@ -148,6 +148,9 @@ func (m *Maintenance) Run(ctx context.Context) error {
 	} else if out.Rooms > 0 {
 		out.log(log.Info()).Msg("Rooms whose purge was interrupted are gone")
 	}
+	if err := m.e2ee.SweepBackups(ctx); err != nil && ctx.Err() == nil {
+		log.Error().Err(err).Msg("Keys of deleted backups are not deleted yet")
+	}
 	schedule, err := m.config.schedule()
 	if err != nil {
 		return fmt.Errorf("the schedule of the maintenance: %w", err)
@@ -205,7 +208,7 @@ func (m *Maintenance) All(ctx context.Context) (Outcome, error) {
 		if m.config.PurgeForgotten {
 			steps = append(steps, m.forgotten)
 		}
-		for _, step := range append(steps, m.rooms.ResumePurges, m.connections) {
+		for _, step := range append(steps, m.rooms.ResumePurges, m.connections, m.backups) {
 			done, err := step(ctx)
 			all.Add(done)
 			errs = append(errs, err)
@@ -233,6 +236,11 @@ func (m *Maintenance) forgotten(ctx context.Context) (store.Purged, error) {
 // connections deletes the connections of sliding sync that nobody uses any more.
 func (m *Maintenance) connections(ctx context.Context) (store.Purged, error) {
 	return store.Purged{}, usersync.ExpireSliding(ctx, m.db, time.Now())
+}
+
+// backups ends the deletion of key backups that was interrupted.
+func (m *Maintenance) backups(ctx context.Context) (store.Purged, error) {
+	return store.Purged{}, m.e2ee.SweepBackups(ctx)
 }
 
 // Resume ends the purges of rooms that were interrupted.

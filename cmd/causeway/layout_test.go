@@ -85,8 +85,9 @@ var arrows = map[string][]string{
 		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "registration", "homeserver/notify", "homeserver/store",
 		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account", "homeserver/clientapi", "homeserver/event", "homeserver/doctor",
 	},
-	"cmd/causeway/e2e":   {},
-	"cmd/causeway-bench": {},
+	"cmd/causeway/e2e":        {},
+	"cmd/causeway/e2e/gopher": {},
+	"cmd/causeway-bench":      {},
 }
 
 // testArrows is what the test files of a package may import beyond arrows.

@@ -48,7 +48,7 @@ func (a *API) Routes() []httpapi.Route {
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
 	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser(), a.unstableKeys())
 	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(unstable))...)
-	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(a.v3()))...)
+	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(slices.Concat(a.v3(), a.keyBackup())))...)
 }
 
 // v1 has the endpoints that are younger than /v3.

@@ -69,6 +69,11 @@ var damages = []damage{
 	{name: "news of a signature of nobody", tables: "signature_changes", sql: `INSERT INTO signature_changes (user_nid, about_nid, pos) VALUES (<alice>, 999999, 1)`, want: kinds(doctor.KindOrphan), text: "the user id is not there"},
 	{name: "dehydrated device that is none", tables: "dehydrated_devices", sql: `INSERT INTO dehydrated_devices (user_nid, device_id, data) VALUES (<alice>, 'gone', '{}')`, want: kinds(doctor.KindOrphan), text: "the device is not there"},
 	{name: "token of no device", tables: "access_tokens", sql: `UPDATE access_tokens SET device_id = 'gone'`, want: kinds(doctor.KindOrphan), text: "the device is not there"},
+	{name: "backup of nobody", tables: "key_backups key_backup_versions", sql: keyBackupRow("999999", 1, 0, 999999), want: kinds(doctor.KindOrphan), text: "the user is not there"},
+	{name: "backup of a version that there never was", tables: "key_backups key_backup_versions", sql: keyBackupRow("<alice>", 1, 0, 999999), want: kinds(doctor.KindOrphan), text: "newest or older"},
+	{name: "backup that is miscounted", tables: "key_backups key_backup_versions", sql: keyBackupRow("<alice>", 1, 7, 999999), want: kinds(doctor.KindOrphan), text: "number of keys"},
+	{name: "versions of nobody's backups", tables: "key_backup_versions", sql: `INSERT INTO key_backup_versions (user_nid, newest) VALUES (999999, 1)`, want: kinds(doctor.KindOrphan), text: "the user is not there"},
+	{name: "key of no backup", tables: "key_backup_keys", sql: `INSERT INTO key_backup_keys (keys_nid, room_id, session_id, first_message_index, forwarded_count, is_verified, session_data) VALUES (999999, '!r', 's', 0, 0, 0, '{}')`, want: kinds(doctor.KindOrphan), text: "the backup is not there"},
 	{name: "account data of nobody", tables: "account_data", sql: `UPDATE account_data SET user_nid = 999999 WHERE room_nid = 0`, want: kinds(doctor.KindOrphan)},
 	{name: "account data of no room", tables: "account_data", sql: `UPDATE account_data SET room_nid = 999999 WHERE room_nid <> 0`, want: kinds(doctor.KindOrphan)},
 	{name: "receipt of no room", tables: "receipts", sql: `UPDATE receipts SET room_nid = 999999 WHERE type = 'm.read.private'`, want: kinds(doctor.KindOrphan), text: "the room is not there"},
@@ -383,6 +388,11 @@ func (p *patient) diagnose(d damage) {
 	if !slices.Equal(found, d.want) || !strings.Contains(told.String(), d.text) {
 		p.t.Errorf("found %v\n%swant %v with %q", found, &told, d.want, d.text)
 	}
+}
+
+func keyBackupRow(user string, version, count, keys int64) string {
+	return fmt.Sprintf(`INSERT INTO key_backups (user_nid, version, algorithm, auth_data, keys_nid, etag, count, bytes) VALUES (%s, %d, 'a', '{}', %d, 0, %d, 0)`,
+		user, version, keys, count)
 }
 
 func delayedRow(user, room string) string {

@@ -1,8 +1,8 @@
-// Package e2ee holds what devices need to talk in secret: the messages that wait for them, and the public keys by which they are
-// found, identity keys, one-time keys and fallback keys; and the cross-signing keys by which users vouch for their devices and for each
-// other. Every signature is verified before it is stored. clientapi calls it for the endpoints of those names, usersync tells it which
-// messages have arrived, and the maintenance which are too old. It never reads a message, and it decides nothing about who sees whose
-// changes: /sync and /keys/changes are usersync's.
+// Package e2ee holds what devices need to talk in secret: the messages that wait for them, the public keys by which they are found,
+// identity keys, one-time keys and fallback keys; the cross-signing keys by which users vouch for their devices and for each other; and
+// the backups of the keys that they have of rooms. Every signature is verified before it is stored. clientapi calls it for the
+// endpoints of those names, usersync tells it which messages have arrived, and the maintenance which are too old. It never reads a
+// message, and it decides nothing about who sees whose changes: /sync and /keys/changes are usersync's.
 package e2ee
 
 import (
@@ -35,6 +35,7 @@ type Service struct {
 	now        func() time.Time
 	// maxWaiting bounds what one sender has waiting for one device.
 	maxWaiting int
+	maxBackups store.KeyBackupTotals
 
 	empty emptyInboxes
 }
@@ -45,7 +46,7 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	return &Service{
-		serverName: c.ServerName, db: c.DB, bus: c.Bus, now: c.Now, maxWaiting: maxWaiting,
+		serverName: c.ServerName, db: c.DB, bus: c.Bus, now: c.Now, maxWaiting: maxWaiting, maxBackups: maxBackups,
 		empty: emptyInboxes{upto: make(map[inboxKey]int64)},
 	}
 }

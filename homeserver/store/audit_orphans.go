@@ -77,6 +77,15 @@ var orphanRules = []orphanRule{
 	{"fallback_keys", "user_nid, device_id, algorithm", "device", noDevice},
 	{"key_counts", "user_nid, device_id", "device", noDevice},
 	{"device_changes", "user_nid", "user id", noString},
+	{"key_backups", "user_nid, version", "user", noUser},
+	{"key_backups", "user_nid, version", "version that is the newest or older", `NOT EXISTS (SELECT 1 FROM key_backup_versions y
+		WHERE y.user_nid = x.user_nid AND y.newest >= x.version)`},
+	{"key_backups", "user_nid, version", "number of keys that is counted", `x.count <> (SELECT COUNT(*) FROM key_backup_keys y
+		WHERE y.keys_nid = x.keys_nid)`},
+	{"key_backup_versions", "user_nid", "user", noUser},
+	{"key_backup_keys", "keys_nid, room_id, session_id", "backup", `NOT EXISTS (SELECT 1 FROM key_backups y WHERE y.keys_nid = x.keys_nid)
+		AND NOT EXISTS (SELECT 1 FROM key_backup_doomed d WHERE d.keys_nid = x.keys_nid)`},
+	{"key_backup_doomed", "keys_nid", "end of its backup", `EXISTS (SELECT 1 FROM key_backups y WHERE y.keys_nid = x.keys_nid)`},
 	{"cross_signing_keys", "user_nid, usage", "user", noUser},
 	{"cross_signing_keys", "user_nid, usage", "master key", `x.usage <> 'master' AND ` + noMaster},
 	{"device_signatures", "user_nid, device_id", "device with keys", noDeviceKeys},

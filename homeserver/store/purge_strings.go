@@ -33,6 +33,7 @@ var stringUsers = []string{
 	`SELECT nid FROM users`,
 	`SELECT DISTINCT sender_nid FROM to_device`,
 	`SELECT user_nid FROM device_changes`,
+	`SELECT user_nid FROM key_backup_versions`,
 	`SELECT DISTINCT user_nid FROM cross_signing_keys`,
 	`SELECT DISTINCT user_nid FROM user_signatures`,
 	`SELECT DISTINCT signer_nid FROM user_signatures`,

@@ -66,6 +66,11 @@ var proper = map[string]string{
 	"POST /keys/upload":                                                        `{"device_keys":{},"one_time_keys":{},"fallback_keys":{}}`,
 	"POST /keys/query":                                                         `{"device_keys":{}}`,
 	"POST /keys/claim":                                                         `{"one_time_keys":{}}`,
+	"POST /room_keys/version":                                                  `{"algorithm":"a","auth_data":{}}`,
+	"PUT /room_keys/version/{version}":                                         `{"algorithm":"a","auth_data":{},"version":"1"}`,
+	"PUT /room_keys/keys":                                                      `{"rooms":{}}`,
+	"PUT /room_keys/keys/{roomId}":                                             `{"sessions":{}}`,
+	"PUT /room_keys/keys/{roomId}/{sessionId}":                                 `{"first_message_index":1,"forwarded_count":1,"is_verified":true,"session_data":{}}`,
 	"POST /keys/device_signing/upload":                                         `{"master_key":{},"self_signing_key":{},"user_signing_key":{},"auth":{}}`,
 	"PUT /org.matrix.msc3814.v1/dehydrated_device":                             `{"device_id":"X","device_data":{"algorithm":"x"},"device_keys":{},"initial_device_display_name":"x"}`,
 	"POST /org.matrix.msc3814.v1/dehydrated_device/{deviceId}/events":          `{"next_batch":"0"}`,
@@ -106,6 +111,17 @@ var required = map[string]string{
 	"POST /keys/query":                                      "device_keys",
 	"POST /keys/claim":                                      "one_time_keys",
 	"GET /keys/changes":                                     "?from ?to",
+	"POST /room_keys/version":                               "algorithm auth_data",
+	"PUT /room_keys/version/{version}":                      "algorithm auth_data",
+	"GET /room_keys/keys":                                   "?version",
+	"GET /room_keys/keys/{roomId}":                          "?version",
+	"GET /room_keys/keys/{roomId}/{sessionId}":              "?version",
+	"PUT /room_keys/keys":                                   "?version rooms",
+	"PUT /room_keys/keys/{roomId}":                          "?version sessions",
+	"PUT /room_keys/keys/{roomId}/{sessionId}":              "?version first_message_index forwarded_count is_verified session_data",
+	"DELETE /room_keys/keys":                                "?version",
+	"DELETE /room_keys/keys/{roomId}":                       "?version",
+	"DELETE /room_keys/keys/{roomId}/{sessionId}":           "?version",
 	"GET /mutual_rooms":                                     "?user_id",
 	"GET /rooms/{roomId}/messages":                          "?dir",
 	"GET /rooms/{roomId}/timestamp_to_event":                "?dir ?ts",
@@ -117,6 +133,15 @@ var queries = map[string]string{
 	"GET /rooms/{roomId}/timestamp_to_event":                    "dir=b&ts=1",
 	"GET /org.matrix.msc3030/rooms/{roomId}/timestamp_to_event": "dir=b&ts=1",
 	"GET /keys/changes":                                         "from=s0&to=s0",
+	"GET /room_keys/keys":                                       "version=1",
+	"GET /room_keys/keys/{roomId}":                              "version=1",
+	"GET /room_keys/keys/{roomId}/{sessionId}":                  "version=1",
+	"PUT /room_keys/keys":                                       "version=1",
+	"PUT /room_keys/keys/{roomId}":                              "version=1",
+	"PUT /room_keys/keys/{roomId}/{sessionId}":                  "version=1",
+	"DELETE /room_keys/keys":                                    "version=1",
+	"DELETE /room_keys/keys/{roomId}":                           "version=1",
+	"DELETE /room_keys/keys/{roomId}/{sessionId}":               "version=1",
 }
 
 // wantNoBody are routes whose body nobody reads.
@@ -271,7 +296,7 @@ func (r *refusal) lacking() {
 			}
 			query.Del(name)
 			r.query = query.Encode()
-			r.ask("without "+name, r.owner(), "", missing)
+			r.ask("without "+name, r.owner(), proper[r.name], missing)
 			r.query = queries[r.name]
 			continue
 		}

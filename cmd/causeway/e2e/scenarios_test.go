@@ -10,6 +10,18 @@ import (
 	"testing"
 )
 
+// gopher builds the client of mautrix-go that takes part in the scenarios, and returns its path.
+func gopher(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "gopher")
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "goolm,nocrypto", "-o", program, "causeway/cmd/causeway/e2e/gopher")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build gopher: %v\n%s", err, out)
+	}
+	return program
+}
+
 // TestScenarios has matrix-js-sdk do what people do with a client (testdata/scenarios): each scenario is a test of its own.
 // CAUSEWAY_TEST_SCENARIO names a part of a name to run those alone.
 func TestScenarios(t *testing.T) {
@@ -21,6 +33,7 @@ func TestScenarios(t *testing.T) {
 		}
 		cmd := exec.CommandContext(t.Context(), node, "scenarios/main.mjs", server.url(""), os.Getenv("CAUSEWAY_TEST_SCENARIO"))
 		cmd.Dir = "testdata"
+		cmd.Env = append(os.Environ(), "CAUSEWAY_TEST_GOPHER="+gopher(t))
 		log, err := os.Create(filepath.Join(t.TempDir(), "sdk.log"))
 		if err != nil {
 			t.Fatal(err)

@@ -7,8 +7,9 @@ globalThis.console = new Console(process.stderr);
 process.on("unhandledRejection", (error) => console.error("unhandled:", error?.message ?? error));
 
 const { Person } = await import("./people.mjs");
+const { Gopher } = await import("./gopher.mjs");
 const chapters = await Promise.all(
-    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed"].map(
+    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed", "encryption", "verification", "backup", "twolanguages"].map(
         (name) => import(`./${name}.mjs`),
     ),
 );
@@ -27,7 +28,9 @@ async function play(name, scenario) {
     };
     const cue = async (who) => joined(await Person.register(baseUrl, who));
     cue.guest = async () => joined(await Person.guest(baseUrl));
-    cue.again = async (person) => joined(await person.again());
+    cue.again = async (person, deviceId) => joined(await person.again(deviceId));
+    cue.restarted = (person) => joined(person.restarted());
+    cue.gopher = async (person) => Object.assign(joined(await Gopher.login(person)), { person });
     let error;
     try {
         await scenario(cue);

@@ -6,15 +6,71 @@ logger.setLevel?.("warn");
 
 // patienceMS is how long something may take that has to happen.
 const patienceMS = 20_000;
+// retryMS is the pause before something is asked for again.
+const retryMS = 50;
 
-const password = "correct horse battery";
+export const password = "correct horse battery";
 
 // run tells the people of this run from those of earlier ones, so that a server may be used again.
 const run = Date.now().toString(36);
 let people = 0;
 
+// Watcher is somebody who waits for what there will be.
+export class Watcher {
+    constructor(username) {
+        this.username = username;
+        this.waiting = new Set();
+    }
+
+    // look is called whenever there may be something new.
+    look() {
+        for (const wait of [...this.waiting]) {
+            wait();
+        }
+    }
+
+    // until waits until check returns something, which is tried whenever there may be something new.
+    until(what, check) {
+        return new Promise((resolve, reject) => {
+            let timer;
+            const wait = () => {
+                let found;
+                try {
+                    found = check();
+                } catch (error) {
+                    finish(() => reject(new Error(`${this.username} waits for ${what}: ${error.stack}`)));
+                    return;
+                }
+                if (found) {
+                    finish(() => resolve(found));
+                }
+            };
+            const finish = (settle) => {
+                clearTimeout(timer);
+                this.waiting.delete(wait);
+                settle();
+            };
+            timer = setTimeout(() => finish(() => reject(new Error(`${this.username} waited for ${what} in vain`))), patienceMS);
+            this.waiting.add(wait);
+            wait();
+        });
+    }
+
+    // eventually waits until check, which asks somebody else, returns something.
+    async eventually(what, check) {
+        for (const end = Date.now() + patienceMS; Date.now() < end; ) {
+            const found = await check();
+            if (found) {
+                return found;
+            }
+            await new Promise((resolve) => setTimeout(resolve, retryMS));
+        }
+        throw new Error(`${this.username} asked for ${what} in vain`);
+    }
+}
+
 // Person is a user with one client.
-export class Person {
+export class Person extends Watcher {
     // register makes an account of which no other scenario knows.
     static async register(baseUrl, name) {
         const username = `${name}-${run}-${++people}`;
@@ -30,22 +86,39 @@ export class Person {
         return person;
     }
 
-    // again is the person at another device, of which nobody has read anything yet.
-    async again() {
+    // again is the person at another device, of which nobody has read anything yet, or at one that has a name.
+    async again(deviceId) {
         const { baseUrl } = this.client;
         const answer = await sdk.createClient({ baseUrl }).loginRequest({
             type: "m.login.password",
             identifier: { type: "m.id.user", user: this.username },
             password,
+            device_id: deviceId,
         });
         return new Person(baseUrl, this.username, answer);
     }
 
+    // restarted is the client anew, with what it has kept on its disk, which is its keys alone.
+    restarted() {
+        const { baseUrl } = this.client;
+        return new Person(baseUrl, this.username, { user_id: this.id, device_id: this.deviceId, access_token: this.client.getAccessToken() });
+    }
+
     constructor(baseUrl, username, { user_id: userId, device_id: deviceId, access_token: accessToken }) {
+        super(username);
         this.id = userId;
-        this.username = username;
-        this.client = sdk.createClient({ baseUrl, userId, deviceId, accessToken, timelineSupport: true });
-        this.waiting = new Set();
+        this.deviceId = deviceId;
+        this.client = sdk.createClient({
+            baseUrl,
+            userId,
+            deviceId,
+            accessToken,
+            timelineSupport: true,
+            // Whoever knows the key of the secret storage is asked for it by the client.
+            cryptoCallbacks: {
+                getSecretStorageKey: async ({ keys }) => this.recovery && [Object.keys(keys)[0], this.recovery.privateKey],
+            },
+        });
         const emit = this.client.emit.bind(this.client);
         this.client.emit = (...args) => {
             const heard = emit(...args);
@@ -72,39 +145,6 @@ export class Person {
     // event returns an event of a room that the client knows.
     event(roomId, eventId) {
         return this.room(roomId)?.findEventById(eventId);
-    }
-
-    look() {
-        for (const wait of [...this.waiting]) {
-            wait();
-        }
-    }
-
-    // until waits until check returns something, which is looked for whenever the client has emitted anything.
-    until(what, check) {
-        return new Promise((resolve, reject) => {
-            let timer;
-            const wait = () => {
-                let found;
-                try {
-                    found = check();
-                } catch (error) {
-                    finish(() => reject(new Error(`${this.username} waits for ${what}: ${error.stack}`)));
-                    return;
-                }
-                if (found) {
-                    finish(() => resolve(found));
-                }
-            };
-            const finish = (settle) => {
-                clearTimeout(timer);
-                this.waiting.delete(wait);
-                settle();
-            };
-            timer = setTimeout(() => finish(() => reject(new Error(`${this.username} waited for ${what} in vain`))), patienceMS);
-            this.waiting.add(wait);
-            wait();
-        });
     }
 
     // seesEvent waits until the client has an event, and returns it.
