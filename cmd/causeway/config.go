@@ -34,6 +34,10 @@ type Config struct {
 	Bridges        BridgesConfig      `yaml:"bridges"`
 	Support        clientapi.Support  `yaml:"support"`
 
+	Mail     homeserver.MailConfig     `yaml:"mail"`
+	SMS      homeserver.SMSConfig      `yaml:"sms"`
+	Identity homeserver.IdentityConfig `yaml:"identity"`
+
 	DefaultRoomVersion string                         `yaml:"default_room_version"`
 	Maintenance        homeserver.MaintenanceConfig   `yaml:"maintenance"`
 	UserDirectory      homeserver.UserDirectoryConfig `yaml:"user_directory"`
@@ -54,6 +58,8 @@ type RegistrationConfig struct {
 	Open bool `yaml:"open"`
 	// Guests lets everyone have a guest's account.
 	Guests bool `yaml:"guests"`
+	// EmailRequired has everyone who registers confirm an email address.
+	EmailRequired bool `yaml:"email_required"`
 }
 
 // AppServicesConfig says where the registration files of application services are.
@@ -83,6 +89,7 @@ const (
 type RateLimitsConfig struct {
 	Enabled  bool      `yaml:"enabled"`
 	Login    RateLimit `yaml:"login"`
+	Mail     RateLimit `yaml:"mail"`
 	Register RateLimit `yaml:"register"`
 	Message  RateLimit `yaml:"message"`
 	Join     RateLimit `yaml:"join"`
@@ -112,7 +119,7 @@ func (c RateLimitsConfig) Limits() map[string]RateLimit {
 
 func (c RateLimitsConfig) byKey() map[string]RateLimit {
 	return map[string]RateLimit{
-		"login": c.Login, "register": c.Register, "message": c.Message, "join": c.Join,
+		"login": c.Login, "mail": c.Mail, "register": c.Register, "message": c.Message, "join": c.Join,
 		"invite": c.Invite, "profile": c.Profile, "media": c.Media,
 		"delayed": c.Delayed, "report": c.Report, "openid": c.OpenID, "account_data": c.AccountData,
 		"ephemeral": c.Ephemeral, "device": c.Device, "directory": c.Directory, "search": c.Search, "read": c.Read,
@@ -135,6 +142,9 @@ func defaultConfig() *Config {
 		TrustedProxies: []string{},
 		AppServices:    AppServicesConfig{Dir: "registration"},
 		Support:        clientapi.Support{Contacts: []clientapi.Contact{}},
+		Mail:           homeserver.DefaultMail(),
+		SMS:            homeserver.DefaultSMS(),
+		Identity:       homeserver.DefaultIdentity(),
 
 		DefaultRoomVersion: event.DefaultRoomVersion,
 		Maintenance: homeserver.MaintenanceConfig{
@@ -148,6 +158,7 @@ func defaultConfig() *Config {
 		RateLimits: RateLimitsConfig{
 			Enabled:  true,
 			Login:    RateLimit{PerSecond: 0.2, Burst: 10},
+			Mail:     RateLimit{PerSecond: 0.2, Burst: 20},
 			Register: RateLimit{PerSecond: 0.2, Burst: 5},
 			Message:  RateLimit{PerSecond: 10, Burst: 50},
 			Join:     RateLimit{PerSecond: 1, Burst: 20},
@@ -223,6 +234,12 @@ func (c *Config) check(bad report) {
 	}
 	checkSection("bridges.irc", c.Bridges.IRC, bad)
 	checkSection("support", c.Support, bad)
+	checkSection("mail", c.Mail, bad)
+	checkSection("sms", c.SMS, bad)
+	checkSection("identity", c.Identity, bad)
+	if c.Registration.EmailRequired && c.Mail.Host == "" {
+		bad("registration.email_required", "needs mail.host: without it nobody can confirm an address")
+	}
 	if _, err := event.LookupVersion(c.DefaultRoomVersion); err != nil {
 		bad("default_room_version", "%q is no room version that this server knows: it knows %s", c.DefaultRoomVersion, roomVersions())
 	}

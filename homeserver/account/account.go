@@ -12,6 +12,7 @@ import (
 
 	"causeway/homeserver/notify"
 	"causeway/homeserver/store"
+	"causeway/homeserver/threepid"
 	"causeway/registration"
 
 	"maunium.net/go/mautrix"
@@ -24,6 +25,12 @@ type Config struct {
 	OpenRegistration bool // everybody may make an account; otherwise it takes a registration token
 	Guests           bool // everybody may have a guest's account
 	Lifetimes        Lifetimes
+
+	EmailRequired bool              // an account takes an email address
+	Threepids     *threepid.Service // nil for none: then accounts have no addresses
+	Identities    Identities        // nil for none
+	// Owned, if not nil, runs in the transaction that gives an account an address.
+	Owned func(tx *store.Tx, user id.UserID, medium, address string) error
 }
 
 // Service is the accounts of one server.

@@ -38,10 +38,14 @@ type LoginRequest struct {
 // ByAppService tells whether the request is that of an application service for a user of its own.
 func (in *LoginRequest) ByAppService() bool { return in.Type == typeAppService }
 
-// Identifier names a user (Client-Server API, Identifier types). Only m.id.user is known.
+// Identifier names a user (Client-Server API, Identifier types).
 type Identifier struct {
-	Type string `json:"type"`
-	User string `json:"user"`
+	Type    string `json:"type"`
+	User    string `json:"user"`    // of m.id.user
+	Medium  string `json:"medium"`  // of m.id.thirdparty
+	Address string `json:"address"` // of m.id.thirdparty
+	Country string `json:"country"` // of m.id.phone
+	Phone   string `json:"phone"`   // of m.id.phone
 }
 
 // Login is the answer to POST /login and POST /register. Without a session AccessToken and DeviceID are empty.
@@ -113,7 +117,7 @@ func (s *Service) beginSession(ctx context.Context, user *store.User, device Dev
 
 // passwordLogin answers the same, after the same time, whether it is the user or the password that is wrong.
 func (s *Service) passwordLogin(ctx context.Context, in LoginRequest) (*store.User, error) {
-	userID, err := s.identified(in.Identifier, in.User)
+	userID, err := s.identified(ctx, in.Identifier, in.User)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +151,7 @@ func (s *Service) appServiceLogin(ctx context.Context, in LoginRequest) (*store.
 	if err != nil {
 		return nil, err
 	}
-	userID, err := s.identified(in.Identifier, in.User)
+	userID, err := s.identified(ctx, in.Identifier, in.User)
 	if err != nil {
 		return nil, err
 	}
@@ -166,14 +170,14 @@ func (s *Service) appServiceLogin(ctx context.Context, in LoginRequest) (*store.
 }
 
 // identified returns the user id that a client names, which may be no user's.
-func (s *Service) identified(identifier *Identifier, deprecated string) (id.UserID, error) {
+func (s *Service) identified(ctx context.Context, identifier *Identifier, deprecated string) (id.UserID, error) {
 	name := deprecated
 	if identifier != nil {
 		switch identifier.Type {
 		case "m.id.user":
 			name = identifier.User
 		case "m.id.thirdparty", "m.id.phone":
-			return "", forbidden("Invalid username or password")
+			return s.ownerOf(ctx, identifier)
 		case "":
 			return "", missingParam("identifier.type")
 		default:

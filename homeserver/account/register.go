@@ -126,12 +126,13 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 	}
 	user := &store.User{UserID: s.userID(strings.ToLower(name)), Password: hash}
 	useToken := func(tx *store.Tx) error { return s.useToken(tx, session.token, user) }
+	owns := func(tx *store.Tx) error { return s.ownProven(tx, user, session.threepids) }
 	var login Login
 	if guest != nil {
 		user.NID, user.UserID = guest.UserNID, guest.UserID
-		login, err = s.promoteGuest(ctx, user, device, in.InhibitLogin, useToken)
+		login, err = s.promoteGuest(ctx, user, device, in.InhibitLogin, func(tx *store.Tx) error { return errors.Join(useToken(tx), owns(tx)) })
 	} else {
-		login, err = s.insertUser(ctx, user, device, in.InhibitLogin, useToken)
+		login, err = s.insertUser(ctx, user, device, in.InhibitLogin, useToken, owns)
 	}
 	var failed *stageError
 	if errors.As(err, &failed) {
@@ -161,7 +162,7 @@ func (s *Service) useToken(tx *store.Tx, token string, user *store.User) error {
 // registration is the operation of making an account. Without open registration it takes a token; with it, tokens serve as
 // well if there are any, because one may make an administrator.
 func (s *Service) registration(ctx context.Context) (operation, error) {
-	op := operation{name: "register"}
+	op := operation{name: opRegister}
 	withToken := !s.cfg.OpenRegistration
 	if s.cfg.OpenRegistration {
 		op.flows = append(op.flows, Flow{Stages: []string{typeDummy}})
@@ -176,11 +177,12 @@ func (s *Service) registration(ctx context.Context) (operation, error) {
 	if withToken {
 		op.flows = append(op.flows, Flow{Stages: []string{typeRegistrationToken}})
 	}
+	op.flows = s.withAddresses(op.flows)
 	return op, nil
 }
 
-// insertUser adds an account, with what before does first, and a session unless inhibited.
-func (s *Service) insertUser(ctx context.Context, user *store.User, device Device, inhibitLogin bool, before func(*store.Tx) error) (Login, error) {
+// insertUser adds an account, with what before does first and after next, and a session unless inhibited. before may be nil.
+func (s *Service) insertUser(ctx context.Context, user *store.User, device Device, inhibitLogin bool, before func(*store.Tx) error, after ...func(*store.Tx) error) (Login, error) {
 	login := Login{UserID: user.UserID, HomeServer: s.cfg.ServerName}
 	user.CreatedTS = s.now()
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
@@ -189,8 +191,16 @@ func (s *Service) insertUser(ctx context.Context, user *store.User, device Devic
 				return err
 			}
 		}
-		if err := tx.InsertUser(user); err != nil || inhibitLogin {
+		if err := tx.InsertUser(user); err != nil {
 			return err
+		}
+		for _, f := range after {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		if inhibitLogin {
+			return nil
 		}
 		login.DeviceID = device.DeviceID
 		var err error

@@ -56,5 +56,6 @@ func (a *API) capabilities(_ context.Context, r *httpapi.Request, _ httpapi.Empt
 		SetDisplayName: enabled{true},
 		SetAvatarURL:   enabled{true},
 		ProfileFields:  enabled{true},
+		ThreePIDs:      enabled{a.Accounts.CanHaveThreepids()},
 	}}, nil
 }

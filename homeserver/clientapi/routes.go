@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"causeway/homeserver/httpapi"
+	"causeway/homeserver/mail"
+	"causeway/homeserver/threepid"
 )
 
 // Short names for the table.
@@ -36,6 +38,9 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/.well-known/matrix/client", public, httpapi.JSON(a.wellKnownClient)},
 		{"GET", "/.well-known/matrix/support", public, httpapi.JSON(a.wellKnownSupport)},
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
+		{"GET", threepid.ConfirmPath, public, httpapi.Raw(a.confirmPage).Limited(httpapi.ClassMail)},
+		{"POST", threepid.ConfirmPath, public, httpapi.Raw(a.confirm).Limited(httpapi.ClassMail)},
+		{"POST", threepid.SubmitPath, public, httpapi.JSON(a.submitToken).Limited(httpapi.ClassMail)},
 		{"POST", "/_matrix/client/v4/sync", user, httpapi.JSON(a.slidingSync)},
 		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},
 	})
@@ -122,9 +127,23 @@ func (a *API) v3() []row {
 		{"POST", "/logout/all", guest, httpapi.JSON(a.logoutAll)},
 		{"POST", "/register", public, httpapi.JSON(a.register)},
 		{"GET", "/register/available", public, httpapi.JSON(a.available).Limited(httpapi.ClassRegister)},
-		{"POST", "/account/password", user, httpapi.JSON(a.changePassword)},
+		{"POST", "/account/password", optional, httpapi.JSON(a.changePassword)},
 		{"GET", "/account/whoami", guest, httpapi.JSON(a.whoami)},
 		{"GET", "/capabilities", user, httpapi.JSON(a.capabilities)},
+
+		// Addresses and telephone numbers.
+		{"GET", "/account/3pid", user, httpapi.JSON(a.threepids)},
+		{"POST", "/account/3pid", user, httpapi.JSON(a.bindThreepidDeprecated).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/add", user, httpapi.JSON(a.addThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/bind", user, httpapi.JSON(a.bindThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/unbind", user, httpapi.JSON(a.unbindThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/delete", user, httpapi.JSON(a.deleteThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/email/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.Email)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/msisdn/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.MSISDN)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/password/email/requestToken", public, httpapi.JSON(a.requestToken(threepid.Password, mail.Email)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/password/msisdn/requestToken", public, httpapi.JSON(a.requestToken(threepid.Password, mail.MSISDN)).Limited(httpapi.ClassMail)},
+		{"POST", "/register/email/requestToken", public, httpapi.JSON(a.requestToken(threepid.Register, mail.Email)).Limited(httpapi.ClassMail)},
+		{"POST", "/register/msisdn/requestToken", public, httpapi.JSON(a.requestToken(threepid.Register, mail.MSISDN)).Limited(httpapi.ClassMail)},
 
 		// What is kept for a user.
 		{"GET", "/profile/{userId}", optional, httpapi.JSON(a.profile).Limited(httpapi.ClassRead)},

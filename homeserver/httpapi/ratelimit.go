@@ -13,6 +13,7 @@ type Class string
 // The classes of the client-server API, each of what costs the server or others about the same.
 const (
 	ClassLogin       Class = "login"
+	ClassMail        Class = "mail" // what has people be written to elsewhere
 	ClassRegister    Class = "register"
 	ClassMessage     Class = "message"      // what goes into rooms
 	ClassJoin        Class = "join"         // joins, and making rooms

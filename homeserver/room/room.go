@@ -59,6 +59,8 @@ type Config struct {
 	Spaces RemoteSpaces
 	// Judge decides whom an event concerns. May be nil.
 	Judge Judge
+	// Identities finds people by their addresses. May be nil: then nobody is invited by one.
+	Identities Identities
 	Now   func() time.Time
 }
 
