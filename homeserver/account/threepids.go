@@ -34,9 +34,12 @@ func (s *Service) RequestToken(ctx context.Context, in threepid.TokenRequest) (t
 	return s.cfg.Threepids.RequestToken(ctx, in)
 }
 
+// Threepid is an address or number of an account.
+type Threepid = store.Threepid
+
 // Threepids returns the addresses of a user.
-func (s *Service) Threepids(ctx context.Context, user id.UserID) ([]store.Threepid, error) {
-	all := []store.Threepid{}
+func (s *Service) Threepids(ctx context.Context, user id.UserID) ([]Threepid, error) {
+	all := []Threepid{}
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		u, err := tx.User(user)
 		if err != nil {

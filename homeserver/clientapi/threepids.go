@@ -6,12 +6,11 @@ import (
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
-	"causeway/homeserver/store"
 	"causeway/homeserver/threepid"
 )
 
 type threepidsResponse struct {
-	Threepids []store.Threepid `json:"threepids"`
+	Threepids []account.Threepid `json:"threepids"`
 }
 
 // threepids is GET /account/3pid.
