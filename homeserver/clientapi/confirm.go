@@ -88,7 +88,7 @@ func showRefusal(w http.ResponseWriter, err error) error {
 		return err
 	}
 	text := "The link is not valid, or has served already."
-	if errors.Is(err, threepid.ErrExpired) || refused.ErrCode == "M_SESSION_EXPIRED" {
+	if refused.ErrCode == "M_SESSION_EXPIRED" {
 		text = "The link has expired. Begin anew where you began."
 	}
 	return show(w, refused.StatusCode, confirmView{Title: "That did not work", Text: text})

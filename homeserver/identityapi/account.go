@@ -2,10 +2,12 @@ package identityapi
 
 import (
 	"context"
+	"errors"
 
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/identity"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -54,7 +56,8 @@ func (a *API) account(_ context.Context, _ *httpapi.Request, user id.UserID, _ h
 func (a *API) logout(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (httpapi.Empty, error) {
 	token := bearer(r)
 	if _, err := a.Identity.Identify(ctx, token); err != nil {
-		if token != "" && err == identity.ErrUnauthorized {
+		var refused mautrix.RespError
+		if token != "" && errors.As(err, &refused) {
 			return httpapi.Empty{}, httpapi.UnknownToken(false)
 		}
 		return httpapi.Empty{}, err

@@ -41,7 +41,7 @@ func (l letter) link(t *testing.T) string {
 		t.Fatalf("no link in %q", l.Text)
 	}
 	if u.Fragment != "" {
-		return u.Path + "#" + u.Fragment
+		return u.Path + "#" + u.EscapedFragment()
 	}
 	return u.RequestURI()
 }

@@ -47,7 +47,7 @@ func TestRegisterWithEmail(t *testing.T) {
 			{"log in by it", "nobody POST /login", login, 200, "user_id=@alice:test", ""},
 			{"the password is wrong", "nobody POST /login", strings.ReplaceAll(login, "battery", "staple"), 403, "M_FORBIDDEN", ""},
 			{"the address is nobody's", "nobody POST /login", strings.ReplaceAll(login, "alice@", "bob@"), 403, "M_FORBIDDEN", ""},
-			{"capability", "alice GET /capabilities", ``, 200, "capabilities/m.3pid_changes/enabled:bool", ""},
+			{"capability", "alice GET /capabilities", ``, 200, "capabilities/m.3pid_changes/enabled=true", ""},
 			{"where the identity service is", "nobody GET /.well-known/matrix/client", ``, 200, "m.identity_server/base_url=http://test", ""},
 		})
 		if w := s.page("GET", l.link(s.t), nil); w.Code != 404 {
@@ -144,8 +144,8 @@ func TestPhoneNumbers(t *testing.T) {
 			{"a wrong code", submit, `{"sid":"<sid>","client_secret":"p","token":"1"}`, 400, "M_TOKEN_INCORRECT", ""},
 			{"a wrong secret", submit, `{"sid":"<sid>","client_secret":"x","token":"<code>"}`, 404, "M_NO_VALID_SESSION", ""},
 			{"by the link of a mail", "nobody GET /_causeway/nothing", ``, 404, "M_UNRECOGNIZED", ""},
-			{"the code", submit, `{"sid":"<sid>","client_secret":"p","token":"<code>"}`, 200, "success:bool", ""},
-			{"once more", submit, `{"sid":"<sid>","client_secret":"p","token":"<code>"}`, 200, "success:bool", ""},
+			{"the code", submit, `{"sid":"<sid>","client_secret":"p","token":"<code>"}`, 200, "success=true", ""},
+			{"once more", submit, `{"sid":"<sid>","client_secret":"p","token":"<code>"}`, 200, "success=true", ""},
 			{"add", "alice POST /account/3pid/add", `{"sid":"<sid>","client_secret":"p","auth":{"type":"m.login.password","user":"alice","password":"correct horse battery"}}`, 200, "{}", ""},
 			{"after it has served", submit, `{"sid":"<sid>","client_secret":"p","token":"<code>"}`, 404, "M_NO_VALID_SESSION", ""},
 			{"log in", "nobody POST /login", `{"type":"m.login.password","identifier":{"type":"m.id.phone","country":"CH","phone":"0446681800"},"password":"correct horse battery"}`, 200, "user_id=<alice>", ""},
@@ -162,7 +162,7 @@ func TestPhoneNumbers(t *testing.T) {
 		})
 		s.words["code"], _, _ = strings.Cut(box.text("+41446681801"), " ")
 		s.run([]step{
-			{"the code", submit, `{"sid":"<sid>","client_secret":"r","token":"<code>"}`, 200, "success:bool", ""},
+			{"the code", submit, `{"sid":"<sid>","client_secret":"r","token":"<code>"}`, 200, "success=true", ""},
 			{"registered", "nobody POST /register", `{"username":"bob","password":"correct horse battery","auth":{"type":"m.login.msisdn","threepid_creds":{"sid":"<sid>","client_secret":"r"}}}`, 200, "user_id=@bob:test", ""},
 		})
 	})
