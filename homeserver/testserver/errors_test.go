@@ -17,9 +17,23 @@ import (
 // proper are for requests that would be answered with 200, or by what else is wrong with the request, by "METHOD /path" below
 // /_matrix/client/ and the version. Each field has the type that it must have.
 var proper = map[string]string{
-	"POST /login":                `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"x","device_id":"X","initial_device_display_name":"x"}`,
-	"POST /register":             `{"username":"x","password":"x","device_id":"X","initial_device_display_name":"x","inhibit_login":true,"auth":{}}`,
-	"POST /account/password":     `{"new_password":"x","logout_devices":true,"auth":{}}`,
+	"POST /login":               `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"x","device_id":"X","initial_device_display_name":"x"}`,
+	"POST /register":            `{"username":"x","password":"x","device_id":"X","initial_device_display_name":"x","inhibit_login":true,"auth":{}}`,
+	"POST /account/password":    `{"new_password":"x","logout_devices":true,"auth":{}}`,
+	"POST /account/3pid":        `{"three_pid_creds":{"sid":"x","client_secret":"x","id_server":"x","id_access_token":"x"}}`,
+	"POST /account/3pid/add":    `{"sid":"x","client_secret":"x","auth":{}}`,
+	"POST /account/3pid/bind":   `{"sid":"x","client_secret":"x","id_server":"x","id_access_token":"x"}`,
+	"POST /account/3pid/unbind": `{"medium":"email","address":"a@example.org","id_server":"x"}`,
+	"POST /account/3pid/delete": `{"medium":"email","address":"a@example.org","id_server":"x"}`,
+
+	"POST /account/3pid/email/requestToken":      `{"client_secret":"x","email":"a@example.org","send_attempt":1,"next_link":"x"}`,
+	"POST /account/password/email/requestToken":  `{"client_secret":"x","email":"a@example.org","send_attempt":1,"next_link":"x"}`,
+	"POST /register/email/requestToken":          `{"client_secret":"x","email":"a@example.org","send_attempt":1,"next_link":"x"}`,
+	"POST /account/3pid/msisdn/requestToken":     `{"client_secret":"x","country":"CH","phone_number":"x","send_attempt":1,"next_link":"x"}`,
+	"POST /account/password/msisdn/requestToken": `{"client_secret":"x","country":"CH","phone_number":"x","send_attempt":1,"next_link":"x"}`,
+	"POST /register/msisdn/requestToken":         `{"client_secret":"x","country":"CH","phone_number":"x","send_attempt":1,"next_link":"x"}`,
+	"POST /_causeway/threepid/submitToken":       `{"sid":"x","client_secret":"x","token":"x"}`,
+
 	"POST /user/{userId}/filter": `{"room":{},"presence":{},"account_data":{},"event_fields":[],"event_format":"client"}`,
 
 	"PUT /presence/{userId}/status":                                            `{"presence":"online","status_msg":"x"}`,
@@ -64,8 +78,20 @@ var proper = map[string]string{
 
 // required are the fields that a body must have, and ?parameters that the query must have.
 var required = map[string]string{
-	"POST /login":             "type",
-	"GET /register/available": "?username",
+	"POST /login":                                       "type",
+	"GET /register/available":                           "?username",
+	"POST /account/3pid":                                "three_pid_creds",
+	"POST /account/3pid/add":                            "sid client_secret",
+	"POST /account/3pid/bind":                           "sid client_secret id_server id_access_token",
+	"POST /account/3pid/unbind":                         "medium address",
+	"POST /account/3pid/delete":                         "medium address",
+	"POST /account/3pid/email/requestToken":             "client_secret email send_attempt",
+	"POST /account/password/email/requestToken":         "client_secret email send_attempt",
+	"POST /register/email/requestToken":                 "client_secret email send_attempt",
+	"POST /account/3pid/msisdn/requestToken":            "client_secret country phone_number send_attempt",
+	"POST /account/password/msisdn/requestToken":        "client_secret country phone_number send_attempt",
+	"POST /register/msisdn/requestToken":                "client_secret country phone_number send_attempt",
+	"POST /_causeway/threepid/submitToken":              "sid client_secret token",
 	"GET /register/m.login.registration_token/validity": "?token",
 
 	"PUT /presence/{userId}/status":                         "presence",
@@ -104,7 +130,7 @@ var queries = map[string]string{
 
 // wantNoBody are routes whose body nobody reads.
 var wantNoBody = []string{
-	"POST /logout", "POST /logout/all", "POST /rooms/{roomId}/forget",
+	"POST /logout", "POST /logout/all", "POST /_causeway/threepid/confirm", "POST /rooms/{roomId}/forget",
 	"POST /delayed_events/{delayId}/{action}", "POST /org.matrix.msc4140/delayed_events/{delayId}/{action}",
 }
 

@@ -14,9 +14,6 @@ const (
 // pending are the endpoints that are not served yet, a prefix of their paths each, with the reason.
 var pending = map[string]string{
 	"POST /_matrix/client/v3/account/deactivate":   accounts,
-	"POST /_matrix/client/v3/account/password/":    accounts,
-	"GET /_matrix/client/v3/account/3pid":          accounts,
-	"POST /_matrix/client/v3/account/3pid":         accounts,
 	"GET /_matrix/client/v1/admin/":                accounts,
 	"PUT /_matrix/client/v1/admin/":                accounts,
 	"GET /_matrix/client/v3/admin/":                accounts,
@@ -34,8 +31,6 @@ var pending = map[string]string{
 	"POST /_matrix/client/v1/login/get_token":      accounts,
 	"GET /_matrix/client/v3/login/sso/":            accounts,
 	"POST /_matrix/client/v3/refresh":              accounts,
-	"POST /_matrix/client/v3/register/email/":      accounts,
-	"POST /_matrix/client/v3/register/msisdn/":     accounts,
 	"GET /_matrix/client/v3/thirdparty/":           services,
 	"GET /_matrix/client/v3/voip/":                 calls,
 	"GET /_matrix/client/v1/media/":                mediaPush,
