@@ -54,7 +54,7 @@ func parseXMatrix(fields string) map[string]string {
 			break
 		}
 		var value string
-		if rest, found = strings.CutPrefix(rest, `"`); found {
+		if rest, found = strings.CutPrefix(strings.TrimLeft(rest, " "), `"`); found {
 			var b strings.Builder
 			i := 0
 			for ; i < len(rest) && rest[i] != '"'; i++ {
