@@ -10,6 +10,7 @@ import (
 	"causeway/homeserver/retention"
 	"causeway/homeserver/room"
 	"causeway/homeserver/store"
+	"causeway/homeserver/threepid"
 	"causeway/homeserver/usersync"
 
 	"github.com/robfig/cron/v3"
@@ -205,7 +206,7 @@ func (m *Maintenance) All(ctx context.Context) (Outcome, error) {
 		if m.config.PurgeForgotten {
 			steps = append(steps, m.forgotten)
 		}
-		for _, step := range append(steps, m.rooms.ResumePurges, m.connections) {
+		for _, step := range append(steps, m.rooms.ResumePurges, m.connections, m.proofs) {
 			done, err := step(ctx)
 			all.Add(done)
 			errs = append(errs, err)
@@ -233,6 +234,11 @@ func (m *Maintenance) forgotten(ctx context.Context) (store.Purged, error) {
 // connections deletes the connections of sliding sync that nobody uses any more.
 func (m *Maintenance) connections(ctx context.Context) (store.Purged, error) {
 	return store.Purged{}, usersync.ExpireSliding(ctx, m.db, time.Now())
+}
+
+// proofs deletes what is left of proofs that have expired.
+func (m *Maintenance) proofs(ctx context.Context) (store.Purged, error) {
+	return store.Purged{}, threepid.Expire(ctx, m.db, time.Now())
 }
 
 // Resume ends the purges of rooms that were interrupted.

@@ -25,6 +25,8 @@ type LoginRequest struct {
 	Type       string      `json:"type"`
 	Identifier *Identifier `json:"identifier"`
 	User       string      `json:"user"` // deprecated form of Identifier
+	Medium     string      `json:"medium"`  // deprecated form of Identifier, with Address
+	Address    string      `json:"address"` // deprecated
 	Password   string      `json:"password"`
 	DeviceID   id.DeviceID `json:"device_id"`
 	DeviceName string      `json:"initial_device_display_name"`
@@ -117,6 +119,9 @@ func (s *Service) beginSession(ctx context.Context, user *store.User, device Dev
 
 // passwordLogin answers the same, after the same time, whether it is the user or the password that is wrong.
 func (s *Service) passwordLogin(ctx context.Context, in LoginRequest) (*store.User, error) {
+	if in.Identifier == nil && in.User == "" && in.Address != "" {
+		in.Identifier = &Identifier{Type: "m.id.thirdparty", Medium: in.Medium, Address: in.Address}
+	}
 	userID, err := s.identified(ctx, in.Identifier, in.User)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,7 @@ func TestRegisterWithEmail(t *testing.T) {
 			{"a proof serves once", "nobody POST /register", strings.ReplaceAll(body, `"alice"`, `"eve"`), 401, "M_THREEPID_AUTH_FAILED", ""},
 			{"addresses", "alice GET /account/3pid", ``, 200, "threepids/0/address=alice@example.org threepids/0/medium=email threepids/1:absent", ""},
 			{"log in by it", "nobody POST /login", login, 200, "user_id=@alice:test", ""},
+			{"log in by it in the old way", "nobody POST /login", `{"type":"m.login.password","medium":"email","address":"alice@example.org","password":"correct horse battery"}`, 200, "user_id=@alice:test", ""},
 			{"the password is wrong", "nobody POST /login", strings.ReplaceAll(login, "battery", "staple"), 403, "M_FORBIDDEN", ""},
 			{"the address is nobody's", "nobody POST /login", strings.ReplaceAll(login, "alice@", "bob@"), 403, "M_FORBIDDEN", ""},
 			{"capability", "alice GET /capabilities", ``, 200, "capabilities/m.3pid_changes/enabled=true", ""},

@@ -191,6 +191,11 @@ func (s *Service) RequestToken(ctx context.Context, in TokenRequest) (out TokenR
 	return out, nil
 }
 
+// Expire deletes the sessions that have expired, which begins with each new one anyway.
+func Expire(ctx context.Context, db *store.DB, now time.Time) error {
+	return db.Write(ctx, func(tx *store.Tx) error { return tx.PruneThreepidSessions(now.UnixMilli() - sessionMS) })
+}
+
 // sendToken gives a session a new token and sends it, or tells the address why it gets none.
 func (s *Service) sendToken(tx *store.Tx, in TokenRequest, session *store.ThreepidSession) error {
 	owner, err := tx.ThreepidOwner(session.Medium, session.Address)
