@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, if it is missing: a C compiler (for
-# the race detector only), PostgreSQL, ngircd and npm from Debian, and the npm
-# packages of the end-to-end tests. Says what it does, asks nothing, and fails if
+# the race detector only), PostgreSQL, ngircd, Postfix and npm from Debian, and
+# the npm packages of the end-to-end tests. Says what it does, asks nothing, and fails if
 # something cannot be had. A machine that has everything is not touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,6 +32,7 @@ missing_packages() {
 	command -v gcc >/dev/null && [[ -e /usr/include/stdlib.h ]] || echo gcc libc6-dev
 	has_initdb || echo postgresql
 	command -v ngircd >/dev/null || echo ngircd
+	command -v postfix >/dev/null || echo postfix
 	if ! command -v node >/dev/null; then
 		echo nodejs
 	fi
@@ -55,7 +56,7 @@ install_packages() {
 	local package
 	for package in "$@"; do
 		case $package in
-		postgresql | ngircd)
+		postgresql | ngircd | postfix)
 			if [[ -d /run/systemd/system ]]; then
 				as_root systemctl disable --quiet "$package"
 			fi
@@ -84,7 +85,7 @@ if ((${#packages[@]})); then
 	install_packages "${packages[@]}"
 fi
 has_initdb || die "PostgreSQL's initdb is still missing"
-for tool in gcc ngircd npm node; do
+for tool in gcc ngircd postfix npm node; do
 	command -v "$tool" >/dev/null || die "$tool is still missing"
 done
 install_modules
