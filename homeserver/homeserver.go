@@ -150,6 +150,7 @@ func New(c Config) *Server {
 		E2EE:       devices,
 		Pinger:     c.Pinger,
 		Threepids:  outside.threepids,
+		Identity:   outside.service,
 		OldEvents:  c.Legacy.Events,
 		Typing:     s.typing,
 		Receipts:   ephemeral.NewReceipts(c.DB, c.Bus, reads, s.presence.Active),

@@ -85,7 +85,9 @@ func (o *outside) accounts(c account.Config) account.Config {
 		c.Identities = o.gateway
 	}
 	if o.service != nil {
-		c.Owned = func(tx *store.Tx, user id.UserID, medium, address string) error { return o.service.Claim(tx, user, medium, address) }
+		c.Owned = func(tx *store.Tx, user id.UserID, medium, address string) error {
+			return o.service.Claim(tx, user, medium, address)
+		}
 	}
 	return c
 }

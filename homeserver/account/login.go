@@ -24,7 +24,7 @@ const (
 type LoginRequest struct {
 	Type       string      `json:"type"`
 	Identifier *Identifier `json:"identifier"`
-	User       string      `json:"user"` // deprecated form of Identifier
+	User       string      `json:"user"`    // deprecated form of Identifier
 	Medium     string      `json:"medium"`  // deprecated form of Identifier, with Address
 	Address    string      `json:"address"` // deprecated
 	Password   string      `json:"password"`

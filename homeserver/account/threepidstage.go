@@ -84,7 +84,9 @@ func (s *Service) addressStage(ctx context.Context, op operation, session *uiaSe
 }
 
 // sends tells whether addresses of a medium can be validated.
-func (s *Service) sends(medium string) bool { return s.cfg.Threepids != nil && s.cfg.Threepids.Mail.Sends(medium) }
+func (s *Service) sends(medium string) bool {
+	return s.cfg.Threepids != nil && s.cfg.Threepids.Mail.Sends(medium)
+}
 
 // withAddresses adds to each of the flows of a registration that with an address, or, where the configuration demands an email address,
 // takes it in its place. The address goes first: a client that has a flow behind it is registered.

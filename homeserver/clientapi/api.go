@@ -9,6 +9,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/e2ee"
 	"causeway/homeserver/ephemeral"
+	"causeway/homeserver/identity"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
 	"causeway/homeserver/search"
@@ -37,7 +38,8 @@ type Services struct {
 	E2EE        *e2ee.Service
 	Pinger      Pinger
 	Threepids   *threepid.Service
-	OldEvents   bool // serve GET /events, /events/{eventId} and /initialSync
+	Identity    *identity.Service // nil for none, or one elsewhere
+	OldEvents   bool              // serve GET /events, /events/{eventId} and /initialSync
 
 	Typing   *ephemeral.Typing
 	Receipts *ephemeral.Receipts

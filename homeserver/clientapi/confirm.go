@@ -26,15 +26,21 @@ var confirmHTML = template.Must(template.New("confirm").Parse(`<!DOCTYPE html>
 button{font:inherit;padding:.6em 1.4em;border:0;border-radius:.4em;background:#0b5394;color:#fff;cursor:pointer}
 button:focus-visible{outline:3px solid #e69138}@media(prefers-color-scheme:dark){body{color:#eee;background:#1a1a1a}a{color:#9fc5e8}}</style>
 </head><body><main><h1>{{.Title}}</h1><p>{{.Text}}</p>
-{{if .Ask}}<form method="post" action="{{.Action}}"><input type="hidden" name="sid" value="{{.Ask.SID}}">
-<input type="hidden" name="token" value="{{.Ask.Token}}"><button type="submit">{{.Button}}</button></form>
+{{if .Ask}}<form method="post" action="{{.Action}}">{{range $name, $value := .Ask.Fields}}<input type="hidden" name="{{$name}}" value="{{$value}}">
+{{end}}<button type="submit">{{.Button}}</button></form>
 <p>If you have not asked for this, close this page.</p>{{end}}
 {{if .Next}}<p><a href="{{.Next}}" rel="noreferrer">Go on</a></p>{{end}}</main></body></html>
 `))
 
 type confirmView struct {
 	Title, Text, Button, Action, Next string
-	Ask                               *threepid.Confirmation
+	Ask                               *asked // nil where there is nothing to ask
+}
+
+// asked is what the form of a page sends, and where who has sent it is led.
+type asked struct {
+	Fields map[string]string
+	Next   string
 }
 
 // confirmPage is GET of the page that the link of a mail leads to.
@@ -46,7 +52,8 @@ func (a *API) confirmPage(ctx context.Context, w http.ResponseWriter, r *httpapi
 	if c.Validated {
 		return show(w, http.StatusOK, confirmed(c))
 	}
-	view := confirmView{Title: "Is this your address?", Text: "Somebody wants to use " + c.Address + " on " + a.ServerName + ".", Button: "Yes, confirm it", Action: threepid.ConfirmPath, Ask: &c}
+	view := confirmView{Title: "Is this your address?", Text: "Somebody wants to use " + c.Address + " on " + a.ServerName + ".", Button: "Yes, confirm it", Action: threepid.ConfirmPath,
+		Ask: &asked{Fields: map[string]string{"sid": c.SID, "token": c.Token}, Next: c.NextLink}}
 	switch {
 	case c.Purpose == threepid.Password:
 		view.Title, view.Button = "Choose a new password?", "Yes, that was me"
@@ -102,7 +109,7 @@ func show(w http.ResponseWriter, status int, view confirmView) error {
 	}
 	formAction, next := "'self'", view.Next
 	if view.Ask != nil {
-		next = view.Ask.NextLink
+		next = view.Ask.Next
 	}
 	if u, err := url.Parse(next); err == nil && u.Host != "" {
 		formAction += " " + u.Scheme + "://" + u.Host // the redirect after the form is one of its targets

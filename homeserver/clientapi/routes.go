@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"causeway/homeserver/httpapi"
+	"causeway/homeserver/identity"
 	"causeway/homeserver/mail"
 	"causeway/homeserver/threepid"
 )
@@ -40,6 +41,8 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/_matrix/client/versions", public, httpapi.JSON(a.versions)},
 		{"GET", threepid.ConfirmPath, public, httpapi.Raw(a.confirmPage).Limited(httpapi.ClassMail)},
 		{"POST", threepid.ConfirmPath, public, httpapi.Raw(a.confirm).Limited(httpapi.ClassMail)},
+		{"GET", identity.InvitationPath, public, httpapi.Raw(a.invitationPage).Limited(httpapi.ClassMail)},
+		{"POST", identity.InvitationPath, public, httpapi.Raw(a.takeInvitation).Limited(httpapi.ClassMail)},
 		{"POST", threepid.SubmitPath, public, httpapi.JSON(a.submitToken).Limited(httpapi.ClassMail)},
 		{"POST", "/_matrix/client/v4/sync", user, httpapi.JSON(a.slidingSync)},
 		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},

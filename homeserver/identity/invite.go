@@ -142,17 +142,18 @@ func (s *Service) invitation(in InviteRequest, address, token, private string) m
 		Subject: "You have an invitation (" + s.ServerName + ")",
 		Paragraphs: []string{
 			fmt.Sprintf("%s invites you to %s on Matrix, an open network for messages.", who, where),
-			fmt.Sprintf("To accept, make an account on %s with this address, or, if you have one, add this address to it: you find the invitation there.", s.ServerName),
+			fmt.Sprintf("To accept, follow the link; or make an account on %s with this address, or, if you have one, add this address to it: you find the invitation there.", s.ServerName),
 			"If you do not know who this is, you need do nothing.",
 		},
 	}
+	l.Link = s.PublicURL + InvitationPath + "?" + url.Values{"token": {token}, "key": {private}}.Encode()
 	if s.Mail.WebClient != "" {
 		signURL := s.PublicURL + "/_matrix/identity/v2/sign-ed25519?" + url.Values{"token": {token}, "private_key": {private}}.Encode()
 		l.Link = strings.TrimRight(s.Mail.WebClient, "/") + "/#/room/" + url.PathEscape(string(in.RoomID)) + "?" + url.Values{
 			"email": {address}, "signurl": {signURL}, "inviter_name": {shownName(in.SenderName)}, "room_name": {shownName(in.RoomName)},
 		}.Encode()
-		l.LinkText = "See the invitation"
 	}
+	l.LinkText = "See the invitation"
 	return l
 }
 

@@ -61,7 +61,7 @@ type Config struct {
 	Judge Judge
 	// Identities finds people by their addresses. May be nil: then nobody is invited by one.
 	Identities Identities
-	Now   func() time.Time
+	Now        func() time.Time
 }
 
 // Service acts on rooms.

@@ -130,7 +130,7 @@ var queries = map[string]string{
 
 // wantNoBody are routes whose body nobody reads.
 var wantNoBody = []string{
-	"POST /logout", "POST /logout/all", "POST /_causeway/threepid/confirm", "POST /rooms/{roomId}/forget",
+	"POST /logout", "POST /logout/all", "POST /_causeway/threepid/confirm", "POST /_causeway/invitation", "POST /rooms/{roomId}/forget",
 	"POST /delayed_events/{delayId}/{action}", "POST /org.matrix.msc4140/delayed_events/{delayId}/{action}",
 }
 

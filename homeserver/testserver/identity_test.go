@@ -220,6 +220,36 @@ func TestInviteByEmail(t *testing.T) {
 	})
 }
 
+// Whoever has an account with the address, and has not published that, takes the invitation by the link of the mail: until then, who
+// invites does not learn whose the address is.
+func TestTakeInvitation(t *testing.T) {
+	eachWithMail(t, "alice bob", func(s *script, box *mailbox) {
+		s.atIdentity("alice")
+		s.addEmail(box, "bob", "bob@example.org")
+		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"private_chat","invite_3pid":[{"id_server":"test","id_access_token":"<alice token>","medium":"email","address":"bob@example.org"}]}`, "room_id")
+		l := box.next("bob@example.org")
+		u, err := url.Parse(l.link(s.t))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		guess := u.Query()
+		guess.Set("key", base64.RawStdEncoding.EncodeToString(make([]byte, ed25519.SeedSize)))
+		for _, w := range []*httptest.ResponseRecorder{s.page("GET", u.Path+"?"+guess.Encode(), nil), s.page("POST", u.Path, guess), s.page("POST", u.Path, url.Values{})} {
+			if w.Code != 404 || strings.Contains(w.Body.String(), "bob") {
+				t.Errorf("by another key: %d %s", w.Code, w.Body)
+			}
+		}
+		s.run([]step{{"not yet", "alice GET /rooms/<room>/state/m.room.member/<bob>", ``, 404, "M_NOT_FOUND", ""}})
+		if w := s.confirm(l); w.Code != 200 || !strings.Contains(w.Body.String(), "@bob:test") {
+			t.Errorf("taken: %d %s", w.Code, w.Body)
+		}
+		s.awaitInvite("bob")
+		if w := s.page("GET", u.RequestURI(), nil); w.Code != 404 {
+			t.Errorf("once more: %d", w.Code)
+		}
+	})
+}
+
 // The mail has the key with which whoever gets it signs for the account that they have.
 func TestSignInvitation(t *testing.T) {
 	eachWithMail(t, "alice bob mallory", func(s *script, box *mailbox) {

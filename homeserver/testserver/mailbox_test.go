@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -69,6 +70,7 @@ func newMailbox(t *testing.T) *mailbox {
 	box.address = listener.Addr().(*net.TCPAddr)
 	box.server = smtp.NewServer(box)
 	box.server.Domain, box.server.AllowInsecureAuth, box.server.EnableSMTPUTF8 = "localhost", true, true
+	box.server.ErrorLog = log.New(io.Discard, "", 0) // a client that hangs up is no error of the test
 	served := make(chan error, 1)
 	go func() { served <- box.server.Serve(listener) }()
 	box.gateway = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
