@@ -83,7 +83,7 @@ func member[In, Out any](a *API, f handler[In, Out], class httpapi.Class) httpap
 			return nil, err
 		}
 		var in In
-		if err := r.Decode(&in); err != nil {
+		if err := decode(r, &in); err != nil {
 			return nil, err
 		}
 		return f(ctx, r, user, in)

@@ -131,6 +131,33 @@ func TestIdentityNumbers(t *testing.T) {
 	})
 }
 
+// Old clients send forms.
+func TestIdentityForms(t *testing.T) {
+	eachWithMail(t, "alice", func(s *script, box *mailbox) {
+		s.atIdentity("alice")
+		send := func(path string, form url.Values) (int, string) {
+			r := httptest.NewRequestWithContext(s.t.Context(), "POST", ids+path, strings.NewReader(form.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Authorization", "Bearer "+s.tokens["alice-id"])
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, r)
+			return w.Code, w.Body.String()
+		}
+		if status, body := send("/v2/validate/email/requestToken", url.Values{"client_secret": {"a"}, "email": {"alice@example.org"}, "send_attempt": {"x"}}); status != 400 {
+			t.Errorf("no number: %d %s", status, body)
+		}
+		status, body := send("/v2/validate/email/requestToken", url.Values{"client_secret": {"a"}, "email": {"alice@example.org"}, "send_attempt": {"1"}})
+		if status != 200 {
+			t.Fatalf("token: %d %s", status, body)
+		}
+		s.words["sid"] = textAt(s.t, decode(s.t, []byte(body)), "sid")
+		s.confirm(box.next("alice@example.org"))
+		if status, body := send("/v2/3pid/bind", url.Values{"client_secret": {"a"}, "sid": {s.words["sid"]}, "mxid": {"@alice:test"}}); status != 200 {
+			t.Errorf("bind: %d %s", status, body)
+		}
+	})
+}
+
 // Nobody uses the service before they have accepted its terms, in one language or another.
 func TestIdentityTerms(t *testing.T) {
 	eachWithMail(t, "alice", func(s *script, box *mailbox) {
