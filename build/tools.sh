@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, if it is missing: a C compiler (for
-# the race detector only), PostgreSQL, ngircd, Chromium and npm from Debian, and the
+# the race detector only), PostgreSQL, ngircd, Postfix, Chromium and npm from Debian, and the
 # npm packages of the end-to-end tests. Says what it does, asks nothing, and fails if
 # something cannot be had. A machine that has everything is not touched.
 set -euo pipefail
@@ -33,6 +33,7 @@ missing_packages() {
 	has_initdb || echo postgresql
 	command -v ngircd >/dev/null || echo ngircd
 	[[ -x /usr/bin/chromium ]] || echo chromium
+	command -v postfix >/dev/null || echo postfix
 	if ! command -v node >/dev/null; then
 		echo nodejs
 	fi
@@ -56,7 +57,7 @@ install_packages() {
 	local package
 	for package in "$@"; do
 		case $package in
-		postgresql | ngircd)
+		postgresql | ngircd | postfix)
 			if [[ -d /run/systemd/system ]]; then
 				as_root systemctl disable --quiet "$package"
 			fi
@@ -85,7 +86,7 @@ if ((${#packages[@]})); then
 	install_packages "${packages[@]}"
 fi
 has_initdb || die "PostgreSQL's initdb is still missing"
-for tool in gcc ngircd chromium npm node; do
+for tool in gcc ngircd chromium postfix npm node; do
 	command -v "$tool" >/dev/null || die "$tool is still missing"
 done
 install_modules

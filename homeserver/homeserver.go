@@ -4,6 +4,7 @@ package homeserver
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -17,6 +18,8 @@ import (
 	"causeway/homeserver/ephemeral"
 	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
+	"causeway/homeserver/identity"
+	"causeway/homeserver/mail"
 	"causeway/homeserver/notify"
 	"causeway/homeserver/oauth"
 	"causeway/homeserver/push"
@@ -60,6 +63,12 @@ type Config struct {
 
 	OAuth OAuthConfig
 
+	EmailRequired bool // an account takes an email address
+	Mail          MailConfig
+	Roots         *x509.CertPool // for the SMTP server and the gateway, nil for the machine's
+	SMS           SMSConfig
+	Identity      IdentityConfig
+
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
 	Aliases     room.AliasQuerier
@@ -100,6 +109,8 @@ type Server struct {
 	search   *search.Service
 	typing   *ephemeral.Typing
 	presence *ephemeral.Presence
+	mail     *mail.Service
+	identity *identity.Service // nil for none, or another server's
 
 	handler http.Handler
 	closing chan struct{}
@@ -109,9 +120,11 @@ type Server struct {
 // New returns a server on an open store.
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}
-	s.Accounts = account.New(s.accountConfig(c), c.DB, c.Bus, c.AppServices)
+	outside := s.newOutside(c)
+	s.Accounts = account.New(outside.accounts(s.accountConfig(c)), c.DB, c.Bus, c.AppServices)
 	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions, ThreadSubscriptions: c.Push.ThreadSubscriptions})
 	rooms := roomConfig(c, pushes)
+	rooms.Identities = outside.rooms()
 	rooms.Follow = func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error {
 		return errors.Join(s.Accounts.FollowUpgrade(tx, user, old, replacement), pushes.FollowUpgrade(tx, user, old, replacement))
 	}
@@ -143,13 +156,16 @@ func New(c Config) *Server {
 		Push:       pushes,
 		E2EE:       devices,
 		Pinger:     c.Pinger,
+		Threepids:  outside.threepids,
+		Identity:   outside.service,
 		OldEvents:  c.Legacy.Events,
 		Typing:     s.typing,
 		Receipts:   ephemeral.NewReceipts(c.DB, c.Bus, reads, s.presence.Active),
 		Threads:    ephemeral.NewThreads(c.DB, c.Bus, reads),
 		Presence:   s.presence,
 	}}
-	routes := api.Routes()
+	api.IdentityURL = outside.identityURL()
+	routes := append(api.Routes(), outside.routes()...)
 	if c.OAuth.Enabled {
 		api.OAuth = oauth.New(oauth.Config{PublicURL: c.PublicURL, DB: c.DB, Accounts: s.Accounts, Deactivation: true})
 		routes = append(routes, accountpages.New(accountpages.Config{
@@ -198,5 +214,9 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.Go(func() error { return s.Maintenance.Run(ctx) })
 	parts.Go(func() error { return s.typing.Run(ctx) })
 	parts.Go(func() error { return s.presence.Run(ctx) })
+	parts.Go(func() error { return s.mail.Run(ctx) })
+	if s.identity != nil {
+		parts.Go(func() error { return s.identity.Run(ctx) })
+	}
 	return parts.Wait()
 }

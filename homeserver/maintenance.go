@@ -10,6 +10,7 @@ import (
 	"causeway/homeserver/retention"
 	"causeway/homeserver/room"
 	"causeway/homeserver/store"
+	"causeway/homeserver/threepid"
 	"causeway/homeserver/usersync"
 
 	"github.com/robfig/cron/v3"
@@ -208,7 +209,7 @@ func (m *Maintenance) All(ctx context.Context) (Outcome, error) {
 		if m.config.PurgeForgotten {
 			steps = append(steps, m.forgotten)
 		}
-		for _, step := range append(steps, m.rooms.ResumePurges, m.connections, m.backups) {
+		for _, step := range append(steps, m.rooms.ResumePurges, m.connections, m.backups, m.proofs) {
 			done, err := step(ctx)
 			all.Add(done)
 			errs = append(errs, err)
@@ -241,6 +242,11 @@ func (m *Maintenance) connections(ctx context.Context) (store.Purged, error) {
 // backups ends the deletion of key backups that was interrupted.
 func (m *Maintenance) backups(ctx context.Context) (store.Purged, error) {
 	return store.Purged{}, m.e2ee.SweepBackups(ctx)
+}
+
+// proofs deletes what is left of proofs that have expired.
+func (m *Maintenance) proofs(ctx context.Context) (store.Purged, error) {
+	return store.Purged{}, threepid.Expire(ctx, m.db, time.Now())
 }
 
 // Resume ends the purges of rooms that were interrupted.

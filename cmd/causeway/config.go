@@ -35,8 +35,11 @@ type Config struct {
 	Bridges        BridgesConfig      `yaml:"bridges"`
 	Support        clientapi.Support  `yaml:"support"`
 
-	Sessions account.SessionsConfig `yaml:"sessions"`
-	JWT      account.JWTConfig      `yaml:"jwt"`
+	Sessions account.SessionsConfig    `yaml:"sessions"`
+	JWT      account.JWTConfig         `yaml:"jwt"`
+	Mail     homeserver.MailConfig     `yaml:"mail"`
+	SMS      homeserver.SMSConfig      `yaml:"sms"`
+	Identity homeserver.IdentityConfig `yaml:"identity"`
 
 	DefaultRoomVersion string                         `yaml:"default_room_version"`
 	Maintenance        homeserver.MaintenanceConfig   `yaml:"maintenance"`
@@ -61,6 +64,8 @@ type RegistrationConfig struct {
 	Guests bool `yaml:"guests"`
 
 	account.RegistrationRules `yaml:",inline"`
+	// EmailRequired has everyone who registers confirm an email address.
+	EmailRequired bool `yaml:"email_required"`
 }
 
 // AppServicesConfig says where the registration files of application services are.
@@ -92,6 +97,7 @@ type RateLimitsConfig struct {
 	Login    RateLimit `yaml:"login"`
 	LoginTo  RateLimit `yaml:"login_account"`
 	Refresh  RateLimit `yaml:"refresh"`
+	Mail     RateLimit `yaml:"mail"`
 	Register RateLimit `yaml:"register"`
 	Message  RateLimit `yaml:"message"`
 	Join     RateLimit `yaml:"join"`
@@ -121,7 +127,8 @@ func (c RateLimitsConfig) Limits() map[string]RateLimit {
 
 func (c RateLimitsConfig) byKey() map[string]RateLimit {
 	return map[string]RateLimit{
-		"login": c.Login, "login_account": c.LoginTo, "refresh": c.Refresh, "register": c.Register, "message": c.Message, "join": c.Join,
+		"login": c.Login, "login_account": c.LoginTo, "refresh": c.Refresh, "mail": c.Mail, "register": c.Register, "message": c.Message,
+		"join":   c.Join,
 		"invite": c.Invite, "profile": c.Profile, "media": c.Media,
 		"delayed": c.Delayed, "report": c.Report, "openid": c.OpenID, "account_data": c.AccountData,
 		"ephemeral": c.Ephemeral, "device": c.Device, "directory": c.Directory, "search": c.Search, "read": c.Read,
@@ -147,6 +154,9 @@ func defaultConfig() *Config {
 		Support:        clientapi.Support{Contacts: []clientapi.Contact{}},
 		Sessions:       account.DefaultSessions(),
 		JWT:            account.DefaultJWT(),
+		Mail:           homeserver.DefaultMail(),
+		SMS:            homeserver.DefaultSMS(),
+		Identity:       homeserver.DefaultIdentity(),
 
 		DefaultRoomVersion: event.DefaultRoomVersion,
 		Maintenance: homeserver.MaintenanceConfig{
@@ -163,6 +173,7 @@ func defaultConfig() *Config {
 			Login:    RateLimit{PerSecond: 0.2, Burst: 10},
 			LoginTo:  RateLimit{PerSecond: 0.02, Burst: 10},
 			Refresh:  RateLimit{PerSecond: 5, Burst: 100},
+			Mail:     RateLimit{PerSecond: 0.2, Burst: 20},
 			Register: RateLimit{PerSecond: 0.2, Burst: 5},
 			Message:  RateLimit{PerSecond: 10, Burst: 50},
 			Join:     RateLimit{PerSecond: 1, Burst: 20},
@@ -241,6 +252,12 @@ func (c *Config) check(bad report) {
 	checkSection("registration", c.Registration.RegistrationRules, bad)
 	checkSection("sessions", c.Sessions, bad)
 	checkSection("jwt", c.JWT, bad)
+	checkSection("mail", c.Mail, bad)
+	checkSection("sms", c.SMS, bad)
+	checkSection("identity", c.Identity, bad)
+	if c.Registration.EmailRequired && c.Mail.Host == "" {
+		bad("registration.email_required", "needs mail.host: without it nobody can confirm an address")
+	}
 	if _, err := event.LookupVersion(c.DefaultRoomVersion); err != nil {
 		bad("default_room_version", "%q is no room version that this server knows: it knows %s", c.DefaultRoomVersion, roomVersions())
 	}

@@ -20,7 +20,8 @@ const modulePath = "causeway"
 // services are the packages between the HTTP edges and the store.
 var services = []string{
 	"homeserver/account", "homeserver/room", "homeserver/e2ee", "homeserver/ephemeral", "homeserver/push",
-	"homeserver/media", "homeserver/usersync", "homeserver/search", "homeserver/federation", "homeserver/oauth",
+	"homeserver/media", "homeserver/usersync", "homeserver/search", "homeserver/federation", "homeserver/oauth", "homeserver/mail",
+	"homeserver/threepid", "homeserver/identity",
 }
 
 // arrows is who may import whom: each package of this module with those of
@@ -44,7 +45,12 @@ var arrows = map[string][]string{
 	"homeserver/stateres":         {"homeserver/eventauth", "homeserver/event"},
 	"homeserver/store/migrations": {},
 	"homeserver/store":            {"homeserver/sqldb", "homeserver/event", "homeserver/store/migrations"},
-	"homeserver/account":          {"homeserver/store", "homeserver/notify", "registration"},
+	"homeserver/mail":             {"homeserver/store"},
+	// Who proves to have an address is written to.
+	"homeserver/threepid": {"homeserver/store", "homeserver/mail"},
+	// An account has the addresses that threepid has validated.
+	"homeserver/account":  {"homeserver/store", "homeserver/notify", "homeserver/threepid", "homeserver/mail", "registration"},
+	"homeserver/identity": {"homeserver/store", "homeserver/event", "homeserver/mail", "homeserver/threepid"},
 	// What OAuth clients are given are the account's tokens, in one transaction with the code that they give for them.
 	"homeserver/oauth":        {"homeserver/store", "homeserver/account"},
 	"homeserver/accountpages": {"homeserver/httpapi", "homeserver/account", "homeserver/oauth"},

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"causeway/homeserver/store"
+	"causeway/homeserver/threepid"
+
 	"maunium.net/go/mautrix/id"
 )
 
@@ -26,6 +29,12 @@ type Config struct {
 	Attempts Limit
 	// Depart has a user whose account is deactivated leave all rooms. It may be called again for the same user. nil is for no rooms.
 	Depart func(ctx context.Context, user id.UserID) error
+
+	EmailRequired bool              // an account takes an email address
+	Threepids     *threepid.Service // nil for none: then accounts have no addresses
+	Identities    Identities        // nil for none
+	// Owned, if not nil, runs in the transaction that gives an account an address.
+	Owned func(tx *store.Tx, user id.UserID, medium, address string) error
 }
 
 // Limit is a token bucket: PerSecond attempts in the long run, and Burst of them at once.

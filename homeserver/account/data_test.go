@@ -248,7 +248,7 @@ func FuzzUserNames(f *testing.F) {
 				t.Errorf("%q: %v", name, err)
 			}
 		}
-		if user, err := s.identified(nil, name); err == nil && !storable(string(user)) {
+		if user, err := s.identified(t.Context(), nil, name); err == nil && !storable(string(user)) {
 			t.Errorf("%q becomes %q, which is no text", name, user)
 		}
 	})

@@ -30,7 +30,9 @@ const (
 type LoginRequest struct {
 	Type       string      `json:"type"`
 	Identifier *Identifier `json:"identifier"`
-	User       string      `json:"user"` // deprecated form of Identifier
+	User       string      `json:"user"`    // deprecated form of Identifier
+	Medium     string      `json:"medium"`  // deprecated form of Identifier, with Address
+	Address    string      `json:"address"` // deprecated
 	Password   string      `json:"password"`
 	DeviceID   id.DeviceID `json:"device_id"`
 	DeviceName string      `json:"initial_device_display_name"`
@@ -48,10 +50,14 @@ type LoginRequest struct {
 // ByAppService tells whether the request is that of an application service for a user of its own.
 func (in *LoginRequest) ByAppService() bool { return in.Type == typeAppService }
 
-// Identifier names a user (Client-Server API, Identifier types). Only m.id.user is known.
+// Identifier names a user (Client-Server API, Identifier types).
 type Identifier struct {
-	Type string `json:"type"`
-	User string `json:"user"`
+	Type    string `json:"type"`
+	User    string `json:"user"`    // of m.id.user
+	Medium  string `json:"medium"`  // of m.id.thirdparty
+	Address string `json:"address"` // of m.id.thirdparty
+	Country string `json:"country"` // of m.id.phone
+	Phone   string `json:"phone"`   // of m.id.phone
 }
 
 // Login is the answer to POST /login and POST /register. Without a session AccessToken and DeviceID are empty.
@@ -139,7 +145,10 @@ func (s *Service) beginSession(ctx context.Context, user *store.User, device Dev
 
 // passwordLogin answers the same, after the same time, whether it is the user or the password that is wrong.
 func (s *Service) passwordLogin(ctx context.Context, in LoginRequest) (*store.User, error) {
-	userID, err := s.identified(in.Identifier, in.User)
+	if in.Identifier == nil && in.User == "" && in.Address != "" {
+		in.Identifier = &Identifier{Type: "m.id.thirdparty", Medium: in.Medium, Address: in.Address}
+	}
+	userID, err := s.identified(ctx, in.Identifier, in.User)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +168,7 @@ func (s *Service) appServiceLogin(ctx context.Context, in LoginRequest) (*store.
 	if err != nil {
 		return nil, err
 	}
-	userID, err := s.identified(in.Identifier, in.User)
+	userID, err := s.identified(ctx, in.Identifier, in.User)
 	if err != nil {
 		return nil, err
 	}
@@ -178,14 +187,14 @@ func (s *Service) appServiceLogin(ctx context.Context, in LoginRequest) (*store.
 }
 
 // identified returns the user id that a client names, which may be no user's.
-func (s *Service) identified(identifier *Identifier, deprecated string) (id.UserID, error) {
+func (s *Service) identified(ctx context.Context, identifier *Identifier, deprecated string) (id.UserID, error) {
 	name := deprecated
 	if identifier != nil {
 		switch identifier.Type {
 		case "m.id.user":
 			name = identifier.User
 		case "m.id.thirdparty", "m.id.phone":
-			return "", forbidden("Invalid username or password")
+			return s.ownerOf(ctx, identifier)
 		case "":
 			return "", missingParam("identifier.type")
 		default:

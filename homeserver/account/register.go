@@ -134,6 +134,7 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 		}
 		return s.acceptTerms(tx, user.UserID)
 	}
+	owns := func(tx *store.Tx) error { return s.ownProven(tx, user, session.threepids) }
 	// First of all, so that what was completed makes one account even when two requests come at the same moment.
 	if !s.uia.drop(op, session) {
 		return Login{}, op.challenge(&uiaSession{id: randomText(lowerLetters, uiaSessionChars)}, "", "")
@@ -141,9 +142,9 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 	var login Login
 	if guest != nil {
 		user.NID, user.UserID = guest.UserNID, guest.UserID
-		login, err = s.promoteGuest(ctx, user, device, in.InhibitLogin, useToken)
+		login, err = s.promoteGuest(ctx, user, device, in.InhibitLogin, func(tx *store.Tx) error { return errors.Join(useToken(tx), owns(tx)) })
 	} else {
-		login, err = s.insertUser(ctx, user, device, in.InhibitLogin, useToken)
+		login, err = s.insertUser(ctx, user, device, in.InhibitLogin, useToken, owns)
 	}
 	var failed *stageError
 	if errors.As(err, &failed) {
@@ -156,8 +157,8 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 	return login, err
 }
 
-// insertUser adds an account, with what before does first, and a session unless inhibited.
-func (s *Service) insertUser(ctx context.Context, user *store.User, device Device, inhibitLogin bool, before func(*store.Tx) error) (Login, error) {
+// insertUser adds an account, with what before does first and after next, and a session unless inhibited. before may be nil.
+func (s *Service) insertUser(ctx context.Context, user *store.User, device Device, inhibitLogin bool, before func(*store.Tx) error, after ...func(*store.Tx) error) (Login, error) {
 	login := Login{UserID: user.UserID, HomeServer: s.cfg.ServerName}
 	user.CreatedTS = s.now()
 	if user.AppService == "" {
@@ -169,8 +170,16 @@ func (s *Service) insertUser(ctx context.Context, user *store.User, device Devic
 				return err
 			}
 		}
-		if err := tx.InsertUser(user); err != nil || inhibitLogin {
+		if err := tx.InsertUser(user); err != nil {
 			return err
+		}
+		for _, f := range after {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		if inhibitLogin {
+			return nil
 		}
 		login.DeviceID = device.DeviceID
 		var err error

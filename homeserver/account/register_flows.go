@@ -35,9 +35,10 @@ func (s *Service) acceptTerms(tx *store.Tx, user id.UserID) error {
 }
 
 // registration is the operation of making an account. Without open registration it takes a token; with it, tokens serve as
-// well if there are any, because one may make an administrator. A captcha and terms come before either, where there are any.
+// well if there are any, because one may make an administrator. A captcha and terms come before either, and an address before
+// all of them, where there are any.
 func (s *Service) registration(ctx context.Context) (operation, error) {
-	op := operation{name: "register", params: map[string]any{}}
+	op := operation{name: opRegister, params: map[string]any{}}
 	var first []string
 	if key := s.cfg.Rules.Captcha.PublicKey; key != "" {
 		first = append(first, typeCaptcha)
@@ -66,6 +67,7 @@ func (s *Service) registration(ctx context.Context) (operation, error) {
 		// The token comes first, so that the flow without one does not end before it.
 		op.flows = append(op.flows, Flow{Stages: append([]string{typeRegistrationToken}, first...)})
 	}
+	op.flows = s.withAddresses(op.flows)
 	return op, nil
 }
 

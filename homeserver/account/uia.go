@@ -27,6 +27,9 @@ type AuthData struct {
 	User       string      `json:"user"` // deprecated form of Identifier
 	Password   string      `json:"password"`
 	Response   string      `json:"response"` // of m.login.recaptcha
+	// Creds and OldCreds are by what an address was validated; clients know two names for it.
+	Creds    *ThreepidCreds `json:"threepid_creds"`
+	OldCreds *ThreepidCreds `json:"threepidCreds"`
 }
 
 // Challenge is the error by which a request asks for authentication. Marshalled, it is the body of the answer, whose status
@@ -62,6 +65,7 @@ type uiaSession struct {
 	id        string
 	completed []string
 	token     string // the registration token, once that stage is completed
+	threepids []provenThreepid
 	expiresTS int64
 }
 
@@ -75,6 +79,8 @@ var stages = map[string]func(*Service, context.Context, operation, *uiaSession, 
 	typeOAuthUnstable:     (*Service).oauthStage,
 	typeTerms:             func(*Service, context.Context, operation, *uiaSession, *AuthData) error { return nil },
 	typeCaptcha:           (*Service).captchaStage,
+	typeEmail:             (*Service).emailStage,
+	typeMSISDN:            (*Service).msisdnStage,
 }
 
 // authenticate returns the session of a client that has completed a flow of the operation. The error is a *Challenge when
@@ -135,7 +141,7 @@ func (e *stageError) Error() string { return e.message }
 // passwordStage follows the Client-Server API, Password-based. Whoever names somebody else than the one that the operation is about is
 // refused without a look at the password: 403 M_FORBIDDEN.
 func (s *Service) passwordStage(ctx context.Context, op operation, _ *uiaSession, auth *AuthData) error {
-	userID, err := s.identified(auth.Identifier, auth.User)
+	userID, err := s.identified(ctx, auth.Identifier, auth.User)
 	if err != nil {
 		return err
 	}

@@ -9,10 +9,12 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/e2ee"
 	"causeway/homeserver/ephemeral"
+	"causeway/homeserver/identity"
 	"causeway/homeserver/oauth"
 	"causeway/homeserver/push"
 	"causeway/homeserver/room"
 	"causeway/homeserver/search"
+	"causeway/homeserver/threepid"
 	"causeway/homeserver/usersync"
 )
 
@@ -26,15 +28,19 @@ type Pinger interface {
 type Services struct {
 	ServerName string
 	PublicURL  string // base URL for clients, for .well-known
-	Support    Support
-	Accounts   *account.Service
-	Rooms      *room.Service
-	Sync       *usersync.Service
-	Search     *search.Service
-	Push       *push.Service
-	E2EE       *e2ee.Service
-	Pinger     Pinger
-	OldEvents  bool // serve GET /events, /events/{eventId} and /initialSync
+	// IdentityURL is the base URL of the identity service, "" for none.
+	IdentityURL string
+	Support     Support
+	Accounts    *account.Service
+	Rooms       *room.Service
+	Sync        *usersync.Service
+	Search      *search.Service
+	Push        *push.Service
+	E2EE        *e2ee.Service
+	Pinger      Pinger
+	Threepids   *threepid.Service
+	Identity    *identity.Service // nil for none, or one elsewhere
+	OldEvents   bool              // serve GET /events, /events/{eventId} and /initialSync
 
 	Typing   *ephemeral.Typing
 	Receipts *ephemeral.Receipts

@@ -72,5 +72,6 @@ func (a *API) capabilities(ctx context.Context, r *httpapi.Request, _ httpapi.Em
 		SetDisplayName: enabled{true},
 		SetAvatarURL:   enabled{true},
 		ProfileFields:  enabled{true},
+		ThreePIDs:      enabled{a.Accounts.CanHaveThreepids()},
 	}}, err
 }

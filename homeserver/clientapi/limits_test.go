@@ -43,6 +43,7 @@ var unlimited = map[string]string{
 	"POST /appservice/{appserviceId}/ping":                ours,
 	"PUT /directory/list/appservice/{networkId}/{roomId}": ours,
 
+	"GET /account/3pid":                                     one,
 	"GET /account/whoami":                                   one,
 	"GET /presence/{userId}/status":                         one,
 	"GET /pushrules/{$}":                                    one,

@@ -2,6 +2,7 @@ package clientapi
 
 import (
 	"context"
+	"net/http"
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
@@ -39,8 +40,16 @@ func (a *API) logoutAll(ctx context.Context, r *httpapi.Request, _ httpapi.Empty
 
 // changePassword is POST /account/password.
 func (a *API) changePassword(ctx context.Context, r *httpapi.Request, in account.PasswordRequest) (httpapi.Empty, error) {
-	if r.Requester == nil { // the specification has it for those who lost their password; there is no way to prove that yet
-		return httpapi.Empty{}, httpapi.MissingToken()
+	if r.Requester == nil {
+		if in.Auth != nil {
+			if err := r.LimitClient(httpapi.ClassLogin); err != nil {
+				return httpapi.Empty{}, err
+			}
+		}
+		return httpapi.Empty{}, challenge(a.Accounts.ResetPassword(ctx, in))
+	}
+	if r.Requester.IsGuest {
+		return httpapi.Empty{}, httpapi.Error(http.StatusForbidden, "M_GUEST_ACCESS_FORBIDDEN", "Guests have no password")
 	}
 	if err := confirming(r, in.Auth); err != nil {
 		return httpapi.Empty{}, err

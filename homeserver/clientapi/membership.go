@@ -2,6 +2,7 @@ package clientapi
 
 import (
 	"context"
+	"encoding/json"
 
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/room"
@@ -36,6 +37,7 @@ func (in joinRequest) extra() (map[string]any, error) {
 
 // join is POST /join/{roomIdOrAlias} and POST /rooms/{roomId}/join.
 func (a *API) join(ctx context.Context, r *httpapi.Request, in joinRequest) (roomIDResponse, error) {
+	signed := in["third_party_signed"]
 	extra, err := in.extra()
 	if err != nil {
 		return roomIDResponse{}, err
@@ -43,6 +45,14 @@ func (a *API) join(ctx context.Context, r *httpapi.Request, in joinRequest) (roo
 	target := r.Path("roomIdOrAlias")
 	if target == "" {
 		target = r.Path("roomId")
+	}
+	if signed != nil {
+		raw, err := json.Marshal(signed)
+		if err != nil {
+			return roomIDResponse{}, err
+		}
+		roomID, err := a.Rooms.JoinSigned(ctx, by(r), target, raw, extra)
+		return roomIDResponse{roomID}, err
 	}
 	roomID, err := a.Rooms.Join(ctx, by(r), target, extra)
 	return roomIDResponse{roomID}, err
@@ -63,13 +73,13 @@ func (in targetRequest) check() error {
 // inviteRequest names a user, or somebody by an address.
 type inviteRequest struct {
 	targetRequest
-	Medium string `json:"medium"`
+	room.AddressInvite
 }
 
 // invite is POST /rooms/{roomId}/invite.
 func (a *API) invite(ctx context.Context, r *httpapi.Request, in inviteRequest) (httpapi.Empty, error) {
 	if in.UserID == "" && in.Medium != "" {
-		return httpapi.Empty{}, room.ErrNoThirdParty
+		return httpapi.Empty{}, a.Rooms.InviteByAddress(ctx, by(r), roomID(r), in.AddressInvite, in.Reason)
 	}
 	if err := in.check(); err != nil {
 		return httpapi.Empty{}, err

@@ -4,6 +4,9 @@ import (
 	"slices"
 
 	"causeway/homeserver/httpapi"
+	"causeway/homeserver/identity"
+	"causeway/homeserver/mail"
+	"causeway/homeserver/threepid"
 )
 
 // Short names for the table.
@@ -42,6 +45,11 @@ func (a *API) Routes() []httpapi.Route {
 		{"GET", "/_matrix/static/client/login/{$}", public, httpapi.Raw(a.loginPage)},
 		{"GET", "/_synapse/admin/v1/register", public, httpapi.JSON(a.registrationNonce).Limited(httpapi.ClassRead)},
 		{"POST", "/_synapse/admin/v1/register", public, httpapi.JSON(a.registerBySecret)},
+		{"GET", threepid.ConfirmPath, public, httpapi.Raw(a.confirmPage).Limited(httpapi.ClassMail)},
+		{"POST", threepid.ConfirmPath, public, httpapi.Raw(a.confirm).Limited(httpapi.ClassMail)},
+		{"GET", identity.InvitationPath, public, httpapi.Raw(a.invitationPage).Limited(httpapi.ClassMail)},
+		{"POST", identity.InvitationPath, public, httpapi.Raw(a.takeInvitation).Limited(httpapi.ClassMail)},
+		{"POST", threepid.SubmitPath, public, httpapi.JSON(a.submitToken).Limited(httpapi.ClassMail)},
 		{"POST", "/_matrix/client/v4/sync", user, httpapi.JSON(a.slidingSync)},
 		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},
 	})
@@ -157,7 +165,7 @@ func (a *API) v3() []row {
 		{"POST", "/logout/all", guest, httpapi.JSON(a.logoutAll).EvenLocked()},
 		{"POST", "/register", public, httpapi.JSON(a.register)},
 		{"GET", "/register/available", public, httpapi.JSON(a.available).Limited(httpapi.ClassRegister)},
-		{"POST", "/account/password", user, httpapi.JSON(a.changePassword)},
+		{"POST", "/account/password", optional, httpapi.JSON(a.changePassword)},
 		{"POST", "/account/deactivate", user, httpapi.JSON(a.deactivate).Limited(httpapi.ClassAccountData)},
 		{"GET", "/auth/{type}/fallback/web", public, httpapi.Raw(a.fallbackPage).Limited(httpapi.ClassRead)},
 		{"POST", "/auth/{type}/fallback/web", public, httpapi.Raw(a.completeFallback).Limited(httpapi.ClassRegister)},
@@ -169,6 +177,20 @@ func (a *API) v3() []row {
 		{"PUT", "/devices/{deviceId}", user, httpapi.JSON(a.updateDevice).Limited(httpapi.ClassAccountData)},
 		{"DELETE", "/devices/{deviceId}", user, httpapi.JSON(a.deleteDevice).BodyOptional().Limited(httpapi.ClassAccountData)},
 		{"POST", "/delete_devices", user, httpapi.JSON(a.deleteDevices).Limited(httpapi.ClassAccountData)},
+
+		// Addresses and telephone numbers.
+		{"GET", "/account/3pid", user, httpapi.JSON(a.threepids)},
+		{"POST", "/account/3pid", user, httpapi.JSON(a.bindThreepidDeprecated).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/add", user, httpapi.JSON(a.addThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/bind", user, httpapi.JSON(a.bindThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/unbind", user, httpapi.JSON(a.unbindThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/delete", user, httpapi.JSON(a.deleteThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/email/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.Email)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/msisdn/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.MSISDN)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/password/email/requestToken", public, httpapi.JSON(a.requestToken(threepid.Password, mail.Email)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/password/msisdn/requestToken", public, httpapi.JSON(a.requestToken(threepid.Password, mail.MSISDN)).Limited(httpapi.ClassMail)},
+		{"POST", "/register/email/requestToken", public, httpapi.JSON(a.requestToken(threepid.Register, mail.Email)).Limited(httpapi.ClassMail)},
+		{"POST", "/register/msisdn/requestToken", public, httpapi.JSON(a.requestToken(threepid.Register, mail.MSISDN)).Limited(httpapi.ClassMail)},
 
 		// What is kept for a user.
 		{"GET", "/profile/{userId}", optional, httpapi.JSON(a.profile).Limited(httpapi.ClassRead)},

@@ -74,7 +74,8 @@ func (a *API) configuredFeatures() map[string]bool {
 }
 
 type wellKnownResponse struct {
-	Homeserver wellKnownHomeserver `json:"m.homeserver"`
+	Homeserver     wellKnownHomeserver  `json:"m.homeserver"`
+	IdentityServer *wellKnownHomeserver `json:"m.identity_server,omitempty"`
 }
 
 type wellKnownHomeserver struct {
@@ -86,5 +87,9 @@ func (a *API) wellKnownClient(context.Context, *httpapi.Request, httpapi.Empty) 
 	if a.PublicURL == "" {
 		return wellKnownResponse{}, httpapi.NotFound("This server does not say where it is")
 	}
-	return wellKnownResponse{wellKnownHomeserver{BaseURL: strings.TrimRight(a.PublicURL, "/")}}, nil
+	out := wellKnownResponse{Homeserver: wellKnownHomeserver{BaseURL: strings.TrimRight(a.PublicURL, "/")}}
+	if a.IdentityURL != "" {
+		out.IdentityServer = &wellKnownHomeserver{BaseURL: a.IdentityURL}
+	}
+	return out, nil
 }

@@ -15,6 +15,7 @@ const (
 	ClassLogin       Class = "login"
 	ClassLoginTo     Class = "login_account" // attempts to log in to one account, which account counts
 	ClassRefresh     Class = "refresh"       // of access tokens, by address
+	ClassMail        Class = "mail"          // what has people be written to elsewhere
 	ClassRegister    Class = "register"
 	ClassMessage     Class = "message"      // what goes into rooms
 	ClassJoin        Class = "join"         // joins, and making rooms

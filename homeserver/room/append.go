@@ -28,6 +28,7 @@ type draft struct {
 	Guest     bool     // the sender is a guest
 	Suspended bool     // the sender is suspended
 	StickyMS  int64    // for how long the event is sticky, 0 when it is not
+	Redeems   bool     // an invitation in return for one by an address, whose sender may have left
 	From      []string // of a member event: the memberships that it may follow, nil for any
 
 	TxnDevice, TxnID string
@@ -312,7 +313,7 @@ func (h *head) refer(b *event.Builder, to *event.PDU) id.EventID {
 // caller holds h.mu.
 func (h *head) admit(d draft) error {
 	ownMember := d.Type == event.TypeMember && d.StateKey != nil && *d.StateKey == string(d.Sender)
-	if !h.create && !ownMember && eventauth.Membership(h, d.Sender) != event.MembershipJoin {
+	if !h.create && !ownMember && !d.Redeems && eventauth.Membership(h, d.Sender) != event.MembershipJoin {
 		return notIn(h.roomID)
 	}
 	if d.From == nil {

@@ -36,7 +36,7 @@ type CreateRequest struct {
 	Name            string          `json:"name"`
 	Topic           string          `json:"topic"`
 	Invite          []id.UserID     `json:"invite"`
-	Invite3PID      []any           `json:"invite_3pid"`
+	Invite3PID      []AddressInvite `json:"invite_3pid"`
 	RoomVersion     string          `json:"room_version"`
 	CreationContent map[string]any  `json:"creation_content"`
 	InitialState    []InitialState  `json:"initial_state"`
@@ -87,9 +87,15 @@ func (s *Service) Create(ctx context.Context, by By, in CreateRequest) (id.RoomI
 	if err := in.checkAliases(alias); err != nil {
 		return "", err
 	}
+	if err := s.checkAddresses(ctx, by, in.Invite3PID); err != nil {
+		return "", err
+	}
 	// A room's id may be the hash of its create event, and one user's rooms that begin alike in one millisecond would be one.
 	for range maxCreateTries {
 		roomID, err := s.create(ctx, by, version, rules, alias, in)
+		if err == nil {
+			s.inviteAddresses(ctx, by, roomID, in.Invite3PID)
+		}
 		if !errors.Is(err, store.ErrExists) {
 			return roomID, err
 		}
@@ -151,8 +157,6 @@ func (in *CreateRequest) check() (preset, error) {
 		return rules, matrixError(400, "M_LIMIT_EXCEEDED", "invite has more than %d users", maxInvites)
 	case len(in.InitialState) > maxInitialState:
 		return rules, matrixError(400, "M_LIMIT_EXCEEDED", "initial_state has more than %d events", maxInitialState)
-	case len(in.Invite3PID) > 0:
-		return rules, ErrNoThirdParty
 	}
 	for _, user := range in.Invite {
 		if _, _, err := user.Parse(); err != nil {

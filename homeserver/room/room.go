@@ -60,7 +60,9 @@ type Config struct {
 	Spaces RemoteSpaces
 	// Judge decides whom an event concerns. May be nil.
 	Judge Judge
-	Now   func() time.Time
+	// Identities finds people by their addresses. May be nil: then nobody is invited by one.
+	Identities Identities
+	Now        func() time.Time
 }
 
 // Service acts on rooms.

@@ -185,7 +185,7 @@ func TestCreateRefusals(t *testing.T) {
 		{"visibility", CreateRequest{Visibility: "nonsense"}, "M_BAD_JSON"},
 		{"invite", CreateRequest{Invite: []id.UserID{"bob"}}, "M_INVALID_PARAM"},
 		{"invite from another server", CreateRequest{Invite: []id.UserID{"@dave:elsewhere"}}, "M_INVALID_ROOM_STATE"},
-		{"email", CreateRequest{Invite3PID: []any{1}}, "M_THREEPID_DENIED"},
+		{"email", CreateRequest{Invite3PID: []AddressInvite{{}}}, "M_THREEPID_DENIED"},
 		{"alias", CreateRequest{AliasLocalpart: "taken"}, "M_ROOM_IN_USE"},
 		{"state without content", CreateRequest{InitialState: []InitialState{{Type: "x"}}}, "M_BAD_JSON"},
 		{"power levels", CreateRequest{PowerLevels: json.RawMessage(`[]`)}, "M_BAD_JSON"},

@@ -32,6 +32,7 @@ func (tx *Tx) BeginPurge(roomID id.RoomID) (roomNID int64, err error) {
 		`DELETE FROM current_state WHERE room_nid = $1`, `DELETE FROM awaited_redactions WHERE room_nid = $1`,
 		`DELETE FROM delayed_events WHERE room_nid = $1`, `DELETE FROM reports WHERE room_nid = $1`,
 		`DELETE FROM sticky_events WHERE room_nid = $1`, `DELETE FROM thread_subscriptions WHERE room_nid = $1`,
+		`DELETE FROM identity_invites WHERE room_id = (SELECT room_id FROM rooms WHERE nid = $1)`,
 	} {
 		if err := tx.Defer(query, roomNID); err != nil {
 			return 0, err
@@ -209,4 +210,4 @@ func (tx *Tx) RoomRetentions(onlyThoseWho bool) ([]RoomRetention, error) {
 // purgeTables are the tables that purges delete from.
 var purgeTables = strings.Fields(`events event_auth relations threads edges state_sets room_states current_state memberships redacted_originals
 	gaps account_data receipts awaited_redactions sliding_rooms rooms aliases strings appservice_pending
-	search_index user_words push_actions delayed_events reports sticky_events thread_subscriptions`)
+	search_index user_words push_actions delayed_events reports sticky_events thread_subscriptions identity_invites`)

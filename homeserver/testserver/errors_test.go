@@ -29,6 +29,19 @@ var proper = map[string]string{
 	"PUT /admin/lock/{userId}":         `{"locked":true}`,
 	"POST /_synapse/admin/v1/register": `{"nonce":"x","username":"x","password":"x","mac":"x","admin":true,"displayname":"x"}`,
 	"POST /user/{userId}/filter":       `{"room":{},"presence":{},"account_data":{},"event_fields":[],"event_format":"client"}`,
+	"POST /account/3pid":               `{"three_pid_creds":{"sid":"x","client_secret":"x","id_server":"x","id_access_token":"x"}}`,
+	"POST /account/3pid/add":           `{"sid":"x","client_secret":"x","auth":{}}`,
+	"POST /account/3pid/bind":          `{"sid":"x","client_secret":"x","id_server":"x","id_access_token":"x"}`,
+	"POST /account/3pid/unbind":        `{"medium":"email","address":"a@example.org","id_server":"x"}`,
+	"POST /account/3pid/delete":        `{"medium":"email","address":"a@example.org","id_server":"x"}`,
+
+	"POST /account/3pid/email/requestToken":      `{"client_secret":"x","email":"a@example.org","send_attempt":1,"next_link":"x"}`,
+	"POST /account/password/email/requestToken":  `{"client_secret":"x","email":"a@example.org","send_attempt":1,"next_link":"x"}`,
+	"POST /register/email/requestToken":          `{"client_secret":"x","email":"a@example.org","send_attempt":1,"next_link":"x"}`,
+	"POST /account/3pid/msisdn/requestToken":     `{"client_secret":"x","country":"CH","phone_number":"x","send_attempt":1,"next_link":"x"}`,
+	"POST /account/password/msisdn/requestToken": `{"client_secret":"x","country":"CH","phone_number":"x","send_attempt":1,"next_link":"x"}`,
+	"POST /register/msisdn/requestToken":         `{"client_secret":"x","country":"CH","phone_number":"x","send_attempt":1,"next_link":"x"}`,
+	"POST /_causeway/threepid/submitToken":       `{"sid":"x","client_secret":"x","token":"x"}`,
 
 	"PUT /presence/{userId}/status":                                            `{"presence":"online","status_msg":"x"}`,
 	"PUT /user/{userId}/rooms/{roomId}/tags/{tag}":                             `{"order":0.5}`,
@@ -87,6 +100,18 @@ var required = map[string]string{
 	"PUT /admin/lock/{userId}":                          "locked",
 	"POST /_synapse/admin/v1/register":                  "nonce username password mac",
 	"GET /register/available":                           "?username",
+	"POST /account/3pid":                                "three_pid_creds",
+	"POST /account/3pid/add":                            "sid client_secret",
+	"POST /account/3pid/bind":                           "sid client_secret id_server id_access_token",
+	"POST /account/3pid/unbind":                         "medium address",
+	"POST /account/3pid/delete":                         "medium address",
+	"POST /account/3pid/email/requestToken":             "client_secret email send_attempt",
+	"POST /account/password/email/requestToken":         "client_secret email send_attempt",
+	"POST /register/email/requestToken":                 "client_secret email send_attempt",
+	"POST /account/3pid/msisdn/requestToken":            "client_secret country phone_number send_attempt",
+	"POST /account/password/msisdn/requestToken":        "client_secret country phone_number send_attempt",
+	"POST /register/msisdn/requestToken":                "client_secret country phone_number send_attempt",
+	"POST /_causeway/threepid/submitToken":              "sid client_secret token",
 	"GET /register/m.login.registration_token/validity": "?token",
 
 	"PUT /presence/{userId}/status":                         "presence",
@@ -147,7 +172,7 @@ var queries = map[string]string{
 // wantNoBody are routes whose body nobody reads.
 var wantNoBody = []string{
 	"POST /auth/{type}/fallback/web", // a form
-	"POST /logout", "POST /logout/all", "POST /rooms/{roomId}/forget",
+	"POST /logout", "POST /logout/all", "POST /_causeway/threepid/confirm", "POST /_causeway/invitation", "POST /rooms/{roomId}/forget",
 	"POST /delayed_events/{delayId}/{action}", "POST /org.matrix.msc4140/delayed_events/{delayId}/{action}",
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"causeway/homeserver/clientapi"
+	"causeway/homeserver/threepid"
 )
 
 // TestEvents sends events and state, and reads them one by one. Client-Server API, "Sending events to a room" and "Getting
@@ -245,8 +246,12 @@ func TestEveryRoute(t *testing.T) {
 				if a.Header.Get("Access-Control-Allow-Origin") != "*" {
 					s.t.Errorf("%s %s: no CORS header", method, path)
 				}
+				kind := "application/json"
+				if path == threepid.ConfirmPath && slices.Contains(has, method) {
+					kind = "text/html; charset=utf-8" // a page for people
+				}
 				page := path == "/_matrix/static/client/login" && a.Status == http.StatusOK
-				if a.Header.Get("Content-Type") != "application/json" && !page {
+				if a.Header.Get("Content-Type") != kind && !page {
 					s.t.Errorf("%s %s: content type %q", method, path, a.Header.Get("Content-Type"))
 				}
 				if slices.Contains(has, method) {

@@ -13,21 +13,16 @@ const (
 
 // pending are the endpoints that are not served yet, a prefix of their paths each, with the reason.
 var pending = map[string]string{
-	"POST /_matrix/client/v3/account/password/": accounts,
-	"GET /_matrix/client/v3/account/3pid":       accounts,
-	"POST /_matrix/client/v3/account/3pid":      accounts,
-	"GET /_matrix/client/v3/login/sso/":         accounts,
-	"POST /_matrix/client/v3/register/email/":   accounts,
-	"POST /_matrix/client/v3/register/msisdn/":  accounts,
-	"GET /_matrix/client/v3/thirdparty/":        services,
-	"GET /_matrix/client/v3/voip/":              calls,
-	"GET /_matrix/client/v1/media/":             mediaPush,
-	"GET /_matrix/media/":                       mediaPush,
-	"PUT /_matrix/media/":                       mediaPush,
-	"POST /_matrix/media/":                      mediaPush,
-	"GET /_matrix/client/v3/pushers":            mediaPush,
-	"POST /_matrix/client/v3/pushers/":          mediaPush,
-	"GET /.well-known/matrix/policy_server":     peers,
+	"GET /_matrix/client/v3/login/sso/":     accounts,
+	"GET /_matrix/client/v3/thirdparty/":    services,
+	"GET /_matrix/client/v3/voip/":          calls,
+	"GET /_matrix/client/v1/media/":         mediaPush,
+	"GET /_matrix/media/":                   mediaPush,
+	"PUT /_matrix/media/":                   mediaPush,
+	"POST /_matrix/media/":                  mediaPush,
+	"GET /_matrix/client/v3/pushers":        mediaPush,
+	"POST /_matrix/client/v3/pushers/":      mediaPush,
+	"GET /.well-known/matrix/policy_server": peers,
 }
 
 // Pending returns why an endpoint, "METHOD /path", is not served yet, and "" when it has to be.

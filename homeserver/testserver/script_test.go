@@ -44,7 +44,7 @@ func newScript(t *testing.T, db *store.DB, names []string, change ...func(*homes
 // step is one request and what it must be answered with.
 type step struct {
 	name    string
-	request string // "name METHOD /path": the path is under /_matrix/client/v3, unless it begins with /_matrix
+	request string // "name METHOD /path": the path is under /_matrix/client/v3, unless it begins with /_
 	body    string
 	status  int
 	want    string // as check reads it
@@ -72,7 +72,7 @@ func (s *script) ask(request, body string) testserver.Answer {
 		s.t.Fatalf("nobody is called %q in %s", part[0], request)
 	}
 	path := strings.NewReplacer(`{`, "%7B", `}`, "%7D", `"`, "%22").Replace(s.fill(part[2], url.PathEscape))
-	if !strings.HasPrefix(path, "/_matrix") && !strings.HasPrefix(path, "/.well-known") && !strings.HasPrefix(path, "/_synapse") {
+	if !strings.HasPrefix(path, "/_") && !strings.HasPrefix(path, "/.well-known") {
 		path = "/_matrix/client/v3" + path
 	}
 	var raw any
