@@ -219,7 +219,7 @@ func TestImportedPassword(t *testing.T) {
 			}
 		}
 		set("@alice:test", "$2b$31$"+string(imported[7:])) // would take weeks
-		if _, err := s.prove(ctx, "@alice:test", "secret", ""); !errors.Is(err, errBadPasswordHash) {
+		if _, err := s.prove(ctx, "@alice:test", "@alice:test", "secret", ""); !errors.Is(err, errBadPasswordHash) {
 			t.Errorf("a hash of too much work: %v", err)
 		}
 	})

@@ -25,26 +25,37 @@ type DeactivateRequest struct {
 }
 
 // Deactivate ends a user's account for ever, after the user has proven who they are (Client-Server API, POST /account/deactivate). The
-// user is made to leave all rooms soon after. Errors: *Challenge.
-func (s *Service) Deactivate(ctx context.Context, who Requester, in DeactivateRequest) error {
+// user is made to leave all rooms soon after. What was published of the user by identity services is taken back before; unbound is false when
+// one of them would not, which keeps nobody's account alive. Errors: *Challenge.
+func (s *Service) Deactivate(ctx context.Context, who Requester, in DeactivateRequest) (unbound bool, err error) {
 	what := "deactivate your account"
 	if in.Erase {
 		what = "deactivate your account and erase what you said"
 	}
 	done, err := s.Confirm(ctx, who, what, in.Auth)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := s.EndAccount(ctx, who.UserID, in.Erase); err != nil {
-		return err
+	if unbound, err = s.unbindAll(ctx, who.UserID, in.IDServer); err != nil {
+		return false, err
+	}
+	if err := s.endAccount(ctx, who.UserID, in.Erase); err != nil {
+		return false, err
 	}
 	done()
-	return nil
+	return unbound, nil
 }
 
 // EndAccount is Deactivate for who has proven to be the user, or may do so without. store.ErrNotFound when there is no such account, or not
 // any more.
 func (s *Service) EndAccount(ctx context.Context, user id.UserID, erase bool) error {
+	if _, err := s.unbindAll(ctx, user, ""); err != nil {
+		return err
+	}
+	return s.endAccount(ctx, user, erase)
+}
+
+func (s *Service) endAccount(ctx context.Context, user id.UserID, erase bool) error {
 	var change store.DeviceChange
 	err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
 		change, err = tx.Deactivate(user, erase)

@@ -155,7 +155,7 @@ func (s *Service) passwordLogin(ctx context.Context, in LoginRequest) (*store.Us
 	if in.Password == "" {
 		return nil, missingParam("password")
 	}
-	user, err := s.prove(ctx, userID, in.Password, in.ClientIP)
+	user, err := s.prove(ctx, userID, named(in.Identifier, userID), in.Password, in.ClientIP)
 	if err == nil && user == nil {
 		err = forbidden("Invalid username or password")
 	}

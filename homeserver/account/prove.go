@@ -12,11 +12,11 @@ import (
 )
 
 // prove returns the user of an id when a password is theirs, and nil when it is not, or when nobody has that id. It takes the same time
-// for all of these. clientIP is where the attempt comes from, "" for unknown. The error is 429 M_LIMIT_EXCEEDED when there were too many
-// attempts, whoever's id it is.
-func (s *Service) prove(ctx context.Context, userID id.UserID, password, clientIP string) (*store.User, error) {
+// for all of these. named is what the client names the user by, which attempts are counted for. clientIP is where the attempt comes from, ""
+// for unknown. The error is 429 M_LIMIT_EXCEEDED when there were too many attempts, whoever's id it is.
+func (s *Service) prove(ctx context.Context, userID id.UserID, named, password, clientIP string) (*store.User, error) {
 	if len(userID) > maxUserIDBytes {
-		userID = "" // nobody's: it is not worth being remembered
+		userID, named = "", "" // nobody's: it is not worth being remembered
 	}
 	var (
 		user     *store.User
@@ -38,7 +38,7 @@ func (s *Service) prove(ctx context.Context, userID id.UserID, password, clientI
 	if err != nil {
 		return nil, fmt.Errorf("look up whose password it is: %w", err)
 	}
-	key := string(userID)
+	key := named
 	if known {
 		// Who has been here from this address is not shut out by those who try from elsewhere.
 		key += "\n" + clientIP

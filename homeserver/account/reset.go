@@ -93,7 +93,7 @@ func (s *Service) resetPassword(ctx context.Context, session *uiaSession, hash s
 		change, err = tx.DeleteDevices(u.NID, "")
 		return err
 	})
-	s.sessions.forget(user)
+	s.forget(user)
 	if err == nil {
 		s.devicesChanged(change)
 	}

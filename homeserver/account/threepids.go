@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"causeway/homeserver/store"
 	"causeway/homeserver/threepid"
@@ -71,7 +72,7 @@ func (s *Service) AddThreepid(ctx context.Context, who Requester, in AddThreepid
 	case s.cfg.Threepids == nil:
 		return threepid.ErrNoSession
 	}
-	done, err := s.Confirm(ctx, who, "add address "+in.SID, in.Auth)
+	done, err := s.Confirm(ctx, who, "add an address: "+in.SID, in.Auth)
 	if err != nil {
 		return err
 	}
@@ -213,6 +214,43 @@ func (s *Service) UnbindThreepid(ctx context.Context, user id.UserID, in UnbindR
 		}
 	}
 	return unbound, nil
+}
+
+// unbindAll takes back all that was published of a user: by the services that it was published by, and by the one that is named, "" for
+// none. all is false when one of them would not.
+func (s *Service) unbindAll(ctx context.Context, user id.UserID, server string) (all bool, err error) {
+	var binds []store.ThreepidBind
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		u, err := tx.User(user)
+		if err != nil {
+			return err
+		}
+		if binds, err = tx.AllThreepidBinds(u.NID); err != nil || server == "" {
+			return err
+		}
+		owned, err := tx.Threepids(u.NID)
+		for _, t := range owned {
+			if b := (store.ThreepidBind{Medium: t.Medium, Address: t.Address, Server: server}); !slices.Contains(binds, b) {
+				binds = append(binds, b)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look up what %s has published: %w", user, err)
+	}
+	all = len(binds) == 0 || s.cfg.Identities != nil
+	for _, b := range binds {
+		if s.cfg.Identities == nil {
+			break
+		}
+		ok, err := s.cfg.Identities.Unbind(ctx, b.Server, user, b.Medium, b.Address)
+		if err != nil {
+			return false, fmt.Errorf("take back what %s has published: %w", user, err)
+		}
+		all = all && ok
+	}
+	return all, nil
 }
 
 // DeleteThreepid takes an address from an account, and back what was published of it. unbound as of UnbindThreepid.

@@ -145,15 +145,8 @@ func (s *Service) own(tx *store.Tx, userNID int64, user id.UserID, t store.Three
 // ownerOf returns the user that a client names by an address, "" when it is nobody's: no account has that id, and so the answer and its
 // time are those for a wrong password.
 func (s *Service) ownerOf(ctx context.Context, identifier *Identifier) (user id.UserID, err error) {
-	var medium, address string
-	if identifier.Type == "m.id.phone" {
-		medium = mail.MSISDN
-		address, err = threepid.Number(identifier.Country, identifier.Phone)
-	} else {
-		medium = identifier.Medium
-		address, err = threepid.Normal(medium, identifier.Address)
-	}
-	if err != nil {
+	medium, address := identifier.threepid()
+	if address == "" {
 		return "", nil
 	}
 	err = s.db.View(ctx, func(tx *store.Tx) error {
@@ -164,4 +157,30 @@ func (s *Service) ownerOf(ctx context.Context, identifier *Identifier) (user id.
 		return "", nil
 	}
 	return user, err
+}
+
+// threepid returns the address that an identifier names somebody by, "" for none that there could be.
+func (i *Identifier) threepid() (medium, address string) {
+	var err error
+	if i.Type == "m.id.phone" {
+		medium = mail.MSISDN
+		address, err = threepid.Number(i.Country, i.Phone)
+	} else {
+		medium = i.Medium
+		address, err = threepid.Normal(medium, i.Address)
+	}
+	if err != nil {
+		return "", ""
+	}
+	return medium, address
+}
+
+// named is what failed attempts to log in are counted for: the id of a user, or the address that a client names one by. An address has a
+// count of its own: if it had part in that of its owner, it would show by the count whose it is, and whether it is anybody's.
+func named(identifier *Identifier, user id.UserID) string {
+	if identifier == nil || identifier.Type != "m.id.thirdparty" && identifier.Type != "m.id.phone" {
+		return string(user)
+	}
+	medium, address := identifier.threepid()
+	return medium + " " + address
 }

@@ -145,10 +145,10 @@ func (s *Service) passwordStage(ctx context.Context, op operation, _ *uiaSession
 	if err != nil {
 		return err
 	}
-	if userID != op.user {
-		return forbidden("You are not %s", userID)
+	if userID != op.user { // whom an address belongs to is not said
+		return forbidden("The identifier is not yours")
 	}
-	user, err := s.prove(ctx, userID, auth.Password, op.clientIP)
+	user, err := s.prove(ctx, userID, string(userID), auth.Password, op.clientIP)
 	if err == nil && user == nil {
 		err = &stageError{"M_FORBIDDEN", "Invalid username or password"}
 	}

@@ -7,14 +7,11 @@ import (
 	"causeway/homeserver/httpapi"
 )
 
-type deactivateResponse struct {
-	IDServerUnbindResult string `json:"id_server_unbind_result"`
-}
-
-// deactivate is POST /account/deactivate. There are no identifiers to unbind.
-func (a *API) deactivate(ctx context.Context, r *httpapi.Request, in account.DeactivateRequest) (deactivateResponse, error) {
+// deactivate is POST /account/deactivate.
+func (a *API) deactivate(ctx context.Context, r *httpapi.Request, in account.DeactivateRequest) (unbindResponse, error) {
 	if err := confirming(r, in.Auth); err != nil {
-		return deactivateResponse{}, err
+		return unbindResponse{}, err
 	}
-	return deactivateResponse{"success"}, challenge(a.Accounts.Deactivate(ctx, accountOf(r), in))
+	unbound, err := a.Accounts.Deactivate(ctx, accountOf(r), in)
+	return unbindResult(unbound), challenge(err)
 }

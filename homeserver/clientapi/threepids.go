@@ -45,11 +45,10 @@ type successResponse struct {
 
 // addThreepid is POST /account/3pid/add.
 func (a *API) addThreepid(ctx context.Context, r *httpapi.Request, in account.AddThreepidRequest) (httpapi.Empty, error) {
-	return httpapi.Empty{}, challenge(a.Accounts.AddThreepid(ctx, requester(r), in))
-}
-
-func requester(r *httpapi.Request) account.Requester {
-	return account.Requester{UserID: r.Requester.UserID, DeviceID: r.Requester.DeviceID, ByAppService: r.Requester.AppService != ""}
+	if err := confirming(r, in.Auth); err != nil {
+		return httpapi.Empty{}, err
+	}
+	return httpapi.Empty{}, challenge(a.Accounts.AddThreepid(ctx, accountOf(r), in))
 }
 
 // bindThreepid is POST /account/3pid/bind.

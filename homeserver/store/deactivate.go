@@ -12,7 +12,7 @@ var userTables = []string{
 	"accepted_terms",
 }
 
-// Deactivate ends an account for ever: its devices, its tokens, its profile and what it has kept go; its name stays, so that nobody else
+// Deactivate ends an account for ever: its devices, its tokens, its addresses, its profile and what it has kept go; its name stays, so that nobody else
 // can have it. The user has rooms to leave then (Departures). With erase, what the user said is kept from those who were not there.
 // ErrNotFound when there is no such account, or it is deactivated already.
 func (tx *Tx) Deactivate(user id.UserID, erase bool) (change DeviceChange, err error) {
@@ -39,6 +39,9 @@ func (tx *Tx) Deactivate(user id.UserID, erase bool) (change DeviceChange, err e
 	if err := tx.dropAccountData(nid); err != nil {
 		return DeviceChange{}, err
 	}
+	if err := tx.dropAddresses(nid, user); err != nil {
+		return DeviceChange{}, err
+	}
 	for _, table := range userTables {
 		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE user_nid = $1`, nid); err != nil {
 			return DeviceChange{}, fmt.Errorf("delete what a user has in %s: %w", table, err)
@@ -46,6 +49,19 @@ func (tx *Tx) Deactivate(user id.UserID, erase bool) (change DeviceChange, err e
 	}
 	_, err = tx.Exec(`INSERT INTO departures (user_nid) VALUES ($1) ON CONFLICT (user_nid) DO NOTHING`, nid)
 	return change, err
+}
+
+// dropAddresses deletes the addresses of a user, and what the built-in identity service has of the user.
+func (tx *Tx) dropAddresses(nid int64, user id.UserID) error {
+	if err := tx.DeleteThreepids(nid); err != nil {
+		return err
+	}
+	for _, table := range [...]string{"identity_bindings", "identity_tokens", "identity_accepted"} {
+		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE user_id = $1`, string(user)); err != nil {
+			return fmt.Errorf("delete what a user has in %s: %w", table, err)
+		}
+	}
+	return nil
 }
 
 // dropAccountData deletes all account data of a user, and tells those who keep some of it in memory.

@@ -92,6 +92,21 @@ func (tx *Tx) ThreepidBinds(userNID int64, medium, address string) ([]string, er
 	return servers, err
 }
 
+// ThreepidBind is where an address was bound.
+type ThreepidBind struct{ Medium, Address, Server string }
+
+// AllThreepidBinds returns all that a user has bound, at whatever identity services.
+func (tx *Tx) AllThreepidBinds(userNID int64) (all []ThreepidBind, err error) {
+	err = tx.Query(`SELECT medium, address, id_server FROM threepid_binds WHERE user_nid = $1 ORDER BY medium, address, id_server`,
+		[]any{userNID}, func(scan func(...any) error) error {
+			var b ThreepidBind
+			err := scan(&b.Medium, &b.Address, &b.Server)
+			all = append(all, b)
+			return err
+		})
+	return all, err
+}
+
 // DeleteThreepidBind forgets that a user's address was bound by an identity service.
 func (tx *Tx) DeleteThreepidBind(userNID int64, medium, address, server string) error {
 	_, err := tx.Exec(`DELETE FROM threepid_binds WHERE user_nid = $1 AND medium = $2 AND address = $3 AND id_server = $4`,
