@@ -89,7 +89,8 @@ func (s *Service) sends(medium string) bool {
 }
 
 // withAddresses adds to each of the flows of a registration that with an address, or, where the configuration demands an email address,
-// takes it in its place. The address goes first: a client that has a flow behind it is registered.
+// takes it in its place. No flow is the beginning of another: a client that has one behind it is registered. So the address comes before
+// what suffices without it, and after what does not suffice.
 func (s *Service) withAddresses(flows []Flow) []Flow {
 	required := s.cfg.EmailRequired && s.sends(mail.Email)
 	var all []Flow
@@ -100,16 +101,22 @@ func (s *Service) withAddresses(flows []Flow) []Flow {
 		if !s.sends(medium.name) || required && medium.name != mail.Email {
 			continue
 		}
+		open := slices.ContainsFunc(flows, isDummy)
 		for _, flow := range flows {
-			stages := []string{medium.stage}
-			if !slices.Equal(flow.Stages, []string{typeDummy}) {
-				stages = append(stages, flow.Stages...)
+			switch {
+			case isDummy(flow):
+				all = append(all, Flow{Stages: []string{medium.stage}})
+			case required:
+				all = append(all, Flow{Stages: append(slices.Clone(flow.Stages), medium.stage)})
+			case !open:
+				all = append(all, Flow{Stages: append([]string{medium.stage}, flow.Stages...)})
 			}
-			all = append(all, Flow{Stages: stages})
 		}
 	}
 	return all
 }
+
+func isDummy(f Flow) bool { return slices.Equal(f.Stages, []string{typeDummy}) }
 
 // ownProven gives a new account the addresses that were proven, in the transaction that makes it. A proof serves once.
 func (s *Service) ownProven(tx *store.Tx, user *store.User, all []provenThreepid) error {
