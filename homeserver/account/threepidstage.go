@@ -89,7 +89,8 @@ func (s *Service) sends(medium string) bool {
 }
 
 // withAddresses adds to each of the flows of a registration that with an address, or, where the configuration demands an email address,
-// takes it in its place. The address goes first: a client that has a flow behind it is registered.
+// takes it in its place. No flow is the beginning of another: a client that has one behind it is registered. So the address comes before
+// what suffices without it, and after what does not suffice.
 func (s *Service) withAddresses(flows []Flow) []Flow {
 	required := s.cfg.EmailRequired && s.sends(mail.Email)
 	var all []Flow
@@ -100,15 +101,30 @@ func (s *Service) withAddresses(flows []Flow) []Flow {
 		if !s.sends(medium.name) || required && medium.name != mail.Email {
 			continue
 		}
+		open := slices.ContainsFunc(flows, isOpen)
 		for _, flow := range flows {
-			stages := []string{medium.stage}
-			if !slices.Equal(flow.Stages, []string{typeDummy}) {
-				stages = append(stages, flow.Stages...)
+			switch {
+			case isOpen(flow):
+				all = append(all, Flow{Stages: append([]string{medium.stage}, withoutDummy(flow.Stages)...)})
+			case required:
+				all = append(all, Flow{Stages: append(slices.Clone(flow.Stages), medium.stage)})
+			case !open:
+				all = append(all, Flow{Stages: append([]string{medium.stage}, flow.Stages...)})
 			}
-			all = append(all, Flow{Stages: stages})
 		}
 	}
 	return all
+}
+
+// isOpen tells whether everybody can make an account by a flow.
+func isOpen(f Flow) bool { return !slices.Contains(f.Stages, typeRegistrationToken) }
+
+// withoutDummy is the stages of a flow that there is something to do for, when another goes before them.
+func withoutDummy(stages []string) []string {
+	if slices.Equal(stages, []string{typeDummy}) {
+		return nil
+	}
+	return stages
 }
 
 // ownProven gives a new account the addresses that were proven, in the transaction that makes it. A proof serves once.

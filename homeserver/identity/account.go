@@ -33,7 +33,7 @@ type OpenIDToken struct {
 	ExpiresIn        int64  `json:"expires_in"`
 }
 
-// Register gives a token to whoever a homeserver says has the OpenID token. Errors: M_MISSING_PARAM, 401 M_UNAUTHORIZED.
+// Register gives a token to whoever a homeserver says has the OpenID token. Errors: M_MISSING_PARAMS, 401 M_UNAUTHORIZED.
 func (s *Service) Register(ctx context.Context, in OpenIDToken) (token string, err error) {
 	switch {
 	case in.AccessToken == "":

@@ -24,7 +24,7 @@ type Validated struct {
 	ValidatedTS int64  `json:"validated_at"`
 }
 
-// Validated returns the address that a session has validated. Errors: M_MISSING_PARAM, threepid.ErrNoSession, ErrExpired, ErrNotValidated.
+// Validated returns the address that a session has validated. Errors: M_MISSING_PARAMS, threepid.ErrNoSession, ErrExpired, ErrNotValidated.
 func (s *Service) Validated(ctx context.Context, user id.UserID, sid, secret string) (v Validated, err error) {
 	switch {
 	case sid == "":
@@ -120,7 +120,7 @@ type UnbindRequest struct {
 }
 
 // Unbind takes back that an address is a user's, for whoever shows to read what comes to it, or for the user's homeserver, when byServer
-// is its name. Errors: M_MISSING_PARAM, 403 M_FORBIDDEN.
+// is its name. Errors: M_MISSING_PARAMS, 403 M_FORBIDDEN.
 func (s *Service) Unbind(ctx context.Context, by id.UserID, byServer string, in UnbindRequest) error {
 	switch {
 	case in.MXID == "":

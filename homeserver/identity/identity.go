@@ -187,4 +187,5 @@ func matrixError(status int, code, format string, args ...any) error {
 	return mautrix.RespError{StatusCode: status, ErrCode: code, Err: fmt.Sprintf(format, args...)}
 }
 
-func missingParam(name string) error { return matrixError(400, "M_MISSING_PARAM", "Missing %s", name) }
+// missingParam has a code of its own: Identity Service API, "Standard error response".
+func missingParam(name string) error { return matrixError(400, "M_MISSING_PARAMS", "Missing %s", name) }

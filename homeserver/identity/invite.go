@@ -57,7 +57,7 @@ type StoredInvite struct {
 	DisplayName string      `json:"display_name"`
 }
 
-// StoreInvite keeps an invitation until the address is somebody's, and writes to it. Errors: M_MISSING_PARAM, M_INVALID_PARAM,
+// StoreInvite keeps an invitation until the address is somebody's, and writes to it. Errors: M_MISSING_PARAMS, M_INVALID_PARAM,
 // M_UNRECOGNIZED for what is no email address, M_INVALID_EMAIL, M_THREEPID_IN_USE with mxid, 403 M_FORBIDDEN, 429 M_LIMIT_EXCEEDED.
 func (s *Service) StoreInvite(ctx context.Context, by id.UserID, in InviteRequest) (out StoredInvite, err error) {
 	address, err := in.check(by)
@@ -187,7 +187,7 @@ type SignRequest struct {
 	Private string    `json:"private_key"`
 }
 
-// Sign signs that a user has an invitation, with the key that came with it. Errors: M_MISSING_PARAM, M_INVALID_PARAM, 404 M_UNRECOGNIZED.
+// Sign signs that a user has an invitation, with the key that came with it. Errors: M_MISSING_PARAMS, M_INVALID_PARAM, 404 M_UNRECOGNIZED.
 func (s *Service) Sign(ctx context.Context, in SignRequest) (json.RawMessage, error) {
 	switch {
 	case in.MXID == "":

@@ -73,7 +73,7 @@ type LookupRequest struct {
 	Addresses []string `json:"addresses"`
 }
 
-// Lookup finds users by what they have published. Errors: M_MISSING_PARAM, M_INVALID_PARAM, M_INVALID_PEPPER.
+// Lookup finds users by what they have published. Errors: M_MISSING_PARAMS, M_INVALID_PARAM, M_INVALID_PEPPER.
 func (s *Service) Lookup(ctx context.Context, in LookupRequest) (map[string]id.UserID, error) {
 	switch {
 	case in.Algorithm == "":

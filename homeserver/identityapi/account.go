@@ -89,7 +89,7 @@ type acceptRequest struct {
 // acceptTerms is POST /v2/terms.
 func (a *API) acceptTerms(ctx context.Context, _ *httpapi.Request, user id.UserID, in acceptRequest) (httpapi.Empty, error) {
 	if in.UserAccepts == nil {
-		return httpapi.Empty{}, httpapi.MissingParam("user_accepts")
+		return httpapi.Empty{}, missingParam("user_accepts")
 	}
 	return httpapi.Empty{}, a.Identity.Accept(ctx, user, in.UserAccepts)
 }
@@ -111,7 +111,7 @@ type validResponse struct {
 // keyValid is GET /v2/pubkey/isvalid.
 func (a *API) keyValid(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (out validResponse, err error) {
 	if !r.HasQuery("public_key") {
-		return out, httpapi.MissingParam("public_key")
+		return out, missingParam("public_key")
 	}
 	out.Valid, err = a.Identity.KeyValid(ctx, r.Query("public_key"))
 	return out, err
@@ -120,8 +120,13 @@ func (a *API) keyValid(ctx context.Context, r *httpapi.Request, _ httpapi.Empty)
 // ephemeralKeyValid is GET /v2/pubkey/ephemeral/isvalid.
 func (a *API) ephemeralKeyValid(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (out validResponse, err error) {
 	if !r.HasQuery("public_key") {
-		return out, httpapi.MissingParam("public_key")
+		return out, missingParam("public_key")
 	}
 	out.Valid, err = a.Identity.EphemeralKeyValid(ctx, r.Query("public_key"))
 	return out, err
+}
+
+// missingParam has a code that the client-server API does not have: Identity Service API, "Standard error response".
+func missingParam(name string) error {
+	return httpapi.Error(400, "M_MISSING_PARAMS", "Missing %s", name)
 }

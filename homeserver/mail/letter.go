@@ -48,7 +48,7 @@ func (l Letter) plain() string {
 
 // line returns s without what would end a line of a header or show otherwise than it is.
 func line(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }), " ")
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }
 
 // email writes a message in the form in which it is sent. The address must be canonical: package threepid sees to it that it holds

@@ -50,7 +50,7 @@ func TestIdentityService(t *testing.T) {
 			{"the token of the homeserver", "alice GET " + ids + "/v2/account", ``, 401, "M_UNAUTHORIZED", ""},
 			{"no OpenID token", "nobody POST " + ids + "/v2/account/register", `{"access_token":"x","matrix_server_name":"test","token_type":"Bearer","expires_in":1}`, 401, "M_UNKNOWN_TOKEN", ""},
 			{"of another server", "nobody POST " + ids + "/v2/account/register", `{"access_token":"x","matrix_server_name":"evil.example","token_type":"Bearer","expires_in":1}`, 401, "M_UNAUTHORIZED", ""},
-			{"no server", "nobody POST " + ids + "/v2/account/register", `{"access_token":"x"}`, 400, "M_MISSING_PARAM", ""},
+			{"no server", "nobody POST " + ids + "/v2/account/register", `{"access_token":"x"}`, 400, "M_MISSING_PARAMS", ""},
 		})
 		s.atIdentity("alice", "bob")
 		s.run([]step{
@@ -168,7 +168,7 @@ func TestIdentityTerms(t *testing.T) {
 			{"invite", "alice POST /createRoom", `{"invite_3pid":[{"id_server":"test","id_access_token":"<alice token>","medium":"email","address":"a@example.org"}]}`, 403, "M_TERMS_NOT_SIGNED", ""},
 			{"accept what there is not", "alice-id POST " + ids + "/v2/terms", `{"user_accepts":["https://test/fr"]}`, 200, "{}", ""},
 			{"not accepted", "alice-id GET " + ids + "/v2/hash_details", ``, 403, "M_TERMS_NOT_SIGNED", ""},
-			{"accept nothing", "alice-id POST " + ids + "/v2/terms", `{}`, 400, "M_MISSING_PARAM", ""},
+			{"accept nothing", "alice-id POST " + ids + "/v2/terms", `{}`, 400, "M_MISSING_PARAMS", ""},
 			{"accept", "alice-id POST " + ids + "/v2/terms", `{"user_accepts":["https://test/de"]}`, 200, "{}", ""},
 			{"accepted", "alice-id GET " + ids + "/v2/hash_details", ``, 200, "lookup_pepper:string", ""},
 		})
@@ -210,7 +210,7 @@ func TestInviteByEmail(t *testing.T) {
 			{"the ephemeral key", "nobody GET " + valid, ``, 200, "valid=true", ""},
 			{"another", "nobody GET " + ids + "/v2/pubkey/ephemeral/isvalid?public_key=x", ``, 200, "valid=false", ""},
 			{"the long-term key", "nobody GET " + ids + "/v2/pubkey/isvalid?public_key=" + url.QueryEscape(s.words["key"]), ``, 200, "valid=true", ""},
-			{"no key", "nobody GET " + ids + "/v2/pubkey/isvalid", ``, 400, "M_MISSING_PARAM", ""},
+			{"no key", "nobody GET " + ids + "/v2/pubkey/isvalid", ``, 400, "M_MISSING_PARAMS", ""},
 		})
 
 		// Dora registers with the address, and has the invitation.

@@ -3,6 +3,8 @@ package testserver_test
 import (
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"causeway/homeserver"
@@ -221,5 +223,32 @@ func TestNoMail(t *testing.T) {
 			{"bind", "alice POST /account/3pid/bind", `{"client_secret":"a","sid":"1","id_server":"x","id_access_token":"y"}`, 400, "M_SERVER_NOT_TRUSTED", ""},
 			{"where", "nobody GET /.well-known/matrix/client", ``, 200, "m.identity_server:absent", ""},
 		})
+	})
+}
+
+// Of many who come with one proof at the same time, one gets the account.
+func TestOneProofAtOnce(t *testing.T) {
+	eachWithMail(t, "", func(s *script, box *mailbox) {
+		s.words["sid"] = s.text("nobody POST /register/email/requestToken", `{"client_secret":"s","email":"a@example.org","send_attempt":1}`, "sid")
+		s.confirm(box.next("a@example.org"))
+		var (
+			all  sync.WaitGroup
+			made atomic.Int32
+		)
+		for _, name := range []string{"one", "two", "three", "four"} {
+			all.Go(func() {
+				a := s.Do("POST", "/_matrix/client/v3/register", "", map[string]any{"username": name, "password": "correct horse battery", "auth": map[string]any{
+					"type": "m.login.email.identity", "threepid_creds": map[string]any{"sid": s.words["sid"], "client_secret": "s"}}})
+				if a.Status == 200 {
+					made.Add(1)
+				} else if a.Status != 401 || a.Code() != "M_THREEPID_AUTH_FAILED" && a.Code() != "M_THREEPID_IN_USE" {
+					t.Errorf("%s: got %d %s", name, a.Status, a.Body)
+				}
+			})
+		}
+		all.Wait()
+		if made.Load() != 1 {
+			t.Errorf("%d accounts were made", made.Load())
+		}
 	})
 }

@@ -111,7 +111,7 @@ func (s *Service) check(in *TokenRequest) (address string, err error) {
 		{"send_attempt", in.SendAttempt == nil},
 	} {
 		if field.missing {
-			return "", matrixError(400, "M_MISSING_PARAM", "Missing %s", field.name)
+			return "", missingParam(field.name, in.Purpose == Identity)
 		}
 	}
 	if !opaque(in.Secret) {
@@ -248,6 +248,15 @@ func (s *Service) allowedLink(link string) string {
 		}
 	}
 	return ""
+}
+
+// missingParam returns the error of the client-server API, or of the identity service, which has another.
+func missingParam(name string, identity bool) error {
+	code := "M_MISSING_PARAM"
+	if identity {
+		code = "M_MISSING_PARAMS"
+	}
+	return matrixError(400, code, "Missing %s", name)
 }
 
 // TooManyMessages is the error for who asks for more messages than are sent.

@@ -36,7 +36,7 @@ type SubmitRequest struct {
 func (s *Service) Submit(ctx context.Context, in SubmitRequest, medium string, identity bool) error {
 	for _, field := range []struct{ name, value string }{{"sid", in.SID}, {"client_secret", in.Secret}, {"token", in.Token}} {
 		if field.value == "" {
-			return matrixError(400, "M_MISSING_PARAM", "Missing %s", field.name)
+			return missingParam(field.name, identity)
 		}
 	}
 	return s.submit(ctx, in.SID, in.Token, func(session *store.ThreepidSession) bool {
