@@ -62,10 +62,10 @@ type RegistrationConfig struct {
 	Open bool `yaml:"open"`
 	// Guests lets everyone have a guest's account.
 	Guests bool `yaml:"guests"`
-
-	account.RegistrationRules `yaml:",inline"`
 	// EmailRequired has everyone who registers confirm an email address.
 	EmailRequired bool `yaml:"email_required"`
+
+	account.RegistrationRules `yaml:",inline"`
 }
 
 // AppServicesConfig says where the registration files of application services are.

@@ -112,6 +112,60 @@ func TestProofsAreAttempts(t *testing.T) {
 	})
 }
 
+// TestAttemptsByAddress guesses by addresses, of which one is an account's: nothing tells which, neither the refusals nor the counts.
+func TestAttemptsByAddress(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		s := newService(db, false)
+		s.attempts = newAttempts(Limit{PerSecond: 0.02, Burst: 2})
+		s.now = func() int64 { return 1_000_000_000 }
+		alice, bob := createUser(t, s, "alice", "secret"), createUser(t, s, "bob", "secret")
+		if err := db.Write(ctx, func(tx *store.Tx) error {
+			user, err := tx.User(alice)
+			if err != nil {
+				return err
+			}
+			return tx.InsertThreepid(user.NID, store.Threepid{Medium: "email", Address: "alice@example.org"})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		address := func(a string) *Identifier { return &Identifier{Type: "m.id.thirdparty", Medium: "email", Address: a} }
+		try := func(who *Identifier, password string) string {
+			t.Helper()
+			_, err := s.Login(ctx, LoginRequest{Type: typePassword, Identifier: who, Password: password, ClientIP: "10.0.0.1"})
+			return codeOf(err)
+		}
+		// Alice's own count is used up first: the one of her address is another.
+		for i, want := range []string{"M_FORBIDDEN", "M_FORBIDDEN", "M_LIMIT_EXCEEDED"} {
+			if got := try(&Identifier{Type: "m.id.user", User: "alice"}, "x"); got != want {
+				t.Errorf("alice, attempt %d: got %s, want %s", i, got, want)
+			}
+		}
+		for _, a := range []string{"alice@example.org", "nobody@example.org"} {
+			for i, want := range []string{"M_FORBIDDEN", "M_FORBIDDEN", "M_LIMIT_EXCEEDED"} {
+				if got := try(address(a), "x"); got != want {
+					t.Errorf("%s, attempt %d: got %s, want %s", a, i, got, want)
+				}
+			}
+		}
+		if got := try(address("Alice@EXAMPLE.org"), "secret"); got != "M_LIMIT_EXCEEDED" {
+			t.Errorf("the same address, written otherwise: %s", got)
+		}
+		// Who has bob's token asks whose the addresses are.
+		want := ""
+		for _, a := range []string{"nobody@example.org", "alice@example.org", "no address"} {
+			_, err := s.Confirm(ctx, Requester{UserID: bob, DeviceID: "D"}, "an operation", &AuthData{Type: typePassword, Identifier: address(a), Password: "x"})
+			got := fmt.Sprintf("%#v", err)
+			if want == "" {
+				want = got
+			}
+			if got != want || codeOf(err) != "M_FORBIDDEN" {
+				t.Errorf("%s: got %s, want %s", a, got, want)
+			}
+		}
+	})
+}
+
 // TestAttemptsAreBounded names more accounts than are remembered.
 func TestAttemptsAreBounded(t *testing.T) {
 	a := newAttempts(Limit{PerSecond: 1, Burst: 1})

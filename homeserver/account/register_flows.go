@@ -35,8 +35,8 @@ func (s *Service) acceptTerms(tx *store.Tx, user id.UserID) error {
 }
 
 // registration is the operation of making an account. Without open registration it takes a token; with it, tokens serve as
-// well if there are any, because one may make an administrator. A captcha and terms come before either, and an address before
-// all of them, where there are any.
+// well if there are any, because one may make an administrator. A captcha and terms go with either, where there are any, and an address
+// as withAddresses has it.
 func (s *Service) registration(ctx context.Context) (operation, error) {
 	op := operation{name: opRegister, params: map[string]any{}}
 	var first []string

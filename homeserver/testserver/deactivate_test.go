@@ -2,6 +2,8 @@ package testserver_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -98,6 +100,40 @@ func TestDeactivate(t *testing.T) {
 		if n := s.rowsOf("users", "password IS NOT NULL AND nid", "alice"); n != 0 {
 			t.Error("the password is left")
 		}
+	})
+}
+
+// Whose account ends has no address any more, and is found by none: somebody else may have it. Client-Server API, POST /account/deactivate.
+func TestDeactivateWithAddress(t *testing.T) {
+	eachWithMail(t, "alice bob", func(s *script, box *mailbox) {
+		s.atIdentity("alice", "bob")
+		s.addEmail(box, "alice", "alice@example.org")
+		s.validate(box, "alice", "alice@example.org")
+		s.words["pepper"] = s.text("alice-id GET "+ids+"/v2/hash_details", "", "lookup_pepper")
+		sum := sha256.Sum256([]byte("alice@example.org email " + s.words["pepper"]))
+		s.words["hash"] = base64.RawURLEncoding.EncodeToString(sum[:])
+		const (
+			lookup = `{"algorithm":"sha256","pepper":"<pepper>","addresses":["<hash>"]}`
+			login  = `{"type":"m.login.password","identifier":{"type":"m.id.thirdparty","medium":"email","address":"alice@example.org"},"password":"correct horse battery"}`
+		)
+		s.run([]step{
+			{name: "published", request: "alice POST /account/3pid/bind", body: `{"sid":"<sid>","client_secret":"alice","id_server":"test","id_access_token":"<alice token>"}`, status: 200, want: "{}"},
+			{name: "found", request: "bob-id POST " + ids + "/v2/lookup", body: lookup, status: 200, want: "mappings/<hash>=<alice>"},
+			{name: "the end", request: "alice POST /account/deactivate", body: "{" + proof("alice") + "}", status: 200, want: "id_server_unbind_result=success"},
+			{name: "not found", request: "bob-id POST " + ids + "/v2/lookup", body: lookup, status: 200, want: "mappings/<hash>:absent"},
+			{name: "at the identity service", request: "alice-id GET " + ids + "/v2/account", status: 401, want: "M_UNAUTHORIZED"},
+			{name: "login by the address", request: "nobody POST /login", body: login, status: 403, want: "M_FORBIDDEN"},
+		})
+		for _, table := range []string{"threepids", "threepid_binds", "threepid_sessions"} {
+			if n := s.rowsOf(table, "user_nid", "alice"); n != 0 {
+				t.Errorf("%d rows are left in %s", n, table)
+			}
+		}
+		s.addEmail(box, "bob", "alice@example.org")
+		s.run([]step{
+			{name: "it is bob's now", request: "nobody POST /login", body: login, status: 200, want: "user_id=<bob>"},
+			{name: "a service that is not trusted is not asked", request: "bob POST /account/deactivate", body: `{"id_server":"elsewhere.example",` + proof("bob") + `}`, status: 200, want: "id_server_unbind_result=no-support"},
+		})
 	})
 }
 
