@@ -441,3 +441,46 @@ func TestBackupChangesWhileItIsRead(t *testing.T) {
 		wantCode(b.t, "the backup is deleted meanwhile", b.s.WriteBackedUp(ctx, alice.User, "2", "", w), "M_NOT_FOUND")
 	})
 }
+
+// FuzzBackedUpKeys reads what a client may send, and has what of it is taken written as a client gets it: it must be the same keys.
+func FuzzBackedUpKeys(f *testing.F) {
+	f.Add(`{"rooms":{"!r:x":{"sessions":{"s":{"first_message_index":1,"forwarded_count":0,"is_verified":true,"session_data":{"a":"\u2028<&"}}}}}}`, 1)
+	f.Add(`{"rooms":{"!\"}:x":{"sessions":{"s\\":{"first_message_index":1,"forwarded_count":0,"is_verified":true,"session_data":{ }},"t":{"first_message_index":1,
+		"forwarded_count":2,"is_verified":false,"session_data":{"n":1e3}}}},"!b":{"sessions":{}}}}`, 2)
+	f.Fuzz(func(t *testing.T, body string, page int) {
+		var in RoomsBackup
+		if json.Unmarshal([]byte(body), &in) != nil {
+			return
+		}
+		keys, err := in.check()
+		if err != nil {
+			return
+		}
+		var out bytes.Buffer
+		w := backupWriter{w: &out}
+		pages := slices.Collect(slices.Chunk(keys, max(1, page%5)))
+		for _, some := range pages {
+			if err := w.add(some, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.add(nil, true); err != nil {
+			t.Fatal(err)
+		}
+		var again RoomsBackup
+		if err := json.Unmarshal(out.Bytes(), &again); err != nil {
+			t.Fatalf("%v: %s", err, out.Bytes())
+		}
+		got, err := again.check()
+		if err != nil || len(got) != len(keys) {
+			t.Fatalf("%d keys became %d: %v, %s", len(keys), len(got), err, out.Bytes())
+		}
+		for i, k := range keys {
+			same := k.SessionName == got[i].SessionName && !better(k, got[i]) && !better(got[i], k)
+			var a, b any
+			if json.Unmarshal(k.SessionData, &a) != nil || json.Unmarshal(got[i].SessionData, &b) != nil || !same || !reflect.DeepEqual(a, b) {
+				t.Errorf("%+v became %+v", k, got[i])
+			}
+		}
+	})
+}

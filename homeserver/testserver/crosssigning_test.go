@@ -79,7 +79,7 @@ func TestReplaceSigningKeys(t *testing.T) {
 		s.run([]step{
 			{name: "another self-signing key", request: uploadSigning, body: self2, status: 401, want: challenge, keep: "session=session"},
 			{name: "the wrong password", request: uploadSigning, body: strings.Replace(s.withPassword(self2, "alice"), "correct", "wrong", 1), status: 401, want: "errcode=M_FORBIDDEN " + challenge},
-			{name: "another user's password", request: uploadSigning, body: s.withPassword(self2, "bob"), status: 401, want: "errcode=M_FORBIDDEN " + challenge},
+			{name: "another user's password", request: uploadSigning, body: s.withPassword(self2, "bob"), status: 403, want: "M_FORBIDDEN"},
 			{name: "not signed", request: uploadSigning, body: s.withPassword(s.signingKeys("alice", "2", "2", "self_signing"), "alice"), status: 400, want: "M_INVALID_SIGNATURE"},
 			{name: "a key of another usage", request: uploadSigning, body: strings.Replace(s.withPassword(`{"self_signing_key":`+s.bySigningKey(strings.Replace(s.signingKey("alice", "user_signing", "1"), "user_signing", "self_signing", 1), "alice", "master", "1")+`}`, "alice"), `"auth":{`, `"auth":{"session":"<session>",`, 1), status: 400, want: "M_INVALID_PARAM"},
 			{name: "with the password", request: uploadSigning, body: s.withPassword(self2, "alice"), status: 200, want: "{}"},
