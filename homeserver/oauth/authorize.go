@@ -66,10 +66,11 @@ func (s *Service) Authorization(ctx context.Context, query string) (*Authorizati
 	if err != nil || len(query) > maxRequestBytes {
 		return nil, &PageError{"The request is not of the right form."}
 	}
-	for _, v := range values {
-		if len(v) > 1 { // RFC 6749, section 3.1. Who reads the first, and who the last, would not read the same.
-			return nil, &PageError{"The request says something twice."}
-		}
+	switch values, err = params(values, authorizationParams); {
+	case errors.Is(err, errTwice):
+		return nil, &PageError{"The request says something twice."}
+	case err != nil:
+		return nil, &PageError{"The request is not of the right form."}
 	}
 	a := &Authorization{}
 	if err := s.decoder.Decode(&a.request, values); err != nil {

@@ -32,15 +32,15 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		op.WriteError(w, r, oidc.ErrInvalidRequest().WithDescription("the parameters must be a form, in the body"), nil)
 		return
 	}
-	for _, values := range r.Form {
-		if len(values) > 1 { // RFC 6749, section 3.2
-			op.WriteError(w, r, oidc.ErrInvalidRequest().WithDescription("a parameter is there twice"), nil)
-			return
-		}
+	form, err := params(r.PostForm, protocolParams)
+	if err != nil {
+		op.WriteError(w, r, oidc.ErrInvalidRequest().WithDescription("%s", err), nil)
+		return
 	}
 	if r.URL.Path == PathRevoke { // any client, or none, may revoke what it has got hold of: Client-Server API, Token revocation
-		r.Form.Set("client_id", anyone)
+		form.Set("client_id", anyone)
 	}
+	r.Form, r.PostForm = form, form
 	s.protocol.ServeHTTP(w, r)
 }
 
