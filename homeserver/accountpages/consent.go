@@ -2,6 +2,7 @@ package accountpages
 
 import (
 	"context"
+	"crypto/hmac"
 	"errors"
 	"net/http"
 	"net/url"
@@ -23,6 +24,7 @@ type consentPage struct {
 	DeviceID               id.DeviceID
 	Replaces               string // the name of the device of that id, which there is already; "" for none
 	UserCode               string
+	Seal                   string // of what is asked for
 }
 
 // showConsent is GET authorize: the authorization endpoint (RFC 6749, section 3.1).
@@ -63,7 +65,7 @@ func (p *Pages) consentPage(ctx context.Context, v *visit, a *oauth.Authorizatio
 	replaces, err := p.replaced(ctx, v.browser, a.DeviceID)
 	return consentPage{
 		ClientName: a.ClientName, ClientHost: a.ClientHost, To: destination(a.RedirectURI), TOSURI: a.TOSURI, PolicyURI: a.PolicyURI,
-		DeviceID: a.DeviceID, Replaces: replaces,
+		DeviceID: a.DeviceID, Replaces: replaces, Seal: v.seal(a.Shown()),
 	}, err
 }
 
@@ -79,11 +81,14 @@ func (p *Pages) replaced(ctx context.Context, b account.Browser, device id.Devic
 	return d.DisplayName, err
 }
 
-// consent is POST authorize: what the user says.
+// consent is POST authorize: what the user says, to what the form with the seal was shown for.
 func (p *Pages) consent(ctx context.Context, v *visit) error {
 	a, err := p.authorization(ctx, v)
 	if a == nil || err != nil {
 		return err
+	}
+	if !hmac.Equal([]byte(v.PostForm.Get("seal")), []byte(v.seal(a.Shown()))) {
+		return errOtherForm
 	}
 	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(a.RedirectURI)))
 	var to string

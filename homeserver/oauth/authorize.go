@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/store"
@@ -45,6 +46,18 @@ type Authorization struct {
 	scope     scope
 	challenge string
 	request   oidc.AuthRequest
+}
+
+// Shown returns what the answer depends on, for whoever makes sure that the user decides about what they were shown. Different requests
+// have different texts.
+func (a *Authorization) Shown() string {
+	var text strings.Builder
+	for _, part := range [...]string{
+		a.client.id, a.request.RedirectURI, a.scope.text, string(a.DeviceID), a.challenge, a.request.State, string(a.request.ResponseMode),
+	} {
+		fmt.Fprintf(&text, "%d:%s", len(part), part)
+	}
+	return text.String()
 }
 
 // PageError is why a request cannot be answered to the client, but only to the person in front of the browser: where the answer would have
