@@ -146,6 +146,61 @@ func TestRefusedCodes(t *testing.T) {
 	})
 }
 
+// TestReplayedCodes brings codes a second time that may end nothing: without what goes with them, and after the device has begun another
+// session.
+func TestReplayedCodes(t *testing.T) {
+	each(t, func(s *site) {
+		alice := s.Register("alice")
+		a, b := s.app(), s.browser()
+		other := s.app(`{"client_name":"Other","client_uri":"https://other.example","redirect_uris":["https://other.example/back"]}`)
+		b.open("/_causeway/account/").signIn("alice").want(200)
+		goesOn := func(token, what string) {
+			t.Helper()
+			if user, _ := s.whoami(token); user != alice.ID {
+				t.Errorf("%s ends the session", what)
+			}
+		}
+		first := b.allow(a, "DEVICE")
+		got := a.exchange(first)
+		for _, change := range []string{"code_verifier", "code_verifier=" + strings.Repeat("x", 43), "redirect_uri=https://evil.example/", "client_id=" + other.id} {
+			if again := a.exchange(first, change); again.Error != "invalid_grant" {
+				t.Errorf("a code twice, with %s: %+v", change, again)
+			}
+			goesOn(got.AccessToken, "a used code with "+change)
+		}
+		next := a.exchange(b.allow(a, "DEVICE"))
+		if again := a.exchange(first); again.Error != "invalid_grant" {
+			t.Errorf("a code of the session before: %+v", again)
+		}
+		goesOn(next.AccessToken, "a code of the session before")
+
+		second := b.allow(a, "DEVICE")
+		a.exchange(second)
+		var login struct {
+			Token string `json:"access_token"`
+		}
+		s.Do("POST", "/_matrix/client/v3/login", "", map[string]any{
+			"type": "m.login.password", "identifier": map[string]any{"type": "m.id.user", "user": "alice"}, "password": password, "device_id": "DEVICE",
+		}).Decode(t, &login)
+		if again := a.exchange(second); again.Error != "invalid_grant" {
+			t.Errorf("a code of before the login: %+v", again)
+		}
+		goesOn(login.Token, "a code of before the login")
+
+		// Tokens that descend from the code end with it, however often they were refreshed.
+		third := b.allow(a, "DEVICE")
+		got = a.exchange(third)
+		for range 25 {
+			got = s.token("grant_type=refresh_token", "refresh_token="+got.RefreshToken, "client_id="+a.id)
+		}
+		goesOn(got.AccessToken, "refreshing")
+		a.exchange(third)
+		if user, _ := s.whoami(got.AccessToken); user != "" {
+			t.Errorf("the refreshed tokens of a code go on after it came twice")
+		}
+	})
+}
+
 // TestSecretsInAddresses sends what must not get into logs in the address, and parameters twice.
 func TestSecretsInAddresses(t *testing.T) {
 	each(t, func(s *site) {
