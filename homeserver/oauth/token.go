@@ -180,7 +180,12 @@ func tokenError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*oidc.Error](err); ok {
 		return e
 	}
-	if e, ok := errors.AsType[mautrix.RespError](err); ok && e.StatusCode < http.StatusInternalServerError {
+	e, ok := errors.AsType[mautrix.RespError](err)
+	if ok && (e.ErrCode == "M_USER_LOCKED" || e.ErrCode == "ORG_MATRIX_EXPIRED_ACCOUNT") {
+		// The session is still there, for when the account can be used again: after invalid_grant, the client would forget it.
+		return op.NewStatusError(&oidc.Error{ErrorType: "temporarily_unavailable", Description: e.Err}, http.StatusServiceUnavailable)
+	}
+	if ok && e.StatusCode < http.StatusInternalServerError {
 		return oidc.ErrInvalidGrant().WithDescription("the grant is not valid, or has ended")
 	}
 	return internal(ctx, err)
