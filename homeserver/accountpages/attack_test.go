@@ -67,6 +67,7 @@ func TestRefusedRequests(t *testing.T) {
 		s.Register("alice")
 		b := s.browser()
 		b.open("/_causeway/account/").signIn("alice").want(200)
+		s.app().exchange(b.allow(s.app(), "DEVICE")) // who uses the app may be sent on
 		for _, test := range tests {
 			a := s.app()
 			if test.metadata != "" {
@@ -317,6 +318,35 @@ func TestOpenRedirect(t *testing.T) {
 				t.Errorf("signing out leads to %s", p.header.Get("Location"))
 			}
 		}
+	})
+}
+
+// TestRefusedStranger follows links with an error in them, to an app that the user has nothing to do with: anybody can register one.
+func TestRefusedStranger(t *testing.T) {
+	each(t, func(s *site) {
+		s.Register("alice")
+		a, b, nobody := s.app(), s.browser(), s.browser()
+		native := s.app(`{"client_name":"Evil","client_uri":"https://example.com","application_type":"native","redirect_uris":["com.example.app:/back"]}`)
+		b.open("/_causeway/account/").signIn("alice").want(200)
+		f := b.visit(a.request("X")).form("/_causeway/oauth2/authorize")
+		for _, change := range []string{"prompt=none", "code_challenge_method=plain", "scope=x", "response_type=token"} {
+			for _, p := range []*page{b.visit(a.request("X", change)), nobody.visit(a.request("X", change)), b.post(a.request("X", change), f.fields)} {
+				p.want(400, "Mailbox has asked", "Go to app.example.com<", `href="https://app.example.com/back#error=`)
+				if to := p.header.Get("Location"); to != "" {
+					t.Errorf("%s leads to %s", change, to)
+				}
+			}
+		}
+		b.visit(native.request("X", "prompt=none")).want(400, `href="com.example.app:/back#error=`)
+		a.exchange(b.allow(a, "X"))
+		if got := b.visit(a.request("X", "prompt=none")).answer(a.redirect).Get("error"); got != "interaction_required" {
+			t.Errorf("the user's app hears %q", got)
+		}
+		nobody.visit(a.request("X", "prompt=none")).want(400)
+		mallory := s.Register("mallory")
+		m := s.browser()
+		m.open("/_causeway/account/").signIn("mallory").want(200, string(mallory.ID))
+		m.visit(a.request("X", "prompt=none")).want(400)
 	})
 }
 

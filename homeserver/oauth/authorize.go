@@ -67,8 +67,15 @@ type PageError struct{ Message string }
 // Error implements error.
 func (e *PageError) Error() string { return e.Message }
 
-// RedirectError is why a request is refused, and where the browser takes that.
-type RedirectError struct{ URL string }
+// RedirectError is why a request is refused, and where the browser is to take that. Anybody can register a client, so that a link to this
+// server with an error in it leads wherever its author likes: only who uses the client already may be sent on without a word (RFC 9700,
+// section 4.11.2). See [Service.Uses].
+type RedirectError struct {
+	URL        string
+	ClientName string
+
+	client string
+}
 
 // Error implements error.
 func (e *RedirectError) Error() string { return "the client is told of an error" }
@@ -168,7 +175,19 @@ func (s *Service) redirectError(a *Authorization, err error) error {
 	if err != nil {
 		return err
 	}
-	return &RedirectError{to}
+	return &RedirectError{URL: to, ClientName: a.client.name(), client: a.client.id}
+}
+
+// Uses tells whether a user has a device of the client that a request is refused to.
+func (s *Service) Uses(ctx context.Context, user account.Browser, refused *RedirectError) (used bool, err error) {
+	err = s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		used, err = tx.HasDeviceOfOAuthClient(user.UserNID, refused.client)
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("look for a device of an OAuth client: %w", err)
+	}
+	return used, err
 }
 
 // Approve gives the client a code for what it asked for, and returns where the browser takes it.
