@@ -40,7 +40,7 @@ type Authorization struct {
 	PolicyURI   string // "" for none
 	DeviceID    id.DeviceID
 	Create      bool // the user wants a new account
-	Login       bool // the user is to give their password, even if they have before
+	Login       bool // the user is to give their password, unless that was just now (account.Browser.Recent)
 
 	client    *client
 	scope     scope
