@@ -21,6 +21,7 @@ type OAuthGrant struct {
 	DeviceID   id.DeviceID
 	DeviceName string // of a new device
 	Client     string
+	Code       *[32]byte // SHA-256 of the authorization code that it came by, which is used by that; nil for none
 }
 
 // BeginOAuth begins the session that a grant is for, on a new device or on the one of that id, whose other sessions end. before runs in the
@@ -57,6 +58,11 @@ func (s *Service) BeginOAuth(ctx context.Context, before func(*store.Tx) (OAuthG
 		}
 		f := s.newTokens(g.UserNID, g.DeviceID, true, g.Client)
 		tokens = f.Tokens
+		if g.Code != nil {
+			if err := tx.UseOAuthCode(*g.Code); err != nil {
+				return err
+			}
+		}
 		return f.insert(tx)
 	})
 	if user != "" {
@@ -68,16 +74,23 @@ func (s *Service) BeginOAuth(ctx context.Context, before func(*store.Tx) (OAuthG
 	return tokens, nil
 }
 
-// EndTokens ends the tokens of a device, which stays.
-func (s *Service) EndTokens(ctx context.Context, userNID int64, device id.DeviceID) error {
+// EndTokens ends the tokens of a device, which stays. which runs in the same transaction, and returns the device; user 0 is for none.
+func (s *Service) EndTokens(ctx context.Context, which func(*store.Tx) (userNID int64, device id.DeviceID, err error)) error {
 	var user string
-	err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		user = ""
+		userNID, device, err := which(tx)
+		if err != nil || userNID == 0 {
+			return err
+		}
 		if user, err = tx.Text(userNID); err != nil {
 			return err
 		}
 		return tx.EndTokens(userNID, device)
 	})
-	s.forget(id.UserID(user))
+	if user != "" {
+		s.forget(id.UserID(user))
+	}
 	if err != nil {
 		return fmt.Errorf("end the tokens of a device: %w", err)
 	}

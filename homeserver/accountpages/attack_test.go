@@ -67,6 +67,7 @@ func TestRefusedRequests(t *testing.T) {
 		s.Register("alice")
 		b := s.browser()
 		b.open("/_causeway/account/").signIn("alice").want(200)
+		s.app().exchange(b.allow(s.app(), "DEVICE")) // who uses the app may be sent on
 		for _, test := range tests {
 			a := s.app()
 			if test.metadata != "" {
@@ -142,6 +143,61 @@ func TestRefusedCodes(t *testing.T) {
 		}
 		if next := s.token("grant_type=refresh_token", "refresh_token="+got.RefreshToken, "client_id="+a.id); next.Error != "invalid_grant" {
 			t.Errorf("the refresh token of a code goes on after it came twice: %+v", next)
+		}
+	})
+}
+
+// TestReplayedCodes brings codes a second time that may end nothing: without what goes with them, and after the device has begun another
+// session.
+func TestReplayedCodes(t *testing.T) {
+	each(t, func(s *site) {
+		alice := s.Register("alice")
+		a, b := s.app(), s.browser()
+		other := s.app(`{"client_name":"Other","client_uri":"https://other.example","redirect_uris":["https://other.example/back"]}`)
+		b.open("/_causeway/account/").signIn("alice").want(200)
+		goesOn := func(token, what string) {
+			t.Helper()
+			if user, _ := s.whoami(token); user != alice.ID {
+				t.Errorf("%s ends the session", what)
+			}
+		}
+		first := b.allow(a, "DEVICE")
+		got := a.exchange(first)
+		for _, change := range []string{"code_verifier", "code_verifier=" + strings.Repeat("x", 43), "redirect_uri=https://evil.example/", "client_id=" + other.id} {
+			if again := a.exchange(first, change); again.Error != "invalid_grant" {
+				t.Errorf("a code twice, with %s: %+v", change, again)
+			}
+			goesOn(got.AccessToken, "a used code with "+change)
+		}
+		next := a.exchange(b.allow(a, "DEVICE"))
+		if again := a.exchange(first); again.Error != "invalid_grant" {
+			t.Errorf("a code of the session before: %+v", again)
+		}
+		goesOn(next.AccessToken, "a code of the session before")
+
+		second := b.allow(a, "DEVICE")
+		a.exchange(second)
+		var login struct {
+			Token string `json:"access_token"`
+		}
+		s.Do("POST", "/_matrix/client/v3/login", "", map[string]any{
+			"type": "m.login.password", "identifier": map[string]any{"type": "m.id.user", "user": "alice"}, "password": password, "device_id": "DEVICE",
+		}).Decode(t, &login)
+		if again := a.exchange(second); again.Error != "invalid_grant" {
+			t.Errorf("a code of before the login: %+v", again)
+		}
+		goesOn(login.Token, "a code of before the login")
+
+		// Tokens that descend from the code end with it, however often they were refreshed.
+		third := b.allow(a, "DEVICE")
+		got = a.exchange(third)
+		for range 25 {
+			got = s.token("grant_type=refresh_token", "refresh_token="+got.RefreshToken, "client_id="+a.id)
+		}
+		goesOn(got.AccessToken, "refreshing")
+		a.exchange(third)
+		if user, _ := s.whoami(got.AccessToken); user != "" {
+			t.Errorf("the refreshed tokens of a code go on after it came twice")
 		}
 	})
 }
@@ -262,6 +318,35 @@ func TestOpenRedirect(t *testing.T) {
 				t.Errorf("signing out leads to %s", p.header.Get("Location"))
 			}
 		}
+	})
+}
+
+// TestRefusedStranger follows links with an error in them, to an app that the user has nothing to do with: anybody can register one.
+func TestRefusedStranger(t *testing.T) {
+	each(t, func(s *site) {
+		s.Register("alice")
+		a, b, nobody := s.app(), s.browser(), s.browser()
+		native := s.app(`{"client_name":"Evil","client_uri":"https://example.com","application_type":"native","redirect_uris":["com.example.app:/back"]}`)
+		b.open("/_causeway/account/").signIn("alice").want(200)
+		f := b.visit(a.request("X")).form("/_causeway/oauth2/authorize")
+		for _, change := range []string{"prompt=none", "code_challenge_method=plain", "scope=x", "response_type=token"} {
+			for _, p := range []*page{b.visit(a.request("X", change)), nobody.visit(a.request("X", change)), b.post(a.request("X", change), f.fields)} {
+				p.want(400, "Mailbox has asked", "Go to app.example.com<", `href="https://app.example.com/back#error=`)
+				if to := p.header.Get("Location"); to != "" {
+					t.Errorf("%s leads to %s", change, to)
+				}
+			}
+		}
+		b.visit(native.request("X", "prompt=none")).want(400, `href="com.example.app:/back#error=`)
+		a.exchange(b.allow(a, "X"))
+		if got := b.visit(a.request("X", "prompt=none")).answer(a.redirect).Get("error"); got != "interaction_required" {
+			t.Errorf("the user's app hears %q", got)
+		}
+		nobody.visit(a.request("X", "prompt=none")).want(400)
+		mallory := s.Register("mallory")
+		m := s.browser()
+		m.open("/_causeway/account/").signIn("mallory").want(200, string(mallory.ID))
+		m.visit(a.request("X", "prompt=none")).want(400)
 	})
 }
 

@@ -2,7 +2,9 @@ package accountpages
 
 import (
 	"context"
+	"crypto/hmac"
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,6 +25,7 @@ type consentPage struct {
 	DeviceID               id.DeviceID
 	Replaces               string // the name of the device of that id, which there is already; "" for none
 	UserCode               string
+	Seal                   string // of what is asked for
 }
 
 // showConsent is GET authorize: the authorization endpoint (RFC 6749, section 3.1).
@@ -41,12 +44,12 @@ func (p *Pages) showConsent(ctx context.Context, v *visit) error {
 	return nil
 }
 
-// authorization reads the request. It returns nil where something else than the question was answered already: the browser is sent on with an
-// error, or asks who is there.
+// authorization reads the request. It returns nil where something else than the question was answered already: the browser is taken to
+// the client with an error, or asks who is there.
 func (p *Pages) authorization(ctx context.Context, v *visit) (*oauth.Authorization, error) {
 	a, err := p.OAuth.Authorization(ctx, v.URL.RawQuery)
 	if refused, ok := errors.AsType[*oauth.RedirectError](err); ok {
-		return nil, v.goTo(refused.URL)
+		return nil, p.refuse(ctx, v, refused)
 	}
 	switch {
 	case err != nil:
@@ -59,11 +62,33 @@ func (p *Pages) authorization(ctx context.Context, v *visit) (*oauth.Authorizati
 	return nil, p.askSignIn(ctx, v, v.here(), a.ClientName)
 }
 
+// refusedPage says that a request is not in order, and where one gets back to the client.
+type refusedPage struct {
+	ClientName, To string
+	Back           template.URL
+}
+
+// refuse takes an error to the client: at once from who uses it, and when they say so from anybody else.
+func (p *Pages) refuse(ctx context.Context, v *visit, refused *oauth.RedirectError) error {
+	if v.signedIn {
+		if used, err := p.OAuth.Uses(ctx, v.browser, refused); err != nil {
+			return err
+		} else if used {
+			return v.goTo(refused.URL)
+		}
+	}
+	v.show(http.StatusBadRequest, "refused", refusedPage{
+		ClientName: refused.ClientName, To: destination(refused.URL),
+		Back: template.URL(refused.URL), // of a scheme that clients may register, which are none that run scripts
+	})
+	return nil
+}
+
 func (p *Pages) consentPage(ctx context.Context, v *visit, a *oauth.Authorization) (consentPage, error) {
 	replaces, err := p.replaced(ctx, v.browser, a.DeviceID)
 	return consentPage{
 		ClientName: a.ClientName, ClientHost: a.ClientHost, To: destination(a.RedirectURI), TOSURI: a.TOSURI, PolicyURI: a.PolicyURI,
-		DeviceID: a.DeviceID, Replaces: replaces,
+		DeviceID: a.DeviceID, Replaces: replaces, Seal: v.seal(a.Shown()),
 	}, err
 }
 
@@ -79,11 +104,14 @@ func (p *Pages) replaced(ctx context.Context, b account.Browser, device id.Devic
 	return d.DisplayName, err
 }
 
-// consent is POST authorize: what the user says.
+// consent is POST authorize: what the user says, to what the form with the seal was shown for.
 func (p *Pages) consent(ctx context.Context, v *visit) error {
 	a, err := p.authorization(ctx, v)
 	if a == nil || err != nil {
 		return err
+	}
+	if !hmac.Equal([]byte(v.PostForm.Get("seal")), []byte(v.seal(a.Shown()))) {
+		return errOtherForm
 	}
 	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(a.RedirectURI)))
 	var to string

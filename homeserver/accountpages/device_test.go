@@ -123,6 +123,15 @@ func TestExpiry(t *testing.T) {
 			t.Errorf("a code of a locked account: %+v", got)
 		}
 		s.exec(`UPDATE users SET locked = 0`)
+		got := a.exchange(b.open(a.request("DEVICE")).signIn("alice").form("/_causeway/oauth2/authorize").send("answer=allow").answer(a.redirect).Get("code"))
+		s.exec(`UPDATE users SET locked = 1`)
+		if next := s.token("grant_type=refresh_token", "refresh_token="+got.RefreshToken, "client_id="+a.id); next.Status != 503 || next.Error != "temporarily_unavailable" {
+			t.Errorf("a refresh token of a locked account: %+v", next)
+		}
+		s.exec(`UPDATE users SET locked = 0`)
+		if next := s.token("grant_type=refresh_token", "refresh_token="+got.RefreshToken, "client_id="+a.id); next.Status != 200 {
+			t.Errorf("a refresh token of an account that was locked: %+v", next)
+		}
 		s.exec(`UPDATE browser_sessions SET expires_ts = 1`)
 		b.visit("/_causeway/account/").want(200, "Sign in")
 	})

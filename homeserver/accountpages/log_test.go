@@ -37,7 +37,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		f := b.open(a.request("DEVICE")).form("/_causeway/account/login")
 		f.send("username=alice", "password=wrong-password").want(403)
 		f.send("username=alice", "password="+password).want(303)
-		b.visit(a.request("DEVICE", "code_challenge_method=plain")).want(303)
+		b.visit(a.request("DEVICE", "code_challenge_method=plain")).want(400)
 		code := b.allow(a, "DEVICE")
 		a.exchange(code, "code_verifier=wrong-verifier")
 		got := a.exchange(code)

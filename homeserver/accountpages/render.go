@@ -26,7 +26,7 @@ var pages = func() map[string]*template.Template {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"date": date}).ParseFS(files, "html/frame.html"))
 	all := make(map[string]*template.Template)
 	for _, name := range []string{
-		"error", "signin", "signup", "consent", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
+		"error", "signin", "signup", "consent", "refused", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
 	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
 	}

@@ -117,9 +117,14 @@ func (p *Pages) checkForm(v *visit) error {
 }
 
 // formToken is what shows that a form was made for the browser with a cookie. The cookie cannot be told from it.
-func formToken(cookie string) string {
+func formToken(cookie string) string { return formMAC(cookie, "form") }
+
+// seal returns what shows that a page with some text was shown to the browser. A browser that has no cookie has been shown none.
+func (v *visit) seal(text string) string { return formMAC(v.cookie, "seal:"+text) }
+
+func formMAC(cookie, text string) string {
 	mac := hmac.New(sha256.New, []byte(cookie))
-	mac.Write([]byte("form"))
+	mac.Write([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/store"
@@ -39,12 +40,24 @@ type Authorization struct {
 	PolicyURI   string // "" for none
 	DeviceID    id.DeviceID
 	Create      bool // the user wants a new account
-	Login       bool // the user is to give their password, even if they have before
+	Login       bool // the user is to give their password, unless that was just now (account.Browser.Recent)
 
 	client    *client
 	scope     scope
 	challenge string
 	request   oidc.AuthRequest
+}
+
+// Shown returns what the answer depends on, for whoever makes sure that the user decides about what they were shown. Different requests
+// have different texts.
+func (a *Authorization) Shown() string {
+	var text strings.Builder
+	for _, part := range [...]string{
+		a.client.id, a.request.RedirectURI, a.scope.text, string(a.DeviceID), a.challenge, a.request.State, string(a.request.ResponseMode),
+	} {
+		fmt.Fprintf(&text, "%d:%s", len(part), part)
+	}
+	return text.String()
 }
 
 // PageError is why a request cannot be answered to the client, but only to the person in front of the browser: where the answer would have
@@ -54,8 +67,15 @@ type PageError struct{ Message string }
 // Error implements error.
 func (e *PageError) Error() string { return e.Message }
 
-// RedirectError is why a request is refused, and where the browser takes that.
-type RedirectError struct{ URL string }
+// RedirectError is why a request is refused, and where the browser is to take that. Anybody can register a client, so that a link to this
+// server with an error in it leads wherever its author likes: only who uses the client already may be sent on without a word (RFC 9700,
+// section 4.11.2). See [Service.Uses].
+type RedirectError struct {
+	URL        string
+	ClientName string
+
+	client string
+}
 
 // Error implements error.
 func (e *RedirectError) Error() string { return "the client is told of an error" }
@@ -66,10 +86,11 @@ func (s *Service) Authorization(ctx context.Context, query string) (*Authorizati
 	if err != nil || len(query) > maxRequestBytes {
 		return nil, &PageError{"The request is not of the right form."}
 	}
-	for _, v := range values {
-		if len(v) > 1 { // RFC 6749, section 3.1. Who reads the first, and who the last, would not read the same.
-			return nil, &PageError{"The request says something twice."}
-		}
+	switch values, err = params(values, authorizationParams); {
+	case errors.Is(err, errTwice):
+		return nil, &PageError{"The request says something twice."}
+	case err != nil:
+		return nil, &PageError{"The request is not of the right form."}
 	}
 	a := &Authorization{}
 	if err := s.decoder.Decode(&a.request, values); err != nil {
@@ -154,7 +175,19 @@ func (s *Service) redirectError(a *Authorization, err error) error {
 	if err != nil {
 		return err
 	}
-	return &RedirectError{to}
+	return &RedirectError{URL: to, ClientName: a.client.name(), client: a.client.id}
+}
+
+// Uses tells whether a user has a device of the client that a request is refused to.
+func (s *Service) Uses(ctx context.Context, user account.Browser, refused *RedirectError) (used bool, err error) {
+	err = s.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+		used, err = tx.HasDeviceOfOAuthClient(user.UserNID, refused.client)
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("look for a device of an OAuth client: %w", err)
+	}
+	return used, err
 }
 
 // Approve gives the client a code for what it asked for, and returns where the browser takes it.

@@ -96,9 +96,9 @@ func (p protocol) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.Devi
 		return nil, answer
 	}
 	tokens, err := p.s.cfg.Accounts.BeginOAuth(ctx, func(tx *store.Tx) (account.OAuthGrant, error) {
-		code, err := tx.OAuthDeviceCode(hash)
-		if errors.Is(err, store.ErrNotFound) { // another request was faster
-			return account.OAuthGrant{}, oidc.ErrInvalidGrant()
+		code, answer, err := p.poll(tx, hash, r.Client.GetID()) // again: another request may have been faster, and time goes by
+		if err == nil {
+			err = answer
 		}
 		if err != nil {
 			return account.OAuthGrant{}, err

@@ -32,15 +32,15 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		op.WriteError(w, r, oidc.ErrInvalidRequest().WithDescription("the parameters must be a form, in the body"), nil)
 		return
 	}
-	for _, values := range r.Form {
-		if len(values) > 1 { // RFC 6749, section 3.2
-			op.WriteError(w, r, oidc.ErrInvalidRequest().WithDescription("a parameter is there twice"), nil)
-			return
-		}
+	form, err := params(r.PostForm, protocolParams)
+	if err != nil {
+		op.WriteError(w, r, oidc.ErrInvalidRequest().WithDescription("%s", err), nil)
+		return
 	}
 	if r.URL.Path == PathRevoke { // any client, or none, may revoke what it has got hold of: Client-Server API, Token revocation
-		r.Form.Set("client_id", anyone)
+		form.Set("client_id", anyone)
 	}
+	r.Form, r.PostForm = form, form
 	s.protocol.ServeHTTP(w, r)
 }
 
@@ -70,14 +70,12 @@ func (p protocol) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acc
 		if code, err = p.redeem(tx, r); err != nil {
 			return account.OAuthGrant{}, err
 		}
-		if err := tx.UseOAuthCode(code.Hash); err != nil {
-			return account.OAuthGrant{}, err
-		}
-		return grant(tx, code.UserNID, code.DeviceID, r.Client.(*client))
+		g, err := grant(tx, code.UserNID, code.DeviceID, r.Client.(*client))
+		g.Code = &code.Hash
+		return g, err
 	})
 	if errors.Is(err, errCodeReplayed) {
-		// RFC 6749, section 4.1.2: somebody else has had the code, before this client or after it.
-		if err := p.s.cfg.Accounts.EndTokens(ctx, code.UserNID, code.DeviceID); err != nil {
+		if err := p.endReplayed(ctx, r); err != nil {
 			return nil, internal(ctx, err)
 		}
 		return nil, oidc.ErrInvalidGrant().WithDescription("the code was used before")
@@ -90,7 +88,23 @@ func (p protocol) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acc
 
 var errCodeReplayed = errors.New("an authorization code was used twice")
 
-// redeem checks a code against the request that brings it. A code that was used before is returned with errCodeReplayed.
+// endReplayed ends the tokens that came by a code that is used a second time: somebody else has had it, before this client or after it (RFC
+// 6749, section 4.1.2). A session that has begun on the device since then goes on: with it, the code was forgotten.
+func (p protocol) endReplayed(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) error {
+	return p.s.cfg.Accounts.EndTokens(ctx, func(tx *store.Tx) (int64, id.DeviceID, error) {
+		code, err := p.redeem(tx, r)
+		if errors.Is(err, errCodeReplayed) {
+			return code.UserNID, code.DeviceID, nil
+		}
+		if _, refused := errors.AsType[*oidc.Error](err); refused { // another request was faster
+			err = nil
+		}
+		return 0, "", err
+	})
+}
+
+// redeem checks a code against the request that brings it. A code that was used before is returned with errCodeReplayed, if it is the
+// client's own request that comes again: the code alone, which may be in a log, is to end nothing.
 func (p protocol) redeem(tx *store.Tx, r *op.ClientRequest[oidc.AccessTokenRequest]) (store.OAuthCode, error) {
 	invalid := oidc.ErrInvalidGrant().WithDescription("the code is not valid")
 	if len(r.Data.Code) > maxSecretBytes {
@@ -106,14 +120,14 @@ func (p protocol) redeem(tx *store.Tx, r *op.ClientRequest[oidc.AccessTokenReque
 	switch {
 	case code.Client != r.Client.GetID():
 		return code, invalid
-	case code.Used:
-		return code, errCodeReplayed
-	case code.ExpiresTS <= p.s.now():
-		return code, invalid
 	case code.RedirectURI != r.Data.RedirectURI:
 		return code, oidc.ErrInvalidGrant().WithDescription("redirect_uri is not that of the request")
 	case !oidc.VerifyCodeChallenge(&oidc.CodeChallenge{Challenge: code.Challenge, Method: oidc.CodeChallengeMethodS256}, r.Data.CodeVerifier):
 		return code, oidc.ErrInvalidGrant().WithDescription("code_verifier does not go with the challenge")
+	case code.Used:
+		return code, errCodeReplayed
+	case code.ExpiresTS <= p.s.now():
+		return code, invalid
 	}
 	return code, nil
 }
@@ -166,7 +180,12 @@ func tokenError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*oidc.Error](err); ok {
 		return e
 	}
-	if e, ok := errors.AsType[mautrix.RespError](err); ok && e.StatusCode < http.StatusInternalServerError {
+	e, ok := errors.AsType[mautrix.RespError](err)
+	if ok && (e.ErrCode == "M_USER_LOCKED" || e.ErrCode == "ORG_MATRIX_EXPIRED_ACCOUNT") {
+		// The session is still there, for when the account can be used again: after invalid_grant, the client would forget it.
+		return op.NewStatusError(&oidc.Error{ErrorType: "temporarily_unavailable", Description: e.Err}, http.StatusServiceUnavailable)
+	}
+	if ok && e.StatusCode < http.StatusInternalServerError {
 		return oidc.ErrInvalidGrant().WithDescription("the grant is not valid, or has ended")
 	}
 	return internal(ctx, err)

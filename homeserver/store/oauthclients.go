@@ -74,6 +74,12 @@ func (tx *Tx) MakeRoomForOAuthClient(usedBefore int64, limit int) error {
 	return err
 }
 
+// HasDeviceOfOAuthClient tells whether a user has a device that is for an OAuth client.
+func (tx *Tx) HasDeviceOfOAuthClient(userNID int64, client string) (bool, error) {
+	var one int64
+	return tx.Row(`SELECT 1 FROM devices WHERE user_nid = $1 AND oauth_client = $2 LIMIT 1`, []any{userNID, client}, &one)
+}
+
 // SetDeviceOAuthClient notes which OAuth client a device is for.
 func (tx *Tx) SetDeviceOAuthClient(userNID int64, device id.DeviceID, client string) error {
 	_, err := tx.Exec(`UPDATE devices SET oauth_client = $3 WHERE user_nid = $1 AND device_id = $2`, userNID, string(device), nullString(client))

@@ -17,7 +17,7 @@ type OAuthCode struct {
 	RedirectURI string
 	Challenge   string // of PKCE, by S256
 	ExpiresTS   int64
-	Used        bool
+	Used        bool // the device's tokens came by it
 }
 
 // AddOAuthCode records a code. Codes that expired before a time go, and of the user's codes all but the newest keep.
@@ -47,7 +47,7 @@ func (tx *Tx) OAuthCode(hash [32]byte) (OAuthCode, error) {
 	return c, err
 }
 
-// UseOAuthCode notes that a code was used.
+// UseOAuthCode notes that a code was used, for the tokens that its device has from now on.
 func (tx *Tx) UseOAuthCode(hash [32]byte) error {
 	_, err := tx.Exec(`UPDATE oauth_codes SET used = 1 WHERE hash = $1`, hash[:])
 	return err

@@ -62,14 +62,16 @@ func (tx *Tx) RefreshToken(hash [32]byte) (RefreshToken, error) {
 	return t, err
 }
 
-// EndTokens deletes all tokens of a device. The device stays.
+// EndTokens deletes all tokens of a device. The device stays. The authorization codes that tokens of it came by are forgotten: when one is
+// used a second time, the tokens that it would end are gone.
 func (tx *Tx) EndTokens(userNID int64, device id.DeviceID) error {
 	for _, table := range [...]string{"access_tokens", "refresh_tokens"} {
 		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE user_nid = $1 AND device_id = $2`, userNID, string(device)); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err := tx.Exec(`DELETE FROM oauth_codes WHERE user_nid = $1 AND device_id = $2 AND used = 1`, userNID, string(device))
+	return err
 }
 
 // DropHeirs deletes the tokens that came by a refresh token, and that the client has not used.
