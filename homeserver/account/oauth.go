@@ -24,7 +24,8 @@ type OAuthGrant struct {
 }
 
 // BeginOAuth begins the session that a grant is for, on a new device or on the one of that id, whose other sessions end. before runs in the
-// same transaction, ahead of that, and returns the grant. Errors: those of before; 403 M_FORBIDDEN for an account that may not be used.
+// same transaction, ahead of that, and returns the grant. Errors: those of before; 403 M_FORBIDDEN for an account that may not be used,
+// 400 M_INVALID_PARAM for an id that no device can have.
 func (s *Service) BeginOAuth(ctx context.Context, before func(*store.Tx) (OAuthGrant, error)) (Tokens, error) {
 	var (
 		tokens Tokens
@@ -46,7 +47,7 @@ func (s *Service) BeginOAuth(ctx context.Context, before func(*store.Tx) (OAuthG
 		if !usable {
 			return forbidden("This account cannot be used")
 		}
-		if err := tx.EnsureDevice(g.UserNID, g.DeviceID, g.DeviceName, s.now()); err != nil {
+		if err := s.ensureDevice(tx, g.UserNID, g.DeviceID, g.DeviceName); err != nil {
 			return err
 		}
 		if err := tx.EndTokens(g.UserNID, g.DeviceID); err != nil {

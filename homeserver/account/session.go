@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -47,12 +48,7 @@ func (d *Device) check() error {
 
 // insertSession gives a user's device new tokens, in the place of those that it has.
 func (s *Service) insertSession(tx *store.Tx, userNID int64, device Device) (Tokens, error) {
-	if taken, err := tx.IsCrossSigningKey(userNID, string(device.DeviceID)); err != nil {
-		return Tokens{}, err
-	} else if taken { // Client-Server API, POST /login
-		return Tokens{}, invalidParam("device_id is the name of a cross-signing key")
-	}
-	if err := tx.EnsureDevice(userNID, device.DeviceID, device.DisplayName, s.now()); err != nil {
+	if err := s.ensureDevice(tx, userNID, device.DeviceID, device.DisplayName); err != nil {
 		return Tokens{}, err
 	}
 	if err := tx.EndTokens(userNID, device.DeviceID); err != nil {
@@ -60,6 +56,15 @@ func (s *Service) insertSession(tx *store.Tx, userNID int64, device Device) (Tok
 	}
 	f := s.newTokens(userNID, device.DeviceID, device.Refreshable, "")
 	return f.Tokens, f.insert(tx)
+}
+
+// ensureDevice adds a device to a user unless it is there. The error is 400 M_INVALID_PARAM for an id that no device can have.
+func (s *Service) ensureDevice(tx *store.Tx, userNID int64, device id.DeviceID, name string) error {
+	err := tx.EnsureDevice(userNID, device, name, s.now())
+	if errors.Is(err, store.ErrKeyName) {
+		return invalidParam("device_id is the name of a cross-signing key")
+	}
+	return err
 }
 
 // Logout ends the session of a device and removes the device.
