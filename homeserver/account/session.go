@@ -77,9 +77,13 @@ func (s *Service) Logout(ctx context.Context, user id.UserID, device id.DeviceID
 	})
 }
 
-// LogoutAll ends all sessions of a user and removes the devices, but for keep ("" keeps none).
+// LogoutAll ends all sessions of a user and removes the devices, but for keep ("" keeps none). Browsers are signed out, and what was granted
+// and has not been redeemed ends.
 func (s *Service) LogoutAll(ctx context.Context, user id.UserID, keep id.DeviceID) error {
 	return s.endSessions(ctx, user, func(tx *store.Tx, userNID int64) (store.DeviceChange, error) {
+		if err := tx.EndGrants(userNID); err != nil {
+			return store.DeviceChange{}, err
+		}
 		return tx.DeleteDevices(userNID, keep)
 	})
 }
