@@ -199,13 +199,14 @@ func (s *Service) CrossSigningResetAllowed(ctx context.Context, user id.UserID) 
 	return err == nil && until > s.now()
 }
 
-// endReset takes back what AllowCrossSigningReset allowed, once it has served.
-func (s *Service) endReset(ctx context.Context, user id.UserID) error {
-	return s.db.Write(ctx, func(tx *store.Tx) error {
-		u, err := tx.User(user)
-		if err != nil {
-			return err
-		}
-		return tx.AllowReset(u.NID, 0)
+// takeReset takes back what AllowCrossSigningReset allowed, and tells whether it was allowed: it serves once, however many ask at once.
+func (s *Service) takeReset(ctx context.Context, user id.UserID) (allowed bool, err error) {
+	err = s.db.Write(ctx, func(tx *store.Tx) (err error) {
+		allowed, err = tx.TakeReset(user, s.now())
+		return err
 	})
+	if err != nil {
+		return false, fmt.Errorf("take the permission of %s to replace cross-signing keys: %w", user, err)
+	}
+	return allowed, nil
 }

@@ -94,6 +94,16 @@ func (tx *Tx) AllowReset(userNID, untilTS int64) error {
 	return err
 }
 
+// TakeReset takes the permission to replace a user's cross-signing keys back, and tells whether there was one at nowTS.
+func (tx *Tx) TakeReset(user id.UserID, nowTS int64) (bool, error) {
+	nid, err := tx.LookupNID(string(user))
+	if err != nil || nid == 0 {
+		return false, err
+	}
+	n, err := tx.Exec(`UPDATE users SET reset_until_ts = NULL WHERE nid = $1 AND reset_until_ts > $2`, nid, nowTS)
+	return n > 0, err
+}
+
 // ResetAllowed tells until when a user allows that cross-signing keys are replaced, 0 for not at all.
 func (tx *Tx) ResetAllowed(user id.UserID) (untilTS int64, err error) {
 	nid, err := tx.LookupNID(string(user))
