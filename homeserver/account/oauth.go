@@ -86,7 +86,8 @@ func (s *Service) EndTokens(ctx context.Context, userNID int64, device id.Device
 }
 
 // Revoke ends the session that an access token or a refresh token is of, and removes its device (Client-Server API, Token revocation). A
-// token that is unknown, or expired, is no error.
+// refresh token that was used ends the session alone: it may have been found anywhere since. A token that is unknown, or expired, does
+// nothing, and is no error.
 func (s *Service) Revoke(ctx context.Context, token string) error {
 	hash := sha256.Sum256([]byte(token))
 	var (
@@ -95,19 +96,22 @@ func (s *Service) Revoke(ctx context.Context, token string) error {
 	)
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		user, change = "", store.DeviceChange{}
-		nid, device, err := tokenOwner(tx, hash)
-		if errors.Is(err, store.ErrNotFound) {
+		owner, err := tokenOwner(tx, hash)
+		if errors.Is(err, store.ErrNotFound) || err == nil && owner.ExpiresTS != 0 && owner.ExpiresTS <= s.now() {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		text, err := tx.Text(nid)
+		text, err := tx.Text(owner.UserNID)
 		if err != nil {
 			return err
 		}
 		user = id.UserID(text)
-		change, err = tx.DeleteDevice(nid, device)
+		if owner.Used {
+			return tx.EndTokens(owner.UserNID, owner.DeviceID)
+		}
+		change, err = tx.DeleteDevice(owner.UserNID, owner.DeviceID)
 		return err
 	})
 	if user != "" {
@@ -120,14 +124,13 @@ func (s *Service) Revoke(ctx context.Context, token string) error {
 	return nil
 }
 
-// tokenOwner returns whose an access token or a refresh token is. ErrNotFound.
-func tokenOwner(tx *store.Tx, hash [32]byte) (userNID int64, device id.DeviceID, err error) {
+// tokenOwner returns whose an access token or a refresh token is, and when it ends. ErrNotFound.
+func tokenOwner(tx *store.Tx, hash [32]byte) (store.RefreshToken, error) {
 	session, err := tx.SessionByToken(hash)
 	if err == nil || !errors.Is(err, store.ErrNotFound) {
-		return session.UserNID, session.DeviceID, err
+		return store.RefreshToken{UserNID: session.UserNID, DeviceID: session.DeviceID, ExpiresTS: session.ExpiresTS}, err
 	}
-	refresh, err := tx.RefreshToken(hash)
-	return refresh.UserNID, refresh.DeviceID, err
+	return tx.RefreshToken(hash)
 }
 
 // CheckDeviceID refuses what cannot be the id of a device. The error is 400 M_INVALID_PARAM.
