@@ -54,13 +54,25 @@ func (s *Service) insertSession(tx *store.Tx, userNID int64, device Device) (Tok
 	if err := tx.EndTokens(userNID, device.DeviceID); err != nil {
 		return Tokens{}, err
 	}
+	// A device that came by OAuth is that client's no more: it is logged in as any other, and confirms things as any other.
+	if err := tx.SetDeviceOAuthClient(userNID, device.DeviceID, ""); err != nil {
+		return Tokens{}, err
+	}
 	f := s.newTokens(userNID, device.DeviceID, device.Refreshable, "")
 	return f.Tokens, f.insert(tx)
 }
 
-// ensureDevice adds a device to a user unless it is there. The error is 400 M_INVALID_PARAM for an id that no device can have.
+// ensureDevice adds a device that somebody uses to a user, unless it is there. The error is 400 M_INVALID_PARAM for an id that no such
+// device can have: that of a cross-signing key, or of the dehydrated device, which others send what is meant for all of the user's (MSC3814).
 func (s *Service) ensureDevice(tx *store.Tx, userNID int64, device id.DeviceID, name string) error {
-	err := tx.EnsureDevice(userNID, device, name, s.now())
+	dehydrated, _, err := tx.DehydratedDevice(userNID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err == nil && dehydrated == device {
+		return invalidParam("device_id is that of your dehydrated device")
+	}
+	err = tx.EnsureDevice(userNID, device, name, s.now())
 	if errors.Is(err, store.ErrKeyName) {
 		return invalidParam("device_id is the name of a cross-signing key")
 	}
