@@ -31,6 +31,18 @@ type Browser struct {
 	Recent bool
 	// Suspended tells that they may change nothing that others see.
 	Suspended bool
+
+	hash [32]byte // of the cookie
+}
+
+// Check is for a transaction that grants something in the name of whoever is signed in in a browser: they may have been signed out since
+// the request came, by a new password say, and what is granted then would outlast it. The error is 403 M_FORBIDDEN.
+func (b Browser) Check(tx *store.Tx, nowTS int64) error {
+	found, err := tx.BrowserSession(b.hash, nowTS)
+	if errors.Is(err, store.ErrNotFound) || err == nil && found.UserNID != b.UserNID {
+		return forbidden("You have been signed out")
+	}
+	return err
 }
 
 // SignIn signs a browser in with a user's name and password, and returns the value of its cookie. Errors: those of [Service.Login].
@@ -39,15 +51,15 @@ func (s *Service) SignIn(ctx context.Context, name, password, clientIP string) (
 	if err != nil {
 		return "", err
 	}
-	return s.signIn(ctx, user.UserID)
+	return s.signIn(ctx, user)
 }
 
-// signIn signs a browser in whose user is known.
-func (s *Service) signIn(ctx context.Context, userID id.UserID) (cookie string, err error) {
+// signIn signs a browser in whose user is known, as they were when they proved it.
+func (s *Service) signIn(ctx context.Context, proven *store.User) (cookie string, err error) {
 	cookie, hash := randomToken(browserTokenPrefix)
 	now := s.now()
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
-		user, err := tx.User(userID)
+		user, err := unchanged(tx, proven)
 		if err != nil {
 			return err
 		}
@@ -70,7 +82,11 @@ func (s *Service) SignUp(ctx context.Context, in RegisterRequest) (cookie string
 	if err != nil {
 		return "", err
 	}
-	return s.signIn(ctx, login.UserID)
+	user, err := s.user(ctx, login.UserID)
+	if err != nil {
+		return "", err
+	}
+	return s.signIn(ctx, user)
 }
 
 // Browser returns who is signed in in the browser with a cookie, and false for nobody.
@@ -79,8 +95,9 @@ func (s *Service) Browser(ctx context.Context, cookie string) (b Browser, ok boo
 		return Browser{}, false, nil
 	}
 	var found store.BrowserSession
+	hash := sha256.Sum256([]byte(cookie))
 	err = s.db.View(ctx, func(tx *store.Tx) (err error) {
-		found, err = tx.BrowserSession(sha256.Sum256([]byte(cookie)), s.now())
+		found, err = tx.BrowserSession(hash, s.now())
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -91,6 +108,7 @@ func (s *Service) Browser(ctx context.Context, cookie string) (b Browser, ok boo
 	}
 	return Browser{
 		UserNID: found.UserNID, UserID: found.UserID, Recent: s.now()-found.AuthenticatedTS < recentMS, Suspended: found.Suspended,
+		hash: hash,
 	}, true, nil
 }
 
@@ -163,7 +181,12 @@ func wrongPassword() error { return forbidden("The password is not the right one
 
 // AllowCrossSigningReset lets the clients of a user replace the user's cross-signing keys without another proof, for a while (MSC4312).
 func (s *Service) AllowCrossSigningReset(ctx context.Context, b Browser) error {
-	return s.db.Write(ctx, func(tx *store.Tx) error { return tx.AllowReset(b.UserNID, s.now()+resetMS) })
+	return s.db.Write(ctx, func(tx *store.Tx) error {
+		if err := b.Check(tx, s.now()); err != nil {
+			return err
+		}
+		return tx.AllowReset(b.UserNID, s.now()+resetMS)
+	})
 }
 
 // CrossSigningResetAllowed tells whether a user has allowed of late that their cross-signing keys are replaced.
@@ -176,13 +199,14 @@ func (s *Service) CrossSigningResetAllowed(ctx context.Context, user id.UserID) 
 	return err == nil && until > s.now()
 }
 
-// endReset takes back what AllowCrossSigningReset allowed, once it has served.
-func (s *Service) endReset(ctx context.Context, user id.UserID) error {
-	return s.db.Write(ctx, func(tx *store.Tx) error {
-		u, err := tx.User(user)
-		if err != nil {
-			return err
-		}
-		return tx.AllowReset(u.NID, 0)
+// takeReset takes back what AllowCrossSigningReset allowed, and tells whether it was allowed: it serves once, however many ask at once.
+func (s *Service) takeReset(ctx context.Context, user id.UserID) (allowed bool, err error) {
+	err = s.db.Write(ctx, func(tx *store.Tx) (err error) {
+		allowed, err = tx.TakeReset(user, s.now())
+		return err
 	})
+	if err != nil {
+		return false, fmt.Errorf("take the permission of %s to replace cross-signing keys: %w", user, err)
+	}
+	return allowed, nil
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"causeway/homeserver/store"
-
-	"github.com/rs/zerolog"
 )
 
 // ReplaceKeys begins what [Service.Confirm] is asked for when a user's cross-signing keys are to be replaced; which keys follows behind ": ".
@@ -55,16 +53,16 @@ func (s *Service) confirmByOAuth(ctx context.Context, who Requester, what string
 	if err != nil {
 		return nil, err
 	}
-	if !s.CrossSigningResetAllowed(ctx, op.user) { // it was when the stage was completed
-		s.uia.drop(op, session)
+	// Before the keys are stored, so that what the user allowed serves once. It was allowed when the stage was completed.
+	allowed, err := s.takeReset(ctx, op.user)
+	if err != nil {
+		return nil, err
+	}
+	s.uia.drop(op, session)
+	if !allowed {
 		return nil, op.challenge(&uiaSession{id: session.id}, "M_FORBIDDEN", notAllowed)
 	}
-	return func() {
-		s.uia.drop(op, session)
-		if err := s.endReset(ctx, op.user); err != nil { // it ends by itself soon
-			zerolog.Ctx(ctx).Err(err).Stringer("user_id", op.user).Msg("Taking back the permission to replace cross-signing keys")
-		}
-	}, nil
+	return func() {}, nil
 }
 
 // oauthStage is completed once the user has allowed the operation on the account page.

@@ -104,7 +104,7 @@ func (s *Service) UpdateDevice(ctx context.Context, who Requester, device id.Dev
 		switch {
 		case errors.Is(err, store.ErrNotFound) && who.ByAppService:
 			created = true
-			return tx.EnsureDevice(user.NID, device, d.DisplayName, s.now())
+			return s.ensureDevice(tx, user.NID, device, d.DisplayName)
 		case err != nil || name == nil || *name == old.DisplayName:
 			return err
 		}

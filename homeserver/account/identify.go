@@ -60,7 +60,7 @@ func (s *Service) session(ctx context.Context, hash [32]byte) (store.Session, er
 		return err
 	})
 	if err == nil && session.Refreshed != nil && (session.ExpiresTS == 0 || session.ExpiresTS > s.now()) {
-		return session, s.confirm(ctx, &session)
+		return s.confirm(ctx, hash)
 	}
 	if err == nil {
 		s.sessions.put(hash, session, endings)

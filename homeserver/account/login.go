@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net/http"
@@ -132,6 +133,9 @@ func (s *Service) Login(ctx context.Context, in LoginRequest) (Login, error) {
 func (s *Service) beginSession(ctx context.Context, user *store.User, device Device) (Login, error) {
 	login := Login{UserID: user.UserID, DeviceID: device.DeviceID, HomeServer: s.cfg.ServerName}
 	err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
+		if _, err := unchanged(tx, user); err != nil {
+			return err
+		}
 		login.Tokens, err = s.insertSession(tx, user.NID, device)
 		return err
 	})
@@ -141,6 +145,19 @@ func (s *Service) beginSession(ctx context.Context, user *store.User, device Dev
 		return Login{}, fmt.Errorf("begin a session of %s: %w", user.UserID, err)
 	}
 	return login, nil
+}
+
+// unchanged returns a user who has proven who they are, as they are in a transaction: whoever proved it by a password, or by a token that
+// a new password ends, is not let in once there is a new one. The error is 403 M_FORBIDDEN.
+func unchanged(tx *store.Tx, proven *store.User) (*store.User, error) {
+	user, err := tx.UserByNID(proven.NID)
+	if err != nil {
+		return nil, err
+	}
+	if user.Deactivated || subtle.ConstantTimeCompare([]byte(user.Password), []byte(proven.Password)) != 1 {
+		return nil, forbidden("The password of this account has just been changed")
+	}
+	return user, nil
 }
 
 // passwordLogin answers the same, after the same time, whether it is the user or the password that is wrong.

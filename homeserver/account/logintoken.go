@@ -50,6 +50,11 @@ func (s *Service) newLoginToken(ctx context.Context, who Requester) (LoginToken,
 		if err != nil {
 			return err
 		}
+		if has, err := tx.HasDevice(who.UserID, who.DeviceID); err == nil && !has && who.DeviceID != "" {
+			return unknownToken() // the session has ended since the request came, and what it grants is not to outlast it
+		} else if err != nil {
+			return err
+		}
 		return tx.InsertLoginToken(hash, user.NID, now, now+loginTokenLifetime.Milliseconds(), maxLoginTokens)
 	})
 	return LoginToken{Token: token, ExpiresInMS: loginTokenLifetime.Milliseconds()}, err

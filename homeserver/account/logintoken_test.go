@@ -18,6 +18,7 @@ func TestOneProofOneToken(t *testing.T) {
 		ctx := context.Background()
 		s := newService(db, false)
 		alice := Requester{UserID: createUser(t, s, "alice", "secret"), DeviceID: "D"}
+		login(t, s, "alice", "secret", "D")
 		_, err := s.GetLoginToken(ctx, alice, nil)
 		var challenge *Challenge
 		if !errors.As(err, &challenge) {

@@ -25,7 +25,8 @@ type OAuthGrant struct {
 }
 
 // BeginOAuth begins the session that a grant is for, on a new device or on the one of that id, whose other sessions end. before runs in the
-// same transaction, ahead of that, and returns the grant. Errors: those of before; 403 M_FORBIDDEN for an account that may not be used.
+// same transaction, ahead of that, and returns the grant. Errors: those of before; 403 M_FORBIDDEN for an account that may not be used,
+// 400 M_INVALID_PARAM for an id that no device can have.
 func (s *Service) BeginOAuth(ctx context.Context, before func(*store.Tx) (OAuthGrant, error)) (Tokens, error) {
 	var (
 		tokens Tokens
@@ -47,7 +48,7 @@ func (s *Service) BeginOAuth(ctx context.Context, before func(*store.Tx) (OAuthG
 		if !usable {
 			return forbidden("This account cannot be used")
 		}
-		if err := tx.EnsureDevice(g.UserNID, g.DeviceID, g.DeviceName, s.now()); err != nil {
+		if err := s.ensureDevice(tx, g.UserNID, g.DeviceID, g.DeviceName); err != nil {
 			return err
 		}
 		if err := tx.EndTokens(g.UserNID, g.DeviceID); err != nil {
@@ -98,7 +99,8 @@ func (s *Service) EndTokens(ctx context.Context, which func(*store.Tx) (userNID 
 }
 
 // Revoke ends the session that an access token or a refresh token is of, and removes its device (Client-Server API, Token revocation). A
-// token that is unknown, or expired, is no error.
+// refresh token that was used ends the session alone: it may have been found anywhere since. A token that is unknown, or expired, does
+// nothing, and is no error.
 func (s *Service) Revoke(ctx context.Context, token string) error {
 	hash := sha256.Sum256([]byte(token))
 	var (
@@ -107,19 +109,22 @@ func (s *Service) Revoke(ctx context.Context, token string) error {
 	)
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		user, change = "", store.DeviceChange{}
-		nid, device, err := tokenOwner(tx, hash)
-		if errors.Is(err, store.ErrNotFound) {
+		owner, err := tokenOwner(tx, hash)
+		if errors.Is(err, store.ErrNotFound) || err == nil && owner.ExpiresTS != 0 && owner.ExpiresTS <= s.now() {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		text, err := tx.Text(nid)
+		text, err := tx.Text(owner.UserNID)
 		if err != nil {
 			return err
 		}
 		user = id.UserID(text)
-		change, err = tx.DeleteDevice(nid, device)
+		if owner.Used {
+			return tx.EndTokens(owner.UserNID, owner.DeviceID)
+		}
+		change, err = tx.DeleteDevice(owner.UserNID, owner.DeviceID)
 		return err
 	})
 	if user != "" {
@@ -132,14 +137,13 @@ func (s *Service) Revoke(ctx context.Context, token string) error {
 	return nil
 }
 
-// tokenOwner returns whose an access token or a refresh token is. ErrNotFound.
-func tokenOwner(tx *store.Tx, hash [32]byte) (userNID int64, device id.DeviceID, err error) {
+// tokenOwner returns whose an access token or a refresh token is, and when it ends. ErrNotFound.
+func tokenOwner(tx *store.Tx, hash [32]byte) (store.RefreshToken, error) {
 	session, err := tx.SessionByToken(hash)
 	if err == nil || !errors.Is(err, store.ErrNotFound) {
-		return session.UserNID, session.DeviceID, err
+		return store.RefreshToken{UserNID: session.UserNID, DeviceID: session.DeviceID, ExpiresTS: session.ExpiresTS}, err
 	}
-	refresh, err := tx.RefreshToken(hash)
-	return refresh.UserNID, refresh.DeviceID, err
+	return tx.RefreshToken(hash)
 }
 
 // CheckDeviceID refuses what cannot be the id of a device. The error is 400 M_INVALID_PARAM.

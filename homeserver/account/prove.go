@@ -55,20 +55,28 @@ func (s *Service) prove(ctx context.Context, userID id.UserID, named, password, 
 		return nil, err
 	}
 	s.attempts.settle(key)
-	if outdated(stored) {
-		s.renewHash(ctx, user, password)
+	if outdated(stored) && !s.renewHash(ctx, user, password) {
+		return s.prove(ctx, userID, named, password, clientIP) // there is another hash by now, which may be of the same password
 	}
 	return user, nil
 }
 
 // renewHash puts a hash of today in the place of one that came from another server, or is of other parameters. That it does not succeed
-// is no reason to keep the user out: the next login tries again.
-func (s *Service) renewHash(ctx context.Context, user *store.User, password string) {
+// is no reason to keep the user out: the next login tries again. It is false when the user's hash is another meanwhile.
+func (s *Service) renewHash(ctx context.Context, user *store.User, password string) bool {
+	replaced := false
 	hash, err := s.passwords.hash(ctx, password)
 	if err == nil {
-		err = s.db.Write(ctx, func(tx *store.Tx) error { return tx.ReplacePassword(user.NID, user.Password, hash) })
+		err = s.db.Write(ctx, func(tx *store.Tx) (err error) {
+			replaced, err = tx.ReplacePassword(user.NID, user.Password, hash)
+			return err
+		})
 	}
-	if err != nil {
+	switch {
+	case err == nil && replaced:
+		user.Password = hash
+	case err != nil:
 		zerolog.Ctx(ctx).Warn().Err(err).Stringer("user_id", user.UserID).Msg("A password hash of old could not be renewed")
 	}
+	return err != nil || replaced
 }

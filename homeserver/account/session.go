@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -47,19 +48,35 @@ func (d *Device) check() error {
 
 // insertSession gives a user's device new tokens, in the place of those that it has.
 func (s *Service) insertSession(tx *store.Tx, userNID int64, device Device) (Tokens, error) {
-	if taken, err := tx.IsCrossSigningKey(userNID, string(device.DeviceID)); err != nil {
-		return Tokens{}, err
-	} else if taken { // Client-Server API, POST /login
-		return Tokens{}, invalidParam("device_id is the name of a cross-signing key")
-	}
-	if err := tx.EnsureDevice(userNID, device.DeviceID, device.DisplayName, s.now()); err != nil {
+	if err := s.ensureDevice(tx, userNID, device.DeviceID, device.DisplayName); err != nil {
 		return Tokens{}, err
 	}
 	if err := tx.EndTokens(userNID, device.DeviceID); err != nil {
 		return Tokens{}, err
 	}
+	// A device that came by OAuth is that client's no more: it is logged in as any other, and confirms things as any other.
+	if err := tx.SetDeviceOAuthClient(userNID, device.DeviceID, ""); err != nil {
+		return Tokens{}, err
+	}
 	f := s.newTokens(userNID, device.DeviceID, device.Refreshable, "")
 	return f.Tokens, f.insert(tx)
+}
+
+// ensureDevice adds a device that somebody uses to a user, unless it is there. The error is 400 M_INVALID_PARAM for an id that no such
+// device can have: that of a cross-signing key, or of the dehydrated device, which others send what is meant for all of the user's (MSC3814).
+func (s *Service) ensureDevice(tx *store.Tx, userNID int64, device id.DeviceID, name string) error {
+	dehydrated, _, err := tx.DehydratedDevice(userNID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err == nil && dehydrated == device {
+		return invalidParam("device_id is that of your dehydrated device")
+	}
+	err = tx.EnsureDevice(userNID, device, name, s.now())
+	if errors.Is(err, store.ErrKeyName) {
+		return invalidParam("device_id is the name of a cross-signing key")
+	}
+	return err
 }
 
 // Logout ends the session of a device and removes the device.
@@ -72,9 +89,13 @@ func (s *Service) Logout(ctx context.Context, user id.UserID, device id.DeviceID
 	})
 }
 
-// LogoutAll ends all sessions of a user and removes the devices, but for keep ("" keeps none).
+// LogoutAll ends all sessions of a user and removes the devices, but for keep ("" keeps none). Browsers are signed out, and what was granted
+// and has not been redeemed ends.
 func (s *Service) LogoutAll(ctx context.Context, user id.UserID, keep id.DeviceID) error {
 	return s.endSessions(ctx, user, func(tx *store.Tx, userNID int64) (store.DeviceChange, error) {
+		if err := tx.EndGrants(userNID); err != nil {
+			return store.DeviceChange{}, err
+		}
 		return tx.DeleteDevices(userNID, keep)
 	})
 }

@@ -86,7 +86,12 @@ type Refreshed struct {
 	DeviceID id.DeviceID `json:"-"`
 }
 
-// ErrReplayed is the error of a refresh token whose heir was used already: it, or its heir, is in wrong hands, and the session has ended.
+// droppedGraceMS is how long after a client asked again for tokens those that it had got before are merely unknown, in milliseconds: a
+// client may ask twice at once.
+const droppedGraceMS = 30 * 1000
+
+// ErrReplayed is the error of a refresh token whose heir was used already, or that another took the place of: it, or its heir, is in wrong
+// hands, and the session has ended.
 var ErrReplayed = errors.New("a refresh token was used twice")
 
 // Refresh gives new tokens for a refresh token (Client-Server API, Refreshing access tokens; RFC 6749, section 6; RFC 9700, section
@@ -111,6 +116,9 @@ func (s *Service) Refresh(ctx context.Context, token, client string) (Refreshed,
 		if err != nil {
 			return err
 		}
+		if old.DroppedTS != 0 && s.now()-old.DroppedTS < droppedGraceMS {
+			return unknownToken()
+		}
 		out.UserID, out.DeviceID = user.UserID, old.DeviceID
 		if old.Used {
 			replayed = true
@@ -127,7 +135,7 @@ func (s *Service) Refresh(ctx context.Context, token, client string) (Refreshed,
 				return err
 			}
 		}
-		if err := tx.DropHeirs(hash); err != nil {
+		if err := tx.DropHeirs(&old, s.now()); err != nil {
 			return err
 		}
 		f := s.newTokens(old.UserNID, old.DeviceID, true, client)
@@ -147,15 +155,21 @@ func (s *Service) Refresh(ctx context.Context, token, client string) (Refreshed,
 	return out, nil
 }
 
-// confirm notes that a client uses an access token that came by a refresh token.
-func (s *Service) confirm(ctx context.Context, session *store.Session) error {
-	err := s.db.Write(ctx, func(tx *store.Tx) error { return tx.ConfirmHeirs(session.UserNID, session.DeviceID, session.Refreshed) })
+// confirm notes that a client uses an access token that came by a refresh token, and reads the session anew: it may have ended since it
+// was read, and what it came with must not count then. store.ErrNotFound.
+func (s *Service) confirm(ctx context.Context, hash [32]byte) (session store.Session, err error) {
+	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		if session, err = tx.SessionByToken(hash); err != nil || session.Refreshed == nil {
+			return err
+		}
+		return tx.ConfirmHeirs(session.UserNID, session.DeviceID, session.Refreshed)
+	})
+	if err != nil {
+		return session, fmt.Errorf("take note that a refreshed token is used: %w", err)
+	}
 	s.forget(session.UserID)
 	session.Refreshed = nil
-	if err != nil {
-		return fmt.Errorf("take note that a refreshed token is used: %w", err)
-	}
-	return nil
+	return session, nil
 }
 
 // softLogout is the error of a session that has ended, and that the same client may take up again by logging in. Client-Server API,

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"testing"
 
@@ -82,6 +83,10 @@ func TestRefresh(t *testing.T) {
 			t.Errorf("another client: %v", err)
 		}
 		want("after another client", use(fifth.AccessToken), "")
+		if _, err := s.Refresh(ctx, lost.RefreshToken, ""); err == nil || errors.Is(err, ErrReplayed) {
+			t.Errorf("a token dropped just now: %v", err)
+		}
+		want("after it", use(fifth.AccessToken), "")
 		if _, err := s.Refresh(ctx, fourth.RefreshToken, ""); !errors.Is(err, ErrReplayed) {
 			t.Errorf("a replayed token: %v", err)
 		}
@@ -127,6 +132,74 @@ func TestRefresh(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// TestStolenRefreshToken has a thief use a refresh token that the client has used, too, before the client used what it got for it.
+func TestStolenRefreshToken(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		s := newService(db, false)
+		s.cfg.Lifetimes = Lifetimes{AccessMS: 600_000}
+		now := int64(1_000_000)
+		s.now = func() int64 { return now }
+		createUser(t, s, "alice", "secret")
+		l, err := s.Login(ctx, LoginRequest{Type: typePassword, User: "alice", Password: "secret", RefreshToken: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refresh := func(token string) Refreshed {
+			t.Helper()
+			r, err := s.Refresh(ctx, token, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		client := refresh(l.RefreshToken)
+		var thief Refreshed
+		for range 50 { // more than are remembered
+			thief = refresh(l.RefreshToken)
+			now++
+		}
+		if _, err := s.Identify(ctx, thief.AccessToken, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		now += droppedGraceMS
+		if _, err := s.Refresh(ctx, client.RefreshToken, ""); !errors.Is(err, ErrReplayed) {
+			t.Errorf("the client's token: %v", err)
+		}
+		if _, err := s.Identify(ctx, thief.AccessToken, "", ""); codeOf(err) != "M_UNKNOWN_TOKEN" {
+			t.Errorf("the thief's token: %v", err)
+		}
+	})
+}
+
+// TestConfirmAfterTheEnd: a session that ends while a request reads it does not end the one that comes in its place.
+func TestConfirmAfterTheEnd(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		s := newService(db, false)
+		createUser(t, s, "alice", "secret")
+		begin := func() Login {
+			t.Helper()
+			l, err := s.Login(ctx, LoginRequest{Type: typePassword, User: "alice", Password: "secret", DeviceID: "D", RefreshToken: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		old, err := s.Refresh(ctx, begin().RefreshToken, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := begin() // ends the old one
+		if _, err := s.confirm(ctx, sha256.Sum256([]byte(old.AccessToken))); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("the old token: %v", err)
+		}
+		if _, err := s.Identify(ctx, fresh.AccessToken, "", ""); err != nil {
+			t.Errorf("the new token: %v", err)
 		}
 	})
 }

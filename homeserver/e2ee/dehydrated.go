@@ -70,7 +70,9 @@ func (s *Service) Dehydrate(ctx context.Context, user id.UserID, in DehydratedDe
 		if change, err = makeRoom(tx, userNID, user, in.DeviceID); err != nil {
 			return err
 		}
-		if err := tx.EnsureDevice(userNID, in.DeviceID, in.DisplayName, s.now().UnixMilli()); err != nil {
+		if err := tx.EnsureDevice(userNID, in.DeviceID, in.DisplayName, s.now().UnixMilli()); errors.Is(err, store.ErrKeyName) {
+			return matrixError(http.StatusForbidden, "M_FORBIDDEN", "The device_id is the name of a cross-signing key")
+		} else if err != nil {
 			return err
 		}
 		if err := tx.SetDehydratedDevice(userNID, in.DeviceID, data); err != nil {
@@ -134,11 +136,8 @@ func makeRoom(tx *store.Tx, userNID int64, user id.UserID, device id.DeviceID) (
 	if err != nil {
 		return store.DeviceChange{}, err
 	}
-	if taken, err = tx.IsCrossSigningKey(userNID, string(device)); err == nil && taken {
-		err = matrixError(http.StatusForbidden, "M_FORBIDDEN", "The device_id is the name of a cross-signing key")
-	}
-	if err != nil || old == "" {
-		return store.DeviceChange{}, err
+	if old == "" {
+		return store.DeviceChange{}, nil
 	}
 	return tx.DeleteDevice(userNID, old)
 }

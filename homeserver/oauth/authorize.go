@@ -197,6 +197,9 @@ func (s *Service) Approve(ctx context.Context, a *Authorization, user account.Br
 	code := base64.RawURLEncoding.EncodeToString(secret)
 	now := s.now()
 	err := s.cfg.DB.Write(ctx, func(tx *store.Tx) error {
+		if err := user.Check(tx, now); err != nil {
+			return err
+		}
 		if err := tx.UseOAuthClient(a.client.id, now); err != nil {
 			return err
 		}

@@ -183,7 +183,12 @@ func (s *Service) Decide(ctx context.Context, d *DeviceRequest, user account.Bro
 	if yes {
 		state = store.DeviceCodeApproved
 	}
-	err := s.cfg.DB.Write(ctx, func(tx *store.Tx) error { return tx.DecideOAuthDeviceCode(d.hash, state, user.UserNID) })
+	err := s.cfg.DB.Write(ctx, func(tx *store.Tx) error {
+		if err := user.Check(tx, s.now()); err != nil {
+			return err
+		}
+		return tx.DecideOAuthDeviceCode(d.hash, state, user.UserNID)
+	})
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrNoSuchCode
 	}

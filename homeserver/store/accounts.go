@@ -110,10 +110,10 @@ func (tx *Tx) HasAdmin() (bool, error) {
 	return tx.Row(`SELECT 1 FROM users WHERE appservice IS NULL AND admin = 1 LIMIT 1`, nil, &one)
 }
 
-// SetPassword records the PHC string of a user's new password. Browsers in which the user is signed in are signed out: who knew the old
-// password is not to stay.
+// SetPassword records the PHC string of a user's new password. Browsers in which the user is signed in are signed out, and what the user
+// has granted, and nobody has redeemed, ends: who knew the old password is not to stay.
 func (tx *Tx) SetPassword(userNID int64, password string) error {
-	if err := tx.EndBrowserSessions(userNID); err != nil {
+	if err := tx.EndGrants(userNID); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`UPDATE users SET password = $2 WHERE nid = $1`, userNID, nullString(password))

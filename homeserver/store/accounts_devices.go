@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"maunium.net/go/mautrix/id"
@@ -25,8 +26,16 @@ type Session struct {
 	OAuthClient string
 }
 
-// EnsureDevice adds a device to a user unless there is one of this id. displayName counts for a new one only.
+// ErrKeyName is the error of a device whose id is the name of one of its user's cross-signing keys.
+var ErrKeyName = errors.New("the device id is the name of a cross-signing key")
+
+// EnsureDevice adds a device to a user unless there is one of this id. displayName counts for a new one only. ErrKeyName.
 func (tx *Tx) EnsureDevice(userNID int64, deviceID id.DeviceID, displayName string, ts int64) error {
+	if taken, err := tx.IsCrossSigningKey(userNID, string(deviceID)); err != nil {
+		return err
+	} else if taken { // Client-Server API, POST /login: who sees a signature by that name could not tell whose it is
+		return ErrKeyName
+	}
 	_, err := tx.Exec(`INSERT INTO devices (user_nid, device_id, display_name, created_ts) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (user_nid, device_id) DO NOTHING`, userNID, string(deviceID), nullString(displayName), ts)
 	return err

@@ -39,8 +39,8 @@ func (tx *Tx) ImportedPassword() (hash string, err error) {
 	return hash, err
 }
 
-// ReplacePassword puts another hash of the same password in the place of one, unless the user has changed the password since.
-func (tx *Tx) ReplacePassword(userNID int64, old, hash string) error {
-	_, err := tx.Exec(`UPDATE users SET password = $3 WHERE nid = $1 AND password = $2`, userNID, old, hash)
-	return err
+// ReplacePassword puts another hash of the same password in the place of one. It is false when the user's hash is another by now.
+func (tx *Tx) ReplacePassword(userNID int64, old, hash string) (bool, error) {
+	n, err := tx.Exec(`UPDATE users SET password = $3 WHERE nid = $1 AND password = $2`, userNID, old, hash)
+	return n > 0, err
 }

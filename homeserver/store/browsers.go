@@ -70,10 +70,38 @@ func (tx *Tx) EndBrowserSessions(userNID int64) error {
 	return err
 }
 
+// EndGrants signs all browsers out in which a user is signed in, and ends what was granted in the user's name and has not been redeemed:
+// authorization codes, device codes, login tokens, and the permission to replace keys. Codes that were used stay, so that their second use
+// is noticed.
+func (tx *Tx) EndGrants(userNID int64) error {
+	if err := tx.EndBrowserSessions(userNID); err != nil {
+		return err
+	}
+	for _, query := range [...]string{
+		`DELETE FROM oauth_codes WHERE user_nid = $1 AND used = 0`, `DELETE FROM oauth_device_codes WHERE user_nid = $1`,
+		`DELETE FROM login_tokens WHERE user_nid = $1`, `UPDATE users SET reset_until_ts = NULL WHERE nid = $1`,
+	} {
+		if _, err := tx.Exec(query, userNID); err != nil {
+			return fmt.Errorf("end what a user has granted: %w", err)
+		}
+	}
+	return nil
+}
+
 // AllowReset notes until when a user allows that cross-signing keys are replaced, 0 for not at all.
 func (tx *Tx) AllowReset(userNID, untilTS int64) error {
 	_, err := tx.Exec(`UPDATE users SET reset_until_ts = $2 WHERE nid = $1`, userNID, nullInt(untilTS))
 	return err
+}
+
+// TakeReset takes the permission to replace a user's cross-signing keys back, and tells whether there was one at nowTS.
+func (tx *Tx) TakeReset(user id.UserID, nowTS int64) (bool, error) {
+	nid, err := tx.LookupNID(string(user))
+	if err != nil || nid == 0 {
+		return false, err
+	}
+	n, err := tx.Exec(`UPDATE users SET reset_until_ts = NULL WHERE nid = $1 AND reset_until_ts > $2`, nid, nowTS)
+	return n > 0, err
 }
 
 // ResetAllowed tells until when a user allows that cross-signing keys are replaced, 0 for not at all.

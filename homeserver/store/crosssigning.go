@@ -40,10 +40,12 @@ func (tx *Tx) CrossSigningKeys(userNID int64) (map[string]CrossSigningKey, error
 	return keys, err
 }
 
-// CrossSigningKeysOf calls visit with the cross-signing keys of some users.
+// CrossSigningKeysOf calls visit with the cross-signing keys of some users, but for those whose account is deactivated: an upload that was
+// under way then may have come after it.
 func (tx *Tx) CrossSigningKeysOf(userNIDs []int64, visit func(CrossSigningKey)) error {
 	return inBatches(userNIDs, func(some []int64) error {
-		query, args := sqldb.In(`SELECT user_nid, usage, public_key, json FROM cross_signing_keys WHERE user_nid IN `, 1, some)
+		query, args := sqldb.In(`SELECT k.user_nid, k.usage, k.public_key, k.json FROM cross_signing_keys k
+			WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.nid = k.user_nid AND u.deactivated = 1) AND k.user_nid IN `, 1, some)
 		return tx.Query(query, args, func(scan func(...any) error) error {
 			var (
 				k   CrossSigningKey

@@ -9,18 +9,19 @@ import (
 // userTables are those whose rows belong to users alone, and go with the account.
 var userTables = []string{
 	"login_tokens", "openid_tokens", "delayed_events", "profile_fields", "thread_subscriptions", "filters", "user_words", "user_words_due",
-	"accepted_terms",
+	"accepted_terms", "browser_sessions", "oauth_codes", "oauth_device_codes",
 }
 
-// Deactivate ends an account for ever: its devices, its tokens, its addresses, its profile and what it has kept go; its name stays, so that nobody else
-// can have it. The user has rooms to leave then (Departures). With erase, what the user said is kept from those who were not there.
+// Deactivate ends an account for ever: its devices, its tokens, its addresses, its profile and what it has kept go; its name stays, so that
+// nobody else can have it. Its encryption keys and the backups of such go, too. The user has rooms to leave then (Departures). With erase,
+// what the user said is kept from those who were not there.
 // ErrNotFound when there is no such account, or it is deactivated already.
 func (tx *Tx) Deactivate(user id.UserID, erase bool) (change DeviceChange, err error) {
 	nid, err := tx.LookupNID(string(user))
 	if err != nil {
 		return DeviceChange{}, err
 	}
-	n, err := tx.Exec(`UPDATE users SET deactivated = 1, password = NULL, admin = 0, displayname = NULL, avatar_url = NULL
+	n, err := tx.Exec(`UPDATE users SET deactivated = 1, password = NULL, admin = 0, displayname = NULL, avatar_url = NULL, reset_until_ts = NULL
 		WHERE nid = $1 AND deactivated = 0`, nid)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("user %s: %w", user, ErrNotFound)
@@ -33,7 +34,7 @@ func (tx *Tx) Deactivate(user id.UserID, erase bool) (change DeviceChange, err e
 			return DeviceChange{}, err
 		}
 	}
-	if change, err = tx.DeleteDevices(nid, ""); err != nil {
+	if change, err = tx.dropKeysOfUser(nid); err != nil {
 		return DeviceChange{}, err
 	}
 	if err := tx.dropAccountData(nid); err != nil {
@@ -62,6 +63,26 @@ func (tx *Tx) dropAddresses(nid int64, user id.UserID) error {
 		}
 	}
 	return nil
+}
+
+// dropKeysOfUser deletes all devices and all keys of a user.
+func (tx *Tx) dropKeysOfUser(userNID int64) (DeviceChange, error) {
+	var one int64
+	hadKeys, err := tx.Row(`SELECT 1 FROM cross_signing_keys WHERE user_nid = $1 LIMIT 1`, []any{userNID}, &one)
+	if err != nil {
+		return DeviceChange{}, err
+	}
+	if err := tx.DropCrossSigning(userNID); err != nil {
+		return DeviceChange{}, err
+	}
+	if err := tx.DeleteBackups(userNID); err != nil {
+		return DeviceChange{}, err
+	}
+	change, err := tx.DeleteDevices(userNID, "")
+	if err == nil && change.Pos == 0 && hadKeys {
+		change, err = tx.DevicesChanged(userNID)
+	}
+	return change, err
 }
 
 // dropAccountData deletes all account data of a user, and tells those who keep some of it in memory.

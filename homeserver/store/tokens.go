@@ -26,10 +26,17 @@ type RefreshToken struct {
 	CreatedTS int64
 	ExpiresTS int64  // 0 for never
 	Parent    []byte // the hash of the one by which it came, until it is known that the client has this one; nil for none
-	Used      bool   // the client has the one that came in its place
+	Used      bool   // the client has the one that came in its place, or this one was dropped
+	DroppedTS int64  // when the one by which it came was used again, before the client had used this one; 0 for never
 }
 
-// keptUsedTokens is how many refresh tokens of a device are remembered that were used.
+// States of refresh tokens. A dropped one has in expires_ts when that was.
+const (
+	tokenUsed    = 1
+	tokenDropped = 2
+)
+
+// keptUsedTokens is how many refresh tokens of a device are remembered that were used, and how many that were dropped.
 const keptUsedTokens = 20
 
 // AddAccessToken records a token beside the device's others.
@@ -58,7 +65,11 @@ func (tx *Tx) RefreshToken(hash [32]byte) (RefreshToken, error) {
 	if err == nil && !found {
 		err = fmt.Errorf("refresh token: %w", ErrNotFound)
 	}
-	t.ExpiresTS, t.Used = expires.Int64, used != 0
+	if t.Used = used != 0; used == tokenDropped {
+		t.DroppedTS = expires.Int64
+	} else {
+		t.ExpiresTS = expires.Int64
+	}
 	return t, err
 }
 
@@ -74,12 +85,23 @@ func (tx *Tx) EndTokens(userNID int64, device id.DeviceID) error {
 	return err
 }
 
-// DropHeirs deletes the tokens that came by a refresh token, and that the client has not used.
-func (tx *Tx) DropHeirs(parent [32]byte) error {
-	if _, err := tx.Exec(`DELETE FROM access_tokens WHERE refreshed = $1`, parent[:]); err != nil {
+// DropHeirs ends the tokens that came by a refresh token of a device, and that the client has not used. The refresh tokens among them are
+// remembered: who comes with one later did get it, so that two have the parent. The first are, when there are many: of those that somebody
+// makes to push them out, no trace is needed.
+func (tx *Tx) DropHeirs(parent *RefreshToken, nowTS int64) error {
+	if _, err := tx.Exec(`DELETE FROM access_tokens WHERE refreshed = $1`, parent.Hash[:]); err != nil {
 		return err
 	}
-	_, err := tx.Exec(`DELETE FROM refresh_tokens WHERE parent = $1`, parent[:])
+	var dropped int
+	if _, err := tx.Row(`SELECT COUNT(*) FROM refresh_tokens WHERE user_nid = $1 AND device_id = $2 AND used = $3`,
+		[]any{parent.UserNID, string(parent.DeviceID), tokenDropped}, &dropped); err != nil {
+		return err
+	}
+	if dropped >= keptUsedTokens {
+		_, err := tx.Exec(`DELETE FROM refresh_tokens WHERE parent = $1`, parent.Hash[:])
+		return err
+	}
+	_, err := tx.Exec(`UPDATE refresh_tokens SET used = $2, expires_ts = $3, parent = NULL WHERE parent = $1`, parent.Hash[:], tokenDropped, nowTS)
 	return err
 }
 
@@ -92,13 +114,13 @@ func (tx *Tx) ConfirmHeirs(userNID int64, device id.DeviceID, parent []byte) err
 	}
 	for _, query := range [...]string{
 		`UPDATE access_tokens SET refreshed = NULL WHERE refreshed = $1`, `UPDATE refresh_tokens SET parent = NULL WHERE parent = $1`,
-		`UPDATE refresh_tokens SET used = 1 WHERE hash = $1`,
+		fmt.Sprintf(`UPDATE refresh_tokens SET used = %d WHERE hash = $1`, tokenUsed),
 	} {
 		if _, err := tx.Exec(query, parent); err != nil {
 			return err
 		}
 	}
-	_, err := tx.Exec(fmt.Sprintf(`DELETE FROM refresh_tokens WHERE user_nid = $1 AND device_id = $2 AND used = 1 AND created_ts < (
+	_, err := tx.Exec(fmt.Sprintf(`DELETE FROM refresh_tokens WHERE user_nid = $1 AND device_id = $2 AND used <> 0 AND created_ts < (
 		SELECT MIN(created_ts) FROM (SELECT created_ts FROM refresh_tokens WHERE user_nid = $1 AND device_id = $2 AND used = 1
 			ORDER BY created_ts DESC LIMIT %d) x)`, keptUsedTokens), userNID, string(device))
 	return err
