@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"causeway/homeserver/account"
 	"causeway/homeserver/oauth"
 	"causeway/homeserver/store"
 	"causeway/homeserver/storetest"
@@ -47,14 +46,15 @@ func TestDeviceCodeExpiresMeanwhile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var nid int64
-		if err := db.View(t.Context(), func(tx *store.Tx) (err error) {
-			nid, err = tx.LookupNID(string(alice.ID))
-			return err
-		}); err != nil {
+		cookie, err := server.Accounts.SignIn(t.Context(), "alice", "correct horse battery", "")
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Decide(t.Context(), request, account.Browser{UserNID: nid, UserID: alice.ID}, true); err != nil {
+		browser, ok, err := server.Accounts.Browser(t.Context(), cookie)
+		if err != nil || !ok || browser.UserID != alice.ID {
+			t.Fatalf("signed in as %q, %v, %v", browser.UserID, ok, err)
+		}
+		if err := s.Decide(t.Context(), request, browser, true); err != nil {
 			t.Fatal(err)
 		}
 		var looks atomic.Int64
