@@ -12,7 +12,7 @@ fi
 
 # go test's own limit for one package: past it, it shows what every goroutine
 # waits for.
-limit=20m
+limit=40m
 e2e=causeway/cmd/causeway/e2e
 
 build/lint.sh
