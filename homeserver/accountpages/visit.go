@@ -68,11 +68,7 @@ func headers(h http.Header) {
 	h.Del("Access-Control-Allow-Origin") // pages are for people, not for other sites' scripts
 	h.Del("Access-Control-Allow-Methods")
 	h.Del("Access-Control-Allow-Headers")
-	h.Set("Content-Security-Policy", contentPolicy("'self'"))
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
+	httpapi.SetPageHeaders(h, contentPolicy("'self'"), "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
 }
 

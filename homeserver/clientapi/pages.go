@@ -11,6 +11,7 @@ import (
 	"net/url"
 
 	"causeway/homeserver/account"
+	"causeway/homeserver/httpapi"
 )
 
 //go:embed pages.html
@@ -43,11 +44,7 @@ func writePage(w http.ResponseWriter, status int, name string, p page, captcha s
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
+	httpapi.SetPageHeaders(h, policy, "no-referrer")
 	w.WriteHeader(status)
 	_, err := w.Write(body.Bytes())
 	return err
