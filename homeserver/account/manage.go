@@ -35,13 +35,7 @@ func (s *Service) ChangePassword(ctx context.Context, who Requester, in Password
 	if err != nil {
 		return err
 	}
-	if in.NewPassword == "" {
-		return missingParam("new_password")
-	}
-	if err := checkPassword(in.NewPassword); err != nil {
-		return err
-	}
-	hash, err := s.passwords.hash(ctx, in.NewPassword)
+	hash, err := s.newPassword(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -67,6 +61,17 @@ func (s *Service) ChangePassword(ctx context.Context, who Requester, in Password
 	s.devicesChanged(change)
 	done()
 	return nil
+}
+
+// newPassword returns the PHC string of the password that a request asks for.
+func (s *Service) newPassword(ctx context.Context, in PasswordRequest) (string, error) {
+	if in.NewPassword == "" {
+		return "", missingParam("new_password")
+	}
+	if err := checkPassword(in.NewPassword); err != nil {
+		return "", err
+	}
+	return s.passwords.hash(ctx, in.NewPassword)
 }
 
 // Abilities is what a user can do with the account.

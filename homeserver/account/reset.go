@@ -35,13 +35,7 @@ func (s *Service) ResetPassword(ctx context.Context, in PasswordRequest) error {
 	if err != nil {
 		return err
 	}
-	if in.NewPassword == "" {
-		return missingParam("new_password")
-	}
-	if err := checkPassword(in.NewPassword); err != nil {
-		return err
-	}
-	hash, err := s.passwords.hash(ctx, in.NewPassword)
+	hash, err := s.newPassword(ctx, in)
 	if err != nil {
 		return err
 	}
