@@ -27,41 +27,47 @@ func gopher(t *testing.T) string {
 func TestScenarios(t *testing.T) {
 	onEngines(t, func(t *testing.T, database string) {
 		server := startServer(t, options{database: database, guests: true})
-		node, err := filepath.Abs(filepath.Join("testdata", "node_modules", nodePackages[runtime.GOARCH], "bin", "node"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.CommandContext(t.Context(), node, "scenarios/main.mjs", server.url(""), os.Getenv("CAUSEWAY_TEST_SCENARIO"))
-		cmd.Dir = "testdata"
-		cmd.Env = append(os.Environ(), "CAUSEWAY_TEST_GOPHER="+gopher(t))
-		log, err := os.Create(filepath.Join(t.TempDir(), "sdk.log"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer log.Close()
-		cmd.Stderr = log
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ran := 0
-		for lines := bufio.NewScanner(out); lines.Scan(); ran++ {
-			var result struct{ Name, Error string }
-			if err := json.Unmarshal(lines.Bytes(), &result); err != nil {
-				t.Fatalf("the scenarios printed %q: %v", lines.Text(), err)
-			}
-			t.Run(result.Name, func(t *testing.T) {
-				if result.Error != "" {
-					t.Error(result.Error)
-				}
-			})
-		}
-		if err := cmd.Wait(); err != nil || ran == 0 {
-			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("%d scenarios ran: %v\n… %s", ran, err, text[max(0, len(text)-4000):])
-		}
+		runNode(t, []string{"CAUSEWAY_TEST_GOPHER=" + gopher(t)}, "scenarios/main.mjs", server.url(""), os.Getenv("CAUSEWAY_TEST_SCENARIO"))
 	})
+}
+
+// runNode runs a script of testdata in Node.js with more environment. Each line that it prints is the result of a test.
+func runNode(t *testing.T, env []string, args ...string) {
+	t.Helper()
+	node, err := filepath.Abs(filepath.Join("testdata", "node_modules", nodePackages[runtime.GOARCH], "bin", "node"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), node, args...)
+	cmd.Dir = "testdata"
+	cmd.Env = append(os.Environ(), env...)
+	log, err := os.Create(filepath.Join(t.TempDir(), "node.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for lines := bufio.NewScanner(out); lines.Scan(); ran++ {
+		var result struct{ Name, Error string }
+		if err := json.Unmarshal(lines.Bytes(), &result); err != nil {
+			t.Fatalf("%s printed %q: %v", args[0], lines.Text(), err)
+		}
+		t.Run(result.Name, func(t *testing.T) {
+			if result.Error != "" {
+				t.Error(result.Error)
+			}
+		})
+	}
+	if err := cmd.Wait(); err != nil || ran == 0 {
+		text, _ := os.ReadFile(log.Name())
+		t.Fatalf("%s: %d tests ran: %v\n… %s", args[0], ran, err, text[max(0, len(text)-4000):])
+	}
 }
