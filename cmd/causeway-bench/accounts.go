@@ -88,7 +88,11 @@ type challenge struct {
 // register makes a user with a random password, going through the stages of
 // the first flow that needs nothing but what we have.
 func (s *site) register(ctx context.Context, name, token string) (*user, error) {
-	in := map[string]any{"username": name, "password": rand.Text(), "initial_device_display_name": "causeway-bench"}
+	return s.registerWith(ctx, name, rand.Text(), token)
+}
+
+func (s *site) registerWith(ctx context.Context, name, password, token string) (*user, error) {
+	in := map[string]any{"username": name, "password": password, "initial_device_display_name": "causeway-bench"}
 	for range maxStages {
 		var out session
 		err := s.call(ctx, "", http.MethodPost, "/_matrix/client/v3/register", in, &out)

@@ -44,7 +44,7 @@ type chapter struct {
 
 var chapters = []chapter{
 	{"crowd", (*stage).crowdOf}, {"parked", (*stage).parkedOf}, {"sliding", (*stage).slidingOf},
-	{"paging", (*stage).pagingOf}, {"search", (*stage).searchOf},
+	{"paging", (*stage).pagingOf}, {"search", (*stage).searchOf}, {"logins", (*stage).loginsOf},
 }
 
 func readsCommand(out, log io.Writer) *cobra.Command {
@@ -65,7 +65,7 @@ func readsCommand(out, log io.Writer) *cobra.Command {
 	f.IntVar(&r.windows, "windows", 1000, "rooms of the account whose sliding sync is measured")
 	f.IntVar(&r.messages, "messages", 100_000, "messages to page back through")
 	f.IntVar(&r.searched, "searched", 1_000_000, "messages to search")
-	f.StringVar(&r.only, "only", "", "only these, of crowd, parked, sliding, paging, search, with commas")
+	f.StringVar(&r.only, "only", "", "only these, of crowd, parked, sliding, paging, search, logins, with commas")
 	f.BoolVar(&r.postgresOnly, "postgres-only", false, "leave SQLite out")
 	f.BoolVar(&r.json, "json", false, "print JSON instead of a table")
 	return cmd

@@ -128,8 +128,13 @@ func (s *stage) get(ctx context.Context, u *user, method, path string, in any, k
 
 // times makes one figure of n requests, one after the other.
 func (s *stage) times(ctx context.Context, name string, n int, request func(i int) (int64, error)) error {
+	return s.paced(ctx, name, n, 0, request)
+}
+
+// paced is times with a pause, which is not measured, after each request.
+func (s *stage) paced(ctx context.Context, name string, n int, rest time.Duration, request func(i int) (int64, error)) error {
 	f := Figure{Engine: s.engine, Name: name, N: n}
-	result, err := measure(ctx, s.server.pid(), func(context.Context) (Result, error) {
+	result, err := measure(ctx, s.server.pid(), func(ctx context.Context) (Result, error) {
 		samples := make([]time.Duration, 0, n)
 		for i := range n {
 			start := time.Now()
@@ -139,6 +144,9 @@ func (s *stage) times(ctx context.Context, name string, n int, request func(i in
 			}
 			samples = append(samples, time.Since(start))
 			f.Bytes = size
+			if err := pause(ctx, rest); err != nil {
+				return Result{}, err
+			}
 		}
 		f.Latencies = latencies(samples)
 		return Result{}, nil
