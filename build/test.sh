@@ -22,7 +22,7 @@ go build ./...
 
 echo "test: units and stores, with the race detector"
 mapfile -t packages < <(go list ./... | grep -vx "$e2e")
-CGO_ENABLED=1 go test -race -short -timeout "$limit" "${packages[@]}"
+CGO_ENABLED=1 go test "${race[@]}" -short -timeout "$limit" "${packages[@]}"
 
 # The packages that go through hundreds of generated rooms and damages: all of
 # them without the detector, which makes it five times as long.
