@@ -74,6 +74,8 @@ type Config struct {
 	Aliases     room.AliasQuerier
 	AliasOwner  func(id.RoomAlias) string
 	Pinger      clientapi.Pinger
+
+	QuickPasswords bool // account.Config has it, for tests alone
 }
 
 // UserDirectoryConfig says who finds whom.
@@ -182,7 +184,7 @@ func New(c Config) *Server {
 func (s *Server) accountConfig(c Config) account.Config {
 	accounts := account.Config{
 		ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests,
-		Lifetimes: c.Sessions.Lifetimes(), Rules: c.Rules, JWT: c.JWT, Attempts: account.Limit(c.Limits[httpapi.ClassLoginTo]),
+		Lifetimes: c.Sessions.Lifetimes(), Rules: c.Rules, JWT: c.JWT, Attempts: account.Limit(c.Limits[httpapi.ClassLoginTo]), QuickPasswords: c.QuickPasswords,
 		Depart: func(ctx context.Context, user id.UserID) error { return s.rooms.Depart(ctx, user) },
 	}
 	if c.OAuth.Enabled {

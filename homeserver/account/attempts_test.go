@@ -268,7 +268,7 @@ func TestImportedPassword(t *testing.T) {
 			}
 		}
 		for range 2 {
-			if got := tryLogin(t, s, "alice", "secret", ""); got != 200 || outdated(hash()) {
+			if got := tryLogin(t, s, "alice", "secret", ""); got != 200 || s.passwords.outdated(hash()) {
 				t.Errorf("right: got %d, and the hash %q", got, hash())
 			}
 		}

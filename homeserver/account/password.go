@@ -23,6 +23,8 @@ const (
 	argonThreads = 1
 	saltBytes    = 16
 	keyBytes     = 32
+	// quickMemory is the least that argon2 takes, for Config.QuickPasswords.
+	quickMemory = 8 * argonThreads // KiB
 )
 
 const (
@@ -42,13 +44,15 @@ var errBadPasswordHash = errors.New("the stored password hash is damaged")
 type passwords struct {
 	slots   chan struct{}
 	waiting atomic.Int32
+	memory  uint32 // in KiB, of a new hash
 	nobody  string // the hash that stands in for that of a user who has none
 }
 
-func newPasswords() *passwords {
+func newPasswords(memory uint32) *passwords {
 	return &passwords{
 		slots:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		nobody: phc(make([]byte, saltBytes), make([]byte, keyBytes)),
+		memory: memory,
+		nobody: phc(memory, make([]byte, saltBytes), make([]byte, keyBytes)),
 	}
 }
 
@@ -61,7 +65,7 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer leave()
-	return phc(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, keyBytes)), nil
+	return phc(p.memory, salt, argon2.IDKey([]byte(password), salt, argonTime, p.memory, argonThreads, keyBytes)), nil
 }
 
 // verify tells whether password is the one of a PHC string, or of a hash of bcrypt, as other servers have them. With "" it says no.
@@ -119,9 +123,9 @@ func checkBcrypt(stored, password string) (bool, error) {
 }
 
 // outdated tells whether a hash is not as it would be made today.
-func outdated(stored string) bool {
+func (p *passwords) outdated(stored string) bool {
 	h, err := parsePHC(stored)
-	return err != nil || h.time != argonTime || h.memory != argonMemory || h.threads != argonThreads
+	return err != nil || h.time != argonTime || h.memory != p.memory || h.threads != argonThreads
 }
 
 // enter waits for a worker.
@@ -144,10 +148,10 @@ type passwordHash struct {
 	salt, key    []byte
 }
 
-// phc returns a hash with today's parameters as a string in the PHC format.
-func phc(salt, key []byte) string {
+// phc returns a hash with today's parameters, but for the memory, as a string in the PHC format.
+func phc(memory uint32, salt, key []byte) string {
 	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64(salt), b64(key))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, argonTime, argonThreads, b64(salt), b64(key))
 }
 
 func parsePHC(s string) (h passwordHash, err error) {
