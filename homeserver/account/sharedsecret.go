@@ -111,7 +111,7 @@ func (s *Service) RegisterBySecret(ctx context.Context, in SecretRegistration) (
 	if err != nil {
 		return Login{}, err
 	}
-	user := &store.User{UserID: s.userID(strings.ToLower(in.Username)), Password: hash, Admin: in.Admin}
+	user := &store.User{UserID: s.userID(lower(in.Username)), Password: hash, Admin: in.Admin}
 	login, err := s.insertUser(ctx, user, device, in.InhibitLogin, nil)
 	if err == nil && in.DisplayName != "" {
 		err = s.SetDisplayName(ctx, user.UserID, in.DisplayName)
