@@ -328,3 +328,16 @@ func TestXMatrix(t *testing.T) {
 		}
 	}
 }
+
+// A name that would be a link in a mail is left out, however it is written; others stay.
+func TestShownName(t *testing.T) {
+	for name, want := range map[string]string{
+		"Tea": "Tea", "St. Mary's choir": "St. Mary's choir", "Mr. T": "Mr. T", "Q&A ...": "Q&A ...", "v1": "v1", "a\r\nBcc: b": "a Bcc: b", "\u202eabc": "abc",
+		"win at evil.example": "", "WWW.EVIL.ORG/x": "", "https://evil": "", "a@b": "", "evil\uff0eexample": "", "evil\u3002example": "", "пример.рф": "", "x\u200b.y": "x .y",
+		strings.Repeat("ä", 90): strings.Repeat("ä", 80) + "…",
+	} {
+		if got := identity.ShownName(name); got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+}
