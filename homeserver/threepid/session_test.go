@@ -101,7 +101,7 @@ func TestSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		sid, token := b.ask(Add, "alice@example.org", 1, "@alice:test")
-		if token == "" || len(token) != linkTokenChars || len(sid) != sidChars {
+		if token == "" || len(token) < 40 || len(sid) < 20 {
 			t.Fatalf("the token is %q, the session %q", token, sid)
 		}
 		for i, c := range []struct{ got, want string }{
