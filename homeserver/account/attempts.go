@@ -45,8 +45,8 @@ func (a *attempts) take(key string, nowMS int64) error {
 	defer a.mu.Unlock()
 	row := a.row(key)
 	now, capacity := float64(nowMS), interval*float64(max(a.limit.Burst, 1))
-	// A clock that was set back does not shut anybody out for as long.
-	full := min(max(row.fullMS, now), now+capacity) + interval
+	row.fullMS = min(max(row.fullMS, now), now+capacity) // a clock that was set back shuts nobody out for as long
+	full := row.fullMS + interval
 	if wait := full - now - capacity; wait > 0 {
 		return limitExceeded("Too many attempts to log in to this account", time.Duration(math.Ceil(wait))*time.Millisecond)
 	}

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"causeway/homeserver/store"
@@ -183,6 +184,16 @@ func TestProofByOldPassword(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestProofsAreSmall names a session of an address by more text than is remembered.
+func TestProofsAreSmall(t *testing.T) {
+	s := newService(storetest.New(t), false)
+	alice := Requester{UserID: createUser(t, s, "alice", "secret"), DeviceID: "A"}
+	err := s.AddThreepid(context.Background(), alice, AddThreepidRequest{SID: strings.Repeat("x", maxSIDBytes+1), Secret: "s"})
+	if codeOf(err) != "M_INVALID_PARAM" || len(s.uia.asked) != 0 {
+		t.Errorf("got %v, and %d operations are remembered", err, len(s.uia.asked))
+	}
 }
 
 // TestSessionIsNotSwapped: somebody has the page of a session before them, and whoever has got hold of their token asks for something else in
