@@ -341,3 +341,30 @@ func TestShownName(t *testing.T) {
 		}
 	}
 }
+
+// What another service answers is not taken by a client for the end of its own session, nor for a redirect.
+func TestRemoteRefusals(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+		want   string
+	}{
+		{401, `{"errcode":"M_UNAUTHORIZED","error":"x"}`, "M_FORBIDDEN"}, {403, `{"errcode":"M_UNKNOWN_TOKEN","error":"x"}`, "M_FORBIDDEN"},
+		{400, `{"errcode":"M_USER_LOCKED","error":"x","soft_logout":true}`, "M_FORBIDDEN"}, {403, `{"errcode":"M_TERMS_NOT_SIGNED","error":"x"}`, "M_TERMS_NOT_SIGNED"},
+		{302, `{"errcode":"M_SESSION_EXPIRED","error":"x"}`, "M_UNKNOWN"}, {500, `oops`, "M_UNKNOWN"}, {200, `oops`, "M_BAD_JSON"},
+		{200, `{"token":""}`, "M_BAD_JSON"},
+	} {
+		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://127.0.0.1:1/")
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte(c.body))
+		}))
+		g := identity.NewRemoteGateway(site.URL, &event.Key{ServerName: "hs.example", KeyID: "ed25519:hs", Private: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}, nil)
+		_, err := g.Store(t.Context(), "token", identity.InviteRequest{})
+		var refused mautrix.RespError
+		if !errors.As(err, &refused) || refused.ErrCode != c.want || refused.StatusCode < 400 || refused.StatusCode == 401 {
+			t.Errorf("%d %s: got %v", c.status, c.body, err)
+		}
+		site.Close()
+	}
+}
