@@ -103,6 +103,9 @@ func (s *Service) RegisterBySecret(ctx context.Context, in SecretRegistration) (
 	if err := checkPassword(in.Password); err != nil {
 		return Login{}, err
 	}
+	if err := checkDisplayName(in.DisplayName); err != nil {
+		return Login{}, err
+	}
 	device := Device{}
 	if err := device.check(); err != nil {
 		return Login{}, err

@@ -295,6 +295,36 @@ func TestInvitationsAreDelivered(t *testing.T) {
 	})
 }
 
+// Of many to whom an address belongs at the same moment, one gets the invitation that waits for it, once.
+func TestOneGetsTheInvitation(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := newBench(t, db)
+		alice := id.UserID("@alice:hs.example")
+		if _, err := b.StoreInvite(t.Context(), alice, identity.InviteRequest{Medium: "email", Address: "x@example.org", RoomID: "!r:hs.example", Sender: alice}); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			all.Go(func() {
+				if err := db.Write(t.Context(), func(tx *store.Tx) error {
+					return b.Claim(tx, id.UserID("@"+name+":hs.example"), "email", "x@example.org")
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		for range 2 {
+			if err := b.Deliver(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(b.redeemed) != 1 {
+			t.Errorf("delivered %+v", b.redeemed)
+		}
+	})
+}
+
 func decodeKey(t *testing.T, key string) ed25519.PublicKey {
 	t.Helper()
 	raw, err := base64.RawStdEncoding.DecodeString(key)
