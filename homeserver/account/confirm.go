@@ -33,7 +33,7 @@ func (s *Service) confirmed(ctx context.Context, who Requester, what string, aut
 	if err != nil {
 		return nil, operation{}, err
 	}
-	op := operation{name: what, user: who.UserID, flows: s.proofs(user), clientIP: who.ClientIP}
+	op := operation{name: what, user: who.UserID, flows: s.proofs(user), password: user.Password, clientIP: who.ClientIP}
 	if len(op.flows) == 0 {
 		return nil, op, forbidden("There is no way for you to prove who you are: you have no password")
 	}

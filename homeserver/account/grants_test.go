@@ -22,6 +22,12 @@ func insertGrants(tx *store.Tx, nid int64) error {
 	if err := tx.InsertLoginToken([32]byte{1}, nid, 0, 1<<50, 10); err != nil {
 		return err
 	}
+	if err := tx.InsertOpenIDToken([32]byte{1}, "@alice:test", 0, 1<<50, 10); err != nil {
+		return err
+	}
+	if err := tx.InsertIdentityToken([32]byte{1}, "@alice:test", 0, 10); err != nil {
+		return err
+	}
 	return tx.AllowReset(nid, 1<<50)
 }
 
@@ -57,7 +63,7 @@ func TestGrantsEnd(t *testing.T) {
 				t.Errorf("%s: keys may be replaced", test.name)
 			}
 			write(t, db, alice, func(tx *store.Tx, nid int64) error {
-				for _, table := range []string{"oauth_codes", "oauth_device_codes", "login_tokens", "browser_sessions"} {
+				for _, table := range []string{"oauth_codes", "oauth_device_codes", "login_tokens", "browser_sessions", "openid_tokens", "identity_tokens"} {
 					var n int
 					if _, err := tx.Row(`SELECT COUNT(*) FROM `+table, nil, &n); err != nil {
 						return err

@@ -227,9 +227,9 @@ func (s *Service) identified(ctx context.Context, identifier *Identifier, deprec
 	// The server has no names with upper case letters. People type them all the same.
 	if strings.HasPrefix(name, "@") {
 		localpart, server, _ := strings.Cut(name, ":")
-		return id.UserID(strings.ToLower(localpart) + ":" + server), nil
+		return id.UserID(lower(localpart) + ":" + server), nil
 	}
-	return s.userID(strings.ToLower(name)), nil
+	return s.userID(lower(name)), nil
 }
 
 func (s *Service) user(ctx context.Context, userID id.UserID) (user *store.User, err error) {

@@ -57,6 +57,7 @@ type operation struct {
 	user     id.UserID // who must prove to be themselves, "" when it is about nobody yet
 	flows    []Flow
 	params   map[string]any // of the stages
+	password string         // the hash that the user's password has now: what was proven by another counts no more
 	clientIP string         // where the request comes from, "" for unknown
 }
 
@@ -65,6 +66,7 @@ type uiaSession struct {
 	id        string
 	completed []string
 	token     string // the registration token, once that stage is completed
+	password  string // the hash of the password, once that stage is completed
 	threepids []provenThreepid
 	expiresTS int64
 }
@@ -90,7 +92,9 @@ func (s *Service) authenticate(ctx context.Context, op operation, auth *AuthData
 		auth = &AuthData{}
 	}
 	session := s.uia.get(op, auth.Session, s.now())
-	s.uia.ask(op, session.id, s.now())
+	if session.password != "" && session.password != op.password {
+		session = &uiaSession{id: session.id}
+	}
 	if auth.Type != "" && !slices.Contains(session.completed, auth.Type) {
 		if !op.next(session.completed, auth.Type) {
 			return nil, op.challenge(session, "M_FORBIDDEN", "Go on with one of the stages in flows; "+strconv.Quote(auth.Type)+" is none of them")
@@ -140,7 +144,7 @@ func (e *stageError) Error() string { return e.message }
 
 // passwordStage follows the Client-Server API, Password-based. Whoever names somebody else than the one that the operation is about is
 // refused without a look at the password: 403 M_FORBIDDEN.
-func (s *Service) passwordStage(ctx context.Context, op operation, _ *uiaSession, auth *AuthData) error {
+func (s *Service) passwordStage(ctx context.Context, op operation, session *uiaSession, auth *AuthData) error {
 	userID, err := s.identified(ctx, auth.Identifier, auth.User)
 	if err != nil {
 		return err
@@ -151,6 +155,9 @@ func (s *Service) passwordStage(ctx context.Context, op operation, _ *uiaSession
 	user, err := s.prove(ctx, userID, string(userID), auth.Password, op.clientIP)
 	if err == nil && user == nil {
 		err = &stageError{"M_FORBIDDEN", "Invalid username or password"}
+	}
+	if err == nil {
+		session.password = user.Password
 	}
 	return err
 }

@@ -172,9 +172,9 @@ func (a *API) v3() []row {
 		{"GET", "/account/whoami", guest, httpapi.JSON(a.whoami)},
 		{"GET", "/capabilities", user, httpapi.JSON(a.capabilities).Limited(httpapi.ClassRead)},
 		{"GET", "/admin/whois/{userId}", user, httpapi.JSON(a.whois).Limited(httpapi.ClassRead)},
-		{"GET", "/devices", user, httpapi.JSON(a.devices).Limited(httpapi.ClassRead)},
-		{"GET", "/devices/{deviceId}", user, httpapi.JSON(a.device).Limited(httpapi.ClassRead)},
-		{"PUT", "/devices/{deviceId}", user, httpapi.JSON(a.updateDevice).Limited(httpapi.ClassAccountData)},
+		{"GET", "/devices", guest, httpapi.JSON(a.devices).Limited(httpapi.ClassRead)},
+		{"GET", "/devices/{deviceId}", guest, httpapi.JSON(a.device).Limited(httpapi.ClassRead)},
+		{"PUT", "/devices/{deviceId}", guest, httpapi.JSON(a.updateDevice).Limited(httpapi.ClassAccountData)},
 		{"DELETE", "/devices/{deviceId}", user, httpapi.JSON(a.deleteDevice).BodyOptional().Limited(httpapi.ClassAccountData)},
 		{"POST", "/delete_devices", user, httpapi.JSON(a.deleteDevices).Limited(httpapi.ClassAccountData)},
 
@@ -184,7 +184,7 @@ func (a *API) v3() []row {
 		{"POST", "/account/3pid/add", user, httpapi.JSON(a.addThreepid).Limited(httpapi.ClassMail)},
 		{"POST", "/account/3pid/bind", user, httpapi.JSON(a.bindThreepid).Limited(httpapi.ClassMail)},
 		{"POST", "/account/3pid/unbind", user, httpapi.JSON(a.unbindThreepid).Limited(httpapi.ClassMail)},
-		{"POST", "/account/3pid/delete", user, httpapi.JSON(a.deleteThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/delete", user, httpapi.JSON(a.deleteThreepid).Limited(httpapi.ClassMail).NotSuspended()},
 		{"POST", "/account/3pid/email/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.Email)).Limited(httpapi.ClassMail)},
 		{"POST", "/account/3pid/msisdn/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.MSISDN)).Limited(httpapi.ClassMail)},
 		{"POST", "/account/password/email/requestToken", public, httpapi.JSON(a.requestToken(threepid.Password, mail.Email)).Limited(httpapi.ClassMail)},
@@ -222,7 +222,7 @@ func (a *API) v3() []row {
 
 		// Who is there.
 		{"GET", "/presence/{userId}/status", user, httpapi.JSON(a.getPresence)},
-		{"PUT", "/presence/{userId}/status", user, httpapi.JSON(a.setPresence).Limited(httpapi.ClassEphemeral)},
+		{"PUT", "/presence/{userId}/status", user, httpapi.JSON(a.setPresence).Limited(httpapi.ClassEphemeral).NotSuspended()},
 
 		// Rooms: in and out.
 		{"POST", "/createRoom", user, httpapi.JSON(a.createRoom).Limited(httpapi.ClassJoin).NotSuspended()},
@@ -264,7 +264,7 @@ func (a *API) v3() []row {
 		{"GET", "/rooms/{roomId}/context/{eventId}", guest, httpapi.JSON(a.eventContext).Limited(httpapi.ClassRead)},
 		{"GET", "/rooms/{roomId}/members", guest, httpapi.JSON(a.members).Limited(httpapi.ClassRead)},
 		{"GET", "/rooms/{roomId}/joined_members", user, httpapi.JSON(a.joinedMembers).Limited(httpapi.ClassRead)},
-		{"PUT", "/rooms/{roomId}/typing/{userId}", user, httpapi.JSON(a.setTyping).Limited(httpapi.ClassEphemeral)},
+		{"PUT", "/rooms/{roomId}/typing/{userId}", user, httpapi.JSON(a.setTyping).Limited(httpapi.ClassEphemeral).NotSuspended()},
 		{"POST", "/rooms/{roomId}/receipt/{receiptType}/{eventId}", user, httpapi.JSON(a.setReceipt).BodyOptional().Limited(httpapi.ClassEphemeral)},
 		{"POST", "/rooms/{roomId}/read_markers", user, httpapi.JSON(a.setReadMarkers).Limited(httpapi.ClassEphemeral)},
 		{"GET", "/sync", guest, httpapi.JSON(a.sync)},

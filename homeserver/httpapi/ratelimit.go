@@ -141,6 +141,9 @@ func (r *Request) Limit(class Class, who string) error {
 // LimitClient counts one request of the client's address in a class, as Limit does.
 func (r *Request) LimitClient(class Class) error { return r.Limit(class, network(r.ClientIP())) }
 
+// ClientNetwork is the part of the client's address that one customer has, for counts that are kept elsewhere.
+func (r *Request) ClientNetwork() string { return network(r.ClientIP()) }
+
 // limit counts the request itself: by user, or by address where there is none.
 func (r *Request) limit(class Class) error {
 	if who := r.payer(class); who != "" {

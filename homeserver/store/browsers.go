@@ -71,15 +71,22 @@ func (tx *Tx) EndBrowserSessions(userNID int64) error {
 }
 
 // EndGrants signs all browsers out in which a user is signed in, and ends what was granted in the user's name and has not been redeemed:
-// authorization codes, device codes, login tokens, and the permission to replace keys. Codes that were used stay, so that their second use
-// is noticed.
+// authorization codes, device codes, login tokens, OpenID tokens, and the permission to replace keys. Codes that were used stay, so that
+// their second use is noticed. The tokens of the built-in identity service, which OpenID tokens are redeemed for, end with them.
 func (tx *Tx) EndGrants(userNID int64) error {
 	if err := tx.EndBrowserSessions(userNID); err != nil {
 		return err
 	}
+	user, err := tx.Text(userNID)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`DELETE FROM identity_tokens WHERE user_id = $1`, user); err != nil {
+		return fmt.Errorf("end what a user has granted: %w", err)
+	}
 	for _, query := range [...]string{
 		`DELETE FROM oauth_codes WHERE user_nid = $1 AND used = 0`, `DELETE FROM oauth_device_codes WHERE user_nid = $1`,
-		`DELETE FROM login_tokens WHERE user_nid = $1`, `UPDATE users SET reset_until_ts = NULL WHERE nid = $1`,
+		`DELETE FROM login_tokens WHERE user_nid = $1`, `DELETE FROM openid_tokens WHERE user_nid = $1`, `UPDATE users SET reset_until_ts = NULL WHERE nid = $1`,
 	} {
 		if _, err := tx.Exec(query, userNID); err != nil {
 			return fmt.Errorf("end what a user has granted: %w", err)

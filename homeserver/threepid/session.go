@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"strings"
 	"time"
@@ -46,9 +47,6 @@ const (
 	maxOpaque      = 255 // of a client's secret, and of a token
 	maxNextLink    = 2048
 	maxWrongTokens = 10
-	linkTokenChars = 40
-	codeDigits     = 6
-	sidChars       = 32
 )
 
 // Options are what a Service needs.
@@ -169,7 +167,7 @@ func (s *Service) RequestToken(ctx context.Context, in TokenRequest) (out TokenR
 			return err
 		}
 		if session == nil {
-			session = &store.ThreepidSession{SID: randomText(alphanumeric, sidChars), Purpose: string(in.Purpose), Medium: in.Medium, Address: address,
+			session = &store.ThreepidSession{SID: rand.Text(), Purpose: string(in.Purpose), Medium: in.Medium, Address: address,
 				Secret: secret[:], UserNID: userNID, ModifiedTS: nowTS}
 			if err := tx.InsertThreepidSession(session); err != nil {
 				return err
@@ -214,9 +212,9 @@ func (s *Service) sendToken(tx *store.Tx, in TokenRequest, session *store.Threep
 		return matrixError(400, "M_THREEPID_NOT_FOUND", "The address is that of no account")
 	case taken || nobodys:
 	case session.Medium == mail.Email:
-		token = randomText(alphanumeric, linkTokenChars)
+		token = rand.Text() + rand.Text()
 	default:
-		token = randomText(digits, codeDigits)
+		token = newCode()
 	}
 	if token != "" {
 		hash := sha256.Sum256([]byte(token))
@@ -269,23 +267,11 @@ func matrixError(status int, code, format string, args ...any) error {
 	return mautrix.RespError{StatusCode: status, ErrCode: code, Err: fmt.Sprintf(format, args...)}
 }
 
-// The alphabets of what is made up. No letter has the weight of two.
-const (
-	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	digits       = "0123456789"
-)
-
-func randomText(alphabet string, n int) string {
-	text := make([]byte, 0, n)
-	limit := 256 - 256%len(alphabet)
-	buffer := make([]byte, 2*n)
-	for len(text) < n {
-		_, _ = rand.Read(buffer) // never fails
-		for _, b := range buffer {
-			if int(b) < limit && len(text) < n {
-				text = append(text, alphabet[int(b)%len(alphabet)])
-			}
-		}
+// newCode returns a code that people can type.
+func newCode() string {
+	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		panic(err) // rand.Reader never returns an error
 	}
-	return string(text)
+	return fmt.Sprintf("%06d", n)
 }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"causeway/homeserver/mail"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix/id"
@@ -127,7 +128,8 @@ func (s *Service) Confirmation(ctx context.Context, sid, token string) (c Confir
 
 // Confirm validates a session by the token of a link. Errors as of Confirmation.
 func (s *Service) Confirm(ctx context.Context, sid, token string) (Confirmation, error) {
-	err := s.submit(ctx, sid, token, func(session *store.ThreepidSession) bool { return len(token) == linkTokenChars })
+	// A code from a text message takes the client's secret, too: it can be guessed.
+	err := s.submit(ctx, sid, token, func(session *store.ThreepidSession) bool { return session.Medium == mail.Email })
 	if err != nil {
 		return Confirmation{}, err
 	}
