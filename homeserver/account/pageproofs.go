@@ -16,6 +16,9 @@ import (
 // ResetPath is that of the page on which somebody who has lost the password chooses another, where the link of a mail leads.
 const ResetPath = threepid.ResetPath
 
+// Purpose says what a proof is good for.
+type Purpose = threepid.Purpose
+
 // Purposes for which people show on pages that an email address is theirs.
 const (
 	ForRegistration = threepid.Register
@@ -28,7 +31,7 @@ func (s *Service) CanMail() bool { return s.sends(mail.Email) }
 
 // PageProof is what somebody asks for who is to show, on a page, that an email address is theirs.
 type PageProof struct {
-	Purpose  threepid.Purpose
+	Purpose  Purpose
 	Address  string
 	Secret   string    // of the browser: no other goes on with it
 	User     id.UserID // who is signed in, "" for nobody
@@ -67,7 +70,7 @@ type ShownProof struct {
 
 // Proof returns a proof that was asked for with a secret, by a user or, with "", by a stranger. Errors: 404 M_NO_VALID_SESSION, 400
 // M_SESSION_EXPIRED.
-func (s *Service) Proof(ctx context.Context, purpose threepid.Purpose, sid, secret string, user id.UserID) (p ShownProof, err error) {
+func (s *Service) Proof(ctx context.Context, purpose Purpose, sid, secret string, user id.UserID) (p ShownProof, err error) {
 	if s.cfg.Threepids == nil {
 		return p, threepid.ErrNoSession
 	}
@@ -79,6 +82,19 @@ func (s *Service) Proof(ctx context.Context, purpose threepid.Purpose, sid, secr
 		return err
 	})
 	return p, err
+}
+
+// Confirmed tells whether an address was confirmed in a proof, wherever that was asked for.
+func (s *Service) Confirmed(ctx context.Context, purpose Purpose, sid string) (confirmed bool, err error) {
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		session, err := tx.ThreepidSession(sid)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		confirmed = err == nil && session.Purpose == string(purpose) && session.ValidatedTS != 0
+		return err
+	})
+	return confirmed, err
 }
 
 // AddProven gives the account of whoever is signed in in a browser an address that was proven with a secret. Errors: 403

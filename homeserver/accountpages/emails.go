@@ -29,10 +29,14 @@ func (p *Pages) emailsPage(ctx context.Context, v *visit) (emailsPage, error) {
 
 // showEmails is GET emails; with an sid, the page for an address whose owner is asked by mail.
 func (p *Pages) showEmails(ctx context.Context, v *visit) error {
+	sid := v.Query("sid")
+	if elsewhere, err := p.elsewhere(ctx, v, account.ForAccount, sid, "account"); elsewhere || err != nil {
+		return err
+	}
 	if asked, err := p.needs(ctx, v); asked || err != nil {
 		return err
 	}
-	if sid := v.Query("sid"); sid != "" {
+	if sid != "" {
 		return p.showNewEmail(ctx, v, sid)
 	}
 	page, err := p.emailsPage(ctx, v)
@@ -73,7 +77,7 @@ type newEmailPage struct {
 func (p *Pages) showNewEmail(ctx context.Context, v *visit, sid string) error {
 	proof, err := p.Accounts.Proof(ctx, account.ForAccount, sid, v.secretFor("account"), v.browser.UserID)
 	if err != nil {
-		return p.staleProof(ctx, v, "emails", err)
+		return p.staleEmail(ctx, v, err)
 	}
 	page := newEmailPage{SID: sid, Address: proof.Address, Confirmed: proof.Confirmed}
 	if !proof.Confirmed && v.Query("followed") != "" {
@@ -83,26 +87,16 @@ func (p *Pages) showNewEmail(ctx context.Context, v *visit, sid string) error {
 	return nil
 }
 
-// errNotFollowed is for who says to have followed a link that nobody has.
-func errNotFollowed() error {
-	return httpapi.Error(http.StatusConflict, "M_SESSION_NOT_VALIDATED", "The link has not been followed yet, or the button behind it has not been pressed.")
-}
-
-// staleProof has somebody begin anew whose proof has expired, has served, or was asked for in another browser.
-func (p *Pages) staleProof(ctx context.Context, v *visit, name string, err error) error {
+// staleEmail has somebody begin anew whose proof has expired, has served, or was asked for in another browser.
+func (p *Pages) staleEmail(ctx context.Context, v *visit, err error) error {
 	if status, _ := message(err); status >= http.StatusInternalServerError {
 		return err
-	}
-	err = httpapi.Error(http.StatusNotFound, "M_NO_VALID_SESSION",
-		"This has expired, has served already, or was begun in another browser: go on there, or begin anew here.")
-	if name == "signupmail" {
-		return v.again(err, name, signUpMailPage{Next: local(v.Query("next")), SignIn: withNext(pathSignIn, local(v.Query("next")))})
 	}
 	page, pageErr := p.emailsPage(ctx, v)
 	if pageErr != nil {
 		return pageErr
 	}
-	return v.again(err, name, page)
+	return v.again(errStaleProof(), "emails", page)
 }
 
 // addEmail is POST emails/add: the address was confirmed, and who is signed in here has given their password just now, or does so.
@@ -113,7 +107,7 @@ func (p *Pages) addEmail(ctx context.Context, v *visit) error {
 	sid := v.PostForm.Get("sid")
 	proof, err := p.Accounts.Proof(ctx, account.ForAccount, sid, v.secretFor("account"), v.browser.UserID)
 	if err != nil {
-		return p.staleProof(ctx, v, "emails", err)
+		return p.staleEmail(ctx, v, err)
 	}
 	page := newEmailPage{SID: sid, Address: proof.Address, Confirmed: proof.Confirmed}
 	if !proof.Confirmed {

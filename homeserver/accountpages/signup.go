@@ -84,13 +84,14 @@ func (p *Pages) signUp(ctx context.Context, v *visit) error {
 	if sid := form.Get("sid"); sid != "" {
 		proof, err := p.Accounts.Proof(ctx, account.ForRegistration, sid, v.secretFor("registration"), "")
 		if err != nil {
-			return p.staleProof(ctx, v, "signupmail", err)
+			return p.staleSignUp(v, ways, next, err)
 		}
 		page.SID, page.Address = sid, proof.Address
 	}
 	page.Name, page.Token, page.Agreed = form.Get("username"), form.Get("token"), form.Get("agree") != ""
 	cookie, err := p.makeAccount(ctx, v, ways)
 	if err != nil {
+		page.Closed = page.Closed && !ways.any() // who has filled in the form hears what was wrong with it
 		page.Nonce = v.allowCaptcha(page)
 		return v.again(err, "signup", page)
 	}

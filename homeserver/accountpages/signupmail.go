@@ -78,17 +78,20 @@ type waitPage struct {
 
 // showSignUpWith is GET register with the sid of a proof: the page for an account with that address, once that is confirmed.
 func (p *Pages) showSignUpWith(ctx context.Context, v *visit, sid, next string) error {
+	if elsewhere, err := p.elsewhere(ctx, v, account.ForRegistration, sid, "registration"); elsewhere || err != nil {
+		return err
+	}
+	signUp, ways, err := p.signUpPage(ctx, next)
+	if err != nil {
+		return err
+	}
 	proof, err := p.Accounts.Proof(ctx, account.ForRegistration, sid, v.secretFor("registration"), "")
 	if err != nil {
-		return p.staleProof(ctx, v, "signupmail", err)
+		return p.staleSignUp(v, ways, next, err)
 	}
 	if proof.Confirmed {
-		page, _, err := p.signUpPage(ctx, next)
-		if err != nil {
-			return err
-		}
-		page.SID, page.Address = sid, proof.Address
-		p.showSignUpForm(v, page)
+		signUp.SID, signUp.Address = sid, proof.Address
+		p.showSignUpForm(v, signUp)
 		return nil
 	}
 	page := waitPage{SID: sid, Next: next, Address: proof.Address, Again: withNext(pathSignUpMail, next)}
@@ -97,4 +100,12 @@ func (p *Pages) showSignUpWith(ctx context.Context, v *visit, sid, next string) 
 	}
 	v.show(http.StatusOK, "signupwait", page)
 	return nil
+}
+
+// staleSignUp has somebody begin anew whose proof is of no use.
+func (p *Pages) staleSignUp(v *visit, ways signUpWays, next string, err error) error {
+	if status, _ := message(err); status >= http.StatusInternalServerError {
+		return err
+	}
+	return v.again(errStaleProof(), "signupmail", p.signUpMailPage(ways, next))
 }

@@ -23,9 +23,8 @@ type signUpWays struct {
 	closed               bool     // there is no token that could be used, where it takes one
 }
 
-func (w signUpWays) open() bool {
-	return !w.closed && (w.plain != nil || w.token != nil || w.mail())
-}
+func (w signUpWays) any() bool  { return w.plain != nil || w.token != nil || w.mail() }
+func (w signUpWays) open() bool { return !w.closed && w.any() }
 
 // mail tells whether there is a way with an email address, and mailOnly whether there is no other.
 func (w signUpWays) mail() bool     { return w.mailPlain != nil || w.mailToken != nil }
@@ -36,9 +35,6 @@ func (w signUpWays) stages(token, mail bool) []string {
 	plain, withToken := w.plain, w.token
 	if mail {
 		plain, withToken = w.mailPlain, w.mailToken
-	}
-	if w.closed {
-		return nil
 	}
 	if withToken != nil && (token || plain == nil) {
 		return withToken
