@@ -73,6 +73,9 @@ var systems = []struct{ sign, name string }{
 	{"Android", "Android"}, {"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"CrOS", "ChromeOS"}, {"Linux", "Linux"},
 }
 
+// maxAgentShown bounds what is shown of what a browser calls itself that nobody knows, in bytes.
+const maxAgentShown = 60
+
 // browserName makes of what a browser calls itself a name that people know.
 func browserName(agent string) string {
 	name := "A browser"
@@ -86,6 +89,9 @@ func browserName(agent string) string {
 		if strings.Contains(agent, s.sign) {
 			return name + " on " + s.name
 		}
+	}
+	if name == "A browser" && agent != "" {
+		return strings.ToValidUTF8(agent[:min(len(agent), maxAgentShown)], "")
 	}
 	return name
 }
