@@ -139,7 +139,17 @@ func (s *Service) Sessions(ctx context.Context, b Browser) (all []SignedIn, err 
 		all, err = tx.SignedIn(b.UserNID, maxShownDevices)
 		return err
 	})
+	for i := range all {
+		s.addSeen(b.UserID, &all[i])
+	}
 	return all, err
+}
+
+// addSeen completes what is stored of when a device was last seen with what is not written yet.
+func (s *Service) addSeen(user id.UserID, d *SignedIn) {
+	if newer, ok := s.seen.of(user, d.DeviceID); ok && newer.TS > d.SeenTS {
+		d.SeenTS, d.SeenIP, d.SeenAgent = newer.TS, newer.IP, newer.Agent
+	}
 }
 
 // Session returns one device of a user. The error is 404 M_NOT_FOUND.
@@ -151,6 +161,7 @@ func (s *Service) Session(ctx context.Context, b Browser, device id.DeviceID) (f
 	if errors.Is(err, store.ErrNotFound) {
 		return found, notFound("You have no device %s", device)
 	}
+	s.addSeen(b.UserID, &found)
 	return found, err
 }
 

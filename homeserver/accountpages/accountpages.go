@@ -1,5 +1,6 @@
 // Package accountpages is what the server shows to people in a browser: signing in and up, what an OAuth client asks for, and the page where
-// users manage their accounts (Client-Server API, Account management). The pages are plain HTML, and work without scripts. It also has the
+// users manage their accounts (Client-Server API, Account management). The pages are plain HTML, and work without scripts, but for a captcha
+// where the operator wants one. What waits for a mail has a button for who has followed its link. It also has the
 // routes of package oauth's endpoints. Its handlers read a form, call a service, and show a page: what may be done is decided by packages
 // account and oauth.
 package accountpages

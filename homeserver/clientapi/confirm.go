@@ -27,7 +27,7 @@ var confirmHTML = template.Must(template.New("confirm").Parse(`<!DOCTYPE html>
 @media(prefers-color-scheme:dark){:root{--page:#14171a;--card:#1e2226;--text:#eceef0;--faint:#343a41;--main:#7fd6a0;--on:#0c2616;--link:#8cc2ff}}
 html{font:100%/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;background:var(--page);color:var(--text)}
 body{margin:0;padding:3.5rem 1rem 3rem;overflow-wrap:anywhere}
-main{max-width:38rem;margin:0 auto;box-sizing:border-box;background:var(--card);border:1px solid var(--faint);border-radius:.75rem;padding:1.5rem}
+main{max-width:42rem;margin:0 auto;box-sizing:border-box;background:var(--card);border:1px solid var(--faint);border-radius:.75rem;padding:1.5rem}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}p:last-child{margin-bottom:0}a{color:var(--link)}
 button{font:inherit;font-weight:600;width:100%;min-height:2.75rem;padding:.65rem 1.25rem;border:0;border-radius:.5rem;background:var(--main);color:var(--on);cursor:pointer}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
