@@ -172,6 +172,7 @@ func New(c Config) *Server {
 		api.OAuth = oauth.New(oauth.Config{PublicURL: c.PublicURL, DB: c.DB, Accounts: s.Accounts, Deactivation: true})
 		routes = append(routes, accountpages.New(accountpages.Config{
 			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, Rooms: s.rooms, Deactivate: s.Accounts.EndAccount,
+			Contact: c.Support.Contact(),
 		}).Routes()...)
 	}
 	s.handler = httpapi.NewMux(routes, httpapi.Options{

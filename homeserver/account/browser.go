@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
+	"causeway/homeserver/mail"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix"
@@ -33,6 +35,7 @@ type Browser struct {
 	Suspended bool
 
 	hash [32]byte // of the cookie
+	seen store.Sighting
 }
 
 // Check is for a transaction that grants something in the name of whoever is signed in in a browser: they may have been signed out since
@@ -45,13 +48,23 @@ func (b Browser) Check(tx *store.Tx, nowTS int64) error {
 	return err
 }
 
-// SignIn signs a browser in with a user's name and password, and returns the value of its cookie. Errors: those of [Service.Login].
+// SignIn signs a browser in with a password and a user's name, whole id, or email address, and returns the value of its cookie. Errors: those
+// of [Service.Login].
 func (s *Service) SignIn(ctx context.Context, name, password, clientIP string) (cookie string, err error) {
-	user, err := s.passwordLogin(ctx, LoginRequest{Identifier: &Identifier{Type: "m.id.user", User: name}, Password: password, ClientIP: clientIP})
+	user, err := s.passwordLogin(ctx, LoginRequest{Identifier: identifierOf(name), Password: password, ClientIP: clientIP})
 	if err != nil {
 		return "", err
 	}
 	return s.signIn(ctx, user)
+}
+
+// identifierOf reads what somebody has typed as the name of a user. No user's name has an @ but at its beginning.
+func identifierOf(name string) *Identifier {
+	name = strings.TrimSpace(name)
+	if strings.LastIndexByte(name, '@') > 0 && !strings.HasPrefix(name, "@") {
+		return &Identifier{Type: "m.id.thirdparty", Medium: mail.Email, Address: name}
+	}
+	return &Identifier{Type: "m.id.user", User: name}
 }
 
 // signIn signs a browser in whose user is known, as they were when they proved it.
@@ -108,7 +121,7 @@ func (s *Service) Browser(ctx context.Context, cookie string) (b Browser, ok boo
 	}
 	return Browser{
 		UserNID: found.UserNID, UserID: found.UserID, Recent: s.now()-found.AuthenticatedTS < recentMS, Suspended: found.Suspended,
-		hash: hash,
+		hash: hash, seen: found.Seen,
 	}, true, nil
 }
 
@@ -126,7 +139,17 @@ func (s *Service) Sessions(ctx context.Context, b Browser) (all []SignedIn, err 
 		all, err = tx.SignedIn(b.UserNID, maxShownDevices)
 		return err
 	})
+	for i := range all {
+		s.addSeen(b.UserID, &all[i])
+	}
 	return all, err
+}
+
+// addSeen completes what is stored of when a device was last seen with what is not written yet.
+func (s *Service) addSeen(user id.UserID, d *SignedIn) {
+	if newer, ok := s.seen.of(user, d.DeviceID); ok && newer.TS > d.SeenTS {
+		d.SeenTS, d.SeenIP, d.SeenAgent = newer.TS, newer.IP, newer.Agent
+	}
 }
 
 // Session returns one device of a user. The error is 404 M_NOT_FOUND.
@@ -138,6 +161,7 @@ func (s *Service) Session(ctx context.Context, b Browser, device id.DeviceID) (f
 	if errors.Is(err, store.ErrNotFound) {
 		return found, notFound("You have no device %s", device)
 	}
+	s.addSeen(b.UserID, &found)
 	return found, err
 }
 

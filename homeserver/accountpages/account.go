@@ -94,7 +94,7 @@ func (p *Pages) setName(ctx context.Context, v *visit) error {
 		return v.again(err, "profile", profilePage{Name: name})
 	}
 	if err := p.Accounts.SetDisplayName(ctx, v.browser.UserID, name); err != nil {
-		return v.again(err, "profile", profilePage{Name: name})
+		return v.again(at("name", err), "profile", profilePage{Name: name})
 	}
 	if err := p.Rooms.PropagateProfile(ctx, v.browser.UserID); err != nil {
 		return err
@@ -116,14 +116,22 @@ func (p *Pages) setPassword(ctx context.Context, v *visit) error {
 		return err
 	}
 	form := v.PostForm
-	if form.Get("new") != form.Get("new2") {
-		return v.again(httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "The two new passwords are not the same."), "password", nil)
+	if err := samePasswords(form); err != nil {
+		return v.again(err, "password", nil)
 	}
 	if err := p.Accounts.SetPassword(ctx, v.browser, form.Get("password"), form.Get("new"), v.ClientIP(), form.Get("devices") == ""); err != nil {
-		return v.again(err, "password", nil)
+		return v.again(at(passwordField(err), err), "password", nil)
 	}
 	v.dropCookie()
 	return v.goTo(pathSignIn + "?done=password")
+}
+
+// passwordField returns the field that an error of a change of passwords is about.
+func passwordField(err error) string {
+	if status, _ := message(err); status == http.StatusForbidden {
+		return "password"
+	}
+	return "new"
 }
 
 func (p *Pages) showReset(ctx context.Context, v *visit) error {
@@ -140,7 +148,7 @@ func (p *Pages) allowReset(ctx context.Context, v *visit) error {
 		return err
 	}
 	if err := p.stillThere(ctx, v); err != nil {
-		return v.again(err, "reset", nil)
+		return v.again(at("password", err), "reset", nil)
 	}
 	if err := p.Accounts.AllowCrossSigningReset(ctx, v.browser); err != nil {
 		return err
@@ -165,10 +173,10 @@ func (p *Pages) deactivate(ctx context.Context, v *visit) error {
 		return httpapi.NotFound("Accounts cannot be ended here. Ask those who run the server.")
 	}
 	if v.PostForm.Get("sure") == "" {
-		return v.again(httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "Tick the box to say that you mean it."), "deactivate", nil)
+		return v.again(at("sure", httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "Tick the box to say that you mean it.")), "deactivate", nil)
 	}
 	if err := p.Accounts.Reauthenticate(ctx, v.browser, v.PostForm.Get("password"), v.ClientIP()); err != nil {
-		return v.again(err, "deactivate", nil)
+		return v.again(at("password", err), "deactivate", nil)
 	}
 	if err := p.Config.Deactivate(ctx, v.browser.UserID, v.PostForm.Get("erase") != ""); err != nil {
 		return err

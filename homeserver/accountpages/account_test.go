@@ -10,6 +10,7 @@ import (
 
 	"causeway/homeserver"
 	"causeway/homeserver/account"
+	"causeway/homeserver/clientapi"
 	"causeway/homeserver/store"
 	"causeway/homeserver/testserver"
 
@@ -116,12 +117,20 @@ func TestSignUpPage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		late := s.browser().open("/_causeway/account/register").form("/_causeway/account/register")
 		f := s.browser().open("/_causeway/account/register").want(200, "Registration token").form("/_causeway/account/register")
-		f.send("username=bob", "password=x", "password2=x", "token=wrong").want(400, "not valid")
+		f.send("username=bob", "password=x", "password2=x", "token=wrong").want(400, "not valid", `id="token-problem"`)
+		f.send("username=bob", "password=x", "password2=x").want(400, `id="token-problem"`)
 		f.send("username=bob", "password=x", "password2=x", "token="+token).follow().want(200, "@bob:test")
-		s.browser().open("/_causeway/account/register").form("/_causeway/account/register").
-			send("username=eve", "password=x", "password2=x", "token="+token).want(400, "not valid")
-	}, func(c *homeserver.Config) { c.OpenRegistration = false })
+		late.send("username=eve", "password=x", "password2=x", "token="+token).want(400, "not valid", `id="token-problem"`)
+		s.browser().open("/_causeway/account/register").want(200, "takes no new accounts", `href="mailto:admin@example.org"`)
+		if p := s.browser().open("/_causeway/account/login"); strings.Contains(p.text, "Create one") {
+			t.Errorf("one is sent to make an account where nobody can: %s", p.text)
+		}
+	}, func(c *homeserver.Config) {
+		c.OpenRegistration = false
+		c.Support.Contacts = []clientapi.Contact{{Role: "m.role.admin", EmailAddress: "admin@example.org"}}
+	})
 }
 
 // TestResetKeys confirms that keys are replaced by the account page (MSC4312), where a device came by OAuth, and by password elsewhere.

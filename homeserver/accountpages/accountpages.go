@@ -1,11 +1,13 @@
 // Package accountpages is what the server shows to people in a browser: signing in and up, what an OAuth client asks for, and the page where
-// users manage their accounts (Client-Server API, Account management). The pages are plain HTML, and work without scripts. It also has the
+// users manage their accounts (Client-Server API, Account management). The pages are plain HTML, and work without scripts, but for a captcha
+// where the operator wants one. What waits for a mail has a button for who has followed its link. It also has the
 // routes of package oauth's endpoints. Its handlers read a form, call a service, and show a page: what may be done is decided by packages
 // account and oauth.
 package accountpages
 
 import (
 	"context"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,6 +31,15 @@ const (
 	pathDeactivate = pathAccount + "deactivate"
 	pathReset      = pathAccount + "reset"
 	pathStyle      = pathAccount + "style.css"
+
+	pathSignUpMail  = pathSignUp + "/mail"
+	pathForgot      = pathAccount + "forgot"
+	pathNewPassword = account.ResetPath
+	pathDeviceName  = pathDevice + "/name"
+	pathBrowsers    = pathAccount + "browsers"
+	pathEmails      = pathAccount + "emails"
+	pathEmailAdd    = pathEmails + "/add"
+	pathEmail       = pathAccount + "email"
 )
 
 // maxFormBytes bounds what a form sends.
@@ -46,6 +57,8 @@ type Config struct {
 	Accounts   *account.Service
 	OAuth      *oauth.Service
 	Rooms      Rooms
+	// Contact is the email address, user id or page by which one reaches those who run the server, "" for none that strangers are told.
+	Contact string
 	// Deactivate ends an account for good. nil is for a server whose users cannot do that here. Errors that the user is to see are Matrix
 	// errors.
 	Deactivate func(ctx context.Context, user id.UserID, erase bool) error
@@ -54,15 +67,17 @@ type Config struct {
 // Pages serves the pages.
 type Pages struct {
 	Config
-	secure bool   // the server is reached by https
-	cookie string // its name
-	style  string // address of the style sheet, which changes with it
-	cross  *http.CrossOriginProtection
+	contact template.URL // where Contact leads
+	public  string       // PublicURL, without a slash at its end
+	secure  bool         // the server is reached by https
+	cookie  string       // its name
+	style   string       // address of the style sheet, which changes with it
+	cross   *http.CrossOriginProtection
 }
 
 // New returns the pages of a server.
 func New(c Config) *Pages {
-	p := &Pages{Config: c, cookie: "causeway", style: pathStyle + "?v=" + styleVersion(), cross: http.NewCrossOriginProtection()}
+	p := &Pages{Config: c, contact: contactURL(c.Contact), public: public(c.PublicURL), cookie: "causeway", style: pathStyle + "?v=" + styleVersion(), cross: http.NewCrossOriginProtection()}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
 		if p.secure = u.Scheme == "https"; p.secure {
 			p.cookie = "__Host-causeway" // browsers let no other host set it
@@ -100,6 +115,14 @@ func (p *Pages) Routes() []httpapi.Route {
 		{pathPassword, p.showPassword, p.setPassword, httpapi.ClassLogin},
 		{pathDeactivate, p.showDeactivate, p.deactivate, httpapi.ClassLogin},
 		{pathReset, p.showReset, p.allowReset, httpapi.ClassRead},
+		{pathSignUpMail, p.showSignUpMail, p.askSignUpMail, httpapi.ClassMail},
+		{pathForgot, p.showForgot, p.forgot, httpapi.ClassMail},
+		{pathNewPassword, p.showNewPassword, p.newPassword, httpapi.ClassLogin},
+		{pathDeviceName, nil, p.renameDevice, httpapi.ClassRead},
+		{pathBrowsers, p.showBrowsers, p.endBrowsers, httpapi.ClassRead},
+		{pathEmails, p.showEmails, p.askEmail, httpapi.ClassMail},
+		{pathEmailAdd, nil, p.addEmail, httpapi.ClassRead},
+		{pathEmail, p.showEmail, p.removeEmail, httpapi.ClassRead},
 	} {
 		if page.get != nil {
 			routes = append(routes, httpapi.Route{Method: "GET", Path: page.path, Access: public, Endpoint: p.page(page.get, httpapi.ClassRead)})
@@ -141,4 +164,17 @@ func local(next string) string {
 		return next
 	}
 	return pathAccount
+}
+
+// contactURL is the address of what the operator has named as the way to reach them.
+func contactURL(contact string) template.URL {
+	switch {
+	case contact == "":
+		return ""
+	case strings.HasPrefix(contact, "@"):
+		return template.URL("https://matrix.to/#/" + url.PathEscape(contact))
+	case strings.HasPrefix(contact, "https://"), strings.HasPrefix(contact, "http://"):
+		return template.URL(contact)
+	}
+	return template.URL("mailto:" + url.PathEscape(contact))
 }

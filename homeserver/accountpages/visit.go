@@ -89,7 +89,9 @@ func (p *Pages) enter(ctx context.Context, v *visit) (err error) {
 		}
 		if !v.signedIn { // the session has ended
 			v.cookie = ""
+			return nil
 		}
+		return p.Accounts.SawBrowser(ctx, v.browser, v.ClientIP(), v.Header.Get("User-Agent"))
 	}
 	return nil
 }

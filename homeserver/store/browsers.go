@@ -14,6 +14,7 @@ type BrowserSession struct {
 	AuthenticatedTS int64 // when the user last gave their password
 	ExpiresTS       int64
 	Suspended       bool // the user may change nothing that others see
+	Seen            Sighting
 }
 
 // AddBrowserSession records a session under the SHA-256 of its cookie. Sessions that have expired at nowTS go, and of the user's sessions
@@ -38,14 +39,18 @@ func (tx *Tx) BrowserSession(hash [32]byte, nowTS int64) (BrowserSession, error)
 		s         BrowserSession
 		user      string
 		suspended int64
+		seen      sql.NullInt64
+		ip, agent sql.NullString
 	)
-	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts, u.suspended FROM browser_sessions b
-		JOIN users u ON u.nid = b.user_nid JOIN strings n ON n.nid = b.user_nid
-		WHERE b.hash = $1 AND b.expires_ts > $2 AND `+usableAccount, []any{hash[:], nowTS}, &s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS, &suspended)
+	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts, u.suspended, b.seen_ts, b.seen_ip, b.seen_agent
+		FROM browser_sessions b JOIN users u ON u.nid = b.user_nid JOIN strings n ON n.nid = b.user_nid
+		WHERE b.hash = $1 AND b.expires_ts > $2 AND `+usableAccount, []any{hash[:], nowTS},
+		&s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS, &suspended, &seen, &ip, &agent)
 	if err == nil && !found {
 		err = fmt.Errorf("browser session: %w", ErrNotFound)
 	}
 	s.UserID, s.Suspended = id.UserID(user), suspended != 0
+	s.Seen = Sighting{TS: seen.Int64, IP: ip.String, Agent: agent.String}
 	return s, err
 }
 

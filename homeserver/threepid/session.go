@@ -27,6 +27,7 @@ const (
 	Add      Purpose = "add"      // an account that is there
 	Password Purpose = "password" // a new password for who lost it
 	Identity Purpose = "identity" // the identity service
+	Reset    Purpose = "reset"    // a new password, on the page that the link of the mail leads to
 )
 
 // Lifetimes, in milliseconds. Identity Service API, "Establishing associations": a session ends a day after it was modified.
@@ -36,7 +37,7 @@ const (
 )
 
 func (p Purpose) lifetimeMS() int64 {
-	if p == Password {
+	if p == Password || p == Reset {
 		return passwordMS
 	}
 	return sessionMS
@@ -84,6 +85,9 @@ type TokenRequest struct {
 	Purpose   Purpose   `json:"-"`
 	User      id.UserID `json:"-"` // who asks, "" for a stranger
 	Requester string    `json:"-"` // whose messages are counted: a user id or an IP address
+	// Return, if not nil, makes the address that people are sent to afterwards of the id of the session. It is one of this server's own, and
+	// takes the place of NextLink.
+	Return func(sid string) string `json:"-"`
 }
 
 // TokenResponse is the answer to a TokenRequest.
@@ -92,10 +96,12 @@ type TokenResponse struct {
 	SubmitURL string `json:"submit_url,omitempty"`
 }
 
-// SubmitPath is where a client takes a token that its user has typed, and ConfirmPath where the link of a mail leads.
+// SubmitPath is where a client takes a token that its user has typed, ConfirmPath where the link of a mail leads, and ResetPath where that of
+// a mail for the purpose Reset does.
 const (
 	SubmitPath  = "/_causeway/threepid/submitToken"
 	ConfirmPath = "/_causeway/threepid/confirm"
+	ResetPath   = "/_causeway/account/new-password"
 )
 
 // check returns the canonical address.
@@ -175,6 +181,9 @@ func (s *Service) RequestToken(ctx context.Context, in TokenRequest) (out TokenR
 		}
 		out.SID = session.SID
 		session.SendAttempt, session.NextLink = *in.SendAttempt, s.allowedLink(in.NextLink)
+		if in.Return != nil {
+			session.NextLink = in.Return(session.SID)
+		}
 		return s.sendToken(tx, in, session)
 	})
 	if errors.Is(err, mail.ErrTooMany) {
@@ -202,7 +211,7 @@ func (s *Service) sendToken(tx *store.Tx, in TokenRequest, session *store.Threep
 	}
 	known := err == nil
 	taken := known && (in.Purpose == Register || in.Purpose == Add && owner != in.User)
-	nobodys := !known && in.Purpose == Password
+	nobodys := !known && (in.Purpose == Password || in.Purpose == Reset)
 	session.Token = nil
 	var token string
 	switch {
