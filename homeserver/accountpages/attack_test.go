@@ -237,7 +237,7 @@ func TestForms(t *testing.T) {
 			{"/_causeway/account/register", "/_causeway/account/register"},
 			{"/_causeway/account/device?device_id=DEVICE", "/_causeway/account/device"},
 			{"/_causeway/account/password", "/_causeway/account/password"},
-			{"/_causeway/account/reset", "/_causeway/account/reset"},
+			{"/_causeway/account/reset?device_id=DEVICE", "/_causeway/account/reset"},
 		} {
 			if form.action == "/_causeway/account/device" {
 				a.exchange(victim.allow(a, "DEVICE"))

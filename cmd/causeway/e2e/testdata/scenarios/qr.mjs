@@ -111,6 +111,27 @@ async function isSet(cue, person, { device, tokens, secrets }, said) {
     ok(await phone.crypto.getSessionBackupPrivateKey(), "the phone has the key of the backup");
     await phone.crypto.checkKeyBackupAndEnable();
     await reads(phone, ...said);
+    return phone;
+}
+
+// replacesKeys has a device that came by OAuth make a new identity, which its user allows on the account page (MSC4312).
+async function replacesKeys(phone) {
+    const before = await phone.crypto.getCrossSigningKeyId();
+    await phone.crypto.resetEncryption(async (makeRequest) => {
+        const { data } = await makeRequest(null).catch((error) => error);
+        equal(data.flows[0].stages, ["m.oauth"], "the first flow");
+        const { url } = data.params["m.oauth"];
+        equal(new URL(url).searchParams.get("device_id"), phone.deviceId, "which device is named");
+        const early = await makeRequest({ session: data.session }).catch((error) => error);
+        equal(early.httpStatus, 401, "the answer before it is allowed");
+        const browser = new Browser();
+        await browser.open(url);
+        await browser.send("/_causeway/account/login", { username: phone.username, password });
+        const page = await browser.send("/_causeway/account/reset", {});
+        ok(page.includes("within ten minutes"), page);
+        await makeRequest({ session: data.session });
+    });
+    ok((await phone.crypto.getCrossSigningKeyId()) !== before, "the keys are others");
 }
 
 // laptop is somebody's device, with all that one can have.
@@ -132,8 +153,9 @@ export async function phoneScansTheLaptop(cue) {
     const failed = (reason) => failures.push(reason);
     const existing = await linkNewDeviceByGeneratingQR(person.client, failed, new AbortController().signal);
     const fresh = scans(existing.code, undefined, failed);
-    await isSet(cue, person, await signsIn(person, existing, fresh, "allow"), said);
+    const phone = await isSet(cue, person, await signsIn(person, existing, fresh, "allow"), said);
     equal(failures, [], "failures");
+    await replacesKeys(phone);
 }
 
 export async function laptopScansThePhone(cue) {
