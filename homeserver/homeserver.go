@@ -23,6 +23,7 @@ import (
 	"causeway/homeserver/notify"
 	"causeway/homeserver/oauth"
 	"causeway/homeserver/push"
+	"causeway/homeserver/rendezvous"
 	"causeway/homeserver/room"
 	"causeway/homeserver/search"
 	"causeway/homeserver/store"
@@ -165,6 +166,8 @@ func New(c Config) *Server {
 		Receipts:   ephemeral.NewReceipts(c.DB, c.Bus, reads, s.presence.Active),
 		Threads:    ephemeral.NewThreads(c.DB, c.Bus, reads),
 		Presence:   s.presence,
+		Meetings:   rendezvous.New(),
+		Rendezvous: c.OAuth.rendezvous(),
 	}}
 	api.IdentityURL = outside.identityURL()
 	routes := append(api.Routes(), outside.routes()...)

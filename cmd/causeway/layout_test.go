@@ -21,7 +21,7 @@ const modulePath = "causeway"
 var services = []string{
 	"homeserver/account", "homeserver/room", "homeserver/e2ee", "homeserver/ephemeral", "homeserver/push",
 	"homeserver/media", "homeserver/usersync", "homeserver/search", "homeserver/federation", "homeserver/oauth", "homeserver/mail",
-	"homeserver/threepid", "homeserver/identity",
+	"homeserver/threepid", "homeserver/identity", "homeserver/rendezvous",
 }
 
 // arrows is who may import whom: each package of this module with those of
@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"homeserver/sqldb":            {},
 	"homeserver/httpapi":          {},
 	"homeserver/retention":        {},
+	"homeserver/rendezvous":       {},
 	"registration":                {},
 	"appservice/inproc":           {},
 	"sfu/buffer":                  {},

@@ -203,30 +203,36 @@ func (s *Service) withPassword(err error) error {
 
 func wrongPassword() error { return forbidden("The password is not the right one") }
 
-// AllowCrossSigningReset lets the clients of a user replace the user's cross-signing keys without another proof, for a while (MSC4312).
-func (s *Service) AllowCrossSigningReset(ctx context.Context, b Browser) error {
-	return s.db.Write(ctx, func(tx *store.Tx) error {
+// AllowCrossSigningReset lets a device of a user, which is for an OAuth client, replace the user's cross-signing keys without another proof,
+// for a while (MSC4312). Other devices of the user may not: whoever has got hold of one of them waits for such a moment. The error is
+// 404 M_NOT_FOUND for a device that there is not, or that is for no OAuth client.
+func (s *Service) AllowCrossSigningReset(ctx context.Context, b Browser, device id.DeviceID) error {
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		if err := b.Check(tx, s.now()); err != nil {
 			return err
 		}
-		return tx.AllowReset(b.UserNID, s.now()+resetMS)
+		return tx.AllowReset(b.UserNID, device, s.now()+resetMS)
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound("You have no device %s that asks for this here", device)
+	}
+	return err
 }
 
-// CrossSigningResetAllowed tells whether a user has allowed of late that their cross-signing keys are replaced.
-func (s *Service) CrossSigningResetAllowed(ctx context.Context, user id.UserID) bool {
+// CrossSigningResetAllowed tells whether a user has allowed of late that a device replaces their cross-signing keys.
+func (s *Service) CrossSigningResetAllowed(ctx context.Context, user id.UserID, device id.DeviceID) bool {
 	var until int64
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		until, err = tx.ResetAllowed(user)
+		until, err = tx.ResetAllowed(user, device)
 		return err
 	})
 	return err == nil && until > s.now()
 }
 
 // takeReset takes back what AllowCrossSigningReset allowed, and tells whether it was allowed: it serves once, however many ask at once.
-func (s *Service) takeReset(ctx context.Context, user id.UserID) (allowed bool, err error) {
+func (s *Service) takeReset(ctx context.Context, user id.UserID, device id.DeviceID) (allowed bool, err error) {
 	err = s.db.Write(ctx, func(tx *store.Tx) (err error) {
-		allowed, err = tx.TakeReset(user, s.now())
+		allowed, err = tx.TakeReset(user, device, s.now())
 		return err
 	})
 	if err != nil {

@@ -54,7 +54,8 @@ func (c *Challenge) Error() string { return "authentication is needed" }
 // operation is what a client needs authentication for. What it completed for one operation does not count for another.
 type operation struct {
 	name     string
-	user     id.UserID // who must prove to be themselves, "" when it is about nobody yet
+	user     id.UserID   // who must prove to be themselves, "" when it is about nobody yet
+	device   id.DeviceID // that asks, where the user allows it to one device alone
 	flows    []Flow
 	params   map[string]any // of the stages
 	password string         // the hash that the user's password has now: what was proven by another counts no more

@@ -9,6 +9,8 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/oauth"
+
+	"maunium.net/go/mautrix/id"
 )
 
 // actions are the pages that the account page leads to by its parameter action (Client-Server API, Account management URL actions).
@@ -134,11 +136,46 @@ func passwordField(err error) string {
 	return "new"
 }
 
+// resetPage is about the device that wants to replace keys, or about those that could be meant.
+type resetPage struct {
+	Device  *device
+	Devices []device
+}
+
+// resetOf returns what the page is about where an address or a form names a device. Applications send people here with their own; without,
+// people choose.
+func (p *Pages) resetOf(ctx context.Context, v *visit, deviceID id.DeviceID) (page resetPage, err error) {
+	if deviceID != "" {
+		d, err := p.Accounts.Session(ctx, v.browser, deviceID)
+		if err != nil {
+			return resetPage{}, err
+		}
+		if asks := showable(d); asks.ByOAuth {
+			return resetPage{Device: &asks}, nil
+		}
+	}
+	all, err := p.Accounts.Sessions(ctx, v.browser)
+	if err != nil {
+		return resetPage{}, err
+	}
+	for _, d := range all {
+		if choice := showable(d); choice.ByOAuth {
+			choice.Address = pathReset + "?device_id=" + url.QueryEscape(choice.ID)
+			page.Devices = append(page.Devices, choice)
+		}
+	}
+	return page, nil
+}
+
 func (p *Pages) showReset(ctx context.Context, v *visit) error {
 	if asked, err := p.needs(ctx, v); asked || err != nil {
 		return err
 	}
-	v.show(http.StatusOK, "reset", nil)
+	page, err := p.resetOf(ctx, v, id.DeviceID(v.Query("device_id")))
+	if err != nil {
+		return err
+	}
+	v.show(http.StatusOK, "reset", page)
 	return nil
 }
 
@@ -147,10 +184,15 @@ func (p *Pages) allowReset(ctx context.Context, v *visit) error {
 	if asked, err := p.needs(ctx, v); asked || err != nil {
 		return err
 	}
-	if err := p.stillThere(ctx, v); err != nil {
-		return v.again(at("password", err), "reset", nil)
+	deviceID := id.DeviceID(v.PostForm.Get("device_id"))
+	page, err := p.resetOf(ctx, v, deviceID)
+	if err != nil {
+		return err
 	}
-	if err := p.Accounts.AllowCrossSigningReset(ctx, v.browser); err != nil {
+	if err := p.stillThere(ctx, v); err != nil {
+		return v.again(at("password", err), "reset", page)
+	}
+	if err := p.Accounts.AllowCrossSigningReset(ctx, v.browser, deviceID); err != nil {
 		return err
 	}
 	return v.goTo(pathReset + "?done=reset")

@@ -237,7 +237,7 @@ func TestForms(t *testing.T) {
 			{"/_causeway/account/register", "/_causeway/account/register"},
 			{"/_causeway/account/device?device_id=DEVICE", "/_causeway/account/device"},
 			{"/_causeway/account/password", "/_causeway/account/password"},
-			{"/_causeway/account/reset", "/_causeway/account/reset"},
+			{"/_causeway/account/reset?device_id=DEVICE", "/_causeway/account/reset"},
 			{"/_causeway/account/deactivate", "/_causeway/account/deactivate"},
 			{"/_causeway/account/browsers", "/_causeway/account/browsers"},
 			{"/_causeway/account/device?device_id=DEVICE", "/_causeway/account/device/name"},

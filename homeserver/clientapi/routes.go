@@ -54,7 +54,7 @@ func (a *API) Routes() []httpapi.Route {
 		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
-	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser(), a.unstableKeys())
+	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser(), a.unstableKeys(), a.rendezvous())
 	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(unstable))...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(slices.Concat(a.v3(), a.keyBackup())))...)
 }

@@ -91,7 +91,8 @@ func (tx *Tx) EndGrants(userNID int64) error {
 	}
 	for _, query := range [...]string{
 		`DELETE FROM oauth_codes WHERE user_nid = $1 AND used = 0`, `DELETE FROM oauth_device_codes WHERE user_nid = $1`,
-		`DELETE FROM login_tokens WHERE user_nid = $1`, `DELETE FROM openid_tokens WHERE user_nid = $1`, `UPDATE users SET reset_until_ts = NULL WHERE nid = $1`,
+		`DELETE FROM login_tokens WHERE user_nid = $1`, `DELETE FROM openid_tokens WHERE user_nid = $1`,
+		`UPDATE devices SET reset_until_ts = NULL WHERE user_nid = $1`,
 	} {
 		if _, err := tx.Exec(query, userNID); err != nil {
 			return fmt.Errorf("end what a user has granted: %w", err)
@@ -100,30 +101,36 @@ func (tx *Tx) EndGrants(userNID int64) error {
 	return nil
 }
 
-// AllowReset notes until when a user allows that cross-signing keys are replaced, 0 for not at all.
-func (tx *Tx) AllowReset(userNID, untilTS int64) error {
-	_, err := tx.Exec(`UPDATE users SET reset_until_ts = $2 WHERE nid = $1`, userNID, nullInt(untilTS))
+// AllowReset notes until when a user allows that a device of theirs that an OAuth client is signed in on replaces the user's cross-signing
+// keys. ErrNotFound for any other device.
+func (tx *Tx) AllowReset(userNID int64, device id.DeviceID, untilTS int64) error {
+	n, err := tx.Exec(`UPDATE devices SET reset_until_ts = $3 WHERE user_nid = $1 AND device_id = $2 AND oauth_client IS NOT NULL`,
+		userNID, string(device), untilTS)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
 	return err
 }
 
-// TakeReset takes the permission to replace a user's cross-signing keys back, and tells whether there was one at nowTS.
-func (tx *Tx) TakeReset(user id.UserID, nowTS int64) (bool, error) {
+// TakeReset takes the permission of a device to replace a user's cross-signing keys back, and tells whether there was one at nowTS.
+func (tx *Tx) TakeReset(user id.UserID, device id.DeviceID, nowTS int64) (bool, error) {
 	nid, err := tx.LookupNID(string(user))
 	if err != nil || nid == 0 {
 		return false, err
 	}
-	n, err := tx.Exec(`UPDATE users SET reset_until_ts = NULL WHERE nid = $1 AND reset_until_ts > $2`, nid, nowTS)
+	n, err := tx.Exec(`UPDATE devices SET reset_until_ts = NULL WHERE user_nid = $1 AND device_id = $2 AND reset_until_ts > $3`,
+		nid, string(device), nowTS)
 	return n > 0, err
 }
 
-// ResetAllowed tells until when a user allows that cross-signing keys are replaced, 0 for not at all.
-func (tx *Tx) ResetAllowed(user id.UserID) (untilTS int64, err error) {
+// ResetAllowed tells until when a user allows that a device replaces cross-signing keys, 0 for not at all.
+func (tx *Tx) ResetAllowed(user id.UserID, device id.DeviceID) (untilTS int64, err error) {
 	nid, err := tx.LookupNID(string(user))
 	if err != nil || nid == 0 {
 		return 0, err
 	}
 	var until sql.NullInt64
-	_, err = tx.Row(`SELECT reset_until_ts FROM users WHERE nid = $1`, []any{nid}, &until)
+	_, err = tx.Row(`SELECT reset_until_ts FROM devices WHERE user_nid = $1 AND device_id = $2`, []any{nid, string(device)}, &until)
 	return until.Int64, err
 }
 

@@ -22,7 +22,7 @@ func (tx *Tx) Deactivate(user id.UserID, erase bool) (change DeviceChange, err e
 	if err != nil {
 		return DeviceChange{}, err
 	}
-	n, err := tx.Exec(`UPDATE users SET deactivated = 1, password = NULL, admin = 0, displayname = NULL, avatar_url = NULL, reset_until_ts = NULL
+	n, err := tx.Exec(`UPDATE users SET deactivated = 1, password = NULL, admin = 0, displayname = NULL, avatar_url = NULL
 		WHERE nid = $1 AND deactivated = 0`, nid)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("user %s: %w", user, ErrNotFound)

@@ -174,7 +174,7 @@ const steps = {
     },
 
     async "the other pages"() {
-        for (const [action, name] of [["org.matrix.cross_signing_reset", "reset"], ["org.matrix.account_deactivate", "deactivate"]]) {
+        for (const [action, name] of [["org.matrix.cross_signing_reset&device_id=LAPTOP", "reset"], ["org.matrix.cross_signing_reset", "reset-choose"], ["org.matrix.account_deactivate", "deactivate"]]) {
             await home.goto(`${metadata.account_management_uri}?action=${action}`);
             await look(home, name);
         }
@@ -182,7 +182,7 @@ const steps = {
         await look(home, "password");
         await home.goto(`${metadata.authorization_endpoint}?client_id=nobody`);
         await look(home, "error");
-        await phone.goto(`${metadata.account_management_uri}?action=org.matrix.cross_signing_reset`);
+        await phone.goto(`${metadata.account_management_uri}?action=org.matrix.cross_signing_reset&device_id=LAPTOP`);
         await look(phone, "reset-phone");
         await home.getByRole("link", { name: "Your account" }).click();
         await home.getByRole("button", { name: "Sign out" }).click();
