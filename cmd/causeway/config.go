@@ -49,6 +49,7 @@ type Config struct {
 
 	DelayedEvents homeserver.DelayedEventsConfig `yaml:"delayed_events"`
 	OAuth         homeserver.OAuthConfig         `yaml:"oauth"`
+	SSO           homeserver.SSOConfig           `yaml:"sso"`
 	Experimental  homeserver.ExperimentalConfig  `yaml:"experimental"`
 	Legacy        homeserver.LegacyConfig        `yaml:"legacy"`
 
@@ -166,6 +167,7 @@ func defaultConfig() *Config {
 		Presence:      homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
 		DelayedEvents: homeserver.DefaultDelayedEvents(),
 		OAuth:         homeserver.OAuthConfig{Enabled: true},
+		SSO:           homeserver.DefaultSSO(),
 
 		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{
@@ -264,6 +266,7 @@ func (c *Config) check(bad report) {
 	checkSection("maintenance", c.Maintenance, bad)
 	checkSection("presence", c.Presence, bad)
 	checkSection("delayed_events", c.DelayedEvents, bad)
+	checkSection("sso", c.SSO, bad)
 	c.Log.check(bad)
 	c.RateLimits.check(bad)
 }
@@ -369,6 +372,11 @@ func (c *Config) resolve(base func(key string) string) {
 	}
 	c.DataDir = abs("data_dir", c.DataDir)
 	c.AppServices.Dir = abs("appservices.dir", c.AppServices.Dir)
+	for i, p := range c.SSO.Providers {
+		if p.ClientSecretFile != "" {
+			c.SSO.Providers[i].ClientSecretFile = abs(fmt.Sprintf("sso.providers[%d].client_secret_file", i), p.ClientSecretFile)
+		}
+	}
 	switch file, ok := strings.CutPrefix(c.Database, sqlitePrefix); {
 	case ok:
 		c.Database = abs("database", file)

@@ -119,6 +119,12 @@ func (p *Pages) setPassword(ctx context.Context, v *visit) error {
 	if form.Get("new") != form.Get("new2") {
 		return v.again(httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "The two new passwords are not the same."), "password", nil)
 	}
+	if !v.browser.Password {
+		if err := p.Accounts.FirstPassword(ctx, v.browser, form.Get("new")); err != nil {
+			return v.again(err, "password", nil)
+		}
+		return v.goTo(pathPassword + "?done=first")
+	}
 	if err := p.Accounts.SetPassword(ctx, v.browser, form.Get("password"), form.Get("new"), v.ClientIP(), form.Get("devices") == ""); err != nil {
 		return v.again(err, "password", nil)
 	}

@@ -23,10 +23,11 @@ var files embed.FS
 
 // pages are the templates by their names, each with the frame around it.
 var pages = func() map[string]*template.Template {
-	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"date": date}).ParseFS(files, "html/frame.html"))
+	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"date": date}).ParseFS(files, "html/frame.html", "html/providers.html"))
 	all := make(map[string]*template.Template)
 	for _, name := range []string{
 		"error", "signin", "signup", "consent", "refused", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
+		"ssochoice", "ssoclient", "ssonew", "ssostage", "ssolink", "linked",
 	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
 	}
@@ -40,14 +41,16 @@ func date(ts int64) string { return time.UnixMilli(ts).UTC().Format("2 January 2
 type view struct {
 	Server string
 	Style  string
-	User   id.UserID // who is signed in, "" for nobody
-	Recent bool      // and gave their password just now
-	Token  string    // for forms
-	Here   string    // the address of the page
-	Error  string    // what was wrong with the form
-	Done   string    // what was done
-	At     string    // the template's name
-	Ends   bool      // accounts can be ended here
+	User   id.UserID        // who is signed in, "" for nobody
+	Recent bool             // and gave their password just now
+	Token  string           // for forms
+	Here   string           // the address of the page
+	Error  string           // what was wrong with the form
+	Done   string           // what was done
+	At     string           // the template's name
+	Ends   bool             // accounts can be ended here
+	Links  bool             // accounts can be linked to who their users are elsewhere
+	Again  []providerButton // where whoever has no password shows that they are still there
 	Page   any
 }
 
@@ -70,7 +73,8 @@ func (v *visit) showWith(status int, name, problem string, page any) {
 	var body bytes.Buffer
 	err := pages[name].Execute(&body, view{
 		Server: v.pages.ServerName, Style: v.pages.style, User: v.browser.UserID, Recent: v.browser.Recent, Token: v.token(), Here: v.here(),
-		Error: problem, Done: done[v.Query("done")], At: name, Ends: v.pages.Deactivate != nil, Page: page,
+		Error: problem, Done: done[v.Query("done")], At: name, Ends: v.pages.Deactivate != nil,
+		Links: v.pages.SSO != nil, Again: v.stillThereButtons(), Page: page,
 	})
 	if err != nil {
 		zerolog.Ctx(v.Context()).Err(fmt.Errorf("show the page %s: %w", name, err)).Send()
@@ -91,6 +95,9 @@ var done = map[string]string{
 	"password": "Your password is changed. Sign in with the new one.",
 	"reset":    "Go back to your application within ten minutes, and finish there.",
 	"signout":  "You are signed out in this browser.",
+	"linked":   "The account is linked.",
+	"unlinked": "The account is not linked any more.",
+	"first":    "You have a password now.",
 }
 
 var style = func() []byte {

@@ -20,6 +20,9 @@ type signInPage struct {
 	SignUp  string // the address where
 	Why     string // what for, "" for the account page
 	Confirm bool   // they are signed in, and are to show that they are still there
+
+	Providers []providerButton // by which one can sign in, too
+	NoForm    bool             // they have no password
 }
 
 // showSignIn is GET login.
@@ -34,7 +37,8 @@ func (p *Pages) askSignIn(ctx context.Context, v *visit, next, why string) error
 		return err
 	}
 	if v.signedIn {
-		page.Name, page.Confirm = string(v.browser.UserID), true
+		page.Name, page.Confirm, page.NoForm = string(v.browser.UserID), true, !v.browser.Password
+		page.Providers = p.buttons("next", next, "again", "yes")
 	}
 	v.show(http.StatusOK, "signin", page)
 	return nil
@@ -42,7 +46,8 @@ func (p *Pages) askSignIn(ctx context.Context, v *visit, next, why string) error
 
 func (p *Pages) signInPage(ctx context.Context, next, why string) (signInPage, error) {
 	flows, err := p.signUpWays(ctx)
-	return signInPage{Next: next, Why: why, OpenTo: flows.open(), SignUp: pathSignUp + "?next=" + url.QueryEscape(next)}, err
+	return signInPage{Next: next, Why: why, OpenTo: flows.open(), SignUp: pathSignUp + "?next=" + url.QueryEscape(next),
+		Providers: p.buttons("next", next)}, err
 }
 
 // signIn is POST login.

@@ -21,6 +21,8 @@ type signUpPage struct {
 	TokenMust  bool // there is no other way
 	Closed     bool // there is no way at all
 	Policies   []policy
+
+	Providers []providerButton // by which one can get an account, too
 }
 
 // showSignUp is GET register.
@@ -42,7 +44,7 @@ func (p *Pages) signUpPage(ctx context.Context, next string) (signUpPage, signUp
 	ways, err := p.signUpWays(ctx)
 	return signUpPage{
 		Next: next, SignIn: pathSignIn + "?next=" + url.QueryEscape(next), TokenAsked: ways.token != nil, TokenMust: ways.plain == nil,
-		Closed: !ways.open(), Policies: ways.Policies,
+		Closed: !ways.open(), Policies: ways.Policies, Providers: p.buttons("next", next, "action", "register"),
 	}, ways, err
 }
 
