@@ -239,6 +239,12 @@ const steps = {
         assert.equal(login.user_id, "@alice:causeway.test");
         assert.equal(login.device_id, "FALLBACK");
         assert.ok(!page.url().includes("loginToken"));
+        // A token that somebody else has put into a link is let be.
+        let asked = false;
+        page.on("request", (request) => (asked ||= request.method() === "POST"));
+        await page.goto(`${baseUrl}/_matrix/static/client/login/?loginToken=x`);
+        await page.getByLabel("User name").waitFor();
+        assert.ok(!asked && await page.locator("#problem").isHidden());
     },
 
     async "nobody comes by what another browser began"() {
