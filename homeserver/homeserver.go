@@ -63,6 +63,7 @@ type Config struct {
 	StickyEvents bool // MSC4354
 
 	OAuth OAuthConfig
+	SSO   SSOConfig
 
 	EmailRequired bool // an account takes an email address
 	Mail          MailConfig
@@ -173,9 +174,11 @@ func New(c Config) *Server {
 	routes := append(api.Routes(), outside.routes()...)
 	if c.OAuth.Enabled {
 		api.OAuth = oauth.New(oauth.Config{PublicURL: c.PublicURL, DB: c.DB, Accounts: s.Accounts, Deactivation: true})
+	}
+	if providers := c.SSO.service(c.PublicURL); api.OAuth != nil || providers != nil {
 		routes = append(routes, accountpages.New(accountpages.Config{
-			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, Rooms: s.rooms, Deactivate: s.Accounts.EndAccount,
-			Contact: c.Support.Contact(),
+			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, SSO: providers, Rooms: s.rooms,
+			Deactivate: s.Accounts.EndAccount, Contact: c.Support.Contact(),
 		}).Routes()...)
 	}
 	s.handler = httpapi.NewMux(routes, httpapi.Options{
@@ -191,6 +194,7 @@ func (s *Server) accountConfig(c Config) account.Config {
 		Lifetimes: c.Sessions.Lifetimes(), Rules: c.Rules, JWT: c.JWT, Attempts: account.Limit(c.Limits[httpapi.ClassLoginTo]), QuickPasswords: c.QuickPasswords,
 		Depart: func(ctx context.Context, user id.UserID) error { return s.rooms.Depart(ctx, user) },
 	}
+	accounts.SSO = c.SSO.account()
 	if c.OAuth.Enabled {
 		accounts.AccountURL = strings.TrimRight(c.PublicURL, "/") + oauth.PathAccount
 	}

@@ -49,6 +49,7 @@ type Config struct {
 
 	DelayedEvents homeserver.DelayedEventsConfig `yaml:"delayed_events"`
 	OAuth         homeserver.OAuthConfig         `yaml:"oauth"`
+	SSO           homeserver.SSOConfig           `yaml:"sso"`
 	Experimental  homeserver.ExperimentalConfig  `yaml:"experimental"`
 	Legacy        homeserver.LegacyConfig        `yaml:"legacy"`
 
@@ -167,6 +168,7 @@ func defaultConfig() *Config {
 		Presence:      homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
 		DelayedEvents: homeserver.DefaultDelayedEvents(),
 		OAuth:         homeserver.OAuthConfig{Enabled: true, QRLogin: homeserver.QRLoginPublic},
+		SSO:           homeserver.DefaultSSO(),
 
 		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{
@@ -267,6 +269,7 @@ func (c *Config) check(bad report) {
 	checkSection("presence", c.Presence, bad)
 	checkSection("delayed_events", c.DelayedEvents, bad)
 	checkSection("oauth", c.OAuth, bad)
+	checkSection("sso", c.SSO, bad)
 	c.Log.check(bad)
 	c.RateLimits.check(bad)
 }
@@ -372,6 +375,11 @@ func (c *Config) resolve(base func(key string) string) {
 	}
 	c.DataDir = abs("data_dir", c.DataDir)
 	c.AppServices.Dir = abs("appservices.dir", c.AppServices.Dir)
+	for i, p := range c.SSO.Providers {
+		if p.ClientSecretFile != "" {
+			c.SSO.Providers[i].ClientSecretFile = abs(fmt.Sprintf("sso.providers[%d].client_secret_file", i), p.ClientSecretFile)
+		}
+	}
 	switch file, ok := strings.CutPrefix(c.Database, sqlitePrefix); {
 	case ok:
 		c.Database = abs("database", file)

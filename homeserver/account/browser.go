@@ -33,6 +33,8 @@ type Browser struct {
 	Recent bool
 	// Suspended tells that they may change nothing that others see.
 	Suspended bool
+	// Password tells that they have one.
+	Password bool
 
 	hash [32]byte // of the cookie
 	seen store.Sighting
@@ -83,7 +85,7 @@ func (s *Service) signIn(ctx context.Context, proven *store.User) (cookie string
 		if !usable {
 			return forbidden("This account cannot be used")
 		}
-		return tx.AddBrowserSession(hash, user.NID, now, now+browserSessionMS, maxBrowserSessions)
+		return tx.AddBrowserSession(hash, user.NID, now, now, now+browserSessionMS, maxBrowserSessions)
 	})
 	return cookie, err
 }
@@ -121,7 +123,7 @@ func (s *Service) Browser(ctx context.Context, cookie string) (b Browser, ok boo
 	}
 	return Browser{
 		UserNID: found.UserNID, UserID: found.UserID, Recent: s.now()-found.AuthenticatedTS < recentMS, Suspended: found.Suspended,
-		hash: hash, seen: found.Seen,
+		Password: found.Password, hash: hash, seen: found.Seen,
 	}, true, nil
 }
 
@@ -175,9 +177,15 @@ func (s *Service) SetPassword(ctx context.Context, b Browser, old, password, cli
 	}))
 }
 
-// Reauthenticate has whoever is signed in in a browser prove with their password that they are still there. Errors: 403 M_FORBIDDEN, 429
-// M_LIMIT_EXCEEDED.
+// Reauthenticate has whoever is signed in in a browser prove with their password that they are still there. Who has none has to have proven it
+// at a provider just now. Errors: 403 M_FORBIDDEN, 429 M_LIMIT_EXCEEDED.
 func (s *Service) Reauthenticate(ctx context.Context, b Browser, password, clientIP string) error {
+	if !b.Password {
+		if b.Recent {
+			return nil
+		}
+		return forbidden("Sign in again first")
+	}
 	if password == "" {
 		return wrongPassword()
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	// Depart has a user whose account is deactivated leave all rooms. It may be called again for the same user. nil is for no rooms.
 	Depart func(ctx context.Context, user id.UserID) error
 
+	SSO SSOConfig
+
 	EmailRequired bool              // an account takes an email address
 	Threepids     *threepid.Service // nil for none: then accounts have no addresses
 	Identities    Identities        // nil for none

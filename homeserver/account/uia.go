@@ -84,6 +84,7 @@ var stages = map[string]func(*Service, context.Context, operation, *uiaSession, 
 	typeCaptcha:           (*Service).captchaStage,
 	typeEmail:             (*Service).emailStage,
 	typeMSISDN:            (*Service).msisdnStage,
+	typeSSO:               (*Service).ssoStage,
 }
 
 // authenticate returns the session of a client that has completed a flow of the operation. The error is a *Challenge when

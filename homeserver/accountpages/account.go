@@ -121,6 +121,12 @@ func (p *Pages) setPassword(ctx context.Context, v *visit) error {
 	if err := samePasswords(form); err != nil {
 		return v.again(err, "password", nil)
 	}
+	if !v.browser.Password {
+		if err := p.Accounts.FirstPassword(ctx, v.browser, form.Get("new")); err != nil {
+			return v.again(err, "password", nil)
+		}
+		return v.goTo(pathPassword + "?done=first")
+	}
 	if err := p.Accounts.SetPassword(ctx, v.browser, form.Get("password"), form.Get("new"), v.ClientIP(), form.Get("devices") == ""); err != nil {
 		return v.again(at(passwordField(err), err), "password", nil)
 	}

@@ -25,11 +25,12 @@ var files embed.FS
 var pages = func() map[string]*template.Template {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
 		"date": date, "describe": describe, "wrong": wrong, "browser": browserName, "unsent": unsent,
-	}).ParseFS(files, "html/frame.html"))
+	}).ParseFS(files, "html/frame.html", "html/providers.html"))
 	all := make(map[string]*template.Template)
 	for _, name := range []string{
 		"error", "signin", "signup", "consent", "refused", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
 		"signupmail", "signupwait", "forgot", "newpassword", "deadlink", "browsers", "emails", "newemail", "email",
+		"ssochoice", "ssoclient", "ssonew", "ssostage", "ssolink", "linked",
 	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
 	}
@@ -43,16 +44,18 @@ func date(ts int64) string { return time.UnixMilli(ts).UTC().Format("2 January 2
 type view struct {
 	Server string
 	Style  string
-	User   id.UserID // who is signed in, "" for nobody
-	Recent bool      // and gave their password just now
-	Token  string    // for forms
-	Here   string    // the address of the page
-	Error  string    // what was wrong with the form
-	Field  string    // the id of the field that Error is about, "" for the whole
-	Done   string    // what was done
-	At     string    // the template's name
-	Ends   bool      // accounts can be ended here
-	Mails  bool      // people can be sent mail
+	User   id.UserID        // who is signed in, "" for nobody
+	Recent bool             // and gave their password just now
+	Token  string           // for forms
+	Here   string           // the address of the page
+	Error  string           // what was wrong with the form
+	Field  string           // the id of the field that Error is about, "" for the whole
+	Done   string           // what was done
+	At     string           // the template's name
+	Ends   bool             // accounts can be ended here
+	Mails  bool             // people can be sent mail
+	Links  bool             // accounts can be linked to who their users are elsewhere
+	Again  []providerButton // where whoever has no password shows that they are still there
 	Page   any
 
 	// Contact is the address of who runs the server, and ContactName what it is called; "" for none that is known.
@@ -79,7 +82,8 @@ func (v *visit) showWith(status int, name, problem, field string, page any) {
 	var body bytes.Buffer
 	err := pages[name].Execute(&body, view{
 		Server: v.pages.ServerName, Style: v.pages.style, User: v.browser.UserID, Recent: v.browser.Recent, Token: v.token(), Here: v.here(),
-		Error: problem, Field: field, Mails: v.pages.Accounts.CanMail(), Done: done[v.Query("done")], At: name, Ends: v.pages.Deactivate != nil, Page: page,
+		Error: problem, Field: field, Mails: v.pages.Accounts.CanMail(), Done: done[v.Query("done")], At: name, Ends: v.pages.Deactivate != nil,
+		Links: v.pages.SSO != nil, Again: v.stillThereButtons(), Page: page,
 		Contact: v.pages.contact, ContactName: v.pages.Config.Contact,
 	})
 	if err != nil {
@@ -106,6 +110,9 @@ var done = map[string]string{
 	"browsers": "All other browsers are signed out.",
 	"email":    "The address is yours now.",
 	"noemail":  "The address is removed.",
+	"linked":   "The account is linked.",
+	"unlinked": "The account is not linked any more.",
+	"first":    "You have a password now.",
 }
 
 var style = func() []byte {

@@ -15,6 +15,9 @@ type signInPage struct {
 	Why     string // what for, "" for the account page
 	Confirm bool   // they are signed in, and are to show that they are still there
 	Forgot  string // the address for who has lost the password, "" for none
+
+	Providers []providerButton // by which one can sign in, too
+	NoForm    bool             // they have no password
 }
 
 // showSignIn is GET login.
@@ -29,7 +32,8 @@ func (p *Pages) askSignIn(ctx context.Context, v *visit, next, why string) error
 		return err
 	}
 	if v.signedIn {
-		page.Name, page.Confirm = string(v.browser.UserID), true
+		page.Name, page.Confirm, page.NoForm = string(v.browser.UserID), true, !v.browser.Password
+		page.Providers = p.buttons("next", next, "again", "yes")
 	}
 	v.show(http.StatusOK, "signin", page)
 	return nil
@@ -37,7 +41,8 @@ func (p *Pages) askSignIn(ctx context.Context, v *visit, next, why string) error
 
 func (p *Pages) signInPage(ctx context.Context, next, why string) (signInPage, error) {
 	flows, err := p.signUpWays(ctx)
-	page := signInPage{Next: next, Why: why, OpenTo: flows.open(), SignUp: pathSignUp + "?next=" + url.QueryEscape(next)}
+	page := signInPage{Next: next, Why: why, OpenTo: flows.open(), SignUp: pathSignUp + "?next=" + url.QueryEscape(next),
+		Providers: p.buttons("next", next)}
 	if p.Accounts.CanMail() {
 		page.Forgot = withNext(pathForgot, next)
 	}

@@ -30,6 +30,8 @@ type signUpPage struct {
 	CaptchaKey string // of the captcha to solve, "" for none
 	Script     string // that shows it
 	Nonce      string // by which it may run
+
+	Providers []providerButton // by which one can get an account, too
 }
 
 // showSignUp is GET register.
@@ -66,7 +68,7 @@ func (p *Pages) signUpPage(ctx context.Context, next string) (signUpPage, signUp
 	page := signUpPage{
 		Next: next, SignIn: pathSignIn + "?next=" + url.QueryEscape(next), TokenAsked: ways.token != nil || ways.mailToken != nil,
 		TokenMust: ways.plain == nil && ways.mailPlain == nil, Closed: !ways.open(), Policies: ways.Policies,
-		CaptchaKey: ways.captchaKey, Script: p.Accounts.CaptchaScript(),
+		CaptchaKey: ways.captchaKey, Script: p.Accounts.CaptchaScript(), Providers: p.buttons("next", next, "action", "register"),
 	}
 	if ways.mail() && !page.Closed {
 		page.ByMail = withNext(pathSignUpMail, next)

@@ -167,6 +167,8 @@ func (a *API) v3() []row {
 		{"GET", "/register/available", public, httpapi.JSON(a.available).Limited(httpapi.ClassRegister)},
 		{"POST", "/account/password", optional, httpapi.JSON(a.changePassword)},
 		{"POST", "/account/deactivate", user, httpapi.JSON(a.deactivate).Limited(httpapi.ClassAccountData)},
+		{"GET", "/login/sso/redirect", public, httpapi.Raw(a.ssoRedirect).Limited(httpapi.ClassRead)},
+		{"GET", "/login/sso/redirect/{idpId}", public, httpapi.Raw(a.ssoRedirectTo).Limited(httpapi.ClassRead)},
 		{"GET", "/auth/{type}/fallback/web", public, httpapi.Raw(a.fallbackPage).Limited(httpapi.ClassRead)},
 		{"POST", "/auth/{type}/fallback/web", public, httpapi.Raw(a.completeFallback).Limited(httpapi.ClassRegister)},
 		{"GET", "/account/whoami", guest, httpapi.JSON(a.whoami)},

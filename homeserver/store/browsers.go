@@ -15,16 +15,17 @@ type BrowserSession struct {
 	ExpiresTS       int64
 	Suspended       bool // the user may change nothing that others see
 	Seen            Sighting
+	Password        bool // the user has one
 }
 
 // AddBrowserSession records a session under the SHA-256 of its cookie. Sessions that have expired at nowTS go, and of the user's sessions
-// all but the newest keep.
-func (tx *Tx) AddBrowserSession(hash [32]byte, userNID, nowTS, expiresTS int64, keep int) error {
+// all but the newest keep. authenticatedTS is when the user proved who they are.
+func (tx *Tx) AddBrowserSession(hash [32]byte, userNID, authenticatedTS, nowTS, expiresTS int64, keep int) error {
 	if _, err := tx.Exec(`DELETE FROM browser_sessions WHERE expires_ts <= $1`, nowTS); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`INSERT INTO browser_sessions (hash, user_nid, authenticated_ts, expires_ts) VALUES ($1, $2, $3, $4)`,
-		hash[:], userNID, nowTS, expiresTS); err != nil {
+		hash[:], userNID, authenticatedTS, expiresTS); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`DELETE FROM browser_sessions WHERE user_nid = $1 AND expires_ts < (SELECT expires_ts FROM browser_sessions
@@ -41,16 +42,18 @@ func (tx *Tx) BrowserSession(hash [32]byte, nowTS int64) (BrowserSession, error)
 		suspended int64
 		seen      sql.NullInt64
 		ip, agent sql.NullString
+		password  sql.NullString
 	)
-	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts, u.suspended, b.seen_ts, b.seen_ip, b.seen_agent
+	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts, u.suspended, u.password, b.seen_ts, b.seen_ip, b.seen_agent
 		FROM browser_sessions b JOIN users u ON u.nid = b.user_nid JOIN strings n ON n.nid = b.user_nid
 		WHERE b.hash = $1 AND b.expires_ts > $2 AND `+usableAccount, []any{hash[:], nowTS},
-		&s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS, &suspended, &seen, &ip, &agent)
+		&s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS, &suspended, &password, &seen, &ip, &agent)
 	if err == nil && !found {
 		err = fmt.Errorf("browser session: %w", ErrNotFound)
 	}
 	s.UserID, s.Suspended = id.UserID(user), suspended != 0
 	s.Seen = Sighting{TS: seen.Int64, IP: ip.String, Agent: agent.String}
+	s.Password = password.String != ""
 	return s, err
 }
 
