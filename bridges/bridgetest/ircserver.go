@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"strings"
 	"testing"
 	"time"
 )
@@ -80,9 +81,34 @@ func (c *IRCConn) Send(format string, args ...any) {
 // Welcome expects the registration under a nick and grants it.
 func (c *IRCConn) Welcome(nick string) {
 	c.t.Helper()
+	c.Expect("CAP LS 302")
 	c.Expect("NICK " + nick)
 	c.Expect("USER *")
 	c.Greet(nick)
+}
+
+// Capable is Welcome by a server that has capabilities, of which it grants all that are asked for.
+func (c *IRCConn) Capable(nick, offered string) (asked []string) {
+	c.t.Helper()
+	c.Expect("CAP LS 302")
+	c.Expect("NICK " + nick)
+	c.Expect("USER *")
+	c.Send(":irc.test CAP * LS :%s", offered)
+	for {
+		line := c.Read()
+		names, request := strings.CutPrefix(line, "CAP REQ ")
+		names = strings.TrimPrefix(names, ":")
+		switch {
+		case request:
+			asked = append(asked, strings.Fields(names)...)
+			c.Send(":irc.test CAP * ACK :%s", names)
+		case line == "CAP END":
+			c.Greet(nick)
+			return asked
+		default:
+			c.t.Fatalf("got line %q, want CAP REQ or CAP END", line)
+		}
+	}
 }
 
 // Greet grants a nick.

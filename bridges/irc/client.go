@@ -69,6 +69,7 @@ type client struct {
 	dialled  chan dialResult
 	channels map[string]*membership // by folded name
 
+	caps           caps
 	nick, userHost string
 	nickTries      int
 	nickLen        int
@@ -332,13 +333,14 @@ func (c *client) connected(r dialResult) {
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
 	c.userHost, c.statusMsg, c.leaving = "", "", false
+	c.askCaps()
 	if c.net.cfg.Password != "" {
-		c.command("PASS", c.net.cfg.Password)
+		c.first("PASS", c.net.cfg.Password)
 	}
 	c.nick = c.wantedNick()
-	c.command("NICK", c.nick)
+	c.first("NICK", c.nick)
 	realName := strings.ReplaceAll(c.net.cfg.RealName, "{mxid}", c.user.String())
-	c.command("USER", username(c.user), "0", "*", oneLine(realName))
+	c.first("USER", username(c.user), "0", "*", oneLine(realName))
 }
 
 // failed takes note of an attempt that failed and plans the next one.

@@ -91,6 +91,7 @@ func (p *pipe) send(lines ...string) {
 // welcome lets alice in, and into #c.
 func (p *pipe) welcome() {
 	p.t.Helper()
+	p.expect("CAP LS 302")
 	p.expect("NICK alice")
 	p.expect("USER alice 0 * @alice:hs.test")
 	p.send(":s 001 alice :hi", ":s 376 alice :end")

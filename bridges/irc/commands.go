@@ -18,6 +18,8 @@ var incoming = map[string]struct {
 	params int
 	handle func(c *client, m message)
 }{
+	"CAP":     {3, (*client).onCap},
+	"CHGHOST": {2, (*client).onChghost},
 	"PING":    {1, (*client).onPing},
 	"PONG":    {1, (*client).onPong},
 	"ERROR":   {1, (*client).onError},
@@ -103,6 +105,7 @@ func (c *client) onRefused(m message) { c.refuse(last(m)) }
 
 // onWelcome tells the nick that the server gave us, which need not be the one we asked for.
 func (c *client) onWelcome(m message) {
+	c.caps.listing, c.caps.closed = false, true // a server that knows no capabilities has said nothing about them
 	c.nick = m.Params[0]
 	c.showNick(c.nick)
 }
@@ -154,6 +157,14 @@ func (c *client) onHost(m message) {
 	}
 }
 
+// onChghost is a new user name and host of somebody, without QUIT and JOIN. IRCv3, "chghost".
+func (c *client) onChghost(m message) {
+	if c.isMe(m.Nick()) {
+		c.userHost = m.Params[0] + "@" + m.Params[1]
+		c.showNick(c.nick)
+	}
+}
+
 // onBadNick tries another nick while registering; later it is the answer to regaining, which tries again anyway.
 func (c *client) onBadNick(m message) {
 	if c.phase != registering {
@@ -170,7 +181,7 @@ func (c *client) onBadNick(m message) {
 		return
 	}
 	c.nick = nickVariant(wanted, c.nickTries, c.nickLen)
-	c.command("NICK", c.nick)
+	c.first("NICK", c.nick)
 }
 
 func (c *client) onUnavailable(m message) {
@@ -243,7 +254,7 @@ func (c *client) onMessage(m message) {
 	msgType, text, ok := readMessage(m.Command, m.Params[1])
 	if ok {
 		c.observe(ms, sight(m, messageItem{
-			id: c.net.messageID(), nick: nick, msgType: msgType, text: text, at: time.Now(),
+			id: c.messageID(m), nick: nick, msgType: msgType, text: text, at: c.saidAt(m),
 		}))
 	}
 }

@@ -199,8 +199,11 @@ func (c *client) occupantOf(m *membership, nick string, source string) occupant 
 	return occupant{nick: nick, puppet: c.net.puppet(nick, source)}
 }
 
-// sight is what a line looks like to the feed: its full content is its key.
+// sight is what a line looks like to the feed: its key is its identity, or, where the network gives none, its full content.
 func sight(m ircmsg.Message, it item) sighting[*client, item] {
+	if id := msgID(m); id != "" && (m.Command == "PRIVMSG" || m.Command == "NOTICE") {
+		return sighting[*client, item]{key: "\x00" + id, item: it}
+	}
 	key := m.Command + "\x00" + m.Source
 	for _, p := range m.Params {
 		key += "\x00" + p

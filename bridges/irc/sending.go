@@ -218,6 +218,10 @@ func cut(text string, limit int) string {
 // command queues a line whose parameters are ours. The last parameter may contain spaces; line ends are taken
 // out of all, so that nobody can add a command of their own.
 func (c *client) command(name string, params ...string) {
+	c.queue = append(c.queue, entry{line: commandLine(name, params...)})
+}
+
+func commandLine(name string, params ...string) string {
 	var b strings.Builder
 	b.WriteString(name)
 	for i, p := range params {
@@ -227,7 +231,7 @@ func (c *client) command(name string, params ...string) {
 		}
 		b.WriteString(withoutLineEnds(p))
 	}
-	c.queue = append(c.queue, entry{line: cutBytes(b.String())})
+	return cutBytes(b.String())
 }
 
 func withoutLineEnds(s string) string {
