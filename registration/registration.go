@@ -4,10 +4,10 @@
 // (Application Service API, Registration).
 //
 // It parses and writes registration files, finds the faults of all of them
-// before anything starts, and answers whose a token, a user or an alias is. The
-// homeserver's accounts, the application service sender and the command line
-// call it. It talks to nobody, watches no files, and knows neither the name of
-// the server nor its users.
+// before anything starts, and answers whose a token, a user or an alias is. A
+// [Folder] follows the files while the server runs. The homeserver's accounts,
+// the application service sender and the command line call it. It talks to
+// nobody, and knows neither the name of the server nor its users.
 package registration
 
 import (
