@@ -51,11 +51,7 @@ func (c Change) String() string {
 func Names(all []*Registration) string {
 	var names []string
 	for _, r := range all[:min(len(all), maxNamed)] {
-		if r.File == "" {
-			names = append(names, r.ID+" (built in)")
-		} else {
-			names = append(names, fmt.Sprintf("%s (%s)", r.ID, r.File))
-		}
+		names = append(names, fmt.Sprintf("%s (%s)", r.ID, r.Source()))
 	}
 	if more := len(all) - maxNamed; more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))

@@ -172,6 +172,9 @@ func (p *pair) compare() {
 
 // name is what messages call r.
 func (r *Registration) name() string {
+	if r.BuiltIn {
+		return fmt.Sprintf("the built-in bridge %s", r.ID)
+	}
 	if r.File != "" {
 		return r.File
 	}

@@ -79,6 +79,9 @@ func OpenFolder(dir string, fixed ...*Registration) (*Folder, error) {
 		return nil, err
 	}
 	f.fixed = builtIn.all
+	for _, r := range f.fixed {
+		r.BuiltIn = true
+	}
 	change := f.look(time.Now(), true)
 	switch {
 	case errors.Is(f.missed, fs.ErrNotExist):
@@ -155,7 +158,7 @@ func (f *Folder) names(atOnce bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := filesIn(f.dir)
+	names, err := FilesIn(f.dir)
 	if err == nil && len(names) == 0 && len(f.held) > 0 && !os.SameFile(is, f.is) && !atOnce {
 		err = errOtherFolder
 	}

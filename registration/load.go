@@ -20,7 +20,7 @@ const maxFiles = 1000
 // have no fault of their own are returned all the same. Every other error is one
 // of reading the directory.
 func LoadDir(dir string) ([]*Registration, error) {
-	names, err := filesIn(dir)
+	names, err := FilesIn(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -55,8 +55,8 @@ func load(dir string, names []string, faults Faults) ([]*Registration, error) {
 	return all, append(faults, between...).err()
 }
 
-// filesIn returns the names of the registration files in a directory, sorted.
-func filesIn(dir string) ([]string, error) {
+// FilesIn returns the names of the registration files in a directory, sorted.
+func FilesIn(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read registrations: %w", err)
