@@ -1,9 +1,7 @@
 package registration
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 )
 
@@ -76,12 +74,4 @@ func compare(before, after *Set) (c Change) {
 		}
 	}
 	return c
-}
-
-// reason is an error without the name of the file, which stands beside it.
-func reason(err error) string {
-	if pathError, ok := errors.AsType[*os.PathError](err); ok {
-		return pathError.Err.Error()
-	}
-	return err.Error()
 }

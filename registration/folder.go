@@ -116,7 +116,7 @@ func (f *Folder) look(now time.Time, atOnce bool) Change {
 		if f.set.Load() == nil {
 			f.set.Store(newSet(f.fixed))
 		}
-		return f.tell(Change{}, Faults{{File: f.dir, Message: "cannot be read (" + reason(err) + "): make the folder, or mount it"}})
+		return f.tell(Change{}, Faults{{File: f.dir, Message: missing(err)}})
 	}
 	faults := tooMany(f.dir, len(names))
 	names = names[:min(len(names), maxFiles)]
@@ -148,7 +148,16 @@ func (f *Folder) look(now time.Time, atOnce bool) Change {
 }
 
 // errOtherFolder is why an empty directory is not believed.
-var errOtherFolder = errors.New("it is another folder than before, and empty")
+var errOtherFolder = errors.New("is another folder than before, and empty: mount it, or send SIGHUP if it is to be so")
+
+// missing says why a directory does not count, and what to do.
+func missing(err error) string {
+	message := err.Error()
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+		message = "cannot be read (" + pathError.Err.Error() + "): make the folder, or mount it"
+	}
+	return message + "; until then all services stay as they are"
+}
 
 // names returns the names of the files. A directory that is not there any more,
 // or has become another that is empty, is on a file system that was unmounted:
