@@ -113,7 +113,7 @@ func (c *checker) sender() {
 		c.fault("sender_localpart", "%s", missingField("sender_localpart"))
 	case localpart[0] == '@' || strings.Contains(localpart, ":"):
 		c.fault("sender_localpart", "must be what stands between @ and : in the user's id, such as bot")
-	case strings.Trim(strings.ToLower(localpart), "abcdefghijklmnopqrstuvwxyz0123456789._=-/+") != "":
+	case strings.Trim(localpart, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=-/+") != "":
 		c.fault("sender_localpart", "may hold only letters a-z, digits and . _ = - / +")
 	case len(localpart) > maxIDBytes-len("@:a"):
 		c.fault("sender_localpart", "is too long for a user id of %d bytes", maxIDBytes)
@@ -143,95 +143,6 @@ func (c *checker) namespaces(kind string, namespaces []Namespace) {
 
 var examples = map[string]string{
 	"users": "@name:server", "aliases": "#name:server", "rooms": "!id",
-}
-
-// conflicts returns what is wrong and odd between registrations that are each
-// without fault. A fault is laid at the later one's door.
-func conflicts(all []*Registration) (faults, warnings Faults) {
-	for i, later := range all {
-		for _, earlier := range all[:i] {
-			p := &pair{checker{r: later}, earlier}
-			p.compare()
-			faults, warnings = append(faults, p.faults...), append(warnings, p.warnings...)
-		}
-	}
-	return faults, warnings
-}
-
-// pair is two registrations to compare.
-type pair struct {
-	checker // of the later one
-	earlier *Registration
-}
-
-func (p *pair) compare() {
-	a, b, name := p.r, p.earlier, p.earlier.name()
-	if a.ID == b.ID {
-		p.fault("id", "is also that of %s; take one of the files away, or give it another id", name)
-	}
-	// Application Service API, Registration: as_token and id must be unique.
-	if a.ASToken == b.ASToken {
-		p.fault("as_token", "is also that of %s; give each service its own (causeway registration generate)", name)
-	}
-	if a.HSToken == b.HSToken {
-		p.fault("hs_token", "is also that of %s; give each service its own (causeway registration generate)", name)
-	}
-	if a.SenderLocalpart == b.SenderLocalpart {
-		p.fault("sender_localpart", "is also that of %s; each service needs a bot of its own", name)
-	} else {
-		p.senderAmong("sender_localpart", a, b, name)
-		p.senderAmong("namespaces.users", b, a, name)
-	}
-	p.overlaps("users", a.Namespaces.Users, b.Namespaces.Users)
-	p.overlaps("aliases", a.Namespaces.Aliases, b.Namespaces.Aliases)
-}
-
-// name is what messages call r.
-func (r *Registration) name() string {
-	if r.BuiltIn {
-		return fmt.Sprintf("the built-in bridge %s", r.ID)
-	}
-	if r.File != "" {
-		return r.File
-	}
-	return fmt.Sprintf("registration %q", r.ID)
-}
-
-// senderAmong reports a sender that another application service has to itself.
-func (p *pair) senderAmong(field string, of, owner *Registration, name string) {
-	for i, n := range owner.Namespaces.Users {
-		if !n.Exclusive {
-			continue
-		}
-		result := overlap(grammars["users"], senderAutomaton(of.SenderLocalpart), automatonOf(n))
-		if !result.found {
-			continue
-		}
-		if owner == p.r {
-			p.fault(fmt.Sprintf("%s[%d].regex", field, i), "is exclusive and holds the sender of %s (%s); narrow it", name, of.SenderLocalpart)
-		} else {
-			p.fault(field, "lies in the exclusive namespaces.users[%d] of %s; choose another", i, name)
-		}
-	}
-}
-
-// overlaps reports exclusive namespaces that have an id in common.
-func (p *pair) overlaps(kind string, later, earlier []Namespace) {
-	for i, a := range later {
-		for j, b := range earlier {
-			if !a.Exclusive || !b.Exclusive {
-				continue
-			}
-			field := fmt.Sprintf("namespaces.%s[%d].regex", kind, i)
-			result := overlap(grammars[kind], automatonOf(a), automatonOf(b))
-			switch {
-			case !result.decided:
-				p.warn(field, "is too intricate to be compared with namespaces.%s[%d] of %s; see to it that both hold nothing in common", kind, j, p.earlier.name())
-			case result.found:
-				p.fault(field, "is exclusive, as is namespaces.%s[%d] of %s, and both match %s; narrow one of them, or make one exclusive: false", kind, j, p.earlier.name(), result.example)
-			}
-		}
-	}
 }
 
 // sort puts faults into the order of lines.
