@@ -61,12 +61,12 @@ var required = []string{"id", "url", "as_token", "hs_token", "sender_localpart",
 // readDocument returns the root of the only document in data.
 func readDocument(data []byte) (*yaml.Node, error) {
 	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("is larger than %d bytes", maxFileBytes)
+		return nil, fmt.Errorf("is larger than %d bytes; a registration needs no hundredth of that", maxFileBytes)
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
 	if err := decoder.Decode(&document); err == io.EOF || err == nil && len(document.Content) == 0 {
-		return nil, errors.New("is empty")
+		return nil, errors.New("is empty; write a registration into it, or take it away")
 	} else if err != nil {
 		return nil, noYAML(err)
 	}

@@ -269,9 +269,12 @@ func withAccounts(ctx context.Context, cfg *Config, log zerolog.Logger, f func(*
 	if err != nil {
 		return err
 	}
-	accounts := account.New(account.Config{ServerName: cfg.ServerName, Rules: cfg.Registration.RegistrationRules}, db, new(notify.Local),
-		folder.Set)
-	return f(accounts)
+	return f(accountsOf(cfg, db, folder))
+}
+
+// accountsOf are the accounts in the database of a server that is not running.
+func accountsOf(cfg *Config, db *store.DB, folder *registration.Folder) *account.Service {
+	return account.New(account.Config{ServerName: cfg.ServerName, Rules: cfg.Registration.RegistrationRules}, db, new(notify.Local), folder.Set)
 }
 
 // createUser makes an account in the database of a server that is not running.

@@ -62,6 +62,7 @@ func (s *appServices) run(ctx context.Context) error {
 	for _, reg := range s.folder.Set().All() {
 		s.log.Info().Str("appservice", reg.ID).Str("from", reg.Source()).Str("url", reg.URL).Msg("Application service")
 	}
+	onTerminal := hasTerminal()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -76,6 +77,11 @@ func (s *appServices) run(ctx context.Context) error {
 			case <-ctx.Done():
 				return
 			case <-hangup:
+				if onTerminal && !hasTerminal() {
+					// It was closed: the person who started the server there wants it ended, as without us.
+					_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
+					continue
+				}
 				s.log.Info().Msg("SIGHUP: the registration files are read again")
 				s.folder.Reread()
 			}
@@ -83,6 +89,16 @@ func (s *appServices) run(ctx context.Context) error {
 	}()
 	s.folder.Watch(ctx, func(change registration.Change) { s.changed(ctx, change) })
 	return nil
+}
+
+// hasTerminal tells whether the process runs on a terminal, in the foreground or not.
+func hasTerminal() bool {
+	terminal, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	_ = terminal.Close()
+	return true
 }
 
 // changed has everybody who goes by registrations look at them anew.
