@@ -6,16 +6,42 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // folder is a directory of registration files that is watched.
 type folder struct {
 	*Folder
-	t       *testing.T
-	changes []Change // what was told and not looked at
+	t *testing.T
+
+	mu      sync.Mutex // guards all below
+	changes []Change   // what was told and not taken
+	looks   int
+}
+
+func (f *folder) changed(c Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes = append(f.changes, c)
+}
+
+func (f *folder) looked() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looks++
+}
+
+// taken returns what was told since the last call, and how many looks there were.
+func (f *folder) taken() (changes []Change, looks int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changes, looks, f.changes, f.looks = f.changes, f.looks, nil, 0
+	return changes, looks
 }
 
 // watched runs a test with a folder that is polled, in a bubble. Nothing tells of
@@ -36,7 +62,7 @@ func watched(t *testing.T, files map[string]string, test func(f *folder)) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			f.watch(ctx, nil, func() {}, func(c Change) { f.changes = append(f.changes, c) })
+			f.watch(ctx, nil, f.looked, f.changed)
 		}()
 		synctest.Wait()
 		test(f)
@@ -73,7 +99,8 @@ func (f *folder) later(d time.Duration) string {
 	time.Sleep(d)
 	synctest.Wait()
 	var told []string
-	for _, c := range f.changes {
+	changes, _ := f.taken()
+	for _, c := range changes {
 		if c.Moved() {
 			told = append(told, c.String())
 		}
@@ -87,7 +114,6 @@ func (f *folder) later(d time.Duration) string {
 			told = append(told, "mended")
 		}
 	}
-	f.changes = nil
 	return strings.Join(told, "\n")
 }
 
@@ -220,9 +246,11 @@ func TestFolderWaitsForEditors(t *testing.T) {
 		f.later(0)
 		f.later(pollEvery - settle/2)
 		f.move("a.yaml", "a.yaml~")
-		f.later(settle)
-		if !f.seen["a.yaml"].gone {
-			t.Error("the folder did not look while the file was away")
+		f.taken()
+		time.Sleep(settle)
+		synctest.Wait()
+		if changes, looks := f.taken(); looks == 0 || len(changes) > 0 {
+			t.Errorf("%d looks, %v, while the file was away", looks, changes)
 		}
 		f.move("a.yaml~", "a.yaml")
 		f.told("away and back", "")
@@ -283,6 +311,36 @@ func TestFolderThatIsGone(t *testing.T) {
 		}
 		f.Reread()
 		f.told("an empty one that is meant", "removed a (a.yaml)")
+	})
+}
+
+// However often files change, looks are rare.
+func TestFolderIsCalm(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &folder{t: t}
+		var err error
+		if f.Folder, err = OpenFolder(dir); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		events, done := make(chan fsnotify.Event), make(chan struct{})
+		go func() {
+			defer close(done)
+			f.watch(ctx, events, f.looked, f.changed)
+		}()
+		const times = 5000
+		begin := time.Now()
+		for range times {
+			events <- fsnotify.Event{}
+			time.Sleep(time.Millisecond)
+		}
+		took := time.Since(begin)
+		stop()
+		<-done
+		if _, looks := f.taken(); looks > int(took/calm)+2 {
+			t.Errorf("%d looks in %s", looks, took)
+		}
 	})
 }
 

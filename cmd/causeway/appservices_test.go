@@ -202,6 +202,33 @@ func TestRegistrationCheck(t *testing.T) {
 	}
 }
 
+// What would not go together with the files beside it is not written.
+func TestGenerateBesideOthers(t *testing.T) {
+	t.Chdir(t.TempDir())
+	generate := func(name, users, out string) (int, string) {
+		code, _, stderr := runIn(t, "", "registration", "generate", name, "--user", users, "--out", out)
+		return code, stderr
+	}
+	if code, stderr := generate("irc", "@irc_.*", "dir/irc.yaml"); code != exitOK {
+		t.Fatal(stderr)
+	}
+	for _, test := range []struct{ name, users, want string }{
+		{"ircd", "@irc.*", "namespaces.users[0].regex: is exclusive, as is namespaces.users[0] of irc.yaml, and both match @irc_:a; narrow one of them"},
+		{"irc", "@other_.*", "id: is also that of irc.yaml"},
+	} {
+		code, stderr := generate(test.name, test.users, "dir/two.yaml")
+		if code != exitUsage || !strings.Contains(stderr, test.want) {
+			t.Errorf("got %d, %s, want %s", code, stderr, test.want)
+		}
+		if _, err := os.Stat("dir/two.yaml"); err == nil {
+			t.Error("a file was written")
+		}
+	}
+	if code, stderr := generate("other", "@other_.*", "dir/two.yaml"); code != exitOK {
+		t.Error(stderr)
+	}
+}
+
 // The doctor names services that are not there, are behind, or have people's names to themselves.
 func TestDoctorOfServices(t *testing.T) {
 	cfg, config := installed(t)
@@ -245,7 +272,10 @@ func TestDoctorOfServices(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(cfg.AppServices.Dir, "faulty.yaml"), []byte("id: x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	doctor(exitFailure, "faulty.yaml: as_token: is missing")
+	if err := os.Chmod(filepath.Join(cfg.AppServices.Dir, "mybot.yaml"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	doctor(exitFailure, "faulty.yaml: as_token: is missing", "warning: mybot.yaml: can be read by everybody")
 
 	now := time.UnixMilli(1_700_000_000_000)
 	r := &servicesReport{servicesStatus: servicesStatus{Running: true, Services: []serviceStatus{

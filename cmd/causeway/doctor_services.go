@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -66,6 +67,10 @@ func (c *cli) examineServices(ctx context.Context, cfg *Config, db *store.DB) (*
 	for _, reg := range files {
 		for _, warning := range reg.Warnings {
 			r.Warnings = append(r.Warnings, warning.Error())
+		}
+		info, err := os.Stat(filepath.Join(cfg.AppServices.Dir, reg.File))
+		if err == nil && info.Mode().Perm()&0o004 != 0 {
+			r.Warnings = append(r.Warnings, reg.File+": can be read by everybody on this machine, tokens and all; chmod o-r keeps them out")
 		}
 	}
 	r.late(time.Now())

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"causeway/registration"
@@ -96,6 +97,11 @@ func (c *cli) generateRegistration(name string, o registrationOptions) error {
 		_, err := c.out.Write(text)
 		return err
 	}
+	if _, err := os.Lstat(o.out); errors.Is(err, fs.ErrNotExist) {
+		if err := besideOthers(parsed, filepath.Dir(o.out)); err != nil {
+			return usageError{err}
+		}
+	}
 	if err := os.MkdirAll(filepath.Dir(o.out), 0o700); err != nil {
 		return fmt.Errorf("make the folder of %s: %w", o.out, err)
 	}
@@ -104,6 +110,18 @@ func (c *cli) generateRegistration(name string, o registrationOptions) error {
 		return fmt.Errorf("%s exists already; new tokens would cut its application service off, so remove it first if that is what you want", o.out)
 	}
 	return err
+}
+
+// besideOthers tells whether a registration goes together with the files of a folder, whatever else is wrong with those.
+func besideOthers(parsed *registration.Registration, dir string) error {
+	others, _ := registration.LoadDir(dir)
+	_, err := registration.NewSet(append(others, parsed)...)
+	faults, _ := errors.AsType[registration.Faults](err)
+	faults = slices.DeleteFunc(faults, func(f registration.Fault) bool { return f.File != parsed.File })
+	if len(faults) == 0 {
+		return nil
+	}
+	return withoutLines(faults)
 }
 
 // withoutLines is the faults in one sentence: there is no file yet that lines
