@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -390,5 +391,51 @@ func TestOpenFolder(t *testing.T) {
 		"a.yaml:7: namespaces.users[0].regex: is exclusive, as is namespaces.users[0] of the built-in bridge irc, and both match @irc_:a; narrow one of them, or make one exclusive: false"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// As Kubernetes mounts files: links through a link that is swapped.
+func TestFolderOfLinks(t *testing.T) {
+	watched(t, nil, func(f *folder) {
+		for i, url := range []string{"http://one", "http://two"} {
+			version := filepath.Join(f.dir, fmt.Sprintf("..v%d", i))
+			if err := os.Mkdir(version, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, version, "a.yaml", strings.Replace(service("a"), "null", url, 1))
+		}
+		data := filepath.Join(f.dir, "..data")
+		for link, to := range map[string]string{data: "..v0", filepath.Join(f.dir, "a.yaml"): "..data/a.yaml"} {
+			if err := os.Symlink(to, link); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.told("a link", "added a (a.yaml)")
+		if err := os.Symlink("..v1", data+".new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(data+".new", data); err != nil {
+			t.Fatal(err)
+		}
+		f.told("another version", "changed a (a.yaml)")
+		if got := f.Set().ByID("a").URL; got != "http://two" {
+			t.Errorf("got %s", got)
+		}
+		if err := os.RemoveAll(filepath.Join(f.dir, "..v1")); err != nil {
+			t.Fatal(err)
+		}
+		f.told("a link to nothing", "fault: a.yaml: is not there")
+		f.holds("with a link to nothing", "a")
+	})
+}
+
+// A pipe that nobody writes into does not stop the server.
+func TestPipeIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadDir(dir); err == nil || err.Error() != "pipe.yaml: is not a regular file; take it away" {
+		t.Errorf("got %v", err)
 	}
 }

@@ -87,7 +87,7 @@ func readFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("is not a regular file")}
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("is not a regular file; take it away")}
 	}
 	file, err := os.Open(name)
 	if err != nil {
