@@ -31,6 +31,20 @@ func (r *Registration) check() (faults, warnings Faults) {
 	return c.faults, c.warnings
 }
 
+// hints say what to write where a field is missing.
+var hints = map[string]string{
+	"id":               "a name that never changes, such as mybot",
+	"url":              "where the service listens, such as http://127.0.0.1:9000, or null for no traffic",
+	"as_token":         "a long random text; causeway registration generate makes one",
+	"hs_token":         "a long random text; causeway registration generate makes one",
+	"sender_localpart": "the name of the service's own user without @ and server, such as mybot",
+	"namespaces":       "users, aliases and rooms, each a list that may be []",
+	"regex":            "an expression, such as '@mybot_.*'",
+	"exclusive":        "true if nobody else may have such names, else false",
+}
+
+func missingField(field string) string { return "is missing; write " + hints[field] }
+
 type checker struct {
 	r                *Registration
 	faults, warnings Faults
@@ -47,11 +61,11 @@ func (c *checker) warn(field, format string, args ...any) {
 func (c *checker) id() {
 	switch {
 	case strings.TrimSpace(c.r.ID) == "":
-		c.fault("id", "is missing")
+		c.fault("id", "%s", missingField("id"))
 	case len(c.r.ID) > maxIDBytes:
-		c.fault("id", "is longer than %d bytes", maxIDBytes)
+		c.fault("id", "is longer than %d bytes; shorten it", maxIDBytes)
 	case strings.ContainsFunc(c.r.ID, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		c.fault("id", "holds control characters")
+		c.fault("id", "holds control characters; take them out")
 	}
 }
 
@@ -60,7 +74,7 @@ func (c *checker) id() {
 func (c *checker) token(field, token string) {
 	switch {
 	case token == "":
-		c.fault(field, "is missing")
+		c.fault(field, "%s", missingField(field))
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
 		c.fault(field, "must consist of visible ASCII characters, without spaces")
 	case len(token) < minTokenBytes:
@@ -89,16 +103,18 @@ func (c *checker) url() {
 	}
 }
 
-// sender follows the grammar of localparts (Appendices, User Identifiers).
+// sender follows the grammar of localparts (Appendices, User Identifiers), but
+// takes capitals, which historical user ids may have: mautrix bridges make up such
+// senders, which nobody ever sees.
 func (c *checker) sender() {
 	localpart := c.r.SenderLocalpart
 	switch {
 	case localpart == "":
-		c.fault("sender_localpart", "is missing")
+		c.fault("sender_localpart", "%s", missingField("sender_localpart"))
 	case localpart[0] == '@' || strings.Contains(localpart, ":"):
-		c.fault("sender_localpart", "must be what stands between @ and : in the user's id")
-	case strings.Trim(localpart, "abcdefghijklmnopqrstuvwxyz0123456789._=-/+") != "":
-		c.fault("sender_localpart", "may hold only a-z, 0-9 and . _ = - / +")
+		c.fault("sender_localpart", "must be what stands between @ and : in the user's id, such as bot")
+	case strings.Trim(localpart, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=-/+") != "":
+		c.fault("sender_localpart", "may hold only letters a-z, digits and . _ = - / +")
 	case len(localpart) > maxIDBytes-len("@:a"):
 		c.fault("sender_localpart", "is too long for a user id of %d bytes", maxIDBytes)
 	}
@@ -108,7 +124,7 @@ func (c *checker) namespaces(kind string, namespaces []Namespace) {
 	for i, n := range namespaces {
 		field := fmt.Sprintf("namespaces.%s[%d].regex", kind, i)
 		if n.Regex == "" {
-			c.fault(field, "is missing")
+			c.fault(field, "%s", missingField("regex"))
 			continue
 		}
 		tree, err := parseExpression(n.Regex)
@@ -127,92 +143,6 @@ func (c *checker) namespaces(kind string, namespaces []Namespace) {
 
 var examples = map[string]string{
 	"users": "@name:server", "aliases": "#name:server", "rooms": "!id",
-}
-
-// conflicts returns what is wrong and odd between registrations that are each
-// without fault. A fault is laid at the later one's door.
-func conflicts(all []*Registration) (faults, warnings Faults) {
-	for i, later := range all {
-		for _, earlier := range all[:i] {
-			p := &pair{checker{r: later}, earlier}
-			p.compare()
-			faults, warnings = append(faults, p.faults...), append(warnings, p.warnings...)
-		}
-	}
-	return faults, warnings
-}
-
-// pair is two registrations to compare.
-type pair struct {
-	checker // of the later one
-	earlier *Registration
-}
-
-func (p *pair) compare() {
-	a, b, name := p.r, p.earlier, p.earlier.name()
-	if a.ID == b.ID {
-		p.fault("id", "is also that of %s", name)
-	}
-	// Application Service API, Registration: as_token and id must be unique.
-	if a.ASToken == b.ASToken {
-		p.fault("as_token", "is also that of %s", name)
-	}
-	if a.HSToken == b.HSToken {
-		p.fault("hs_token", "is also that of %s", name)
-	}
-	if a.SenderLocalpart == b.SenderLocalpart {
-		p.fault("sender_localpart", "is also that of %s", name)
-	} else {
-		p.senderAmong("sender_localpart", a, b, name)
-		p.senderAmong("namespaces.users", b, a, name)
-	}
-	p.overlaps("users", a.Namespaces.Users, b.Namespaces.Users)
-	p.overlaps("aliases", a.Namespaces.Aliases, b.Namespaces.Aliases)
-}
-
-// name is what messages call r.
-func (r *Registration) name() string {
-	if r.File != "" {
-		return r.File
-	}
-	return fmt.Sprintf("registration %q", r.ID)
-}
-
-// senderAmong reports a sender that another application service has to itself.
-func (p *pair) senderAmong(field string, of, owner *Registration, name string) {
-	for i, n := range owner.Namespaces.Users {
-		if !n.Exclusive {
-			continue
-		}
-		result := overlap(grammars["users"], senderAutomaton(of.SenderLocalpart), automatonOf(n))
-		if !result.found {
-			continue
-		}
-		if owner == p.r {
-			p.fault(fmt.Sprintf("%s[%d].regex", field, i), "is exclusive and holds the sender of %s (%s)", name, of.SenderLocalpart)
-		} else {
-			p.fault(field, "lies in the exclusive namespaces.users[%d] of %s", i, name)
-		}
-	}
-}
-
-// overlaps reports exclusive namespaces that have an id in common.
-func (p *pair) overlaps(kind string, later, earlier []Namespace) {
-	for i, a := range later {
-		for j, b := range earlier {
-			if !a.Exclusive || !b.Exclusive {
-				continue
-			}
-			field := fmt.Sprintf("namespaces.%s[%d].regex", kind, i)
-			result := overlap(grammars[kind], automatonOf(a), automatonOf(b))
-			switch {
-			case !result.decided:
-				p.warn(field, "is too intricate to be compared with namespaces.%s[%d] of %s; see to it that both hold nothing in common", kind, j, p.earlier.name())
-			case result.found:
-				p.fault(field, "is exclusive, as is namespaces.%s[%d] of %s, and both match %s", kind, j, p.earlier.name(), result.example)
-			}
-		}
-	}
 }
 
 // sort puts faults into the order of lines.

@@ -7,10 +7,10 @@ import (
 
 // Fault is one thing that is wrong, or in a list of warnings odd, with a file.
 type Fault struct {
-	File    string
-	Line    int    // from 1, or 0 when it is not known
-	Field   string // such as "namespaces.users[0].regex", or "" for the whole file
-	Message string // never holds a token
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`  // from 1, or 0 when it is not known
+	Field   string `json:"field,omitempty"` // such as "namespaces.users[0].regex", or "" for the whole file
+	Message string `json:"message"`         // never holds a token
 }
 
 // Error returns the fault in one line, as "irc.yaml:7: as_token: is missing".

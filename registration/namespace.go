@@ -16,8 +16,8 @@ import (
 // "@irc_" holds what "@irc_.*" holds. Files in the wild rely on either. A "$"
 // makes an expression match to the end.
 type Namespace struct {
-	Regex     string `yaml:"regex"`
-	Exclusive bool   `yaml:"exclusive"`
+	Regex     string `yaml:"regex" json:"regex"`
+	Exclusive bool   `yaml:"exclusive" json:"exclusive"`
 
 	matcher *matcher // nil until compiled
 }

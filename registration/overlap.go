@@ -14,6 +14,9 @@ const (
 	maxOverlapStates = 20_000
 	maxOverlapSteps  = 10_000_000 // instructions looked at
 	maxAlphabet      = 4096
+	// maxAllSteps bounds the instructions of all comparisons that files need
+	// together: a second or two.
+	maxAllSteps = 100_000_000
 )
 
 // grammars say what ids of each kind look like, loosely: servers have ids that
@@ -49,7 +52,7 @@ func automatonOf(n Namespace) automaton {
 
 // senderAutomaton holds the users of this localpart on any server.
 func senderAutomaton(localpart string) automaton {
-	return mustAutomaton(regexp.QuoteMeta("@" + localpart + ":"))
+	return mustAutomaton(regexp.QuoteMeta(senderPrefix(localpart)))
 }
 
 // verdict is the outcome of [overlap]. Without decided, nothing was found out.
@@ -62,10 +65,18 @@ type verdict struct {
 // their product: breadth first over the sets of program positions that the
 // automata can be at together, one class of runes at a time.
 func overlap(automata ...automaton) verdict {
+	steps := maxOverlapSteps
+	return overlapWithin(&steps, automata...)
+}
+
+// overlapWithin is overlap with a bound on the instructions that are looked at,
+// of which it takes away those that it looked at.
+func overlapWithin(left *int, automata ...automaton) verdict {
 	if disjointPrefixes(automata) {
 		return verdict{decided: true}
 	}
-	search := &search{seen: make(map[string]struct{})}
+	search := &search{seen: make(map[string]struct{}), most: min(*left, maxOverlapSteps)}
+	defer func() { *left = max(0, *left-search.steps) }()
 	for _, a := range automata {
 		program, err := syntax.Compile(a.tree.Simplify())
 		if err != nil {
@@ -108,6 +119,7 @@ type search struct {
 	nodes    []node
 	seen     map[string]struct{}
 	steps    int
+	most     int // steps
 }
 
 // node is a state of the product and how it was reached.
@@ -124,7 +136,7 @@ func (s *search) run() verdict {
 	}
 	s.add(start)
 	for i := 0; i < len(s.nodes); i++ {
-		if len(s.nodes) > maxOverlapStates || s.steps > maxOverlapSteps {
+		if len(s.nodes) > maxOverlapStates || s.steps > s.most {
 			return verdict{}
 		}
 		if s.accepts(i) {

@@ -36,7 +36,7 @@ func Parse(name string, data []byte) (*Registration, error) {
 	d.fields(root, "", topFields)
 	for _, field := range required {
 		if d.r.lines[field] == 0 {
-			d.fault(field, "is missing")
+			d.fault(field, "%s", missingField(field))
 		}
 	}
 	faults, warnings := d.r.check()
@@ -61,21 +61,28 @@ var required = []string{"id", "url", "as_token", "hs_token", "sender_localpart",
 // readDocument returns the root of the only document in data.
 func readDocument(data []byte) (*yaml.Node, error) {
 	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("is larger than %d bytes", maxFileBytes)
+		return nil, fmt.Errorf("is larger than %d bytes; a registration needs no hundredth of that", maxFileBytes)
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
 	if err := decoder.Decode(&document); err == io.EOF || err == nil && len(document.Content) == 0 {
-		return nil, errors.New("is empty")
+		return nil, errors.New("is empty; write a registration into it, or take it away")
 	} else if err != nil {
-		return nil, err
+		return nil, noYAML(err)
 	}
 	if err := decoder.Decode(&second); err == nil {
 		return nil, fmt.Errorf("yaml: line %d: a file holds one registration, and here a second document begins", second.Line)
 	} else if err != io.EOF {
-		return nil, err
+		return nil, noYAML(err)
 	}
 	return document.Content[0], nil
+}
+
+// noYAML says what the parser's errors are about, behind the line that they may begin with.
+func noYAML(err error) error {
+	message := err.Error()
+	line := yamlLine.FindString(message)
+	return fmt.Errorf("%sis not YAML: %s", line, strings.TrimPrefix(message[len(line):], "yaml: "))
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
@@ -123,12 +130,13 @@ var topFields = map[string]field{
 	"namespaces": func(d *decoder, path string, value *yaml.Node) {
 		d.fields(value, path+".", namespaceKinds)
 	},
-	"rate_limited":                       nullable(flag(func(r *Registration) *bool { return &r.RateLimited })),
+	"rate_limited":                       nullable(boolean(func(r *Registration) *bool { return &r.RateLimited })),
 	"protocols":                          nullable((*decoder).protocols),
 	"receive_ephemeral":                  nullable(ephemeral),
+	"push_ephemeral":                     nullable(ephemeral), // of an early draft of MSC2409; hookshot's
 	"de.sorunome.msc2409.push_ephemeral": nullable(ephemeral),
-	"org.matrix.msc3202":                 nullable(flag(func(r *Registration) *bool { return &r.MSC3202 })),
-	"io.element.msc4190":                 nullable(flag(func(r *Registration) *bool { return &r.MSC4190 })),
+	"org.matrix.msc3202":                 nullable(boolean(func(r *Registration) *bool { return &r.MSC3202 })),
+	"io.element.msc4190":                 nullable(boolean(func(r *Registration) *bool { return &r.MSC4190 })),
 }
 
 var namespaceKinds = map[string]field{
@@ -205,7 +213,7 @@ func text(of func(*Registration) *string) field {
 	}
 }
 
-func flag(of func(*Registration) *bool) field {
+func boolean(of func(*Registration) *bool) field {
 	return func(d *decoder, path string, value *yaml.Node) { d.flag(path, value, of(d.r)) }
 }
 
@@ -216,7 +224,7 @@ func (d *decoder) flag(path string, value *yaml.Node, into *bool) {
 	}
 }
 
-// ephemeral reads either name of receive_ephemeral: one that is true is enough.
+// ephemeral reads any name of receive_ephemeral: one that is true is enough.
 func ephemeral(d *decoder, path string, value *yaml.Node) {
 	var set bool
 	d.flag(path, value, &set)
@@ -260,7 +268,7 @@ func namespaces(of func(*Registration) *[]Namespace) field {
 				path := itemPath + "." + name
 				if resolve(item).Kind == yaml.MappingNode && d.r.lines[path] == 0 {
 					d.r.lines[path] = item.Line
-					d.fault(path, "is missing")
+					d.fault(path, "%s", missingField(name))
 				}
 			}
 			*of(d.r) = append(*of(d.r), n)
@@ -271,7 +279,7 @@ func namespaces(of func(*Registration) *[]Namespace) field {
 func namespaceFields(n *Namespace) map[string]field {
 	return map[string]field{
 		"regex":     text(func(*Registration) *string { return &n.Regex }),
-		"exclusive": flag(func(*Registration) *bool { return &n.Exclusive }),
+		"exclusive": boolean(func(*Registration) *bool { return &n.Exclusive }),
 		// Once made every user of the namespace a member of a group, in Synapse.
 		"group_id": func(*decoder, string, *yaml.Node) {},
 	}

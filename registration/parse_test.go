@@ -106,7 +106,7 @@ func TestParseFaults(t *testing.T) {
 		{"empty", "", []string{"f.yaml: is empty"}},
 		{"only a comment", "# nothing\n", []string{"f.yaml: is empty"}},
 		{"a list", "- id: x", []string{"f.yaml:1: must be a mapping"}},
-		{"no YAML", "id: x\n\turl: y", []string{"f.yaml:2: found "}},
+		{"no YAML", "id: x\n\turl: y", []string{"f.yaml:2: is not YAML: found "}},
 		{"two documents", "id: x\n---\nid: y", []string{"f.yaml:2: a file holds one registration"}},
 		{"too large", strings.Repeat("#", maxFileBytes+1), []string{"is larger than 1048576 bytes"}},
 		{"nothing but an id", "id: x", []string{
@@ -119,7 +119,7 @@ func TestParseFaults(t *testing.T) {
 		{"token with a space", file(asToken, "a b c"), []string{"as_token: must consist of visible ASCII"}},
 		{"sender with sigil", file(`"_irc_bot"`, `"@irc"`), []string{":5: sender_localpart: must be what stands between"}},
 		{"sender with server", file(`"_irc_bot"`, `irc:hs`), []string{"sender_localpart: must be what stands between"}},
-		{"sender in capitals", file(`"_irc_bot"`, `IRC`), []string{"sender_localpart: may hold only"}},
+		{"sender with a space", file(`"_irc_bot"`, `I RC`), []string{"sender_localpart: may hold only"}},
 		{"sender too long", file(`"_irc_bot"`, strings.Repeat("x", 253)), []string{"sender_localpart: is too long"}},
 		{"URL of another kind", file("http://127.0.0.1:1234", "ftp://x"), []string{":2: url: must begin with http://"}},
 		{"URL without scheme", file("http://127.0.0.1:1234", "localhost:1234"), []string{"url: must begin"}},
@@ -144,7 +144,7 @@ func TestParseFaults(t *testing.T) {
 		{"possessive", file(`"@_irc_bridge_.*"`, `'@a++'`), []string{`regex: repeats a repetition (++)`}},
 		{"too large a repetition", file(`"@_irc_bridge_.*"`, `'@((a{100}){100}){100}'`), []string{`regex: does not compile: `}},
 		{"too long an expression", file(`"@_irc_bridge_.*"`, `'@`+strings.Repeat("a", maxRegexBytes)+`'`), []string{"is longer than 4096 bytes"}},
-		{"faults everywhere", file(asToken, "[]", `"_irc_bot"`, "A", `"#_irc_bridge_.*"`, `"#["`), []string{
+		{"faults everywhere", file(asToken, "[]", `"_irc_bot"`, "Ä", `"#_irc_bridge_.*"`, `"#["`), []string{
 			":3: as_token: must be text", ":5: sender_localpart: may hold only", ":12: namespaces.aliases[0].regex: does not compile",
 		}},
 	}

@@ -4,10 +4,10 @@
 // (Application Service API, Registration).
 //
 // It parses and writes registration files, finds the faults of all of them
-// before anything starts, and answers whose a token, a user or an alias is. The
-// homeserver's accounts, the application service sender and the command line
-// call it. It talks to nobody, watches no files, and knows neither the name of
-// the server nor its users.
+// before anything starts, and answers whose a token, a user or an alias is. A
+// [Folder] follows the files while the server runs. The homeserver's accounts,
+// the application service sender and the command line call it. It talks to
+// nobody, and knows neither the name of the server nor its users.
 package registration
 
 import (
@@ -45,6 +45,8 @@ type Registration struct {
 
 	// File is the name that [Parse] was given, for messages.
 	File string `yaml:"-"`
+	// BuiltIn says that it was made by the server and not read from a file.
+	BuiltIn bool `yaml:"-"`
 	// Warnings are what [Parse] and [LoadDir] found odd but not wrong.
 	Warnings Faults `yaml:"-"`
 
@@ -53,9 +55,9 @@ type Registration struct {
 
 // Namespaces are the three kinds of things that an application service cares for.
 type Namespaces struct {
-	Users   []Namespace `yaml:"users"`
-	Aliases []Namespace `yaml:"aliases"`
-	Rooms   []Namespace `yaml:"rooms"`
+	Users   []Namespace `yaml:"users" json:"users"`
+	Aliases []Namespace `yaml:"aliases" json:"aliases"`
+	Rooms   []Namespace `yaml:"rooms" json:"rooms"`
 }
 
 // Equal tells whether two registrations say the same, wherever they were read.
@@ -63,10 +65,18 @@ func (r *Registration) Equal(other *Registration) bool {
 	return reflect.DeepEqual(r.settings(), other.settings())
 }
 
+// Source is where the registration is from: its file, or "built in".
+func (r *Registration) Source() string {
+	if r.BuiltIn {
+		return "built in"
+	}
+	return r.File
+}
+
 // settings returns a copy that holds only what a file can say.
 func (r *Registration) settings() Registration {
 	plain := *r
-	plain.File, plain.Warnings, plain.lines = "", nil, nil
+	plain.File, plain.BuiltIn, plain.Warnings, plain.lines = "", false, nil, nil
 	plain.Namespaces = Namespaces{bare(r.Namespaces.Users), bare(r.Namespaces.Aliases), bare(r.Namespaces.Rooms)}
 	if len(plain.Protocols) == 0 {
 		plain.Protocols = nil

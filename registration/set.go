@@ -31,17 +31,25 @@ func NewSet(all ...*Registration) (*Set, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
+	compiled := make([]*Registration, len(all))
+	for i, r := range all {
+		compiled[i] = r.compiled()
+	}
+	return newSet(compiled), nil
+}
+
+// newSet returns the set of registrations that are compiled and go together.
+func newSet(all []*Registration) *Set {
 	s := &Set{
+		all:     all,
 		byID:    make(map[string]*Registration, len(all)),
 		byToken: make(map[[sha256.Size]byte]*Registration, len(all)),
 	}
 	for _, r := range all {
-		r = r.compiled()
-		s.all = append(s.all, r)
 		s.byID[r.ID] = r
 		s.byToken[sha256.Sum256([]byte(r.ASToken))] = r
 	}
-	return s, nil
+	return s
 }
 
 // All returns the registrations in the order they were given to [NewSet].

@@ -205,7 +205,8 @@ func TestLoadDirFaults(t *testing.T) {
 	}
 	got := make(map[string][]string)
 	for _, fault := range faults {
-		got[fault.File] = append(got[fault.File], fault.Field+": "+fault.Message)
+		message, _, _ := strings.Cut(fault.Message, "; ") // and what to do: see TestFaultsReadAloud
+		got[fault.File] = append(got[fault.File], fault.Field+": "+message)
 		if fault.Line == 0 && fault.File < "4" {
 			t.Errorf("no line: %s", fault)
 		}

@@ -215,14 +215,25 @@ func onFailure(failed chan<- struct{}) func(time.Duration) time.Duration {
 
 func longPause(time.Duration) time.Duration { return time.Hour }
 
+// looked returns how far each of the workers has looked at the stream.
+func (s *Sender) looked() (all []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.running {
+		_, looked := r.health.get()
+		all = append(all, looked)
+	}
+	return all
+}
+
 // stepper returns a function that waits until all of a sender's workers have looked at the whole stream.
 func (h *house) stepper(s *Sender) func() {
 	return func() {
 		h.t.Helper()
 		deadline := time.Now().Add(patience)
 		for pos := h.pos(); ; {
-			all := s.Status()
-			behind := slices.ContainsFunc(all, func(status Status) bool { return status.Pos < pos })
+			all := s.looked()
+			behind := slices.ContainsFunc(all, func(looked int64) bool { return looked < pos })
 			if len(all) > 0 && !behind {
 				return
 			}

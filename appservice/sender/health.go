@@ -5,46 +5,55 @@ import (
 	"time"
 )
 
-// Status is how an application service is doing.
+// Status is how an application service is doing. All times are in milliseconds, and 0 for never.
 type Status struct {
-	ID          string
-	Pos         int64  // the stream was looked at up to here
-	Behind      int64  // positions between Pos and the end of the stream
-	Failures    int    // failed attempts since the last transaction was acknowledged
-	LastError   string // of the last of them, "" when there was none
-	RetryTS     int64  // when the next attempt is due, in milliseconds; 0 when there were no failures
-	DeliveredTS int64  // when a transaction was last acknowledged, 0 before the first since the start
+	ID           string
+	Pos          int64  // the stream is done with up to here: acknowledged, or of no concern to the service
+	Behind       int64  // events of the stream after Pos, whomever they concern, as of the last tick
+	OldestTS     int64  // since when the oldest of what waits for the service has been waiting; 0 when nothing waits
+	LastError    string // of the newest attempt to deliver, "" when it was acknowledged
+	FailingSince int64  // when the first of the attempts failed that have all failed since; 0 when the newest was acknowledged
+	Pending      bool   // a transaction is stored that is not acknowledged
+
+	Failures    int   // failed attempts since the last transaction was acknowledged
+	RetryTS     int64 // when the next attempt is due: the service is paused until then, or until a sign of life
+	DeliveredTS int64 // when a transaction was last acknowledged since the start
 }
 
 // health is the part of a worker that others may look at.
 type health struct {
-	mu     sync.Mutex // guards status
+	mu     sync.Mutex // guards all below
 	status Status
+	looked int64 // the stream was looked at up to here
 }
 
-func (h *health) moved(pos int64) {
+// moved says how far the worker has looked, what is done with, and whether a transaction waits for its acknowledgement.
+func (h *health) moved(looked, done int64, pending bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.status.Pos = pos
+	h.looked, h.status.Pos, h.status.Pending = looked, done, pending
 }
 
 func (h *health) delivered() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.status.Failures, h.status.LastError, h.status.RetryTS = 0, "", 0
+	h.status.Failures, h.status.LastError, h.status.RetryTS, h.status.FailingSince = 0, "", 0, 0
 	h.status.DeliveredTS = time.Now().UnixMilli()
 }
 
 func (h *health) failed(err error, pause time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.status.Failures++
-	h.status.LastError = err.Error()
-	h.status.RetryTS = time.Now().Add(pause).UnixMilli()
+	now := time.Now()
+	if h.status.Failures++; h.status.FailingSince == 0 {
+		h.status.FailingSince = now.UnixMilli()
+	}
+	h.status.LastError = clean(err.Error())
+	h.status.RetryTS = now.Add(pause).UnixMilli()
 }
 
-func (h *health) get() Status {
+func (h *health) get() (status Status, looked int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.status
+	return h.status, h.looked
 }

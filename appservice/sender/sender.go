@@ -137,7 +137,7 @@ func (s *Sender) Status() []Status {
 	defer s.mu.Unlock()
 	all := make([]Status, 0, len(s.running))
 	for appServiceID, r := range s.running {
-		status := r.health.get()
+		status, _ := r.health.get()
 		status.ID, status.Behind = appServiceID, max(0, end-status.Pos)
 		all = append(all, status)
 	}

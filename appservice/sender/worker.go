@@ -96,7 +96,7 @@ func (w *worker) load(ctx context.Context) (err error) {
 	if p := w.cursor.Pending; p != nil {
 		w.pos = p.Upto
 	}
-	w.health.moved(w.pos)
+	w.health.moved(w.pos, w.cursor.Pos, w.cursor.Pending != nil)
 	return err
 }
 
@@ -139,7 +139,7 @@ func (w *worker) advance(ctx context.Context) error {
 			w.lagged = time.Now()
 		}
 	}
-	w.health.moved(w.pos)
+	w.health.moved(w.pos, w.cursor.Pos, w.cursor.Pending != nil)
 	if !w.dirty && w.cursor.Pos-w.saved < saveEvery && (w.lagged.IsZero() || time.Since(w.lagged) < saveAfter) {
 		return nil
 	}

@@ -48,14 +48,14 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		return err
 	}
 	defer hosted.close(log)
-	services, err := loadRegistrations(cfg, log, hosted)
+	folder, err := openRegistrations(cfg, log, hosted)
 	if err != nil {
 		return err
 	}
 
 	send := sender.New(sender.Options{
 		DB: db, Bus: bus, ServerName: cfg.ServerName, Log: log.With().Str("part", "sender").Logger(),
-		Registrations: func() *registration.Set { return services },
+		Registrations: folder.Set,
 		Transport:     hosted.transport,
 	})
 	hs := homeserver.New(homeserver.Config{
@@ -81,9 +81,9 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		StickyEvents:       cfg.Experimental.StickyEvents,
 		OAuth:              cfg.OAuth,
 		SSO:                cfg.SSO,
-		AppServices:        func() *registration.Set { return services },
+		AppServices:        folder.Set,
 		Aliases:            send,
-		AliasOwner:         aliasOwner(services),
+		AliasOwner:         aliasOwner(folder),
 		Pinger:             send,
 	})
 	toHomeserver.SetHandler(hs.Handler())
@@ -91,18 +91,20 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		return err
 	}
 
+	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, log: log.With().Str("part", "registrations").Logger()}
+
 	web, err := listen(cfg, hs, log)
 	if err != nil {
 		return err
 	}
-	control, err := listenControl(cfg.DataDir, hs.Maintenance, hs.Accounts, log)
+	control, err := listenControl(cfg.DataDir, orders{hs.Maintenance, hs.Accounts, services}, log)
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
-	if err := greet(ctx, cfg, hs.Accounts, stdout); err != nil {
+	if err := greet(ctx, cfg, hs.Accounts, folder.Set(), stdout); err != nil {
 		return errors.Join(err, web.listener.Close(), control.close())
 	}
-	return runParts(ctx, log, parts{web: web, control: control, homeserver: hs, sender: send, bridges: hosted})
+	return runParts(ctx, log, parts{web: web, control: control, homeserver: hs, sender: send, services: services, bridges: hosted})
 }
 
 // parts are what runs.
@@ -111,6 +113,7 @@ type parts struct {
 	control    *controlServer
 	homeserver *homeserver.Server
 	sender     *sender.Sender
+	services   *appServices
 	bridges    bridgeSet
 }
 
@@ -122,6 +125,7 @@ func runParts(ctx context.Context, log zerolog.Logger, p parts) error {
 	running, behind := errgroup.WithContext(behind)
 	running.Go(func() error { return p.homeserver.Run(behind) })
 	running.Go(func() error { return p.sender.Run(behind) })
+	running.Go(func() error { return p.services.run(behind) })
 	running.Go(func() error { return p.control.run(behind) })
 	for _, b := range p.bridges {
 		running.Go(func() error {
@@ -249,23 +253,6 @@ func (set bridgeSet) transport(reg *registration.Registration) http.RoundTripper
 	return nil
 }
 
-// loadRegistrations reads the registration files and adds the bridges'.
-func loadRegistrations(cfg *Config, log zerolog.Logger, hosted bridgeSet) (*registration.Set, error) {
-	all, err := registration.LoadDir(cfg.AppServices.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, usageError{fmt.Errorf("registration files in %s:\n%w", cfg.AppServices.Dir, err)}
-	}
-	for _, reg := range all {
-		for _, warning := range reg.Warnings {
-			log.Warn().Str("file", reg.File).Msg(warning.Error())
-		}
-	}
-	for _, b := range hosted {
-		all = append(all, b.Registration())
-	}
-	return registration.NewSet(all...)
-}
-
 // withAccounts calls f with the accounts of a server that is not running.
 func withAccounts(ctx context.Context, cfg *Config, log zerolog.Logger, f func(*account.Service) error) (err error) {
 	db, _, err := openStore(ctx, cfg)
@@ -279,13 +266,16 @@ func withAccounts(ctx context.Context, cfg *Config, log zerolog.Logger, f func(*
 		return err
 	}
 	defer hosted.close(log)
-	services, err := loadRegistrations(cfg, log, hosted)
+	folder, err := openRegistrations(cfg, log, hosted)
 	if err != nil {
 		return err
 	}
-	accounts := account.New(account.Config{ServerName: cfg.ServerName, Rules: cfg.Registration.RegistrationRules}, db, new(notify.Local),
-		func() *registration.Set { return services })
-	return f(accounts)
+	return f(accountsOf(cfg, db, folder))
+}
+
+// accountsOf are the accounts in the database of a server that is not running.
+func accountsOf(cfg *Config, db *store.DB, folder *registration.Folder) *account.Service {
+	return account.New(account.Config{ServerName: cfg.ServerName, Rules: cfg.Registration.RegistrationRules}, db, new(notify.Local), folder.Set)
 }
 
 // createUser makes an account in the database of a server that is not running.
@@ -301,9 +291,9 @@ func createUser(ctx context.Context, cfg *Config, log zerolog.Logger, u newUser)
 func closing(err *error, end func() error) { *err = errors.Join(*err, end()) }
 
 // aliasOwner names the service that alone may make an alias.
-func aliasOwner(services *registration.Set) func(id.RoomAlias) string {
+func aliasOwner(folder *registration.Folder) func(id.RoomAlias) string {
 	return func(alias id.RoomAlias) string {
-		if reg := services.ExclusiveOwnerOfAlias(alias); reg != nil {
+		if reg := folder.Set().ExclusiveOwnerOfAlias(alias); reg != nil {
 			return reg.ID
 		}
 		return ""

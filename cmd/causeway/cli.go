@@ -91,6 +91,7 @@ func (c *cli) rootCommand() *cobra.Command {
 			Use:   "serve",
 			Short: "Run the server until a signal ends it",
 			Long: "Run the server until SIGINT or SIGTERM. A second signal ends it at once.\n" +
+				"SIGHUP has registration files that changed read without delay.\n" +
 				"Started without a configuration, it writes an annotated one first.",
 			Args: usageArgs(cobra.NoArgs),
 			RunE: c.serve,

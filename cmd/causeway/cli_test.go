@@ -109,7 +109,7 @@ func TestFaultsOfRegistrationFiles(t *testing.T) {
 		}
 	}
 	code, _, stderr := runIn(t, "", "user", "create", "alice", "--password", "x", "--config", "causeway.yaml")
-	for _, want := range []string{filepath.Join(dir, "registration"), "a.yaml: as_token: is missing\n"} {
+	for _, want := range []string{filepath.Join(dir, "registration"), "a.yaml: as_token: is missing; write"} {
 		if code != exitUsage || !strings.Contains(stderr, want) {
 			t.Errorf("got %d and %q, want %q in it", code, stderr, want)
 		}

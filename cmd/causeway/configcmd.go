@@ -17,7 +17,7 @@ func (c *cli) configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := loadRegistrations(cfg, zerolog.Nop(), nil); err != nil {
+			if _, err := openRegistrations(cfg, zerolog.Nop(), nil); err != nil {
 				return err
 			}
 			path, _ := c.findConfig()

@@ -95,6 +95,13 @@ type result struct {
 	Error   string             `json:"error,omitempty"`
 }
 
+// orders are those who carry out what commands say.
+type orders struct {
+	maintenance *homeserver.Maintenance
+	accounts    *account.Service
+	services    *appServices
+}
+
 // controlServer takes the orders of commands.
 type controlServer struct {
 	listener net.Listener
@@ -104,7 +111,7 @@ type controlServer struct {
 // listenControl opens the control socket in a data directory that is this process's alone: one that is there already is what a
 // process left behind that ended without stopping. Where the path is longer than that of a socket can be, there is none: the server
 // serves all the same, and commands have to wait until it is stopped.
-func listenControl(dir string, m *homeserver.Maintenance, accounts *account.Service, log zerolog.Logger) (*controlServer, error) {
+func listenControl(dir string, to orders, log zerolog.Logger) (*controlServer, error) {
 	log = log.With().Str("part", "control").Logger()
 	path := filepath.Join(dir, controlName)
 	if len(path) > maxSocketPath {
@@ -122,8 +129,9 @@ func listenControl(dir string, m *homeserver.Maintenance, accounts *account.Serv
 		return nil, errors.Join(fmt.Errorf("protect the control socket: %w", err), listener.Close())
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /order", func(w http.ResponseWriter, r *http.Request) { takeOrder(w, r, m) })
-	mux.HandleFunc("POST /accounts", func(w http.ResponseWriter, r *http.Request) { takeAccountOrder(w, r, accounts) })
+	mux.HandleFunc("POST /order", func(w http.ResponseWriter, r *http.Request) { takeOrder(w, r, to.maintenance) })
+	mux.HandleFunc("POST /accounts", func(w http.ResponseWriter, r *http.Request) { takeAccountOrder(w, r, to.accounts) })
+	mux.HandleFunc("POST /registrations", func(w http.ResponseWriter, _ *http.Request) { to.services.tell(w) })
 	return &controlServer{listener: listener, server: &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: stdlog.New(log, "", 0),
 	}}, nil

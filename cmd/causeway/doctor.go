@@ -26,8 +26,11 @@ type doctorOptions struct {
 	rooms       string // how many to show, or "all"
 }
 
-// errUnsound ends the command with exitFailure. What is wrong has been printed.
-var errUnsound = errors.New("the database has faults")
+// These end the command with exitFailure. What is wrong has been printed.
+var (
+	errUnsound  = errors.New("the database has faults")
+	errServices = errors.New("something is wrong with application services")
+)
 
 func (c *cli) doctorCommand() *cobra.Command {
 	var o doctorOptions
@@ -35,7 +38,8 @@ func (c *cli) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Tell what takes how much space in the database, and verify all of it",
 		Long: "Examine the database: bytes by table and by room, then everything that must hold of\n" +
-			"events, signatures, states, members and references. Nothing is changed, and the server\n" +
+			"events, signatures, states, members and references. Then the application services: their\n" +
+			"files, whether each is there, and whether it is behind. Nothing is changed, and the server\n" +
 			"may run meanwhile: one snapshot is read, beside which the database grows somewhat.\n\n" +
 			"The exit code is 0 when nothing is wrong, 1 when there are faults, and 2 when the\n" +
 			"database could not be examined.",
@@ -63,39 +67,50 @@ func (c *cli) doctor(ctx context.Context, o doctorOptions) error {
 	if err != nil {
 		return err
 	}
-	report, err := c.examine(ctx, cfg, o)
+	report, services, err := c.examine(ctx, cfg, o)
 	if err != nil {
 		return usageError{err}
 	}
 	if o.json {
 		out := json.NewEncoder(c.out)
 		out.SetIndent("", "  ")
-		err = out.Encode(report)
-	} else {
-		err = report.Print(c.out, rooms)
+		err = out.Encode(struct {
+			*doctor.Report
+			Services *servicesReport `json:"application_services,omitempty"`
+		}{report, services})
+	} else if err = report.Print(c.out, rooms); err == nil {
+		err = services.print(c.out)
 	}
-	if err == nil && !report.Sound() {
+	switch {
+	case err != nil:
+	case !report.Sound():
 		err = errUnsound
+	case !services.sound():
+		err = errServices
 	}
 	return err
 }
 
-func (c *cli) examine(ctx context.Context, cfg *Config, o doctorOptions) (report *doctor.Report, err error) {
+func (c *cli) examine(ctx context.Context, cfg *Config, o doctorOptions) (report *doctor.Report, services *servicesReport, err error) {
 	db, err := store.OpenReadOnly(ctx, cfg.Database)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer closing(&err, db.Close)
 	keys, known, err := ownKeys(cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !known {
 		fmt.Fprintln(c.err, "causeway: the signing key is not in the data directory: signatures are not verified")
 	}
 	progress := newProgress(c.err)
 	defer progress.clear()
-	return doctor.Run(ctx, db, doctor.Options{Quick: o.quick, ServerName: cfg.ServerName, Keys: keys, Progress: progress.show})
+	report, err = doctor.Run(ctx, db, doctor.Options{Quick: o.quick, ServerName: cfg.ServerName, Keys: keys, Progress: progress.show})
+	if err == nil && !o.quick {
+		services, err = c.examineServices(ctx, cfg, db)
+	}
+	return report, services, err
 }
 
 // ownKeys finds the public key of this server, and no other's. The signing key is not made if it is not there.

@@ -14,6 +14,7 @@ import (
 
 	"causeway/homeserver"
 	"causeway/homeserver/account"
+	"causeway/registration"
 
 	"github.com/rs/zerolog"
 )
@@ -105,13 +106,14 @@ func fromProxy(remote string, trusted []netip.Prefix) bool {
 }
 
 // greet tells the person who started the server where it is and, until somebody has registered, how to become the first user.
-func greet(ctx context.Context, cfg *Config, accounts *account.Service, stdout io.Writer) error {
+func greet(ctx context.Context, cfg *Config, accounts *account.Service, services *registration.Set, stdout io.Writer) error {
 	token, err := accounts.FirstToken(ctx)
 	if err != nil {
 		return fmt.Errorf("make the first registration token: %w", err)
 	}
 	fmt.Fprintf(stdout, "Causeway serves %s\n\n  Address for Matrix clients:  %s\n  Data directory:              %s\n",
 		cfg.ServerName, cfg.BaseURL(), cfg.DataDir)
+	fmt.Fprintf(stdout, "  Bots and bridges:            %s\n", registered(services))
 	if token != "" {
 		fmt.Fprintf(stdout, "\nNobody has an account yet. The first to register with this token becomes the administrator;\nit works once.\n\n"+
 			"  Registration token:  %s\n", token)

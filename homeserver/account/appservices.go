@@ -2,7 +2,9 @@ package account
 
 import (
 	"net/http"
+	"slices"
 
+	"causeway/homeserver/store"
 	"causeway/registration"
 
 	"maunium.net/go/mautrix/id"
@@ -44,4 +46,20 @@ func (s *Service) exclusiveTo(user id.UserID) string {
 		return owner.ID
 	}
 	return ""
+}
+
+// orphaned tells whether the account of a session was made by an application service that is not registered any more: what it
+// may not do with its as_token, it may not do with the sessions of its users. They come back with the registration, or with one
+// that has the user to itself under another id.
+func (s *Service) orphaned(session store.Session) bool {
+	services := s.appServices()
+	return services.ByID(session.AppService) == nil && services.ExclusiveOwnerOfUser(session.UserID) == nil
+}
+
+// EndServices has the requests that wait on behalf of application services looked at again whose registrations, in the form given,
+// hold no more.
+func (s *Service) EndServices(former []*registration.Registration) {
+	s.watches.endIf(func(user id.UserID) bool {
+		return slices.ContainsFunc(former, func(reg *registration.Registration) bool { return s.covers(reg, user) })
+	})
 }

@@ -178,3 +178,67 @@ func TestAppServiceLogsIn(t *testing.T) {
 		}
 	})
 }
+
+// What a service may do ends with its registration, and comes back with it.
+func TestServiceThatIsGone(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		set := func(all ...*registration.Registration) *registration.Set {
+			s, err := registration.NewSet(all...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		s := newService(db, true)
+		var now *registration.Set
+		s.appServices = func() *registration.Set { return now }
+		now = set(irc(), xmpp())
+		ghost, err := s.Register(ctx, RegisterRequest{Type: typeAppService, Username: "irc_nick", AppServiceToken: "irc-as-token"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		person, err := s.Register(ctx, RegisterRequest{Username: "shared_person", Password: "x", Auth: &AuthData{Type: typeDummy}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes := func() (codes [3]string) {
+			for i, token := range []string{"irc-as-token", ghost.AccessToken, person.AccessToken} {
+				_, err := s.Identify(ctx, token, "", "")
+				codes[i] = codeOf(err)
+			}
+			return codes
+		}
+		const dead = "M_UNKNOWN_TOKEN"
+		renamed, changed := irc(), irc()
+		renamed.ID, renamed.ASToken = "libera", "libera-as-token"
+		changed.ASToken = "another-as-token"
+		for _, test := range []struct {
+			name string
+			now  *registration.Set
+			want [3]string // of the service, its user and a person
+		}{
+			{"at first", set(irc(), xmpp()), [3]string{}},
+			{"gone", set(xmpp()), [3]string{dead, dead, ""}},
+			{"back", set(irc(), xmpp()), [3]string{}},
+			{"with another token", set(changed), [3]string{dead, "", ""}},
+			{"with another id", set(renamed), [3]string{dead, "", ""}},
+			{"no services", nil, [3]string{dead, dead, ""}},
+		} {
+			if now = test.now; codes() != test.want {
+				t.Errorf("%s: got %q, want %q", test.name, codes(), test.want)
+			}
+		}
+
+		waits := func(user id.UserID) context.Context {
+			watched, stop := s.Watch(ctx, user)
+			t.Cleanup(stop)
+			return watched
+		}
+		mine, bot, others, foreign := waits("@irc_nick:test"), waits("@ircbot:test"), waits("@xmpp_nick:test"), waits("@irc_nick:elsewhere")
+		s.EndServices([]*registration.Registration{irc()})
+		if context.Cause(mine) != ErrSessionsChanged || context.Cause(bot) != ErrSessionsChanged || others.Err() != nil || foreign.Err() != nil {
+			t.Error("want the requests of a service's users ended, and no others")
+		}
+	})
+}

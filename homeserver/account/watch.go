@@ -53,6 +53,19 @@ func (k *watches) end(user id.UserID) {
 	}
 }
 
+// endIf ends the waiting of all requests of the users that which is true for.
+func (k *watches) endIf(which func(id.UserID) bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for user, rows := range k.rows {
+		if which(user) {
+			for w := range rows {
+				w.end(ErrSessionsChanged)
+			}
+		}
+	}
+}
+
 // forget has everybody look again at the sessions of a user, some of which have ended or changed.
 func (s *Service) forget(user id.UserID) {
 	s.sessions.forget(user)

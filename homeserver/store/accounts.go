@@ -132,3 +132,29 @@ func boolInt(b bool) int64 {
 	}
 	return 0
 }
+
+// Owner is whose an account is.
+type Owner struct {
+	NID        int64
+	UserID     id.UserID
+	AppService string // that made it, "" for a person
+}
+
+// Owners returns accounts that are not deactivated, in the order of their nids, after one of them.
+func (tx *Tx) Owners(after int64, limit int) (all []Owner, err error) {
+	err = tx.Query(`SELECT u.nid, n.value, u.appservice FROM users u JOIN strings n ON n.nid = u.nid
+		WHERE u.nid > $1 AND u.deactivated = 0 ORDER BY u.nid LIMIT $2`, []any{after, limit}, func(scan func(...any) error) error {
+		var (
+			owner   Owner
+			userID  string
+			service sql.NullString
+		)
+		if err := scan(&owner.NID, &userID, &service); err != nil {
+			return fmt.Errorf("read whose accounts are: %w", err)
+		}
+		owner.UserID, owner.AppService = id.UserID(userID), service.String
+		all = append(all, owner)
+		return nil
+	})
+	return all, err
+}
