@@ -61,7 +61,7 @@ func BenchmarkFeed(b *testing.B) {
 	if err := f.open(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	f.want(true, true)
+	f.want(true, true, false)
 	for range b.N {
 		r.say(alice, "one")
 		r.say(alice, "two")

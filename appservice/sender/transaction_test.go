@@ -14,16 +14,16 @@ import (
 )
 
 func TestBuildBody(t *testing.T) {
-	events := func(n, size int) (queue []outEvent) {
-		for range n {
-			queue = append(queue, outEvent{json: []byte(`"` + strings.Repeat("x", size-2) + `"`)})
+	events := func(n, size int) (queue []item) {
+		for pos := range n {
+			queue = append(queue, item{pos: int64(pos), json: []byte(`"` + strings.Repeat("x", size-2) + `"`)})
 		}
 		return queue
 	}
 	const room = maxTxnBytes - len(bodyStart) - len(bodyEnd)
 	cases := []struct {
 		name  string
-		queue []outEvent
+		queue []item
 		want  int
 	}{
 		{"one", events(1, 10), 1},
@@ -35,7 +35,8 @@ func TestBuildBody(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			body, got := buildBody(c.queue)
+			got, size := taken(c.queue)
+			body := buildBody(c.queue[:got], nil, size)
 			if got != c.want {
 				t.Errorf("took %d events, want %d", got, c.want)
 			}
@@ -88,7 +89,7 @@ func TestClientForm(t *testing.T) {
 		message := r.say(alice, "bad words")
 		redaction := r.add(alice, event.TypeRedaction, nil, `{"reason":"bad"}`, message)
 
-		var got []outEvent
+		var got []item
 		err := db.View(t.Context(), func(tx *store.Tx) error {
 			rows, err := tx.StreamIDs(0, 100)
 			if err != nil {
@@ -98,7 +99,8 @@ func TestClientForm(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			got, err = loadEvents(tx, rows[2:], topic.OriginServerTS+5)
+			events, err := loadEvents(tx, rows[2:])
+			got = events.items(topic.OriginServerTS + 5)
 			return err
 		})
 		if err != nil {
