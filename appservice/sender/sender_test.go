@@ -163,7 +163,7 @@ func TestBacklog(t *testing.T) {
 	if err := h.sender(newService(), set).Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	const lines = 2*readLimit + 300
+	const lines = 10_000 // more than the feed keeps
 	var want []string
 	for i := range lines {
 		want = append(want, fmt.Sprint("line ", i))
