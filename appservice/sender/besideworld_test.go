@@ -284,3 +284,13 @@ func same(t *testing.T, what string, got, want []string) {
 		t.Errorf("%s is\n%q, want\n%q", what, got, want)
 	}
 }
+
+// streamPos returns where the stream is.
+func (h *house) streamPos() (pos int64) {
+	h.t.Helper()
+	h.write(func(tx *store.Tx) (err error) {
+		pos, err = tx.StreamPos()
+		return err
+	})
+	return pos
+}

@@ -159,11 +159,13 @@ func (f *feed) lookBeside(ctx context.Context) error {
 		}
 		news, f.besideSeen = true, end
 	}
-	if news {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.announce()
+	if !news {
+		return nil
 	}
+	f.mu.Lock()
+	f.announce()
+	f.mu.Unlock()
+	sleep(ctx, maxReadGap) // what comes meanwhile is looked at together
 	return nil
 }
 

@@ -118,3 +118,57 @@ func randomHistory(h *house, random *rand.Rand) (want []string) {
 	rooms[0].say(ghost, "end")
 	return want
 }
+
+// TestEphemeralModel has receipts come at random moments of a random history, to a service that keeps pace. It gets those of rooms of its
+// namespaces, and of rooms in which one of its users is at that moment; of private ones, those of its own users among them.
+func TestEphemeralModel(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		reg := register(t, "irc", `{"users":[{"regex":"@irc_.*"}],"rooms":[{"regex":"!special.*"}]}`)
+		reg.ReceiveEphemeral = true
+		service := newService()
+		s := h.sender(service, newSet(t, reg))
+		h.start(s)
+		random := rand.New(rand.NewPCG(1, 2))
+		users := []id.UserID{alice, "@irc_x:elsewhere", ghost, other}
+		memberships := []string{"join", "join", "invite", "leave", "ban", "knock"}
+		in := make(map[id.RoomID]map[id.UserID]bool)
+		var rooms []*testRoom
+		for _, name := range []string{"a", "b", "special"} {
+			rooms = append(rooms, h.room(name))
+			in[rooms[len(rooms)-1].id] = make(map[id.UserID]bool)
+		}
+		var want []string
+		for i := range 150 {
+			r, user := rooms[random.IntN(len(rooms))], users[random.IntN(len(users))]
+			if random.IntN(3) == 0 {
+				membership := memberships[random.IntN(len(memberships))]
+				r.member(user, membership)
+				in[r.id][user] = membership == "join"
+				continue
+			}
+			at := r.say(alice, fmt.Sprint("line ", i))
+			kind := store.ReceiptRead
+			if random.IntN(3) == 0 {
+				kind = store.ReceiptReadPrivate
+			}
+			ours := user == ghost || user == other
+			if (in[r.id][ghost] || in[r.id][other] || strings.HasPrefix(string(r.id), "!special")) && (ours || kind == store.ReceiptRead) {
+				want = append(want, fmt.Sprintf(`{"%s":{"%s":{"%s":{"ts":5}}}}`, at, kind, user))
+			}
+			r.read(user, kind, "", at)
+			h.newest = h.streamPos()
+			h.stepper(s)()
+		}
+		rooms[0].say(ghost, "end")
+		var got []string
+		for done := false; !done; {
+			q := service.next(t)
+			done = slices.Contains(q.events(t), "end")
+			for _, e := range parseTxn(t, q.body).Ephemeral {
+				got = append(got, asJSON(e["content"]))
+			}
+		}
+		same(t, "receipts", got, want)
+	})
+}
