@@ -161,20 +161,16 @@ func (c *choice) list(pos int64, k kind, userNID int64) error {
 	return err
 }
 
-// forget deletes the messages that an acknowledged transaction had. Those for a device that asks /sync stay until that has them: the
-// service has had a copy (MSC4203, "when to delete a to-device message").
-func (w *worker) forget(tx *store.Tx, txn *store.AppServiceTxn) error {
-	all, err := recipients(txn.Body)
-	if err != nil {
-		return err
-	}
+// forget deletes the messages for some devices up to the end of an acknowledged transaction. Those for a device that asks /sync stay
+// until that has them: the service has had a copy (MSC4203, "when to delete a to-device message").
+func (w *worker) forget(tx *store.Tx, all map[id.UserID][]id.DeviceID, upto int64) error {
 	for _, user := range slices.Sorted(maps.Keys(all)) {
 		nid, err := tx.LookupNID(string(user))
 		if err != nil {
 			return err
 		}
 		for _, device := range all[user] {
-			if err := tx.DeleteServiceMail(w.client.reg.ID, store.ServiceDevice{UserNID: nid, DeviceID: device}, txn.Upto); err != nil {
+			if err := tx.DeleteServiceMail(w.client.reg.ID, store.ServiceDevice{UserNID: nid, DeviceID: device}, upto); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"causeway/homeserver/store"
 
 	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/id"
 )
 
 const (
@@ -168,9 +169,16 @@ func (w *worker) makeTxn(ctx context.Context) error {
 // save stores the cursor with the pending transaction. What was acknowledged is forgotten with it.
 func (w *worker) save(ctx context.Context) error {
 	cursor, acked := w.cursor, w.acked
+	var has map[id.UserID][]id.DeviceID
+	if acked != nil && w.beside.devices {
+		var err error
+		if has, err = recipients(acked.Body); err != nil {
+			return err
+		}
+	}
 	err := w.db.Write(ctx, func(tx *store.Tx) error {
-		if acked != nil && w.beside.devices {
-			if err := w.forget(tx, acked); err != nil {
+		if has != nil {
+			if err := w.forget(tx, has, acked.Upto); err != nil {
 				return err
 			}
 		}

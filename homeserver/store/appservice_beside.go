@@ -50,12 +50,13 @@ type ServiceMail struct {
 }
 
 // StreamToDevice returns at most limit messages to devices of accounts that an application service made, at after < pos ≤ upto, oldest
-// first.
+// first. Those for a dehydrated device wait for whoever takes that over. The cost is that of all messages in the range.
 func (tx *Tx) StreamToDevice(serviceID string, after, upto int64, limit int) ([]ServiceMail, error) {
 	var all []ServiceMail
 	err := tx.Query(`SELECT m.user_nid, m.device_id, m.pos, n.value, m.type, m.content FROM to_device m
-		JOIN users u ON u.nid = m.user_nid JOIN strings n ON n.nid = m.sender_nid
-		WHERE m.pos > $1 AND m.pos <= $2 AND u.appservice = $3 ORDER BY m.pos LIMIT `+atLeast(limit), []any{after, upto, serviceID},
+		CROSS JOIN users u CROSS JOIN strings n WHERE m.pos > $1 AND m.pos <= $2 AND u.nid = m.user_nid AND u.appservice = $3
+		AND n.nid = m.sender_nid AND NOT EXISTS (SELECT 1 FROM dehydrated_devices d WHERE d.user_nid = m.user_nid AND d.device_id = m.device_id)
+		ORDER BY m.pos LIMIT `+atLeast(limit), []any{after, upto, serviceID},
 		func(scan func(...any) error) error {
 			var (
 				m                       ServiceMail
@@ -84,8 +85,8 @@ type ServiceKeys struct {
 // after < pos ≤ upto, in the order in which that happened last.
 func (tx *Tx) StreamKeyCounts(serviceID string, after, upto int64, limit int) ([]ServiceKeys, error) {
 	var all []ServiceKeys
-	err := tx.Query(`SELECT k.user_nid, k.device_id, k.pos, k.one_time, k.fallback FROM key_counts k JOIN users u ON u.nid = k.user_nid
-		WHERE k.pos > $1 AND k.pos <= $2 AND u.appservice = $3 ORDER BY k.pos LIMIT `+atLeast(limit), []any{after, upto, serviceID},
+	err := tx.Query(`SELECT k.user_nid, k.device_id, k.pos, k.one_time, k.fallback FROM key_counts k CROSS JOIN users u
+		WHERE k.pos > $1 AND k.pos <= $2 AND u.nid = k.user_nid AND u.appservice = $3 ORDER BY k.pos LIMIT `+atLeast(limit), []any{after, upto, serviceID},
 		func(scan func(...any) error) error {
 			var (
 				k                         ServiceKeys
@@ -107,7 +108,7 @@ func (tx *Tx) StreamKeyCounts(serviceID string, after, upto int64, limit int) ([
 // ServiceHasKeys tells whether any device of an account that an application service made has identity keys.
 func (tx *Tx) ServiceHasKeys(serviceID string) (bool, error) {
 	var one int64
-	return tx.Row(`SELECT 1 FROM users u JOIN device_keys k ON k.user_nid = u.nid WHERE u.appservice = $1 LIMIT 1`, []any{serviceID}, &one)
+	return tx.Row(`SELECT 1 FROM users u CROSS JOIN device_keys k WHERE u.appservice = $1 AND k.user_nid = u.nid LIMIT 1`, []any{serviceID}, &one)
 }
 
 // MadeBy tells whether an application service made an account.
