@@ -38,17 +38,6 @@ const maxTold = 10_000
 // wanted tells whether there is anything beside events to be sent.
 func (b *beside) wanted() bool { return b.ephemeral || b.devices }
 
-// families are those of the rows that are wanted.
-func (b *beside) families() (all []store.Family) {
-	if b.ephemeral {
-		all = append(all, store.FamilyReceipts, store.FamilyPresence)
-	}
-	if b.devices {
-		all = append(all, store.FamilyToDevice, store.FamilyDeviceLists, store.FamilyKeyCounts)
-	}
-	return all
-}
-
 // stretch is a piece of the stream: what there is of each kind at after < pos ≤ upto, whomever it concerns.
 type stretch struct {
 	after, upto int64

@@ -37,8 +37,8 @@ type Service struct {
 	maxWaiting int
 	maxBackups store.KeyBackupTotals
 
-	empty   emptyInboxes
-	syncers knownSyncers
+	empty    emptyInboxes
+	personal personalDevices
 }
 
 // New returns a Service.
@@ -48,8 +48,8 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		serverName: c.ServerName, db: c.DB, bus: c.Bus, now: c.Now, maxWaiting: maxWaiting, maxBackups: maxBackups,
-		empty:   emptyInboxes{upto: make(map[inboxKey]int64)},
-		syncers: knownSyncers{all: make(map[inboxKey]struct{})},
+		empty:    emptyInboxes{upto: make(map[inboxKey]int64)},
+		personal: personalDevices{all: make(map[inboxKey]struct{})},
 	}
 }
 

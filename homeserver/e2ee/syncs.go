@@ -10,55 +10,59 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// maxKnownSyncers bounds how many devices are remembered to sync.
-const maxKnownSyncers = 50_000
+// maxPersonal bounds how many devices are remembered to be people's.
+const maxPersonal = 50_000
 
-// knownSyncers remembers the devices of which it is stored, where it matters, that they sync.
-type knownSyncers struct {
+// personalDevices remembers devices of which it does not matter whether they sync. One of an application service's account is not
+// among them: it may be deleted and made again under the same id.
+type personalDevices struct {
 	mu  sync.Mutex // guards all
 	all map[inboxKey]struct{}
 }
 
-// has tells whether a device is known.
-func (k *knownSyncers) has(device inboxKey) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	_, known := k.all[device]
+func (p *personalDevices) has(device inboxKey) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, known := p.all[device]
 	return known
 }
 
-func (k *knownSyncers) add(device inboxKey) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.all) >= maxKnownSyncers {
-		clear(k.all)
+func (p *personalDevices) add(device inboxKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.all) >= maxPersonal {
+		clear(p.all)
 	}
-	k.all[device] = struct{}{}
+	p.all[device] = struct{}{}
 }
 
 // Syncs says that a device asks /sync for its messages. Those for a device of an account that an application service made also go to the
 // service, and are otherwise deleted when the service has them; a device that syncs gets them here all the same (MSC4203, "when to
-// delete a to-device message"). It costs next to nothing but for the first time.
+// delete a to-device message"). For people it costs next to nothing but the first time, and one query for others.
 func (s *Service) Syncs(ctx context.Context, user id.UserID, device id.DeviceID) error {
 	key := inboxKey{user, device}
-	if device == "" || s.syncers.has(key) {
+	if device == "" || s.personal.has(key) {
 		return nil
 	}
-	var userNID int64
-	unknown := false
+	var (
+		userNID         int64
+		stored, matters bool
+	)
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
 		if userNID, err = tx.LookupNID(string(user)); err != nil {
 			return err
 		}
-		unknown, err = tx.NeedsSyncs(userNID, device)
+		stored, matters, err = tx.Syncs(userNID, device)
 		return err
 	})
-	if err == nil && unknown {
+	if err == nil && matters && !stored {
 		err = s.db.Write(ctx, func(tx *store.Tx) error { return tx.SetSyncs(userNID, device) })
 	}
 	if err != nil {
 		return fmt.Errorf("record that a device of %s syncs: %w", user, err)
 	}
-	s.syncers.add(key)
+	if !matters {
+		s.personal.add(key)
+	}
 	return nil
 }

@@ -23,7 +23,17 @@ func TestSyncs(t *testing.T) {
 				return tx.EnsureDevice(u.NID, by.Device, "", 1)
 			})
 		}
-		for range 2 { // the second time is from memory
+		for range 2 { // the second time, people are known; the device of the service has been made again
+			b.write(func(tx *store.Tx) error {
+				nid, err := tx.LookupNID(string(syncing.User))
+				if err != nil {
+					return err
+				}
+				if _, err := tx.DeleteDevice(nid, syncing.Device); err != nil {
+					return err
+				}
+				return tx.EnsureDevice(nid, syncing.Device, "", 1)
+			})
 			for _, by := range []By{syncing, bob, {User: syncing.User}, {User: syncing.User, Device: "unknown"}, {User: "@nobody:test", Device: "N"}} {
 				if err := b.s.Syncs(t.Context(), by.User, by.Device); err != nil {
 					t.Fatalf("%s %s syncs: %v", by.User, by.Device, err)
@@ -62,12 +72,12 @@ func TestSyncs(t *testing.T) {
 	})
 }
 
-func TestKnownSyncersAreBounded(t *testing.T) {
-	k := knownSyncers{all: make(map[inboxKey]struct{})}
-	for i := range maxKnownSyncers + 5 {
-		k.add(inboxKey{id.UserID(rune(i)), "D"})
+func TestPersonalDevicesAreBounded(t *testing.T) {
+	p := personalDevices{all: make(map[inboxKey]struct{})}
+	for i := range maxPersonal + 5 {
+		p.add(inboxKey{id.UserID(rune(i)), "D"})
 	}
-	if len(k.all) > maxKnownSyncers {
-		t.Errorf("there are %d, want at most %d", len(k.all), maxKnownSyncers)
+	if len(p.all) > maxPersonal {
+		t.Errorf("there are %d, want at most %d", len(p.all), maxPersonal)
 	}
 }

@@ -145,11 +145,12 @@ func (tx *Tx) SetSyncs(userNID int64, device id.DeviceID) error {
 	return err
 }
 
-// NeedsSyncs tells whether SetSyncs has something to store.
-func (tx *Tx) NeedsSyncs(userNID int64, device id.DeviceID) (bool, error) {
-	var one int64
-	return tx.Row(`SELECT 1 FROM devices d JOIN users u ON u.nid = d.user_nid WHERE d.user_nid = $1 AND d.device_id = $2 AND d.syncs = 0
-		AND u.appservice IS NOT NULL`, []any{userNID, string(device)}, &one)
+// Syncs tells whether it is stored that a device asks /sync; matters is false when it need not be, as of a person's.
+func (tx *Tx) Syncs(userNID int64, device id.DeviceID) (stored, matters bool, err error) {
+	var syncs int64
+	matters, err = tx.Row(`SELECT d.syncs FROM devices d JOIN users u ON u.nid = d.user_nid WHERE d.user_nid = $1 AND d.device_id = $2
+		AND u.appservice IS NOT NULL`, []any{userNID, string(device)}, &syncs)
+	return syncs != 0, matters, err
 }
 
 // EventsAfter counts the events after a position, up to a bound.
