@@ -96,79 +96,149 @@ func (r *receiver) take(path string, body []byte, counts bool) {
 	}
 }
 
-// TestApplicationService has a service that is down while it is sent all there is, and while the server is killed. It gets it all, once
-// and in order, as soon as it asks for a ping.
+// delivery is a server with a user, alice, and a service that has a ghost in a room of hers. The ghost has two devices, one of which
+// asks /sync itself.
+type delivery struct {
+	*causeway
+	t     *testing.T
+	r     *receiver
+	token string // of alice
+	room  string // path of the room
+	want  []string
+}
+
+const (
+	fullToken = "full-as-token-0123456789"
+	fullGhost = "@full_ghost:" + serverName
+	fullAlice = "@alice:" + serverName
+)
+
+func newDelivery(t *testing.T, database string) *delivery {
+	t.Helper()
+	d := &delivery{t: t, r: &receiver{bodies: make(map[string][]byte), got: newJournal[string]()}}
+	service := httptest.NewServer(d.r)
+	t.Cleanup(service.Close)
+	d.causeway = install(t, options{database: database})
+	file := filepath.Join(d.dir, "registration", "full.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, fullRegistration, service.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.start()
+	d.token = d.registerHTTP(t, "alice")
+	d.ask("POST", "/register", fullToken, map[string]any{"type": "m.login.application_service", "username": "full_ghost", "inhibit_login": true}, nil)
+	d.logIn("DEV")
+	d.ask("GET", "/sync", d.logIn("SYNC"), nil, nil)
+	var created struct {
+		RoomID string `json:"room_id"`
+	}
+	d.ask("POST", "/createRoom", d.token, map[string]any{"invite": []string{fullGhost}}, &created)
+	d.room = "/rooms/" + url.PathEscape(created.RoomID)
+	d.ask("POST", d.room+"/join?user_id="+url.QueryEscape(fullGhost), fullToken, map[string]any{}, nil)
+	d.want = []string{"m.room.memberinvite[]", "m.room.memberjoin[]"}
+	return d
+}
+
+// ask makes a request of the client-server API that must succeed.
+func (d *delivery) ask(method, path, token string, body, out any) {
+	d.t.Helper()
+	if out == nil {
+		out = &struct{}{}
+	}
+	d.do(d.t, method, "/_matrix/client/v3"+path, token, body).decode(d.t, out)
+}
+
+// logIn makes a device of the ghost, and returns its token.
+func (d *delivery) logIn(device string) string {
+	d.t.Helper()
+	var session struct {
+		Token string `json:"access_token"`
+	}
+	d.ask("POST", "/login", fullToken, map[string]any{"type": "m.login.application_service", "device_id": device,
+		"identifier": map[string]any{"type": "m.id.user", "user": "full_ghost"}}, &session)
+	return session.Token
+}
+
+// say has alice say something, in the room and to the ghost's devices, and read it.
+func (d *delivery) say(n int) {
+	d.t.Helper()
+	var sent struct {
+		EventID string `json:"event_id"`
+	}
+	text := fmt.Sprint("line ", n)
+	d.ask("PUT", fmt.Sprint(d.room, "/send/m.room.message/", n), d.token, map[string]any{"msgtype": "m.text", "body": text}, &sent)
+	toAll := map[string]any{fullGhost: map[string]any{"*": map[string]any{"body": text}}}
+	d.ask("PUT", fmt.Sprint("/sendToDevice/m.test/", n), d.token, map[string]any{"messages": toAll}, nil)
+	d.ask("POST", d.room+"/receipt/m.read/"+url.PathEscape(sent.EventID), d.token, map[string]any{}, nil)
+	d.types()
+	d.want = append(d.want, "m.room.message"+text+"[]", "m.test"+fullGhost+"DEV"+text+"[]", "m.test"+fullGhost+"SYNC"+text+"[]")
+}
+
+// types has alice type.
+func (d *delivery) types() {
+	d.t.Helper()
+	d.ask("PUT", d.room+"/typing/"+url.PathEscape(fullAlice), d.token, map[string]any{"typing": true, "timeout": 30000}, nil)
+}
+
+// checkDevice checks what /sync has for a device.
+func (d *delivery) checkDevice(device string, want int) {
+	d.t.Helper()
+	var synced struct {
+		ToDevice struct{ Events []part } `json:"to_device"`
+	}
+	d.ask("GET", "/sync", d.logIn(device), nil, &synced)
+	if got := len(synced.ToDevice.Events); got != want {
+		d.t.Errorf("/sync of the device %s has %d messages, want %d", device, got, want)
+	}
+}
+
+// check checks what the service got: all events and messages once, in any order, and receipts.
+func (d *delivery) check() {
+	d.t.Helper()
+	d.r.mu.Lock()
+	defer d.r.mu.Unlock()
+	for _, wrong := range d.r.wrong {
+		d.t.Error(wrong)
+	}
+	var got []string
+	receipts := 0
+	for _, s := range d.r.got.all() {
+		switch {
+		case s == "m.receipt[]":
+			receipts++
+		case s != "m.typing["+fullAlice+"]" && s != "m.presence[]" && s != "m.typing[]":
+			got = append(got, s)
+		}
+	}
+	slices.Sort(got) // a transaction has events before messages
+	slices.Sort(d.want)
+	if !slices.Equal(got, d.want) {
+		d.t.Errorf("the service got\n%q, want\n%q", got, d.want)
+	}
+	if receipts < 1 || receipts > 3 {
+		d.t.Errorf("the service got %d receipts, want the newest, and others at the most", receipts)
+	}
+}
+
+// TestApplicationService has a service that is down while it is sent all there is, and while the server is killed. It gets it all, once,
+// as soon as it asks for a ping.
 func TestApplicationService(t *testing.T) {
 	onEngines(t, func(t *testing.T, database string) {
-		r := &receiver{bodies: make(map[string][]byte), got: newJournal[string]()}
-		service := httptest.NewServer(r)
-		defer service.Close()
-		server := install(t, options{database: database})
-		file := filepath.Join(server.dir, "registration", "full.yaml")
-		if err := os.WriteFile(file, fmt.Appendf(nil, fullRegistration, service.URL), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		server.start()
-		const asToken, client = "full-as-token-0123456789", "/_matrix/client/v3"
-		ghost, alice := "@full_ghost:"+serverName, "@alice:"+serverName
-		token := server.registerHTTP(t, "alice")
-		do := func(method, path, token string, body, out any) {
-			t.Helper()
-			if out == nil {
-				out = &struct{}{}
-			}
-			server.do(t, method, client+path, token, body).decode(t, out)
-		}
-		do("POST", "/register", asToken, map[string]any{"type": "m.login.application_service", "username": "full_ghost", "inhibit_login": true}, nil)
-		do("POST", "/login", asToken, map[string]any{"type": "m.login.application_service", "device_id": "DEV",
-			"identifier": map[string]any{"type": "m.id.user", "user": "full_ghost"}}, nil)
-		var created struct {
-			RoomID string `json:"room_id"`
-		}
-		do("POST", "/createRoom", token, map[string]any{"invite": []string{ghost}}, &created)
-		room := "/rooms/" + url.PathEscape(created.RoomID)
-		do("POST", room+"/join?user_id="+url.QueryEscape(ghost), asToken, map[string]any{}, nil)
-		want := []string{"m.room.memberinvite[]", "m.room.memberjoin[]"}
+		d := newDelivery(t, database)
 		for n := range 3 {
-			var sent struct {
-				EventID string `json:"event_id"`
-			}
-			text := fmt.Sprint("line ", n)
-			do("PUT", fmt.Sprint(room, "/send/m.room.message/", n), token, map[string]any{"msgtype": "m.text", "body": text}, &sent)
-			do("PUT", fmt.Sprint("/sendToDevice/m.test/", n), token, map[string]any{"messages": map[string]any{ghost: map[string]any{"DEV": map[string]any{"body": text}}}}, nil)
-			do("POST", room+"/receipt/m.read/"+url.PathEscape(sent.EventID), token, map[string]any{}, nil)
-			do("PUT", room+"/typing/"+url.PathEscape(alice), token, map[string]any{"typing": true, "timeout": 30000}, nil)
-			want = append(want, "m.room.message"+text+"[]", "m.test"+ghost+"DEV"+text+"[]")
-			server.kill()
-			server.start()
+			d.say(n)
+			d.kill()
+			d.start()
 		}
-		do("PUT", room+"/typing/"+url.PathEscape(alice), token, map[string]any{"typing": true, "timeout": 30000}, nil)
-		r.up.Store(true)
-		server.do(t, "POST", "/_matrix/client/v1/appservice/full/ping", asToken, map[string]any{}).decode(t, &struct{}{})
-		r.got.await(t, 0, "that alice types", func(s string) bool { return s == "m.typing["+alice+"]" })
-		r.got.await(t, 0, "the last message", func(s string) bool { return s == want[len(want)-1] })
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, wrong := range r.wrong {
-			t.Error(wrong)
-		}
-		var got []string
-		receipts := 0
-		for _, s := range r.got.all() {
-			switch {
-			case s == "m.receipt[]":
-				receipts++
-			case s != "m.typing["+alice+"]" && s != "m.presence[]" && s != "m.typing[]":
-				got = append(got, s)
-			}
-		}
-		slices.Sort(got) // a transaction has events before messages
-		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			t.Errorf("the service got\n%q, want\n%q", got, want)
-		}
-		if receipts < 1 || receipts > 3 {
-			t.Errorf("the service got %d receipts, want the newest, and others at the most", receipts)
-		}
+		last := d.want[len(d.want)-1]
+		d.types()
+		d.r.up.Store(true)
+		d.do(t, "POST", "/_matrix/client/v1/appservice/full/ping", fullToken, map[string]any{}).decode(t, &struct{}{})
+		d.r.got.await(t, 0, "that alice types", func(s string) bool { return s == "m.typing["+fullAlice+"]" })
+		d.r.got.await(t, 0, "the last message", func(s string) bool { return s == last })
+		d.stop(t) // by now the acknowledgement is stored
+		d.start()
+		d.checkDevice("DEV", 0)
+		d.checkDevice("SYNC", 3)
+		d.check()
 	})
 }
