@@ -252,6 +252,13 @@ func TestDeviceLists(t *testing.T) {
 		got = service.until(t, "end")
 		same(t, "changed", got.changed, nil)
 		same(t, "left", got.left, []string{"@carol:test"})
+		// Where the first user of the service comes, all who are there are news.
+		private.member(ghost, "join")
+		private.member(other, "join")
+		private.say(alice, "last")
+		got = service.until(t, "last")
+		same(t, "changed", unique(got.changed), []string{string(alice), "@stranger:test"})
+		same(t, "left", got.left, nil)
 	})
 }
 

@@ -64,8 +64,8 @@ func (c *choice) own(nid int64) (id.UserID, bool, error) {
 }
 
 // deviceLists takes the users of whom the service's devices have to look again, and those whom they need not follow any more: whose
-// devices changed, who came into a room where a user of the service is, and who left the last of them. A service of which no device has
-// keys follows nobody. Who was in a room before a user of the service came there is not told: it asks for the members anyway.
+// devices changed, who is in a room into which the first user of the service came, who came after that, and who left the last such room.
+// A service of which no device has keys follows nobody.
 // MSC3202; Client-Server API, "Extensions to /sync": DeviceLists.
 func (c *choice) deviceLists(events loadedEvents) error {
 	b := &c.w.beside
@@ -120,15 +120,21 @@ func (c *choice) devicesChanged(change store.DeviceChange) error {
 	return c.list(change.Pos, kindChanged, change.UserNID)
 }
 
-// moved looks at a member event of somebody who is not of the service.
+// maxArrival bounds the members of a room of whom a service is told when its first user comes into it. Of larger rooms it has to ask.
+const maxArrival = 500
+
+// moved looks at a member event.
 func (c *choice) moved(row store.EventIDs, e, before *store.Event) error {
-	ours, err := c.w.interest.user(c.tx, row.StateKeyNID)
-	if err != nil || ours {
-		return err
-	}
 	now, was := isMember(e, before)
 	if now == was {
 		return nil
+	}
+	ours, err := c.w.interest.user(c.tx, row.StateKeyNID)
+	if err != nil {
+		return err
+	}
+	if ours {
+		return c.arrived(row, now)
 	}
 	here, err := c.w.interest.inAny(c.tx, []int64{row.RoomNID}, c.s.upto)
 	if err != nil || !here {
@@ -142,6 +148,44 @@ func (c *choice) moved(row store.EventIDs, e, before *store.Event) error {
 		return c.list(row.Pos, kindChanged, row.StateKeyNID)
 	case !shares && was:
 		return c.list(row.Pos, kindLeft, row.StateKeyNID)
+	}
+	return nil
+}
+
+// arrived looks at a user of the service who came into a room, or left it. Whom it then does not share a room with any more it may go on
+// to follow, which does no harm; who is in the room now is none of its business.
+func (c *choice) arrived(row store.EventIDs, came bool) error {
+	if !came {
+		return nil
+	}
+	if still, err := c.tx.IsJoined(row.RoomNID, row.StateKeyNID); err != nil || !still {
+		return err
+	}
+	if large, err := c.tx.HasMoreMembers(row.RoomNID, maxArrival); err != nil || large {
+		return err
+	}
+	members, err := c.tx.Members(row.RoomNID, event.MembershipJoin)
+	if err != nil {
+		return err
+	}
+	var others []int64
+	for _, m := range members {
+		ours, err := c.w.interest.user(c.tx, m.UserNID)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !ours:
+			others = append(others, m.UserNID)
+		case m.Pos < row.Pos:
+			return nil // they are not the first: the members have been told
+		}
+	}
+	slices.Sort(others)
+	for _, nid := range others {
+		if err := c.list(row.Pos, kindChanged, nid); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -174,6 +174,12 @@ func (tx *Tx) JoinedMatch(roomNID int64, first id.UserID, match func(id.UserID) 
 	return tx.memberIn(roomNID, `('join')`, nil, match)
 }
 
+// HasMoreMembers tells whether more than so many users are in a room. Its cost does not grow beyond that.
+func (tx *Tx) HasMoreMembers(roomNID int64, than int) (bool, error) {
+	var one int64
+	return tx.Row(`SELECT 1 FROM memberships WHERE room_nid = $1 AND membership = 'join' LIMIT 1 OFFSET `+strconv.Itoa(than), []any{roomNID}, &one)
+}
+
 // IsJoined tells whether a user is in a room.
 func (tx *Tx) IsJoined(roomNID, userNID int64) (bool, error) {
 	var one int64
