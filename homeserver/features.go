@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"causeway/homeserver/clientapi"
 	"causeway/homeserver/room"
 )
 
@@ -50,6 +51,38 @@ func (c DelayedEventsConfig) Limits() room.DelayedConfig {
 type OAuthConfig struct {
 	// Enabled has clients sign people in through the server's own pages. Those that do not know of that do it as before.
 	Enabled bool `yaml:"enabled"`
+	// QRLogin says who may begin what two devices meet in, when one signs the other in by a QR code.
+	QRLogin QRLogin `yaml:"qr_login"`
+}
+
+// QRLogin says where sign-in by QR code begins.
+type QRLogin string
+
+// The values of QRLogin.
+const (
+	QRLoginOff    QRLogin = "off"
+	QRLoginUsers  QRLogin = "users"  // on a device that is signed in, whose client knows MSC4388
+	QRLoginPublic QRLogin = "public" // on either device
+)
+
+var rendezvousPolicies = map[QRLogin]clientapi.RendezvousPolicy{
+	QRLoginOff: clientapi.RendezvousOff, QRLoginUsers: clientapi.RendezvousUsers, QRLoginPublic: clientapi.RendezvousPublic,
+}
+
+// Validate returns what is wrong.
+func (c OAuthConfig) Validate() error {
+	if _, ok := rendezvousPolicies[c.QRLogin]; !ok {
+		return errors.New("qr_login: must be off, users or public")
+	}
+	return nil
+}
+
+// rendezvous is what clients meet by: without the device grant of OAuth there is nothing to meet for.
+func (c OAuthConfig) rendezvous() clientapi.RendezvousPolicy {
+	if !c.Enabled {
+		return clientapi.RendezvousOff
+	}
+	return rendezvousPolicies[c.QRLogin]
 }
 
 // ExperimentalConfig switches on what is no part of Matrix yet.

@@ -23,6 +23,7 @@ import (
 	"causeway/homeserver/notify"
 	"causeway/homeserver/oauth"
 	"causeway/homeserver/push"
+	"causeway/homeserver/rendezvous"
 	"causeway/homeserver/room"
 	"causeway/homeserver/search"
 	"causeway/homeserver/store"
@@ -62,6 +63,7 @@ type Config struct {
 	StickyEvents bool // MSC4354
 
 	OAuth OAuthConfig
+	SSO   SSOConfig
 
 	EmailRequired bool // an account takes an email address
 	Mail          MailConfig
@@ -75,6 +77,8 @@ type Config struct {
 	AliasOwner  func(id.RoomAlias) string
 	Pinger      clientapi.Pinger
 	Alive       func(appServiceID string) // told of each request of a service; must not block
+
+	QuickPasswords bool // account.Config has it, for tests alone
 }
 
 // UserDirectoryConfig says who finds whom.
@@ -164,13 +168,18 @@ func New(c Config) *Server {
 		Receipts:   ephemeral.NewReceipts(c.DB, c.Bus, reads, s.presence.Active),
 		Threads:    ephemeral.NewThreads(c.DB, c.Bus, reads),
 		Presence:   s.presence,
+		Meetings:   rendezvous.New(),
+		Rendezvous: c.OAuth.rendezvous(),
 	}}
 	api.IdentityURL = outside.identityURL()
 	routes := append(api.Routes(), outside.routes()...)
 	if c.OAuth.Enabled {
 		api.OAuth = oauth.New(oauth.Config{PublicURL: c.PublicURL, DB: c.DB, Accounts: s.Accounts, Deactivation: true})
+	}
+	if providers := c.SSO.service(c.PublicURL); api.OAuth != nil || providers != nil {
 		routes = append(routes, accountpages.New(accountpages.Config{
-			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, Rooms: s.rooms, Deactivate: s.Accounts.EndAccount,
+			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, SSO: providers, Rooms: s.rooms,
+			Deactivate: s.Accounts.EndAccount, Contact: c.Support.Contact(),
 		}).Routes()...)
 	}
 	s.handler = httpapi.NewMux(routes, httpapi.Options{
@@ -183,9 +192,10 @@ func New(c Config) *Server {
 func (s *Server) accountConfig(c Config) account.Config {
 	accounts := account.Config{
 		ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests,
-		Lifetimes: c.Sessions.Lifetimes(), Rules: c.Rules, JWT: c.JWT, Attempts: account.Limit(c.Limits[httpapi.ClassLoginTo]),
+		Lifetimes: c.Sessions.Lifetimes(), Rules: c.Rules, JWT: c.JWT, Attempts: account.Limit(c.Limits[httpapi.ClassLoginTo]), QuickPasswords: c.QuickPasswords,
 		Depart: func(ctx context.Context, user id.UserID) error { return s.rooms.Depart(ctx, user) },
 	}
+	accounts.SSO = c.SSO.account()
 	if c.OAuth.Enabled {
 		accounts.AccountURL = strings.TrimRight(c.PublicURL, "/") + oauth.PathAccount
 	}

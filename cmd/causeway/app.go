@@ -80,6 +80,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Delayed:            cfg.DelayedEvents.Limits(),
 		StickyEvents:       cfg.Experimental.StickyEvents,
 		OAuth:              cfg.OAuth,
+		SSO:                cfg.SSO,
 		AppServices:        func() *registration.Set { return services },
 		Aliases:            send,
 		AliasOwner:         aliasOwner(services),

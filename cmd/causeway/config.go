@@ -49,6 +49,7 @@ type Config struct {
 
 	DelayedEvents homeserver.DelayedEventsConfig `yaml:"delayed_events"`
 	OAuth         homeserver.OAuthConfig         `yaml:"oauth"`
+	SSO           homeserver.SSOConfig           `yaml:"sso"`
 	Experimental  homeserver.ExperimentalConfig  `yaml:"experimental"`
 	Legacy        homeserver.LegacyConfig        `yaml:"legacy"`
 
@@ -99,6 +100,7 @@ type RateLimitsConfig struct {
 	Refresh  RateLimit `yaml:"refresh"`
 	Mail     RateLimit `yaml:"mail"`
 	Register RateLimit `yaml:"register"`
+	Meetings RateLimit `yaml:"rendezvous"`
 	Message  RateLimit `yaml:"message"`
 	Join     RateLimit `yaml:"join"`
 	Invite   RateLimit `yaml:"invite"`
@@ -128,7 +130,7 @@ func (c RateLimitsConfig) Limits() map[string]RateLimit {
 func (c RateLimitsConfig) byKey() map[string]RateLimit {
 	return map[string]RateLimit{
 		"login": c.Login, "login_account": c.LoginTo, "refresh": c.Refresh, "mail": c.Mail, "register": c.Register, "message": c.Message,
-		"join":   c.Join,
+		"join": c.Join, "rendezvous": c.Meetings,
 		"invite": c.Invite, "profile": c.Profile, "media": c.Media,
 		"delayed": c.Delayed, "report": c.Report, "openid": c.OpenID, "account_data": c.AccountData,
 		"ephemeral": c.Ephemeral, "device": c.Device, "directory": c.Directory, "search": c.Search, "read": c.Read,
@@ -165,7 +167,8 @@ func defaultConfig() *Config {
 		},
 		Presence:      homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
 		DelayedEvents: homeserver.DefaultDelayedEvents(),
-		OAuth:         homeserver.OAuthConfig{Enabled: true},
+		OAuth:         homeserver.OAuthConfig{Enabled: true, QRLogin: homeserver.QRLoginPublic},
+		SSO:           homeserver.DefaultSSO(),
 
 		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{
@@ -175,6 +178,7 @@ func defaultConfig() *Config {
 			Refresh:  RateLimit{PerSecond: 5, Burst: 100},
 			Mail:     RateLimit{PerSecond: 0.2, Burst: 20},
 			Register: RateLimit{PerSecond: 0.2, Burst: 5},
+			Meetings: RateLimit{PerSecond: 0.2, Burst: 20},
 			Message:  RateLimit{PerSecond: 10, Burst: 50},
 			Join:     RateLimit{PerSecond: 1, Burst: 20},
 			Invite:   RateLimit{PerSecond: 1, Burst: 20},
@@ -264,6 +268,8 @@ func (c *Config) check(bad report) {
 	checkSection("maintenance", c.Maintenance, bad)
 	checkSection("presence", c.Presence, bad)
 	checkSection("delayed_events", c.DelayedEvents, bad)
+	checkSection("oauth", c.OAuth, bad)
+	checkSection("sso", c.SSO, bad)
 	c.Log.check(bad)
 	c.RateLimits.check(bad)
 }
@@ -369,6 +375,11 @@ func (c *Config) resolve(base func(key string) string) {
 	}
 	c.DataDir = abs("data_dir", c.DataDir)
 	c.AppServices.Dir = abs("appservices.dir", c.AppServices.Dir)
+	for i, p := range c.SSO.Providers {
+		if p.ClientSecretFile != "" {
+			c.SSO.Providers[i].ClientSecretFile = abs(fmt.Sprintf("sso.providers[%d].client_secret_file", i), p.ClientSecretFile)
+		}
+	}
 	switch file, ok := strings.CutPrefix(c.Database, sqlitePrefix); {
 	case ok:
 		c.Database = abs("database", file)

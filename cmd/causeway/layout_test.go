@@ -21,7 +21,7 @@ const modulePath = "causeway"
 var services = []string{
 	"homeserver/account", "homeserver/room", "homeserver/e2ee", "homeserver/ephemeral", "homeserver/push",
 	"homeserver/media", "homeserver/usersync", "homeserver/search", "homeserver/federation", "homeserver/oauth", "homeserver/mail",
-	"homeserver/threepid", "homeserver/identity",
+	"homeserver/threepid", "homeserver/identity", "homeserver/rendezvous", "homeserver/sso",
 }
 
 // arrows is who may import whom: each package of this module with those of
@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"homeserver/sqldb":            {},
 	"homeserver/httpapi":          {},
 	"homeserver/retention":        {},
+	"homeserver/rendezvous":       {},
 	"registration":                {},
 	"appservice/inproc":           {},
 	"sfu/buffer":                  {},
@@ -52,8 +53,10 @@ var arrows = map[string][]string{
 	"homeserver/account":  {"homeserver/store", "homeserver/notify", "homeserver/threepid", "homeserver/mail", "registration"},
 	"homeserver/identity": {"homeserver/store", "homeserver/event", "homeserver/mail", "homeserver/threepid"},
 	// What OAuth clients are given are the account's tokens, in one transaction with the code that they give for them.
-	"homeserver/oauth":        {"homeserver/store", "homeserver/account"},
-	"homeserver/accountpages": {"homeserver/httpapi", "homeserver/account", "homeserver/oauth"},
+	"homeserver/oauth": {"homeserver/store", "homeserver/account"},
+	// Who somebody is at a provider is told by sso, which knows no accounts, and whose account that is by account.
+	"homeserver/sso":          {},
+	"homeserver/accountpages": {"homeserver/httpapi", "homeserver/account", "homeserver/oauth", "homeserver/sso"},
 	"homeserver/room": {
 		"homeserver/store", "homeserver/notify", "homeserver/stateres", "homeserver/eventauth", "homeserver/event",
 		"homeserver/retention",

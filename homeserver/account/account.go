@@ -47,7 +47,7 @@ func New(cfg Config, db *store.DB, bus notify.Bus, appServices AppServices) *Ser
 	}
 	return &Service{
 		cfg: cfg, db: db, bus: bus, appServices: appServices,
-		passwords: newPasswords(),
+		passwords: newPasswords(cfg.passwordMemory()),
 		sessions:  newSessionCache(maxCachedSessions),
 		known:     newKnownUsers(maxKnownUsers),
 		fit:       newKnownUsers(maxKnownUsers),

@@ -19,7 +19,7 @@ func newService(db *store.DB, open bool, regs ...*registration.Registration) *Se
 	if err != nil {
 		panic(err)
 	}
-	return New(Config{ServerName: "test", OpenRegistration: open}, db, new(notify.Local), func() *registration.Set { return set })
+	return New(Config{ServerName: "test", OpenRegistration: open, QuickPasswords: true}, db, new(notify.Local), func() *registration.Set { return set })
 }
 
 // createUser makes the account of a person.

@@ -44,8 +44,10 @@ func (a *attempts) take(key string, nowMS int64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	row := a.row(key)
-	full := max(row.fullMS, float64(nowMS)) + interval
-	if wait := full - float64(nowMS) - interval*float64(max(a.limit.Burst, 1)); wait > 0 {
+	now, capacity := float64(nowMS), interval*float64(max(a.limit.Burst, 1))
+	row.fullMS = min(max(row.fullMS, now), now+capacity) // a clock that was set back shuts nobody out for as long
+	full := row.fullMS + interval
+	if wait := full - now - capacity; wait > 0 {
 		return limitExceeded("Too many attempts to log in to this account", time.Duration(math.Ceil(wait))*time.Millisecond)
 	}
 	row.fullMS = full

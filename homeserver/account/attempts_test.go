@@ -179,6 +179,19 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// TestClockSetBack: who has used all attempts up waits for as long as ever, though the clock was set back meanwhile.
+func TestClockSetBack(t *testing.T) {
+	a := newAttempts(Limit{PerSecond: 1, Burst: 2})
+	for i, test := range []struct {
+		now int64
+		ok  bool
+	}{{1_000_000, true}, {1_000_000, true}, {1_000_000, false}, {1_000, false}, {2_000, true}, {2_000, false}} {
+		if err := a.take("alice", test.now); (err == nil) != test.ok {
+			t.Errorf("attempt %d: %v", i, err)
+		}
+	}
+}
+
 // TestNothingTellsWhoIsThere tries to log in to accounts of all kinds: status, code, sentence and the work that is done are the same.
 func TestNothingTellsWhoIsThere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
@@ -195,6 +208,13 @@ func TestNothingTellsWhoIsThere(t *testing.T) {
 			if err := tx.InsertUser(&store.User{UserID: "@bridged:test", AppService: "irc"}); err != nil {
 				return err
 			}
+			alice, err := tx.User("@alice:test")
+			if err != nil {
+				return err
+			}
+			if err := tx.InsertThreepid(alice.NID, store.Threepid{Medium: "email", Address: "alice@example.org"}); err != nil {
+				return err
+			}
 			return tx.SetLocked("@locked:test", true)
 		}); err != nil {
 			t.Fatal(err)
@@ -203,11 +223,20 @@ func TestNothingTellsWhoIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var work []string // what was hashed, but for the salt
+		s.passwords.argon = func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte {
+			work = append(work, fmt.Sprint(len(salt), time, memory, threads, keyLen))
+			return make([]byte, keyLen)
+		}
 		want := ""
 		for _, user := range []string{"nobody", "alice", "gone", "locked", "bridged", string(guest.UserID), "@alice:elsewhere", strings.Repeat("x", 300)} {
 			for _, password := range []string{"wrong", strings.Repeat("x", maxPasswordBytes+1)} {
+				work = nil
 				_, err := s.Login(ctx, LoginRequest{Type: typePassword, User: user, Password: password})
-				got := fmt.Sprintf("%#v", err)
+				got := fmt.Sprintf("%#v, after %q", err, work)
+				if len(work) != 1 {
+					t.Errorf("%s: %d passwords were hashed, want 1", user, len(work))
+				}
 				if want == "" {
 					want = got
 				}
@@ -216,8 +245,18 @@ func TestNothingTellsWhoIsThere(t *testing.T) {
 				}
 			}
 		}
-		if _, err := s.Login(ctx, LoginRequest{Type: typePassword, User: "gone", Password: "secret"}); fmt.Sprintf("%#v", err) != want {
-			t.Errorf("who is gone, with the password of old: %#v", err)
+		work = nil
+		_, err = s.Login(ctx, LoginRequest{Type: typePassword, User: "gone", Password: "secret"})
+		if got := fmt.Sprintf("%#v, after %q", err, work); got != want {
+			t.Errorf("who is gone, with the password of old: %s", got)
+		}
+		// By an address, and in a proof, the same.
+		for _, address := range []string{"alice@example.org", "nobody@example.org"} {
+			work = nil
+			_, err := s.Login(ctx, LoginRequest{Type: typePassword, Medium: "email", Address: address, Password: "wrong"})
+			if got := fmt.Sprintf("%#v, after %q", err, work); got != want {
+				t.Errorf("%s: got %s, want %s", address, got, want)
+			}
 		}
 	})
 }
@@ -268,7 +307,7 @@ func TestImportedPassword(t *testing.T) {
 			}
 		}
 		for range 2 {
-			if got := tryLogin(t, s, "alice", "secret", ""); got != 200 || outdated(hash()) {
+			if got := tryLogin(t, s, "alice", "secret", ""); got != 200 || s.passwords.outdated(hash()) {
 				t.Errorf("right: got %d, and the hash %q", got, hash())
 			}
 		}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
+	"causeway/homeserver/mail"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix"
@@ -31,8 +33,11 @@ type Browser struct {
 	Recent bool
 	// Suspended tells that they may change nothing that others see.
 	Suspended bool
+	// Password tells that they have one.
+	Password bool
 
 	hash [32]byte // of the cookie
+	seen store.Sighting
 }
 
 // Check is for a transaction that grants something in the name of whoever is signed in in a browser: they may have been signed out since
@@ -45,13 +50,23 @@ func (b Browser) Check(tx *store.Tx, nowTS int64) error {
 	return err
 }
 
-// SignIn signs a browser in with a user's name and password, and returns the value of its cookie. Errors: those of [Service.Login].
+// SignIn signs a browser in with a password and a user's name, whole id, or email address, and returns the value of its cookie. Errors: those
+// of [Service.Login].
 func (s *Service) SignIn(ctx context.Context, name, password, clientIP string) (cookie string, err error) {
-	user, err := s.passwordLogin(ctx, LoginRequest{Identifier: &Identifier{Type: "m.id.user", User: name}, Password: password, ClientIP: clientIP})
+	user, err := s.passwordLogin(ctx, LoginRequest{Identifier: identifierOf(name), Password: password, ClientIP: clientIP})
 	if err != nil {
 		return "", err
 	}
 	return s.signIn(ctx, user)
+}
+
+// identifierOf reads what somebody has typed as the name of a user. No user's name has an @ but at its beginning.
+func identifierOf(name string) *Identifier {
+	name = strings.TrimSpace(name)
+	if strings.LastIndexByte(name, '@') > 0 && !strings.HasPrefix(name, "@") {
+		return &Identifier{Type: "m.id.thirdparty", Medium: mail.Email, Address: name}
+	}
+	return &Identifier{Type: "m.id.user", User: name}
 }
 
 // signIn signs a browser in whose user is known, as they were when they proved it.
@@ -70,7 +85,7 @@ func (s *Service) signIn(ctx context.Context, proven *store.User) (cookie string
 		if !usable {
 			return forbidden("This account cannot be used")
 		}
-		return tx.AddBrowserSession(hash, user.NID, now, now+browserSessionMS, maxBrowserSessions)
+		return tx.AddBrowserSession(hash, user.NID, now, now, now+browserSessionMS, maxBrowserSessions)
 	})
 	return cookie, err
 }
@@ -108,7 +123,7 @@ func (s *Service) Browser(ctx context.Context, cookie string) (b Browser, ok boo
 	}
 	return Browser{
 		UserNID: found.UserNID, UserID: found.UserID, Recent: s.now()-found.AuthenticatedTS < recentMS, Suspended: found.Suspended,
-		hash: hash,
+		Password: found.Password, hash: hash, seen: found.Seen,
 	}, true, nil
 }
 
@@ -126,7 +141,17 @@ func (s *Service) Sessions(ctx context.Context, b Browser) (all []SignedIn, err 
 		all, err = tx.SignedIn(b.UserNID, maxShownDevices)
 		return err
 	})
+	for i := range all {
+		s.addSeen(b.UserID, &all[i])
+	}
 	return all, err
+}
+
+// addSeen completes what is stored of when a device was last seen with what is not written yet.
+func (s *Service) addSeen(user id.UserID, d *SignedIn) {
+	if newer, ok := s.seen.of(user, d.DeviceID); ok && newer.TS > d.SeenTS {
+		d.SeenTS, d.SeenIP, d.SeenAgent = newer.TS, newer.IP, newer.Agent
+	}
 }
 
 // Session returns one device of a user. The error is 404 M_NOT_FOUND.
@@ -138,6 +163,7 @@ func (s *Service) Session(ctx context.Context, b Browser, device id.DeviceID) (f
 	if errors.Is(err, store.ErrNotFound) {
 		return found, notFound("You have no device %s", device)
 	}
+	s.addSeen(b.UserID, &found)
 	return found, err
 }
 
@@ -151,9 +177,15 @@ func (s *Service) SetPassword(ctx context.Context, b Browser, old, password, cli
 	}))
 }
 
-// Reauthenticate has whoever is signed in in a browser prove with their password that they are still there. Errors: 403 M_FORBIDDEN, 429
-// M_LIMIT_EXCEEDED.
+// Reauthenticate has whoever is signed in in a browser prove with their password that they are still there. Who has none has to have proven it
+// at a provider just now. Errors: 403 M_FORBIDDEN, 429 M_LIMIT_EXCEEDED.
 func (s *Service) Reauthenticate(ctx context.Context, b Browser, password, clientIP string) error {
+	if !b.Password {
+		if b.Recent {
+			return nil
+		}
+		return forbidden("Sign in again first")
+	}
 	if password == "" {
 		return wrongPassword()
 	}
@@ -179,30 +211,36 @@ func (s *Service) withPassword(err error) error {
 
 func wrongPassword() error { return forbidden("The password is not the right one") }
 
-// AllowCrossSigningReset lets the clients of a user replace the user's cross-signing keys without another proof, for a while (MSC4312).
-func (s *Service) AllowCrossSigningReset(ctx context.Context, b Browser) error {
-	return s.db.Write(ctx, func(tx *store.Tx) error {
+// AllowCrossSigningReset lets a device of a user, which is for an OAuth client, replace the user's cross-signing keys without another proof,
+// for a while (MSC4312). Other devices of the user may not: whoever has got hold of one of them waits for such a moment. The error is
+// 404 M_NOT_FOUND for a device that there is not, or that is for no OAuth client.
+func (s *Service) AllowCrossSigningReset(ctx context.Context, b Browser, device id.DeviceID) error {
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		if err := b.Check(tx, s.now()); err != nil {
 			return err
 		}
-		return tx.AllowReset(b.UserNID, s.now()+resetMS)
+		return tx.AllowReset(b.UserNID, device, s.now()+resetMS)
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound("You have no device %s that asks for this here", device)
+	}
+	return err
 }
 
-// CrossSigningResetAllowed tells whether a user has allowed of late that their cross-signing keys are replaced.
-func (s *Service) CrossSigningResetAllowed(ctx context.Context, user id.UserID) bool {
+// CrossSigningResetAllowed tells whether a user has allowed of late that a device replaces their cross-signing keys.
+func (s *Service) CrossSigningResetAllowed(ctx context.Context, user id.UserID, device id.DeviceID) bool {
 	var until int64
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		until, err = tx.ResetAllowed(user)
+		until, err = tx.ResetAllowed(user, device)
 		return err
 	})
 	return err == nil && until > s.now()
 }
 
 // takeReset takes back what AllowCrossSigningReset allowed, and tells whether it was allowed: it serves once, however many ask at once.
-func (s *Service) takeReset(ctx context.Context, user id.UserID) (allowed bool, err error) {
+func (s *Service) takeReset(ctx context.Context, user id.UserID, device id.DeviceID) (allowed bool, err error) {
 	err = s.db.Write(ctx, func(tx *store.Tx) (err error) {
-		allowed, err = tx.TakeReset(user, s.now())
+		allowed, err = tx.TakeReset(user, device, s.now())
 		return err
 	})
 	if err != nil {

@@ -30,11 +30,24 @@ type Config struct {
 	// Depart has a user whose account is deactivated leave all rooms. It may be called again for the same user. nil is for no rooms.
 	Depart func(ctx context.Context, user id.UserID) error
 
+	SSO SSOConfig
+
 	EmailRequired bool              // an account takes an email address
 	Threepids     *threepid.Service // nil for none: then accounts have no addresses
 	Identities    Identities        // nil for none
 	// Owned, if not nil, runs in the transaction that gives an account an address.
 	Owned func(tx *store.Tx, user id.UserID, medium, address string) error
+
+	// QuickPasswords makes hashes of passwords that are next to no work, to guess as well. It is for tests of what is not about passwords;
+	// no key of the configuration file sets it.
+	QuickPasswords bool
+}
+
+func (c Config) passwordMemory() uint32 {
+	if c.QuickPasswords {
+		return quickMemory
+	}
+	return argonMemory
 }
 
 // Limit is a token bucket: PerSecond attempts in the long run, and Burst of them at once.

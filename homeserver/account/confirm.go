@@ -33,7 +33,11 @@ func (s *Service) confirmed(ctx context.Context, who Requester, what string, aut
 	if err != nil {
 		return nil, operation{}, err
 	}
-	op := operation{name: what, user: who.UserID, flows: s.proofs(user), clientIP: who.ClientIP}
+	flows, err := s.proofs(ctx, user)
+	if err != nil {
+		return nil, operation{}, err
+	}
+	op := operation{name: what, user: who.UserID, flows: flows, password: user.Password, clientIP: who.ClientIP}
 	if len(op.flows) == 0 {
 		return nil, op, forbidden("There is no way for you to prove who you are: you have no password")
 	}
@@ -42,9 +46,19 @@ func (s *Service) confirmed(ctx context.Context, who Requester, what string, aut
 }
 
 // proofs are the ways in which a user can prove who they are.
-func (s *Service) proofs(user *store.User) (flows []Flow) {
+func (s *Service) proofs(ctx context.Context, user *store.User) (flows []Flow, err error) {
 	if user.Password != "" {
 		flows = append(flows, Flow{Stages: []string{typePassword}})
 	}
-	return flows
+	if !s.external() {
+		return flows, nil
+	}
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		linked, err := s.linkedProviders(tx, user.NID)
+		if len(linked) > 0 {
+			flows = append(flows[:len(flows):len(flows)], Flow{Stages: []string{typeSSO}})
+		}
+		return err
+	})
+	return flows, err
 }

@@ -37,11 +37,13 @@ func (s *Service) byOAuth(ctx context.Context, who Requester, what string) (bool
 	return found.OAuthClient != "", err
 }
 
-// confirmByOAuth has a user allow an operation on the account page. The client completes the stage with the session alone.
+// confirmByOAuth has a user allow an operation to the device that asks, which the address of the account page names. The client completes the
+// stage with the session alone.
 func (s *Service) confirmByOAuth(ctx context.Context, who Requester, what string, auth *AuthData) (done func(), err error) {
-	params := map[string]any{"url": s.cfg.AccountURL + "?action=" + url.QueryEscape(ActionResetKeys)}
+	page := url.Values{"action": {ActionResetKeys}, "device_id": {string(who.DeviceID)}}
+	params := map[string]any{"url": s.cfg.AccountURL + "?" + page.Encode()}
 	op := operation{
-		name: what, user: who.UserID, flows: []Flow{{Stages: []string{typeOAuth}}, {Stages: []string{typeOAuthUnstable}}},
+		name: what, user: who.UserID, device: who.DeviceID, flows: []Flow{{Stages: []string{typeOAuth}}, {Stages: []string{typeOAuthUnstable}}},
 		params: map[string]any{typeOAuth: params, typeOAuthUnstable: params},
 	}
 	if auth != nil && auth.Type == "" && auth.Session != "" {
@@ -54,7 +56,7 @@ func (s *Service) confirmByOAuth(ctx context.Context, who Requester, what string
 		return nil, err
 	}
 	// Before the keys are stored, so that what the user allowed serves once. It was allowed when the stage was completed.
-	allowed, err := s.takeReset(ctx, op.user)
+	allowed, err := s.takeReset(ctx, op.user, op.device)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +67,9 @@ func (s *Service) confirmByOAuth(ctx context.Context, who Requester, what string
 	return func() {}, nil
 }
 
-// oauthStage is completed once the user has allowed the operation on the account page.
+// oauthStage is completed once the user has allowed the operation to the device on the account page.
 func (s *Service) oauthStage(ctx context.Context, op operation, _ *uiaSession, _ *AuthData) error {
-	if !s.CrossSigningResetAllowed(ctx, op.user) {
+	if !s.CrossSigningResetAllowed(ctx, op.user, op.device) {
 		return &stageError{"M_FORBIDDEN", notAllowed}
 	}
 	return nil

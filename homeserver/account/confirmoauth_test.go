@@ -21,7 +21,7 @@ func TestResetServesOnce(t *testing.T) {
 		if _, err := s.BeginOAuth(ctx, grantFor(alice, "D")); err != nil {
 			t.Fatal(err)
 		}
-		write(t, db, alice, func(tx *store.Tx, nid int64) error { return tx.AllowReset(nid, 1<<50) })
+		write(t, db, alice, func(tx *store.Tx, nid int64) error { return tx.AllowReset(nid, "D", 1<<50) })
 		who := Requester{UserID: alice, DeviceID: "D"}
 		_, err := s.Confirm(ctx, who, ReplaceKeys, nil)
 		challenge, ok := errors.AsType[*Challenge](err)

@@ -22,7 +22,13 @@ func insertGrants(tx *store.Tx, nid int64) error {
 	if err := tx.InsertLoginToken([32]byte{1}, nid, 0, 1<<50, 10); err != nil {
 		return err
 	}
-	return tx.AllowReset(nid, 1<<50)
+	if err := tx.InsertOpenIDToken([32]byte{1}, "@alice:test", 0, 1<<50, 10); err != nil {
+		return err
+	}
+	if err := tx.InsertIdentityToken([32]byte{1}, "@alice:test", 0, 10); err != nil {
+		return err
+	}
+	return tx.AllowReset(nid, "O", 1<<50)
 }
 
 // TestGrantsEnd: what was granted ends with the sessions, and with the password, of whoever granted it.
@@ -46,18 +52,24 @@ func TestGrantsEnd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if _, err := s.BeginOAuth(ctx, grantFor(alice, "O")); err != nil {
+				t.Fatal(err)
+			}
 			write(t, db, alice, insertGrants)
+			if !s.CrossSigningResetAllowed(ctx, alice, "O") {
+				t.Fatalf("%s: keys may not be replaced before", test.name)
+			}
 			if err := test.end(ctx, s); err != nil {
 				t.Fatal(err)
 			}
 			if _, in, err := s.Browser(ctx, cookie); in || err != nil {
 				t.Errorf("%s: the browser is signed in, %v", test.name, err)
 			}
-			if s.CrossSigningResetAllowed(ctx, alice) {
+			if s.CrossSigningResetAllowed(ctx, alice, "O") {
 				t.Errorf("%s: keys may be replaced", test.name)
 			}
 			write(t, db, alice, func(tx *store.Tx, nid int64) error {
-				for _, table := range []string{"oauth_codes", "oauth_device_codes", "login_tokens", "browser_sessions"} {
+				for _, table := range []string{"oauth_codes", "oauth_device_codes", "login_tokens", "browser_sessions", "openid_tokens", "identity_tokens"} {
 					var n int
 					if _, err := tx.Row(`SELECT COUNT(*) FROM `+table, nil, &n); err != nil {
 						return err
@@ -86,7 +98,10 @@ func TestOldProofIsNone(t *testing.T) {
 		if err != nil || !in {
 			t.Fatal(in, err)
 		}
-		if err := s.AllowCrossSigningReset(ctx, browser); err != nil {
+		if _, err := s.BeginOAuth(ctx, grantFor(alice, "O")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.AllowCrossSigningReset(ctx, browser, "O"); err != nil {
 			t.Fatal(err)
 		}
 		user, err := s.prove(ctx, alice, string(alice), "secret", "")
@@ -101,7 +116,7 @@ func TestOldProofIsNone(t *testing.T) {
 		for name, enter := range map[string]func() error{
 			"a device":         func() error { _, err := s.beginSession(ctx, user, Device{DeviceID: "D"}); return err },
 			"a browser":        func() error { _, err := s.signIn(ctx, user); return err },
-			"permission":       func() error { return s.AllowCrossSigningReset(ctx, browser) },
+			"permission":       func() error { return s.AllowCrossSigningReset(ctx, browser, "O") },
 			"of an old device": func() error { _, err := s.newLoginToken(ctx, Requester{UserID: alice, DeviceID: "D"}); return err },
 		} {
 			if err := enter(); codeOf(err) != "M_FORBIDDEN" && codeOf(err) != "M_UNKNOWN_TOKEN" {

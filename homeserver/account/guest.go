@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"causeway/homeserver/store"
 )
@@ -32,7 +31,7 @@ func (s *Service) registerGuest(ctx context.Context, deviceName string) (Login, 
 }
 
 // guestToPromote returns the session of the guest whose account a registration is to make a person's, nil when it is for a new
-// account (Client-Server API, "Guest Access": guest_access_token). Errors: 401 M_UNKNOWN_TOKEN; 403 M_FORBIDDEN when the token is
+// account (Client-Server API, "Guest Access": guest_access_token). Errors: 401 M_UNKNOWN_TOKEN, M_USER_LOCKED; 403 M_FORBIDDEN when the token is
 // not a guest's, or the user name not that of the guest.
 func (s *Service) guestToPromote(ctx context.Context, in RegisterRequest) (*store.Session, error) {
 	if in.GuestToken == "" {
@@ -45,7 +44,13 @@ func (s *Service) guestToPromote(ctx context.Context, in RegisterRequest) (*stor
 	if err != nil {
 		return nil, fmt.Errorf("look up a guest's access token: %w", err)
 	}
-	if !session.Guest || session.UserID != s.userID(strings.ToLower(in.Username)) {
+	if session.ExpiresTS != 0 && session.ExpiresTS <= s.now() {
+		return nil, softLogout()
+	}
+	if err := barred(session.Locked, session.ValidUntilTS, s.now()); err != nil {
+		return nil, err
+	}
+	if !session.Guest || session.UserID != s.userID(lower(in.Username)) {
 		return nil, forbidden("The guest access token is not that of a guest of this name")
 	}
 	return &session, nil

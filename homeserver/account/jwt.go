@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"causeway/homeserver/store"
@@ -93,7 +92,7 @@ func (s *Service) jwtLogin(ctx context.Context, in LoginRequest) (*store.User, e
 	if err != nil {
 		return nil, err
 	}
-	userID, err := s.newUserID(strings.ToLower(textClaim(claims, s.cfg.JWT.SubjectClaim)))
+	userID, err := s.newUserID(lower(textClaim(claims, s.cfg.JWT.SubjectClaim)))
 	if err != nil {
 		return nil, forbidden("Invalid JWT")
 	}

@@ -22,6 +22,7 @@ const (
 	typeOAuth             = "m.oauth"
 	typeOAuthUnstable     = "org.matrix.cross_signing_reset" // m.oauth as of before MSC4312 was merged
 	typeToken             = "m.login.token"
+	typeSSO               = "m.login.sso"
 	typeJWT               = "org.matrix.login.jwt"
 	typeTerms             = "m.login.terms"
 	typeCaptcha           = "m.login.recaptcha"
@@ -90,6 +91,10 @@ type LoginFlow struct {
 	Type string `json:"type"`
 	// GetLoginToken says, of m.login.token, that a device that is logged in can get a token for another.
 	GetLoginToken bool `json:"get_login_token,omitempty"`
+	// Providers and Preferred are of m.login.sso. The latter has another name for clients of before Matrix 1.18 (MSC3824).
+	Providers         []IdentityProvider `json:"identity_providers,omitempty"`
+	Preferred         bool               `json:"oauth_aware_preferred,omitempty"`
+	PreferredUnstable bool               `json:"org.matrix.msc3824.delegated_oidc_compatibility,omitempty"`
 }
 
 // LoginFlows returns the types of login that there are.
@@ -99,6 +104,9 @@ func (s *Service) LoginFlows() []LoginFlow {
 		if t.on == nil || t.on(s) {
 			flows = append(flows, LoginFlow{Type: t.name, GetLoginToken: t.name == typeToken})
 		}
+	}
+	if s.external() {
+		flows = append(flows, s.ssoFlow())
 	}
 	return flows
 }
@@ -227,9 +235,9 @@ func (s *Service) identified(ctx context.Context, identifier *Identifier, deprec
 	// The server has no names with upper case letters. People type them all the same.
 	if strings.HasPrefix(name, "@") {
 		localpart, server, _ := strings.Cut(name, ":")
-		return id.UserID(strings.ToLower(localpart) + ":" + server), nil
+		return id.UserID(lower(localpart) + ":" + server), nil
 	}
-	return s.userID(strings.ToLower(name)), nil
+	return s.userID(lower(name)), nil
 }
 
 func (s *Service) user(ctx context.Context, userID id.UserID) (user *store.User, err error) {

@@ -83,7 +83,7 @@ func TestUnknownUserTakesAsLong(t *testing.T) {
 }
 
 func TestPasswordsAreHashedByFew(t *testing.T) {
-	p := newPasswords()
+	p := newPasswords(Config{}.passwordMemory())
 	for range cap(p.slots) {
 		p.slots <- struct{}{}
 	}
@@ -104,7 +104,7 @@ func TestPasswordsAreHashedByFew(t *testing.T) {
 
 func TestPasswordHash(t *testing.T) {
 	ctx := context.Background()
-	p := newPasswords()
+	p := newPasswords(Config{}.passwordMemory())
 	stored, err := p.hash(ctx, "secret")
 	if err != nil {
 		t.Fatal(err)

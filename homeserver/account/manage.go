@@ -89,5 +89,6 @@ func (s *Service) Abilities(ctx context.Context, who Requester) (Abilities, erro
 	if err != nil {
 		return Abilities{}, fmt.Errorf("look up %s: %w", who.UserID, err)
 	}
-	return Abilities{ChangePassword: user.Password != "", GetLoginToken: len(s.proofs(user)) > 0}, nil
+	flows, err := s.proofs(ctx, user)
+	return Abilities{ChangePassword: user.Password != "", GetLoginToken: len(flows) > 0}, err
 }

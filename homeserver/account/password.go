@@ -23,6 +23,8 @@ const (
 	argonThreads = 1
 	saltBytes    = 16
 	keyBytes     = 32
+	// quickMemory is the least that argon2 takes, for Config.QuickPasswords.
+	quickMemory = 8 * argonThreads // KiB
 )
 
 const (
@@ -42,13 +44,18 @@ var errBadPasswordHash = errors.New("the stored password hash is damaged")
 type passwords struct {
 	slots   chan struct{}
 	waiting atomic.Int32
+	memory  uint32 // in KiB, of a new hash
 	nobody  string // the hash that stands in for that of a user who has none
+	// argon is argon2.IDKey, unless a test counts what is done.
+	argon func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte
 }
 
-func newPasswords() *passwords {
+func newPasswords(memory uint32) *passwords {
 	return &passwords{
 		slots:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		nobody: phc(make([]byte, saltBytes), make([]byte, keyBytes)),
+		memory: memory,
+		nobody: phc(memory, make([]byte, saltBytes), make([]byte, keyBytes)),
+		argon:  argon2.IDKey,
 	}
 }
 
@@ -61,7 +68,7 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer leave()
-	return phc(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, keyBytes)), nil
+	return phc(p.memory, salt, p.argon([]byte(password), salt, argonTime, p.memory, argonThreads, keyBytes)), nil
 }
 
 // verify tells whether password is the one of a PHC string, or of a hash of bcrypt, as other servers have them. With "" it says no.
@@ -74,7 +81,7 @@ func (p *passwords) verify(ctx context.Context, stored, password, imported strin
 	}
 	defer leave()
 	other := imported
-	check := checkArgon
+	check := p.checkArgon
 	if isBcrypt(stored) {
 		check, other = checkBcrypt, p.nobody
 	}
@@ -88,19 +95,19 @@ func (p *passwords) verify(ctx context.Context, stored, password, imported strin
 	}
 	// It is for the time alone: what comes of it says nothing.
 	if other == p.nobody {
-		_, _ = checkArgon(other, password)
+		_, _ = p.checkArgon(other, password)
 	} else if other != "" {
 		_, _ = checkBcrypt(other, password)
 	}
 	return false, nil
 }
 
-func checkArgon(stored, password string) (bool, error) {
+func (p *passwords) checkArgon(stored, password string) (bool, error) {
 	h, err := parsePHC(stored)
 	if err != nil {
 		return false, err
 	}
-	key := argon2.IDKey([]byte(password), h.salt, h.time, h.memory, h.threads, uint32(len(h.key)))
+	key := p.argon([]byte(password), h.salt, h.time, h.memory, h.threads, uint32(len(h.key)))
 	return subtle.ConstantTimeCompare(key, h.key) == 1, nil
 }
 
@@ -119,9 +126,9 @@ func checkBcrypt(stored, password string) (bool, error) {
 }
 
 // outdated tells whether a hash is not as it would be made today.
-func outdated(stored string) bool {
+func (p *passwords) outdated(stored string) bool {
 	h, err := parsePHC(stored)
-	return err != nil || h.time != argonTime || h.memory != argonMemory || h.threads != argonThreads
+	return err != nil || h.time != argonTime || h.memory != p.memory || h.threads != argonThreads
 }
 
 // enter waits for a worker.
@@ -144,10 +151,10 @@ type passwordHash struct {
 	salt, key    []byte
 }
 
-// phc returns a hash with today's parameters as a string in the PHC format.
-func phc(salt, key []byte) string {
+// phc returns a hash with today's parameters, but for the memory, as a string in the PHC format.
+func phc(memory uint32, salt, key []byte) string {
 	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64(salt), b64(key))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, argonTime, argonThreads, b64(salt), b64(key))
 }
 
 func parsePHC(s string) (h passwordHash, err error) {

@@ -137,10 +137,17 @@ func (s *Service) DeleteProfileField(ctx context.Context, user id.UserID, field 
 // SetDisplayName changes a user's name, or removes it with "". The caller tells the rooms. Errors: M_INVALID_PARAM,
 // M_PROFILE_TOO_LARGE, M_NOT_FOUND.
 func (s *Service) SetDisplayName(ctx context.Context, user id.UserID, name string) error {
+	if err := checkDisplayName(name); err != nil {
+		return err
+	}
+	return s.changeProfile(ctx, user, func(tx *store.Tx) error { return tx.SetDisplayName(user, name) })
+}
+
+func checkDisplayName(name string) error {
 	if len(name) > maxDisplayNameBytes || !storable(name) {
 		return invalidParam("displayname must be text of at most %d bytes", maxDisplayNameBytes)
 	}
-	return s.changeProfile(ctx, user, func(tx *store.Tx) error { return tx.SetDisplayName(user, name) })
+	return nil
 }
 
 // SetAvatarURL changes a user's picture, or removes it with "". The caller tells the rooms. Errors: as those of SetDisplayName.

@@ -55,7 +55,7 @@ func (s *Service) prove(ctx context.Context, userID id.UserID, named, password, 
 		return nil, err
 	}
 	s.attempts.settle(key)
-	if outdated(stored) && !s.renewHash(ctx, user, password) {
+	if s.passwords.outdated(stored) && !s.renewHash(ctx, user, password) {
 		return s.prove(ctx, userID, named, password, clientIP) // there is another hash by now, which may be of the same password
 	}
 	return user, nil

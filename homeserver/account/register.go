@@ -127,7 +127,7 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 	if err != nil {
 		return Login{}, err
 	}
-	user := &store.User{UserID: s.userID(strings.ToLower(name)), Password: hash}
+	user := &store.User{UserID: s.userID(lower(name)), Password: hash}
 	useToken := func(tx *store.Tx) error {
 		if err := s.useToken(tx, session.token, user); err != nil || !slices.Contains(session.completed, typeTerms) {
 			return err
@@ -198,7 +198,7 @@ func (s *Service) insertUser(ctx context.Context, user *store.User, device Devic
 
 // Available returns nil when a person may have a name. Errors: M_INVALID_USERNAME, M_EXCLUSIVE, M_USER_IN_USE.
 func (s *Service) Available(ctx context.Context, username string) error {
-	userID, err := s.newUserID(strings.ToLower(username))
+	userID, err := s.newUserID(lower(username))
 	if err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (s *Service) Available(ctx context.Context, username string) error {
 
 // MayRegister is Available for people who choose a name for themselves, which has to be as the operator wants it.
 func (s *Service) MayRegister(ctx context.Context, username string) error {
-	if err := s.usernames.check(strings.ToLower(username)); err != nil {
+	if err := s.usernames.check(lower(username)); err != nil {
 		return err
 	}
 	return s.Available(ctx, username)
@@ -244,7 +244,7 @@ func (s *Service) CreateUser(ctx context.Context, localpart, password string, ad
 	if err != nil {
 		return "", err
 	}
-	user := &store.User{UserID: s.userID(strings.ToLower(localpart)), Password: hash, Admin: admin}
+	user := &store.User{UserID: s.userID(lower(localpart)), Password: hash, Admin: admin}
 	login, err := s.insertUser(ctx, user, Device{}, true, nil)
 	return login.UserID, err
 }

@@ -54,42 +54,45 @@ func (s *Service) ResetPassword(ctx context.Context, in PasswordRequest) error {
 	return nil
 }
 
-// resetPassword sets the password of the user of a proven address, who must have it still. The proof has served then.
+// resetPassword sets the password of the user of a proven address.
 func (s *Service) resetPassword(ctx context.Context, session *uiaSession, hash string, logout bool) (user id.UserID, err error) {
-	gone := &stageError{"M_THREEPID_AUTH_FAILED", "The proof has served already, or has expired"}
 	proven := session.threepids[len(session.threepids)-1]
-	user = proven.owner
 	var change store.DeviceChange
-	err = s.db.Write(ctx, func(tx *store.Tx) error {
-		change = store.DeviceChange{}
-		if _, err := tx.ThreepidSession(proven.sid); errors.Is(err, store.ErrNotFound) {
-			return gone
-		} else if err != nil {
-			return err
-		}
-		owner, err := tx.ThreepidOwner(proven.Medium, proven.Address)
-		if errors.Is(err, store.ErrNotFound) || err == nil && owner != user {
-			return gone
-		}
-		if err != nil {
-			return err
-		}
-		u, err := tx.User(user)
-		if err != nil {
-			return err
-		}
-		if err := tx.DeleteThreepidSession(proven.sid); err != nil {
-			return err
-		}
-		if err := tx.SetPassword(u.NID, hash); err != nil || !logout {
-			return err
-		}
-		change, err = tx.DeleteDevices(u.NID, "")
+	err = s.db.Write(ctx, func(tx *store.Tx) (err error) {
+		change, err = setLostPassword(tx, proven, hash, logout)
 		return err
 	})
-	s.forget(user)
+	s.forget(proven.owner)
 	if err == nil {
 		s.devicesChanged(change)
 	}
-	return user, err
+	return proven.owner, err
+}
+
+// setLostPassword sets the password of the user of a proven address, who must have it still. The proof has served then.
+func setLostPassword(tx *store.Tx, proven provenThreepid, hash string, logout bool) (change store.DeviceChange, err error) {
+	gone := &stageError{"M_THREEPID_AUTH_FAILED", "The proof has served already, or has expired"}
+	if _, err := tx.ThreepidSession(proven.sid); errors.Is(err, store.ErrNotFound) {
+		return change, gone
+	} else if err != nil {
+		return change, err
+	}
+	owner, err := tx.ThreepidOwner(proven.Medium, proven.Address)
+	if errors.Is(err, store.ErrNotFound) || err == nil && owner != proven.owner {
+		return change, gone
+	}
+	if err != nil {
+		return change, err
+	}
+	u, err := tx.User(proven.owner)
+	if err != nil {
+		return change, err
+	}
+	if err := tx.DeleteThreepidSession(proven.sid); err != nil {
+		return change, err
+	}
+	if err := tx.SetPassword(u.NID, hash); err != nil || !logout {
+		return change, err
+	}
+	return tx.DeleteDevices(u.NID, "")
 }

@@ -103,6 +103,9 @@ func (s *Service) RegisterBySecret(ctx context.Context, in SecretRegistration) (
 	if err := checkPassword(in.Password); err != nil {
 		return Login{}, err
 	}
+	if err := checkDisplayName(in.DisplayName); err != nil {
+		return Login{}, err
+	}
 	device := Device{}
 	if err := device.check(); err != nil {
 		return Login{}, err
@@ -111,7 +114,7 @@ func (s *Service) RegisterBySecret(ctx context.Context, in SecretRegistration) (
 	if err != nil {
 		return Login{}, err
 	}
-	user := &store.User{UserID: s.userID(strings.ToLower(in.Username)), Password: hash, Admin: in.Admin}
+	user := &store.User{UserID: s.userID(lower(in.Username)), Password: hash, Admin: in.Admin}
 	login, err := s.insertUser(ctx, user, device, in.InhibitLogin, nil)
 	if err == nil && in.DisplayName != "" {
 		err = s.SetDisplayName(ctx, user.UserID, in.DisplayName)

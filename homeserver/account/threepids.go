@@ -13,8 +13,11 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// maxThreepids bounds the addresses of one account.
-const maxThreepids = 50
+// Bounds of addresses.
+const (
+	maxThreepids = 50  // of one account
+	maxSIDBytes  = 255 // of the name of a session (Appendices, "Opaque Identifiers")
+)
 
 // Identities are the identity services that users may publish their addresses by.
 type Identities interface {
@@ -69,6 +72,8 @@ func (s *Service) AddThreepid(ctx context.Context, who Requester, in AddThreepid
 		return missingParam("sid")
 	case in.Secret == "":
 		return missingParam("client_secret")
+	case len(in.SID) > maxSIDBytes: // it becomes part of what is remembered of the proof
+		return invalidParam("sid has more than %d bytes", maxSIDBytes)
 	case s.cfg.Threepids == nil:
 		return threepid.ErrNoSession
 	}

@@ -54,9 +54,11 @@ func (c *Challenge) Error() string { return "authentication is needed" }
 // operation is what a client needs authentication for. What it completed for one operation does not count for another.
 type operation struct {
 	name     string
-	user     id.UserID // who must prove to be themselves, "" when it is about nobody yet
+	user     id.UserID   // who must prove to be themselves, "" when it is about nobody yet
+	device   id.DeviceID // that asks, where the user allows it to one device alone
 	flows    []Flow
 	params   map[string]any // of the stages
+	password string         // the hash that the user's password has now: what was proven by another counts no more
 	clientIP string         // where the request comes from, "" for unknown
 }
 
@@ -65,6 +67,7 @@ type uiaSession struct {
 	id        string
 	completed []string
 	token     string // the registration token, once that stage is completed
+	password  string // the hash of the password, once that stage is completed
 	threepids []provenThreepid
 	expiresTS int64
 }
@@ -81,6 +84,7 @@ var stages = map[string]func(*Service, context.Context, operation, *uiaSession, 
 	typeCaptcha:           (*Service).captchaStage,
 	typeEmail:             (*Service).emailStage,
 	typeMSISDN:            (*Service).msisdnStage,
+	typeSSO:               (*Service).ssoStage,
 }
 
 // authenticate returns the session of a client that has completed a flow of the operation. The error is a *Challenge when
@@ -90,7 +94,9 @@ func (s *Service) authenticate(ctx context.Context, op operation, auth *AuthData
 		auth = &AuthData{}
 	}
 	session := s.uia.get(op, auth.Session, s.now())
-	s.uia.ask(op, session.id, s.now())
+	if session.password != "" && session.password != op.password {
+		session = &uiaSession{id: session.id}
+	}
 	if auth.Type != "" && !slices.Contains(session.completed, auth.Type) {
 		if !op.next(session.completed, auth.Type) {
 			return nil, op.challenge(session, "M_FORBIDDEN", "Go on with one of the stages in flows; "+strconv.Quote(auth.Type)+" is none of them")
@@ -140,7 +146,7 @@ func (e *stageError) Error() string { return e.message }
 
 // passwordStage follows the Client-Server API, Password-based. Whoever names somebody else than the one that the operation is about is
 // refused without a look at the password: 403 M_FORBIDDEN.
-func (s *Service) passwordStage(ctx context.Context, op operation, _ *uiaSession, auth *AuthData) error {
+func (s *Service) passwordStage(ctx context.Context, op operation, session *uiaSession, auth *AuthData) error {
 	userID, err := s.identified(ctx, auth.Identifier, auth.User)
 	if err != nil {
 		return err
@@ -151,6 +157,9 @@ func (s *Service) passwordStage(ctx context.Context, op operation, _ *uiaSession
 	user, err := s.prove(ctx, userID, string(userID), auth.Password, op.clientIP)
 	if err == nil && user == nil {
 		err = &stageError{"M_FORBIDDEN", "Invalid username or password"}
+	}
+	if err == nil {
+		session.password = user.Password
 	}
 	return err
 }

@@ -35,13 +35,11 @@ func newUIASessions() *uiaSessions {
 	return &uiaSessions{rows: make(map[string]*uiaSession), asked: make(map[string]asked), aside: make(map[string]aside)}
 }
 
-// ask remembers for what somebody is asked who they are.
+// ask remembers for what somebody is asked who they are. u.mu is held.
 func (u *uiaSessions) ask(op operation, session string, now int64) {
 	if op.user == "" {
 		return
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	makeRoom(u.asked, func(a asked) bool { return a.expiresTS <= now })
 	u.asked[session] = asked{name: op.name, user: op.user, expiresTS: now + uiaSessionMS}
 }
@@ -97,13 +95,15 @@ func (op operation) key(session string) string {
 	return op.name + "\n" + string(op.user) + "\n" + session
 }
 
-// get returns a copy of the session, or one in which nothing is completed yet.
+// get returns a copy of the session, or one in which nothing is completed yet. A session in which somebody was asked for another operation is
+// not theirs to take: who has its page before them is not to prove who they are for something else than the page says.
 func (u *uiaSessions) get(op operation, session string, now int64) *uiaSession {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !isSession(session) {
-		return &uiaSession{id: randomText(lowerLetters, uiaSessionChars)}
+	if a, ok := u.asked[session]; !isSession(session) || ok && a.expiresTS > now && (a.name != op.name || a.user != op.user) {
+		session = randomText(lowerLetters, uiaSessionChars)
 	}
+	u.ask(op, session, now)
 	found := uiaSession{id: session}
 	if row := u.rows[op.key(session)]; row != nil && row.expiresTS > now {
 		found = *row

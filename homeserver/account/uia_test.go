@@ -2,8 +2,11 @@ package account
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 
+	"causeway/homeserver/store"
 	"causeway/homeserver/storetest"
 )
 
@@ -48,14 +51,17 @@ func TestUIASessions(t *testing.T) {
 		op   operation
 		now  int64
 		want int
+		same bool // the session
 	}{
-		{"same operation", mine, 1, 1},
-		{"other user", other, 1, 0},
-		{"expired", mine, uiaSessionMS, 0},
+		{"same operation", mine, 1, 1, true},
+		{"other user", other, 1, 0, false},
+		{"other operation", operation{name: "deactivate", user: "@alice:test"}, 1, 0, false},
+		{"of nobody", operation{name: opRegister}, 1, 0, false},
+		{"expired", mine, uiaSessionMS + 1, 0, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := u.get(test.op, session.id, test.now)
-			if len(got.completed) != test.want || got.id != session.id {
+			if len(got.completed) != test.want || (got.id == session.id) != test.same {
 				t.Errorf("got %+v, want %d completed", got, test.want)
 			}
 		})
@@ -83,9 +89,8 @@ func TestStagesOnPages(t *testing.T) {
 		t.Errorf("after their time: %+v", got)
 	}
 	for range maxUIASessions + 10 {
-		id := u.get(op, "", 0).id
+		id := u.get(operation{name: "x", user: "@alice:test"}, "", 0).id
 		u.completeAside(id, typeTerms, "", 0)
-		u.ask(operation{name: "x", user: "@alice:test"}, id, 0)
 	}
 	if len(u.aside) != maxUIASessions || len(u.asked) != maxUIASessions {
 		t.Errorf("got %d and %d, want %d", len(u.aside), len(u.asked), maxUIASessions)
@@ -139,5 +144,90 @@ func TestChangePassword(t *testing.T) {
 	login(t, s, "alice", "new", "")
 	if _, err := s.Login(ctx, LoginRequest{Type: typePassword, User: "alice", Password: "secret"}); codeOf(err) != "M_FORBIDDEN" {
 		t.Errorf("login with the old password: got %v, want M_FORBIDDEN", err)
+	}
+}
+
+// TestProofByOldPassword completes a stage before the password changes, and comes with it afterwards: it counts no more, wherever it was
+// completed.
+func TestProofByOldPassword(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, keep := context.Background(), false
+		s := newService(db, false)
+		alice := Requester{UserID: createUser(t, s, "alice", "secret"), DeviceID: "A"}
+		login(t, s, "alice", "secret", "A")
+		sessionOf := func(auth *AuthData) string {
+			t.Helper()
+			_, err := s.Confirm(ctx, alice, "an operation", auth)
+			c, ok := errors.AsType[*Challenge](err)
+			if !ok {
+				t.Fatalf("got %v, want a challenge", err)
+			}
+			return c.Session
+		}
+		byAPI, onPage := sessionOf(nil), sessionOf(nil)
+		if _, err := s.Confirm(ctx, alice, "an operation", &AuthData{Session: byAPI, Type: typePassword, User: "alice", Password: "secret"}); err != nil {
+			t.Fatal(err)
+		}
+		if page, err := s.CompleteFallback(ctx, typePassword, onPage, "en", FallbackAnswer{Password: "secret"}); err != nil || !page.Done {
+			t.Fatal(page, err)
+		}
+		err := s.ChangePassword(ctx, alice, PasswordRequest{NewPassword: "new", LogoutDevices: &keep, Auth: passwordProof("@alice:test", "secret")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, session := range map[string]string{"by a request": byAPI, "on a page": onPage} {
+			if _, err := s.Confirm(ctx, alice, "an operation", &AuthData{Session: session}); codeOf(err) != "401 " {
+				t.Errorf("%s: got %v, want another challenge", name, err)
+			}
+			if _, err := s.Confirm(ctx, alice, "an operation", &AuthData{Session: session, Type: typePassword, User: "alice", Password: "new"}); err != nil {
+				t.Errorf("%s, and again with the new password: %v", name, err)
+			}
+		}
+	})
+}
+
+// TestProofsAreSmall names a session of an address by more text than is remembered.
+func TestProofsAreSmall(t *testing.T) {
+	s := newService(storetest.New(t), false)
+	alice := Requester{UserID: createUser(t, s, "alice", "secret"), DeviceID: "A"}
+	err := s.AddThreepid(context.Background(), alice, AddThreepidRequest{SID: strings.Repeat("x", maxSIDBytes+1), Secret: "s"})
+	if codeOf(err) != "M_INVALID_PARAM" || len(s.uia.asked) != 0 {
+		t.Errorf("got %v, and %d operations are remembered", err, len(s.uia.asked))
+	}
+}
+
+// TestSessionIsNotSwapped: somebody has the page of a session before them, and whoever has got hold of their token asks for something else in
+// the same session. The password that they enter then is for what the page says.
+func TestSessionIsNotSwapped(t *testing.T) {
+	ctx := context.Background()
+	s := newService(storetest.New(t), false)
+	alice := Requester{UserID: createUser(t, s, "alice", "secret"), DeviceID: "A"}
+	mallory := Requester{UserID: createUser(t, s, "mallory", "hers"), DeviceID: "M"}
+	ask := func(who Requester, what, session string) (string, error) {
+		_, err := s.Confirm(ctx, who, what, &AuthData{Session: session})
+		if c, ok := errors.AsType[*Challenge](err); ok {
+			return c.Session, err
+		}
+		return "", err
+	}
+	session, _ := ask(alice, "rename a device", "")
+	if page, err := s.Fallback(typePassword, session, "en"); err != nil || page.What != "rename a device" {
+		t.Fatal(page, err)
+	}
+	swapped, _ := ask(alice, "deactivate your account", session)
+	others, _ := ask(mallory, "rename a device", session)
+	if swapped == session || others == session || swapped == "" || others == "" {
+		t.Errorf("the session %s is that of other operations, too: %s, %s", session, swapped, others)
+	}
+	if page, err := s.CompleteFallback(ctx, typePassword, session, "en", FallbackAnswer{Password: "secret"}); err != nil || !page.Done || page.What != "rename a device" {
+		t.Fatal(page, err)
+	}
+	for _, id := range []string{session, swapped} {
+		if _, err := ask(alice, "deactivate your account", id); codeOf(err) != "401 " {
+			t.Errorf("in session %s: %v", id, err)
+		}
+	}
+	if _, err := ask(alice, "rename a device", session); err != nil {
+		t.Errorf("what the page said: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/oauth"
+
+	"maunium.net/go/mautrix/id"
 )
 
 // actions are the pages that the account page leads to by its parameter action (Client-Server API, Account management URL actions).
@@ -94,7 +96,7 @@ func (p *Pages) setName(ctx context.Context, v *visit) error {
 		return v.again(err, "profile", profilePage{Name: name})
 	}
 	if err := p.Accounts.SetDisplayName(ctx, v.browser.UserID, name); err != nil {
-		return v.again(err, "profile", profilePage{Name: name})
+		return v.again(at("name", err), "profile", profilePage{Name: name})
 	}
 	if err := p.Rooms.PropagateProfile(ctx, v.browser.UserID); err != nil {
 		return err
@@ -116,21 +118,70 @@ func (p *Pages) setPassword(ctx context.Context, v *visit) error {
 		return err
 	}
 	form := v.PostForm
-	if form.Get("new") != form.Get("new2") {
-		return v.again(httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "The two new passwords are not the same."), "password", nil)
+	if err := samePasswords(form); err != nil {
+		return v.again(err, "password", nil)
+	}
+	if !v.browser.Password {
+		if err := p.Accounts.FirstPassword(ctx, v.browser, form.Get("new")); err != nil {
+			return v.again(err, "password", nil)
+		}
+		return v.goTo(pathPassword + "?done=first")
 	}
 	if err := p.Accounts.SetPassword(ctx, v.browser, form.Get("password"), form.Get("new"), v.ClientIP(), form.Get("devices") == ""); err != nil {
-		return v.again(err, "password", nil)
+		return v.again(at(passwordField(err), err), "password", nil)
 	}
 	v.dropCookie()
 	return v.goTo(pathSignIn + "?done=password")
+}
+
+// passwordField returns the field that an error of a change of passwords is about.
+func passwordField(err error) string {
+	if status, _ := message(err); status == http.StatusForbidden {
+		return "password"
+	}
+	return "new"
+}
+
+// resetPage is about the device that wants to replace keys, or about those that could be meant.
+type resetPage struct {
+	Device  *device
+	Devices []device
+}
+
+// resetOf returns what the page is about where an address or a form names a device. Applications send people here with their own; without,
+// people choose.
+func (p *Pages) resetOf(ctx context.Context, v *visit, deviceID id.DeviceID) (page resetPage, err error) {
+	if deviceID != "" {
+		d, err := p.Accounts.Session(ctx, v.browser, deviceID)
+		if err != nil {
+			return resetPage{}, err
+		}
+		if asks := showable(d); asks.ByOAuth {
+			return resetPage{Device: &asks}, nil
+		}
+	}
+	all, err := p.Accounts.Sessions(ctx, v.browser)
+	if err != nil {
+		return resetPage{}, err
+	}
+	for _, d := range all {
+		if choice := showable(d); choice.ByOAuth {
+			choice.Address = pathReset + "?device_id=" + url.QueryEscape(choice.ID)
+			page.Devices = append(page.Devices, choice)
+		}
+	}
+	return page, nil
 }
 
 func (p *Pages) showReset(ctx context.Context, v *visit) error {
 	if asked, err := p.needs(ctx, v); asked || err != nil {
 		return err
 	}
-	v.show(http.StatusOK, "reset", nil)
+	page, err := p.resetOf(ctx, v, id.DeviceID(v.Query("device_id")))
+	if err != nil {
+		return err
+	}
+	v.show(http.StatusOK, "reset", page)
 	return nil
 }
 
@@ -139,10 +190,15 @@ func (p *Pages) allowReset(ctx context.Context, v *visit) error {
 	if asked, err := p.needs(ctx, v); asked || err != nil {
 		return err
 	}
-	if err := p.stillThere(ctx, v); err != nil {
-		return v.again(err, "reset", nil)
+	deviceID := id.DeviceID(v.PostForm.Get("device_id"))
+	page, err := p.resetOf(ctx, v, deviceID)
+	if err != nil {
+		return err
 	}
-	if err := p.Accounts.AllowCrossSigningReset(ctx, v.browser); err != nil {
+	if err := p.stillThere(ctx, v); err != nil {
+		return v.again(at("password", err), "reset", page)
+	}
+	if err := p.Accounts.AllowCrossSigningReset(ctx, v.browser, deviceID); err != nil {
 		return err
 	}
 	return v.goTo(pathReset + "?done=reset")
@@ -165,10 +221,10 @@ func (p *Pages) deactivate(ctx context.Context, v *visit) error {
 		return httpapi.NotFound("Accounts cannot be ended here. Ask those who run the server.")
 	}
 	if v.PostForm.Get("sure") == "" {
-		return v.again(httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "Tick the box to say that you mean it."), "deactivate", nil)
+		return v.again(at("sure", httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "Tick the box to say that you mean it.")), "deactivate", nil)
 	}
 	if err := p.Accounts.Reauthenticate(ctx, v.browser, v.PostForm.Get("password"), v.ClientIP()); err != nil {
-		return v.again(err, "deactivate", nil)
+		return v.again(at("password", err), "deactivate", nil)
 	}
 	if err := p.Config.Deactivate(ctx, v.browser.UserID, v.PostForm.Get("erase") != ""); err != nil {
 		return err

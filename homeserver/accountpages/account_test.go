@@ -10,6 +10,7 @@ import (
 
 	"causeway/homeserver"
 	"causeway/homeserver/account"
+	"causeway/homeserver/clientapi"
 	"causeway/homeserver/store"
 	"causeway/homeserver/testserver"
 
@@ -116,12 +117,20 @@ func TestSignUpPage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		late := s.browser().open("/_causeway/account/register").form("/_causeway/account/register")
 		f := s.browser().open("/_causeway/account/register").want(200, "Registration token").form("/_causeway/account/register")
-		f.send("username=bob", "password=x", "password2=x", "token=wrong").want(400, "not valid")
+		f.send("username=bob", "password=x", "password2=x", "token=wrong").want(400, "not valid", `id="token-problem"`)
+		f.send("username=bob", "password=x", "password2=x").want(400, `id="token-problem"`)
 		f.send("username=bob", "password=x", "password2=x", "token="+token).follow().want(200, "@bob:test")
-		s.browser().open("/_causeway/account/register").form("/_causeway/account/register").
-			send("username=eve", "password=x", "password2=x", "token="+token).want(400, "not valid")
-	}, func(c *homeserver.Config) { c.OpenRegistration = false })
+		late.send("username=eve", "password=x", "password2=x", "token="+token).want(400, "not valid", `id="token-problem"`)
+		s.browser().open("/_causeway/account/register").want(200, "takes no new accounts", `href="mailto:admin@example.org"`)
+		if p := s.browser().open("/_causeway/account/login"); strings.Contains(p.text, "Create one") {
+			t.Errorf("one is sent to make an account where nobody can: %s", p.text)
+		}
+	}, func(c *homeserver.Config) {
+		c.OpenRegistration = false
+		c.Support.Contacts = []clientapi.Contact{{Role: "m.role.admin", EmailAddress: "admin@example.org"}}
+	})
 }
 
 // TestResetKeys confirms that keys are replaced by the account page (MSC4312), where a device came by OAuth, and by password elsewhere.
@@ -148,7 +157,7 @@ func TestResetKeys(t *testing.T) {
 			t.Fatalf("flows %v", c.Flows)
 		}
 		address := c.Params["m.oauth"].(map[string]any)["url"].(string)
-		if address != "http://test/_causeway/account/?action=org.matrix.cross_signing_reset" {
+		if address != "http://test/_causeway/account/?action=org.matrix.cross_signing_reset&device_id=DEVICE" {
 			t.Fatalf("the page is %s", address)
 		}
 		session := c.Session
@@ -158,8 +167,10 @@ func TestResetKeys(t *testing.T) {
 			}
 		}
 		b.open(address).want(200).form("/_causeway/account/reset").send().follow().want(200, "within ten minutes")
-		if !s.Accounts.CrossSigningResetAllowed(t.Context(), alice.ID) || s.Accounts.CrossSigningResetAllowed(t.Context(), mallory.ID) {
-			t.Fatalf("the reset is not allowed for alice alone")
+		for who, want := range map[account.Requester]bool{{UserID: alice.ID, DeviceID: "DEVICE"}: true, {UserID: alice.ID, DeviceID: "OTHER"}: false, {UserID: mallory.ID, DeviceID: "DEVICE"}: false} {
+			if got := s.Accounts.CrossSigningResetAllowed(t.Context(), who.UserID, who.DeviceID); got != want {
+				t.Fatalf("the reset is allowed for %s of %s: %v", who.DeviceID, who.UserID, got)
+			}
 		}
 		_, device := s.whoami(alice.Token)
 		if c, _ := confirm(alice.ID, device, account.ReplaceKeys, &account.AuthData{Session: session}); c == nil || c.Flows[0].Stages[0] != "m.login.password" {
@@ -180,7 +191,7 @@ func TestResetKeys(t *testing.T) {
 			t.Errorf("the permission serves twice")
 		}
 		b.open(address).form("/_causeway/account/reset").send().want(303)
-		s.exec(`UPDATE users SET reset_until_ts = 1`)
+		s.exec(`UPDATE devices SET reset_until_ts = 1 WHERE reset_until_ts IS NOT NULL`)
 		if c, _ := confirm(alice.ID, "DEVICE", account.ReplaceKeys, &account.AuthData{Session: session}); c == nil {
 			t.Errorf("the permission serves after its time")
 		}
@@ -225,6 +236,70 @@ func TestResetByClient(t *testing.T) {
 		}
 		if third := upload(3, map[string]any{"session": asked.Session}); third.Status != 401 {
 			t.Errorf("the permission serves twice: %d %s", third.Status, third.Body)
+		}
+	})
+}
+
+// TestResetIsForOneDevice: what a user allows one device is worth nothing to the others, nor to who signs in on it anew.
+func TestResetIsForOneDevice(t *testing.T) {
+	each(t, func(s *site) {
+		alice := s.Register("alice")
+		_, password := s.whoami(alice.Token)
+		a, b := s.app(), s.browser()
+		b.open("/_causeway/account/").signIn("alice").want(200)
+		for _, device := range []string{"MINE", "STOLEN"} {
+			if got := a.exchange(b.allow(a, device)); got.Status != 200 {
+				t.Fatalf("%s: %+v", device, got)
+			}
+		}
+		// ask is how a device fares: challenged, or with what the address of its page is and the session.
+		ask := func(device id.DeviceID, session string) (page, newSession string, allowed bool) {
+			t.Helper()
+			var auth *account.AuthData
+			if session != "" {
+				auth = &account.AuthData{Session: session}
+			}
+			done, err := s.Accounts.Confirm(t.Context(), account.Requester{UserID: alice.ID, DeviceID: device}, account.ReplaceKeys, auth)
+			if err == nil {
+				done()
+				return "", "", true
+			}
+			c, challenged := errors.AsType[*account.Challenge](err)
+			if !challenged {
+				t.Fatal(err)
+			}
+			return c.Params["m.oauth"].(map[string]any)["url"].(string), c.Session, false
+		}
+		mine, session, _ := ask("MINE", "")
+		theirs, stolen, _ := ask("STOLEN", "")
+		if mine == theirs {
+			t.Fatalf("both are sent to %s", mine)
+		}
+		b.open(mine).want(200, "MINE", "no other will be allowed").form("/_causeway/account/reset").send().follow().want(200, "within ten minutes")
+		for _, session := range []string{stolen, session, ""} {
+			if _, _, allowed := ask("STOLEN", session); allowed {
+				t.Fatal("another device may replace the keys")
+			}
+		}
+		if _, _, allowed := ask("MINE", session); !allowed {
+			t.Error("the device that asked may not replace the keys")
+		}
+
+		// Without a device in the address, one chooses; the device that has a password of its own is not among them.
+		chooser := b.open("/_causeway/account/?action=org.matrix.cross_signing_reset").want(200, "MINE", "STOLEN", "Begin in the application")
+		if strings.Contains(chooser.text, string(password)) || strings.Contains(chooser.text, "danger") {
+			t.Errorf("the page offers too much: %s", chooser.text)
+		}
+		for _, device := range []string{"", "NONE", string(password)} {
+			b.open(mine).form("/_causeway/account/reset").send("device_id=" + device).want(404)
+		}
+		b.open(mine).form("/_causeway/account/reset").send().want(303)
+		_, session, _ = ask("MINE", "")
+		if got := a.exchange(b.allow(a, "MINE")); got.Status != 200 {
+			t.Fatalf("%+v", got)
+		}
+		if _, _, allowed := ask("MINE", session); allowed {
+			t.Error("whoever signs in on the device has what was allowed before")
 		}
 	})
 }

@@ -1,11 +1,13 @@
 // Package accountpages is what the server shows to people in a browser: signing in and up, what an OAuth client asks for, and the page where
-// users manage their accounts (Client-Server API, Account management). The pages are plain HTML, and work without scripts. It also has the
+// users manage their accounts (Client-Server API, Account management). The pages are plain HTML, and work without scripts, but for a captcha
+// where the operator wants one. What waits for a mail has a button for who has followed its link. It also has the
 // routes of package oauth's endpoints. Its handlers read a form, call a service, and show a page: what may be done is decided by packages
 // account and oauth.
 package accountpages
 
 import (
 	"context"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/oauth"
+	"causeway/homeserver/sso"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -28,7 +31,17 @@ const (
 	pathPassword   = pathAccount + "password"
 	pathDeactivate = pathAccount + "deactivate"
 	pathReset      = pathAccount + "reset"
+	pathLinked     = pathAccount + "linked"
 	pathStyle      = pathAccount + "style.css"
+
+	pathSignUpMail  = pathSignUp + "/mail"
+	pathForgot      = pathAccount + "forgot"
+	pathNewPassword = account.ResetPath
+	pathDeviceName  = pathDevice + "/name"
+	pathBrowsers    = pathAccount + "browsers"
+	pathEmails      = pathAccount + "emails"
+	pathEmailAdd    = pathEmails + "/add"
+	pathEmail       = pathAccount + "email"
 )
 
 // maxFormBytes bounds what a form sends.
@@ -44,8 +57,11 @@ type Config struct {
 	ServerName string
 	PublicURL  string
 	Accounts   *account.Service
-	OAuth      *oauth.Service
+	OAuth      *oauth.Service // nil for none
+	SSO        *sso.Service   // nil for no providers
 	Rooms      Rooms
+	// Contact is the email address, user id or page by which one reaches those who run the server, "" for none that strangers are told.
+	Contact string
 	// Deactivate ends an account for good. nil is for a server whose users cannot do that here. Errors that the user is to see are Matrix
 	// errors.
 	Deactivate func(ctx context.Context, user id.UserID, erase bool) error
@@ -54,15 +70,17 @@ type Config struct {
 // Pages serves the pages.
 type Pages struct {
 	Config
-	secure bool   // the server is reached by https
-	cookie string // its name
-	style  string // address of the style sheet, which changes with it
-	cross  *http.CrossOriginProtection
+	contact template.URL // where Contact leads
+	public  string       // PublicURL, without a slash at its end
+	secure  bool         // the server is reached by https
+	cookie  string       // its name
+	style   string       // address of the style sheet, which changes with it
+	cross   *http.CrossOriginProtection
 }
 
 // New returns the pages of a server.
 func New(c Config) *Pages {
-	p := &Pages{Config: c, cookie: "causeway", style: pathStyle + "?v=" + styleVersion(), cross: http.NewCrossOriginProtection()}
+	p := &Pages{Config: c, contact: contactURL(c.Contact), public: public(c.PublicURL), cookie: "causeway", style: pathStyle + "?v=" + styleVersion(), cross: http.NewCrossOriginProtection()}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
 		if p.secure = u.Scheme == "https"; p.secure {
 			p.cookie = "__Host-causeway" // browsers let no other host set it
@@ -72,37 +90,56 @@ func New(c Config) *Pages {
 	return p
 }
 
+// pageRoute is a page: what shows it, and what its form does.
+type pageRoute struct {
+	path       string
+	get, post  handler
+	class      httpapi.Class // of what the form does
+	shownClass httpapi.Class // of showing it
+}
+
 // Routes are those of the pages and of the OAuth endpoints. Clients call the latter from pages of their own, with CORS, and people visit the
 // former.
 func (p *Pages) Routes() []httpapi.Route {
 	public := httpapi.Public
-	protocol := httpapi.Raw(p.protocol).MaxBody(maxFormBytes).Limited(httpapi.ClassDevice)
-	routes := []httpapi.Route{
-		{Method: "POST", Path: oauth.PathRegister, Access: public, Endpoint: httpapi.Dynamic(p.registerClient).MaxBody(oauth.MaxClientMetadata).Limited(httpapi.ClassRegister)},
-		{Method: "POST", Path: oauth.PathToken, Access: public, Endpoint: protocol},
-		{Method: "POST", Path: oauth.PathRevoke, Access: public, Endpoint: protocol},
-		{Method: "POST", Path: oauth.PathDeviceRequest, Access: public, Endpoint: protocol.Limited(httpapi.ClassRegister)},
-		{Method: "GET", Path: pathStyle, Access: public, Endpoint: httpapi.Raw(serveStyle)},
+	routes := []httpapi.Route{{Method: "GET", Path: pathStyle, Access: public, Endpoint: httpapi.Raw(serveStyle)}}
+	const read = httpapi.ClassRead
+	all := []pageRoute{
+		{pathAccount + "{$}", p.showAccount, p.setName, httpapi.ClassProfile, read},
+		{pathSignIn, p.showSignIn, p.signIn, httpapi.ClassLogin, read},
+		{pathSignUp, p.showSignUp, p.signUp, httpapi.ClassRegister, read},
+		{pathSignOut, nil, p.signOut, httpapi.ClassRead, read},
+		{pathDevices, p.showDevices, nil, "", read},
+		{pathDevice, p.showDevice, p.endDevice, httpapi.ClassRead, read},
+		{pathPassword, p.showPassword, p.setPassword, httpapi.ClassLogin, read},
+		{pathDeactivate, p.showDeactivate, p.deactivate, httpapi.ClassLogin, read},
+		{pathReset, p.showReset, p.allowReset, httpapi.ClassRead, read},
+		{pathSignUpMail, p.showSignUpMail, p.askSignUpMail, httpapi.ClassMail, read},
+		{pathForgot, p.showForgot, p.forgot, httpapi.ClassMail, read},
+		{pathNewPassword, p.showNewPassword, p.newPassword, httpapi.ClassLogin, read},
+		{pathDeviceName, nil, p.renameDevice, httpapi.ClassRead, read},
+		{pathBrowsers, p.showBrowsers, p.endBrowsers, httpapi.ClassRead, read},
+		{pathEmails, p.showEmails, p.askEmail, httpapi.ClassMail, read},
+		{pathEmailAdd, nil, p.addEmail, httpapi.ClassRead, read},
+		{pathEmail, p.showEmail, p.removeEmail, httpapi.ClassRead, read},
 	}
-	for _, page := range []struct {
-		path      string
-		get, post handler
-		class     httpapi.Class // of what the form does
-	}{
-		{oauth.PathAuthorize, p.showConsent, p.consent, httpapi.ClassRead},
-		{oauth.PathDevice, p.showUserCode, p.enterUserCode, httpapi.ClassLogin},
-		{pathAccount + "{$}", p.showAccount, p.setName, httpapi.ClassProfile},
-		{pathSignIn, p.showSignIn, p.signIn, httpapi.ClassLogin},
-		{pathSignUp, p.showSignUp, p.signUp, httpapi.ClassRegister},
-		{pathSignOut, nil, p.signOut, httpapi.ClassRead},
-		{pathDevices, p.showDevices, nil, ""},
-		{pathDevice, p.showDevice, p.endDevice, httpapi.ClassRead},
-		{pathPassword, p.showPassword, p.setPassword, httpapi.ClassLogin},
-		{pathDeactivate, p.showDeactivate, p.deactivate, httpapi.ClassLogin},
-		{pathReset, p.showReset, p.allowReset, httpapi.ClassRead},
-	} {
+	all = append(all, p.ssoRoutes()...)
+	if p.OAuth != nil {
+		protocol := httpapi.Raw(p.protocol).MaxBody(maxFormBytes).Limited(httpapi.ClassDevice)
+		routes = append(routes, []httpapi.Route{
+			{Method: "POST", Path: oauth.PathRegister, Access: public, Endpoint: httpapi.Dynamic(p.registerClient).MaxBody(oauth.MaxClientMetadata).Limited(httpapi.ClassRegister)},
+			{Method: "POST", Path: oauth.PathToken, Access: public, Endpoint: protocol},
+			{Method: "POST", Path: oauth.PathRevoke, Access: public, Endpoint: protocol},
+			{Method: "POST", Path: oauth.PathDeviceRequest, Access: public, Endpoint: protocol.Limited(httpapi.ClassRegister)},
+		}...)
+		all = append(all,
+			pageRoute{oauth.PathAuthorize, p.showConsent, p.consent, httpapi.ClassRead, read},
+			pageRoute{oauth.PathDevice, p.showUserCode, p.enterUserCode, httpapi.ClassLogin, read},
+		)
+	}
+	for _, page := range all {
 		if page.get != nil {
-			routes = append(routes, httpapi.Route{Method: "GET", Path: page.path, Access: public, Endpoint: p.page(page.get, httpapi.ClassRead)})
+			routes = append(routes, httpapi.Route{Method: "GET", Path: page.path, Access: public, Endpoint: p.page(page.get, page.shownClass)})
 		}
 		if page.post != nil {
 			routes = append(routes, httpapi.Route{Method: "POST", Path: page.path, Access: public, Endpoint: p.page(page.post, page.class).MaxBody(maxFormBytes)})
@@ -141,4 +178,17 @@ func local(next string) string {
 		return next
 	}
 	return pathAccount
+}
+
+// contactURL is the address of what the operator has named as the way to reach them.
+func contactURL(contact string) template.URL {
+	switch {
+	case contact == "":
+		return ""
+	case strings.HasPrefix(contact, "@"):
+		return template.URL("https://matrix.to/#/" + url.PathEscape(contact))
+	case strings.HasPrefix(contact, "https://"), strings.HasPrefix(contact, "http://"):
+		return template.URL(contact)
+	}
+	return template.URL("mailto:" + url.PathEscape(contact))
 }

@@ -237,7 +237,10 @@ func TestForms(t *testing.T) {
 			{"/_causeway/account/register", "/_causeway/account/register"},
 			{"/_causeway/account/device?device_id=DEVICE", "/_causeway/account/device"},
 			{"/_causeway/account/password", "/_causeway/account/password"},
-			{"/_causeway/account/reset", "/_causeway/account/reset"},
+			{"/_causeway/account/reset?device_id=DEVICE", "/_causeway/account/reset"},
+			{"/_causeway/account/deactivate", "/_causeway/account/deactivate"},
+			{"/_causeway/account/browsers", "/_causeway/account/browsers"},
+			{"/_causeway/account/device?device_id=DEVICE", "/_causeway/account/device/name"},
 		} {
 			if form.action == "/_causeway/account/device" {
 				a.exchange(victim.allow(a, "DEVICE"))
@@ -356,7 +359,8 @@ func TestHeaders(t *testing.T) {
 		s.Register("alice")
 		a, b := s.app(), s.browser()
 		pages := []*page{b.visit("/_causeway/account/login"), b.visit("/_causeway/account/register"), b.visit(a.request("X")), b.visit(a.request("X", "client_id=x"))}
-		pages = append(pages, b.visit("/_causeway/account/").signIn("alice"), b.visit(a.request("X")), b.visit("/_causeway/account/devices"))
+		pages = append(pages, b.visit("/_causeway/account/").signIn("alice"), b.visit(a.request("X")), b.visit("/_causeway/account/devices"),
+			b.visit("/_causeway/account/browsers"), b.visit("/_causeway/account/emails"), b.visit("/_causeway/account/forgot"), b.visit("/_causeway/account/new-password"))
 		for _, p := range pages {
 			policy := p.header.Get("Content-Security-Policy")
 			for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"} {

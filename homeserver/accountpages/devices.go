@@ -13,7 +13,8 @@ import (
 // device is what a page shows of a device.
 type device struct {
 	ID, Name, Address string
-	CreatedTS, SeenTS int64 // SeenTS is 0 for never
+	Given             string // the name, "" for none
+	CreatedTS, SeenTS int64  // SeenTS is 0 for never
 	SeenIP, SeenAgent string
 	ByOAuth           bool
 }
@@ -23,7 +24,7 @@ func showable(d account.SignedIn) device {
 		ID: string(d.DeviceID), Name: d.DisplayName, Address: deviceAddress(string(d.DeviceID)), CreatedTS: d.CreatedTS, SeenTS: d.SeenTS,
 		SeenIP: d.SeenIP, SeenAgent: d.SeenAgent, ByOAuth: d.OAuthClient != "",
 	}
-	if out.Name == "" {
+	if out.Given = out.Name; out.Name == "" {
 		out.Name = "Device without a name"
 	}
 	return out
@@ -77,10 +78,31 @@ func (p *Pages) endDevice(ctx context.Context, v *visit) error {
 		return err
 	}
 	if err := p.stillThere(ctx, v); err != nil {
-		return v.again(err, "device", showable(d))
+		return v.again(at("password", err), "device", showable(d))
 	}
 	if err := p.Accounts.Logout(ctx, v.browser.UserID, deviceID); err != nil {
 		return err
 	}
 	return v.goTo(pathDevices + "?done=device")
+}
+
+// renameDevice is POST device/name. Others see the name.
+func (p *Pages) renameDevice(ctx context.Context, v *visit) error {
+	if asked, err := p.needs(ctx, v); asked || err != nil {
+		return err
+	}
+	deviceID, name := id.DeviceID(v.PostForm.Get("device_id")), v.PostForm.Get("name")
+	d, err := p.Accounts.Session(ctx, v.browser, deviceID)
+	if err != nil {
+		return err
+	}
+	if v.browser.Suspended { // Client-Server API, Account suspension
+		err = httpapi.Error(http.StatusForbidden, "M_USER_SUSPENDED", "Your account is suspended: you cannot change names.")
+	} else {
+		_, err = p.Accounts.UpdateDevice(ctx, account.Requester{UserID: v.browser.UserID}, deviceID, &name)
+	}
+	if err != nil {
+		return v.again(at("name", err), "device", showable(d))
+	}
+	return v.goTo(deviceAddress(string(deviceID)) + "&done=rename")
 }

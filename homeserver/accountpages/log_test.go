@@ -2,6 +2,7 @@ package accountpages_test
 
 import (
 	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -49,6 +50,11 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		g := tv.device("TV")
 		tv.poll(g.DeviceCode)
 		b.post("/_causeway/account/", nil).want(403)
+		const link = "/_causeway/account/new-password?sid=secret-sid&token=secret-link"
+		b.visit(link).want(404)
+		lost := s.browser().open("/_causeway/account/forgot")
+		lost.browser.post("/_causeway/account/new-password", url.Values{"csrf": {formless(lost)}, "sid": {"secret-sid"}, "token": {"secret-link"}, "new": {"new-password"}})
+		secrets = append(secrets, "secret-sid", "secret-link", "=new-password")
 		for _, c := range b.client.Jar.Cookies(mustParse(t, "http://test/_causeway/account/")) {
 			secrets = append(secrets, c.Value)
 		}
@@ -62,4 +68,9 @@ func TestNothingSecretIsLogged(t *testing.T) {
 			t.Errorf("the log has no requests")
 		}
 	}, func(c *homeserver.Config) { c.Log = zerolog.New(&log).Level(zerolog.TraceLevel) })
+}
+
+// formless returns the token for forms of a page that has none, by one that has.
+func formless(p *page) string {
+	return p.browser.open("/_causeway/account/login").forms[0].fields.Get("csrf")
 }

@@ -23,10 +23,14 @@ var files embed.FS
 
 // pages are the templates by their names, each with the frame around it.
 var pages = func() map[string]*template.Template {
-	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"date": date}).ParseFS(files, "html/frame.html"))
+	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
+		"date": date, "describe": describe, "wrong": wrong, "browser": browserName, "unsent": unsent,
+	}).ParseFS(files, "html/frame.html", "html/providers.html"))
 	all := make(map[string]*template.Template)
 	for _, name := range []string{
 		"error", "signin", "signup", "consent", "refused", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
+		"signupmail", "signupwait", "forgot", "newpassword", "deadlink", "browsers", "emails", "newemail", "email",
+		"ssochoice", "ssoclient", "ssonew", "ssostage", "ssolink", "linked",
 	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
 	}
@@ -40,20 +44,28 @@ func date(ts int64) string { return time.UnixMilli(ts).UTC().Format("2 January 2
 type view struct {
 	Server string
 	Style  string
-	User   id.UserID // who is signed in, "" for nobody
-	Recent bool      // and gave their password just now
-	Token  string    // for forms
-	Here   string    // the address of the page
-	Error  string    // what was wrong with the form
-	Done   string    // what was done
-	At     string    // the template's name
-	Ends   bool      // accounts can be ended here
+	User   id.UserID        // who is signed in, "" for nobody
+	Recent bool             // and gave their password just now
+	Token  string           // for forms
+	Here   string           // the address of the page
+	Error  string           // what was wrong with the form
+	Field  string           // the id of the field that Error is about, "" for the whole
+	Done   string           // what was done
+	At     string           // the template's name
+	Ends   bool             // accounts can be ended here
+	Mails  bool             // people can be sent mail
+	Links  bool             // accounts can be linked to who their users are elsewhere
+	Again  []providerButton // where whoever has no password shows that they are still there
 	Page   any
+
+	// Contact is the address of who runs the server, and ContactName what it is called; "" for none that is known.
+	Contact     template.URL
+	ContactName string
 }
 
 // show answers with a page.
 func (v *visit) show(status int, name string, page any) {
-	v.showWith(status, name, "", page)
+	v.showWith(status, name, "", "", page)
 }
 
 // again shows a form once more, with what was wrong with it. Errors that are nobody's fault are returned.
@@ -62,15 +74,17 @@ func (v *visit) again(err error, name string, page any) error {
 	if text == "" {
 		return err
 	}
-	v.showWith(status, name, text, page)
+	v.showWith(status, name, text, fieldOf(err), page)
 	return nil
 }
 
-func (v *visit) showWith(status int, name, problem string, page any) {
+func (v *visit) showWith(status int, name, problem, field string, page any) {
 	var body bytes.Buffer
 	err := pages[name].Execute(&body, view{
 		Server: v.pages.ServerName, Style: v.pages.style, User: v.browser.UserID, Recent: v.browser.Recent, Token: v.token(), Here: v.here(),
-		Error: problem, Done: done[v.Query("done")], At: name, Ends: v.pages.Deactivate != nil, Page: page,
+		Error: problem, Field: field, Mails: v.pages.Accounts.CanMail(), Done: done[v.Query("done")], At: name, Ends: v.pages.Deactivate != nil,
+		Links: v.pages.SSO != nil, Again: v.stillThereButtons(), Page: page,
+		Contact: v.pages.contact, ContactName: v.pages.Config.Contact,
 	})
 	if err != nil {
 		zerolog.Ctx(v.Context()).Err(fmt.Errorf("show the page %s: %w", name, err)).Send()
@@ -91,6 +105,14 @@ var done = map[string]string{
 	"password": "Your password is changed. Sign in with the new one.",
 	"reset":    "Go back to your application within ten minutes, and finish there.",
 	"signout":  "You are signed out in this browser.",
+	"rename":   "The device has another name now.",
+	"browser":  "The browser is signed out.",
+	"browsers": "All other browsers are signed out.",
+	"email":    "The address is yours now.",
+	"noemail":  "The address is removed.",
+	"linked":   "The account is linked.",
+	"unlinked": "The account is not linked any more.",
+	"first":    "You have a password now.",
 }
 
 var style = func() []byte {

@@ -15,6 +15,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/oauth"
+	"causeway/homeserver/sso"
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix"
@@ -89,7 +90,9 @@ func (p *Pages) enter(ctx context.Context, v *visit) (err error) {
 		}
 		if !v.signedIn { // the session has ended
 			v.cookie = ""
+			return nil
 		}
+		return p.Accounts.SawBrowser(ctx, v.browser, v.ClientIP(), v.Header.Get("User-Agent"))
 	}
 	return nil
 }
@@ -183,12 +186,15 @@ func message(err error) (status int, text string) {
 	if page, ok := errors.AsType[*oauth.PageError](err); ok {
 		return http.StatusBadRequest, page.Message
 	}
-	return http.StatusInternalServerError, ""
+	return ssoMessage(err)
 }
 
 // showError answers with an error page.
 func (v *visit) showError(ctx context.Context, err error) {
 	status, text := message(err)
+	if _, ok := errors.AsType[*sso.PageError](err); ok {
+		zerolog.Ctx(ctx).Info().Err(err).Msg("Somebody could not sign in by a provider")
+	}
 	if text == "" {
 		zerolog.Ctx(ctx).Err(err).Msg("A page ended in an error")
 		text = "Something went wrong on the server. Its operator finds more in the log, under " + v.ID() + "."

@@ -12,6 +12,7 @@ import (
 	"causeway/homeserver/identity"
 	"causeway/homeserver/oauth"
 	"causeway/homeserver/push"
+	"causeway/homeserver/rendezvous"
 	"causeway/homeserver/room"
 	"causeway/homeserver/search"
 	"causeway/homeserver/threepid"
@@ -47,6 +48,9 @@ type Services struct {
 	Threads  *ephemeral.Threads
 	Presence *ephemeral.Presence
 	OAuth    *oauth.Service // nil for none
+
+	Meetings   *rendezvous.Service
+	Rendezvous RendezvousPolicy
 }
 
 // API is the client-server API over the services.

@@ -21,10 +21,17 @@ const maxConfirmBody = 4 << 10
 // follow links.
 var confirmHTML = template.Must(template.New("confirm").Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex"><title>{{.Title}}</title>
-<style>body{font-family:sans-serif;line-height:1.5;max-width:34em;margin:3em auto;padding:0 1em;color:#1a1a1a;background:#fff}
-button{font:inherit;padding:.6em 1.4em;border:0;border-radius:.4em;background:#0b5394;color:#fff;cursor:pointer}
-button:focus-visible{outline:3px solid #e69138}@media(prefers-color-scheme:dark){body{color:#eee;background:#1a1a1a}a{color:#9fc5e8}}</style>
+<meta name="robots" content="noindex"><meta name="color-scheme" content="light dark"><title>{{.Title}}</title>
+<style>
+:root{--page:#f4f5f7;--card:#fff;--text:#17191c;--faint:#dfe3e8;--main:#14572f;--on:#fff;--link:#0b5aa6}
+@media(prefers-color-scheme:dark){:root{--page:#14171a;--card:#1e2226;--text:#eceef0;--faint:#343a41;--main:#7fd6a0;--on:#0c2616;--link:#8cc2ff}}
+html{font:100%/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;background:var(--page);color:var(--text)}
+body{margin:0;padding:3.5rem 1rem 3rem;overflow-wrap:anywhere}
+main{max-width:42rem;margin:0 auto;box-sizing:border-box;background:var(--card);border:1px solid var(--faint);border-radius:.75rem;padding:1.5rem}
+h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}p:last-child{margin-bottom:0}a{color:var(--link)}
+button{font:inherit;font-weight:600;width:100%;min-height:2.75rem;padding:.65rem 1.25rem;border:0;border-radius:.5rem;background:var(--main);color:var(--on);cursor:pointer}
+:focus-visible{outline:3px solid var(--link);outline-offset:2px}
+</style>
 </head><body><main><h1>{{.Title}}</h1><p>{{.Text}}</p>
 {{if .Ask}}<form method="post" action="{{.Action}}">{{range $name, $value := .Ask.Fields}}<input type="hidden" name="{{$name}}" value="{{$value}}">
 {{end}}<button type="submit">{{.Button}}</button></form>

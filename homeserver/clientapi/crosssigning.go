@@ -18,13 +18,10 @@ type signingKeysRequest struct {
 // uploadSigningKeys is POST /keys/device_signing/upload. Attempts at a password count as those to log in do.
 func (a *API) uploadSigningKeys(ctx context.Context, r *httpapi.Request, in signingKeysRequest) (httpapi.Empty, error) {
 	confirm := func(ctx context.Context, what string) (done func(), err error) {
-		if in.Auth != nil {
-			if err := r.LimitClient(httpapi.ClassLogin); err != nil {
-				return nil, err
-			}
+		if err := confirming(r, in.Auth); err != nil {
+			return nil, err
 		}
-		who := account.Requester{UserID: r.Requester.UserID, DeviceID: r.Requester.DeviceID, ByAppService: r.Requester.AppService != ""}
-		return a.Accounts.Confirm(ctx, who, account.ReplaceKeys+": "+what, in.Auth)
+		return a.Accounts.Confirm(ctx, accountOf(r), account.ReplaceKeys+": "+what, in.Auth)
 	}
 	return httpapi.Empty{}, challenge(a.E2EE.UploadSigningKeys(ctx, r.Requester.UserID, in.SigningKeysRequest, confirm))
 }

@@ -12,11 +12,18 @@ import (
 
 // loginPage is GET /_matrix/static/client/login/ (Client-Server API, Login Fallback).
 func (a *API) loginPage(_ context.Context, w http.ResponseWriter, _ *httpapi.Request) error {
-	return writePage(w, http.StatusOK, "login", page{}, "")
+	var p page
+	for _, provider := range a.Accounts.IdentityProviders() {
+		p.Providers = append(p.Providers, pageLink{Name: provider.Name, URL: "/_matrix/client/v3/login/sso/redirect/" + provider.ID})
+	}
+	return writePage(w, http.StatusOK, "login", p, "")
 }
 
 // fallbackPage is GET /auth/{type}/fallback/web (Client-Server API, Fallback).
-func (a *API) fallbackPage(_ context.Context, w http.ResponseWriter, r *httpapi.Request) error {
+func (a *API) fallbackPage(ctx context.Context, w http.ResponseWriter, r *httpapi.Request) error {
+	if r.Path("type") == stageSSO {
+		return a.ssoStage(ctx, w, r)
+	}
 	p, err := a.Accounts.Fallback(r.Path("type"), r.Query("session"), language(r))
 	if err != nil {
 		return err

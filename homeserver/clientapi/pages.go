@@ -23,7 +23,11 @@ var pages = template.Must(template.New("pages").Parse(pagesText))
 type page struct {
 	Nonce string // of the Content-Security-Policy, for what is in the page
 	account.FallbackPage
+	Providers []pageLink // of m.login.sso
 }
+
+// pageLink is a link of a page.
+type pageLink struct{ Name, URL string }
 
 // writePage answers with a page, in which only what has the nonce is styled and run. It can be framed by nobody, is not kept, and tells other
 // sites nothing of its address, which has the session in it. captcha is the address of the script that shows a captcha, "" for none.

@@ -16,6 +16,11 @@ func (a *API) register(ctx context.Context, r *httpapi.Request, in account.Regis
 		if err := r.LimitClient(httpapi.ClassRegister); err != nil {
 			return account.Login{}, err
 		}
+	} else if !in.ByAppService() && (in.Username != "" || in.GuestToken != "") {
+		// It tells who is there, too.
+		if err := r.LimitClient(httpapi.ClassDirectory); err != nil {
+			return account.Login{}, err
+		}
 	}
 	login, err := a.Accounts.Register(ctx, in)
 	return login, challenge(err)

@@ -54,7 +54,7 @@ func (a *API) Routes() []httpapi.Route {
 		{"POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", user, httpapi.JSON(a.unstableSlidingSync)},
 	})
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
-	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser(), a.unstableKeys())
+	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser(), a.unstableKeys(), a.rendezvous())
 	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(unstable))...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(slices.Concat(a.v3(), a.keyBackup())))...)
 }
@@ -167,14 +167,16 @@ func (a *API) v3() []row {
 		{"GET", "/register/available", public, httpapi.JSON(a.available).Limited(httpapi.ClassRegister)},
 		{"POST", "/account/password", optional, httpapi.JSON(a.changePassword)},
 		{"POST", "/account/deactivate", user, httpapi.JSON(a.deactivate).Limited(httpapi.ClassAccountData)},
+		{"GET", "/login/sso/redirect", public, httpapi.Raw(a.ssoRedirect).Limited(httpapi.ClassRead)},
+		{"GET", "/login/sso/redirect/{idpId}", public, httpapi.Raw(a.ssoRedirectTo).Limited(httpapi.ClassRead)},
 		{"GET", "/auth/{type}/fallback/web", public, httpapi.Raw(a.fallbackPage).Limited(httpapi.ClassRead)},
 		{"POST", "/auth/{type}/fallback/web", public, httpapi.Raw(a.completeFallback).Limited(httpapi.ClassRegister)},
 		{"GET", "/account/whoami", guest, httpapi.JSON(a.whoami)},
 		{"GET", "/capabilities", user, httpapi.JSON(a.capabilities).Limited(httpapi.ClassRead)},
 		{"GET", "/admin/whois/{userId}", user, httpapi.JSON(a.whois).Limited(httpapi.ClassRead)},
-		{"GET", "/devices", user, httpapi.JSON(a.devices).Limited(httpapi.ClassRead)},
-		{"GET", "/devices/{deviceId}", user, httpapi.JSON(a.device).Limited(httpapi.ClassRead)},
-		{"PUT", "/devices/{deviceId}", user, httpapi.JSON(a.updateDevice).Limited(httpapi.ClassAccountData)},
+		{"GET", "/devices", guest, httpapi.JSON(a.devices).Limited(httpapi.ClassRead)},
+		{"GET", "/devices/{deviceId}", guest, httpapi.JSON(a.device).Limited(httpapi.ClassRead)},
+		{"PUT", "/devices/{deviceId}", guest, httpapi.JSON(a.updateDevice).Limited(httpapi.ClassAccountData)},
 		{"DELETE", "/devices/{deviceId}", user, httpapi.JSON(a.deleteDevice).BodyOptional().Limited(httpapi.ClassAccountData)},
 		{"POST", "/delete_devices", user, httpapi.JSON(a.deleteDevices).Limited(httpapi.ClassAccountData)},
 
@@ -184,7 +186,7 @@ func (a *API) v3() []row {
 		{"POST", "/account/3pid/add", user, httpapi.JSON(a.addThreepid).Limited(httpapi.ClassMail)},
 		{"POST", "/account/3pid/bind", user, httpapi.JSON(a.bindThreepid).Limited(httpapi.ClassMail)},
 		{"POST", "/account/3pid/unbind", user, httpapi.JSON(a.unbindThreepid).Limited(httpapi.ClassMail)},
-		{"POST", "/account/3pid/delete", user, httpapi.JSON(a.deleteThreepid).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/delete", user, httpapi.JSON(a.deleteThreepid).Limited(httpapi.ClassMail).NotSuspended()},
 		{"POST", "/account/3pid/email/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.Email)).Limited(httpapi.ClassMail)},
 		{"POST", "/account/3pid/msisdn/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.MSISDN)).Limited(httpapi.ClassMail)},
 		{"POST", "/account/password/email/requestToken", public, httpapi.JSON(a.requestToken(threepid.Password, mail.Email)).Limited(httpapi.ClassMail)},
@@ -222,7 +224,7 @@ func (a *API) v3() []row {
 
 		// Who is there.
 		{"GET", "/presence/{userId}/status", user, httpapi.JSON(a.getPresence)},
-		{"PUT", "/presence/{userId}/status", user, httpapi.JSON(a.setPresence).Limited(httpapi.ClassEphemeral)},
+		{"PUT", "/presence/{userId}/status", user, httpapi.JSON(a.setPresence).Limited(httpapi.ClassEphemeral).NotSuspended()},
 
 		// Rooms: in and out.
 		{"POST", "/createRoom", user, httpapi.JSON(a.createRoom).Limited(httpapi.ClassJoin).NotSuspended()},
@@ -264,7 +266,7 @@ func (a *API) v3() []row {
 		{"GET", "/rooms/{roomId}/context/{eventId}", guest, httpapi.JSON(a.eventContext).Limited(httpapi.ClassRead)},
 		{"GET", "/rooms/{roomId}/members", guest, httpapi.JSON(a.members).Limited(httpapi.ClassRead)},
 		{"GET", "/rooms/{roomId}/joined_members", user, httpapi.JSON(a.joinedMembers).Limited(httpapi.ClassRead)},
-		{"PUT", "/rooms/{roomId}/typing/{userId}", user, httpapi.JSON(a.setTyping).Limited(httpapi.ClassEphemeral)},
+		{"PUT", "/rooms/{roomId}/typing/{userId}", user, httpapi.JSON(a.setTyping).Limited(httpapi.ClassEphemeral).NotSuspended()},
 		{"POST", "/rooms/{roomId}/receipt/{receiptType}/{eventId}", user, httpapi.JSON(a.setReceipt).BodyOptional().Limited(httpapi.ClassEphemeral)},
 		{"POST", "/rooms/{roomId}/read_markers", user, httpapi.JSON(a.setReadMarkers).Limited(httpapi.ClassEphemeral)},
 		{"GET", "/sync", guest, httpapi.JSON(a.sync)},

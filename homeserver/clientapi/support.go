@@ -1,6 +1,7 @@
 package clientapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,14 @@ type Contact struct {
 	Role         string `yaml:"role" json:"role"` // m.role.admin, m.role.security, or a namespaced one
 	MatrixID     string `yaml:"matrix_id" json:"matrix_id,omitempty"`
 	EmailAddress string `yaml:"email_address" json:"email_address,omitempty"`
+}
+
+// Contact returns the page, or else the email address or id of the first contact, "" where there is none.
+func (s Support) Contact() string {
+	if s.Page != "" || len(s.Contacts) == 0 {
+		return s.Page
+	}
+	return cmp.Or(s.Contacts[0].EmailAddress, s.Contacts[0].MatrixID)
 }
 
 // Validate returns all that is wrong, a line for each, which begins with its key.

@@ -64,6 +64,7 @@ func (a *API) versions(context.Context, *httpapi.Request, httpapi.Empty) (versio
 func (a *API) configuredFeatures() map[string]bool {
 	delayed := !a.Rooms.Config.Delayed.Off
 	features := map[string]bool{"org.matrix.msc4140": delayed, "org.matrix.msc4140.stable": delayed}
+	maps.Copy(features, a.rendezvousFeatures())
 	if a.Rooms.Config.StickyEvents {
 		features["org.matrix.msc4354"] = true
 	}

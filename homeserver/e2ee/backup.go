@@ -138,7 +138,7 @@ func (s *Service) CreateBackup(ctx context.Context, by By, in BackupInfo) (versi
 	return version, nil
 }
 
-// owner returns the user on whose behalf a device acts that is still there.
+// owner returns the user on whose behalf a device acts that is still there. The error is M_UNKNOWN_TOKEN.
 func owner(tx *store.Tx, by By) (int64, error) {
 	if by.Device != "" {
 		has, err := tx.HasDevice(by.User, by.Device)
@@ -149,7 +149,22 @@ func owner(tx *store.Tx, by By) (int64, error) {
 			return 0, err
 		}
 	}
-	return tx.LookupNID(string(by.User))
+	return holder(tx, by.User)
+}
+
+// holder returns a user whose account has not ended since the request came: nothing of theirs is to be kept then. The error is M_UNKNOWN_TOKEN.
+func holder(tx *store.Tx, user id.UserID) (int64, error) {
+	u, err := tx.User(user)
+	if errors.Is(err, store.ErrNotFound) {
+		return tx.NID(string(user))
+	}
+	if err == nil && u.Deactivated {
+		err = signedOut()
+	}
+	if err != nil {
+		return 0, err
+	}
+	return u.NID, nil
 }
 
 // Backup returns a version of a user's backup, or, for "", that to which keys go (Client-Server API, GET /room_keys/version). Errors:

@@ -147,7 +147,7 @@ func (up *signingUpload) name() string {
 
 // store stores the keys that are new, and returns whom that concerns.
 func (up *signingUpload) store(tx *store.Tx) ([]notify.Signal, error) {
-	userNID, err := tx.LookupNID(string(up.user))
+	userNID, err := holder(tx, up.user)
 	if err != nil {
 		return nil, err
 	}

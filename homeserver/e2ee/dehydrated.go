@@ -63,7 +63,7 @@ func (s *Service) Dehydrate(ctx context.Context, user id.UserID, in DehydratedDe
 	var change store.DeviceChange
 	err = s.db.Write(ctx, func(tx *store.Tx) (err error) {
 		change = store.DeviceChange{}
-		userNID, err := tx.LookupNID(string(user))
+		userNID, err := holder(tx, user)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,8 @@ type Messages map[id.UserID]map[id.DeviceID]json.RawMessage
 
 // Send has messages wait for devices, each until the device has it (Client-Server API, "Send-to-Device messaging"). The same txnID from
 // the same device changes nothing the second time. Devices that are not there are left out, as are users of other servers until this
-// server speaks with others. Errors: M_INVALID_PARAM, M_BAD_JSON, M_TOO_LARGE.
+// server speaks with others. Errors: M_INVALID_PARAM, M_BAD_JSON, M_TOO_LARGE, M_UNKNOWN_TOKEN for a device
+// that is gone.
 func (s *Service) Send(ctx context.Context, by By, eventType, txnID string, messages Messages) error {
 	if !isName(eventType) || !isName(txnID) {
 		return invalidParam("The type and the transaction ID must be text of 1 to %d bytes", maxNameBytes)
@@ -59,7 +60,7 @@ func (s *Service) Send(ctx context.Context, by By, eventType, txnID string, mess
 		signals = signals[:0]
 		d := delivery{s: s, tx: tx, eventType: eventType, nowTS: s.now().UnixMilli()}
 		var err error
-		if d.sender, err = tx.NID(string(by.User)); err != nil {
+		if d.sender, err = owner(tx, by); err != nil {
 			return err
 		}
 		fresh, err := tx.InsertToDeviceTxn(d.sender, by.Scope, eventType, txnID, d.nowTS, d.nowTS-rememberTxns.Milliseconds())

@@ -68,6 +68,9 @@ func (s *Service) UploadSignatures(ctx context.Context, user id.UserID, in Signa
 		stale   []verdict
 	)
 	err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
+		if _, err := holder(tx, user); err != nil {
+			return err
+		}
 		now := &judge{user: user, in: in}
 		if err := now.read(tx); err != nil {
 			return err

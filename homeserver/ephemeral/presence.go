@@ -270,6 +270,9 @@ func (s *Presence) change(ctx context.Context, p *person, to stated) error {
 		return fmt.Errorf("store the presence of %s: %w", p.user, err)
 	}
 	p.state(to)
+	if pos == 0 {
+		return nil // the account has ended
+	}
 	err = s.db.View(ctx, func(tx *store.Tx) (err error) {
 		rooms, err = tx.SmallRooms(userNID, s.config.MaxRoomMembers)
 		return err

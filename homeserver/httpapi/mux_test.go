@@ -270,7 +270,7 @@ func checkHeader(t *testing.T, header http.Header) {
 	for name, want := range map[string]string{
 		"Access-Control-Allow-Origin":  "*",
 		"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS, PATCH",
-		"Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
+		"Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization, If-Match, If-None-Match",
 		"Location":                     "",
 	} {
 		if got := header.Get(name); got != want {

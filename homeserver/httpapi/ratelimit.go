@@ -17,6 +17,7 @@ const (
 	ClassRefresh     Class = "refresh"       // of access tokens, by address
 	ClassMail        Class = "mail"          // what has people be written to elsewhere
 	ClassRegister    Class = "register"
+	ClassRendezvous  Class = "rendezvous"   // meeting points of devices, by address
 	ClassMessage     Class = "message"      // what goes into rooms
 	ClassJoin        Class = "join"         // joins, and making rooms
 	ClassInvite      Class = "invite"       // what is done to the membership of others
@@ -139,7 +140,13 @@ func (r *Request) Limit(class Class, who string) error {
 }
 
 // LimitClient counts one request of the client's address in a class, as Limit does.
-func (r *Request) LimitClient(class Class) error { return r.Limit(class, network(r.ClientIP())) }
+func (r *Request) LimitClient(class Class) error { return r.Limit(class, r.Network()) }
+
+// Network is the part of the client's address that one customer has, as text: by it strangers are counted.
+func (r *Request) Network() string { return network(r.ClientIP()) }
+
+// ClientNetwork is the part of the client's address that one customer has, for counts that are kept elsewhere.
+func (r *Request) ClientNetwork() string { return network(r.ClientIP()) }
 
 // limit counts the request itself: by user, or by address where there is none.
 func (r *Request) limit(class Class) error {

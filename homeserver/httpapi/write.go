@@ -81,7 +81,7 @@ var emptyObject = []byte("{}")
 var (
 	contentTypeJSON  = []string{"application/json"}
 	corsOrigin       = []string{"*"}
-	corsAllowHeaders = []string{"X-Requested-With, Content-Type, Authorization"}
+	corsAllowHeaders = []string{"X-Requested-With, Content-Type, Authorization, If-Match, If-None-Match"}
 )
 
 // contentLengthFrom is the size from which on we name the length ourselves;

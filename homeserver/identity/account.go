@@ -57,13 +57,23 @@ func (s *Service) Register(ctx context.Context, in OpenIDToken) (token string, e
 	return token, err
 }
 
-// Identify returns whose a token is. ErrUnauthorized.
+// Identify returns whose a token is. ErrUnauthorized, for users of this homeserver who may not use their account, too.
 func (s *Service) Identify(ctx context.Context, token string) (user id.UserID, err error) {
 	if token == "" {
 		return "", ErrUnauthorized
 	}
 	err = s.DB.View(ctx, func(tx *store.Tx) error {
-		user, err = tx.IdentityUser(sha256.Sum256([]byte(token)), s.Now().UnixMilli()-tokenMS)
+		nowTS := s.Now().UnixMilli()
+		if user, err = tx.IdentityUser(sha256.Sum256([]byte(token)), nowTS-tokenMS); err != nil {
+			return err
+		}
+		account, err := tx.User(user)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil // of another server
+		}
+		if err == nil && (account.Deactivated || account.Locked || account.ValidUntilTS != 0 && account.ValidUntilTS <= nowTS) {
+			err = ErrUnauthorized
+		}
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {

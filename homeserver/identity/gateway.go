@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
@@ -76,11 +77,14 @@ func (g *Gateway) Bind(ctx context.Context, server, token string, user id.UserID
 // forClient returns an error about the token at the identity service so that a client does not take it for one about its own.
 func forClient(err error) error {
 	var refused mautrix.RespError
-	if errors.As(err, &refused) && refused.StatusCode == http.StatusUnauthorized {
+	if errors.As(err, &refused) && (refused.StatusCode == http.StatusUnauthorized || slices.Contains(ofSessions, refused.ErrCode)) {
 		return matrixError(403, "M_FORBIDDEN", "id_access_token is not valid")
 	}
 	return err
 }
+
+// ofSessions are codes by which clients take their own session to have ended, whatever the status.
+var ofSessions = []string{"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_LOCKED", "M_USER_DEACTIVATED", "M_USER_SUSPENDED"}
 
 // Unbind implements account.Identities.
 func (g *Gateway) Unbind(ctx context.Context, server string, user id.UserID, medium, address string) (bool, error) {

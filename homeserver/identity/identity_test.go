@@ -295,6 +295,36 @@ func TestInvitationsAreDelivered(t *testing.T) {
 	})
 }
 
+// Of many to whom an address belongs at the same moment, one gets the invitation that waits for it, once.
+func TestOneGetsTheInvitation(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := newBench(t, db)
+		alice := id.UserID("@alice:hs.example")
+		if _, err := b.StoreInvite(t.Context(), alice, identity.InviteRequest{Medium: "email", Address: "x@example.org", RoomID: "!r:hs.example", Sender: alice}); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			all.Go(func() {
+				if err := db.Write(t.Context(), func(tx *store.Tx) error {
+					return b.Claim(tx, id.UserID("@"+name+":hs.example"), "email", "x@example.org")
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		for range 2 {
+			if err := b.Deliver(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(b.redeemed) != 1 {
+			t.Errorf("delivered %+v", b.redeemed)
+		}
+	})
+}
+
 func decodeKey(t *testing.T, key string) ed25519.PublicKey {
 	t.Helper()
 	raw, err := base64.RawStdEncoding.DecodeString(key)
@@ -326,5 +356,45 @@ func TestXMatrix(t *testing.T) {
 		if got := identity.ParseXMatrix(fields)["origin"]; got != want {
 			t.Errorf("%s: got %q, want %q", fields, got, want)
 		}
+	}
+}
+
+// A name that would be a link in a mail is left out, however it is written; others stay.
+func TestShownName(t *testing.T) {
+	for name, want := range map[string]string{
+		"Tea": "Tea", "St. Mary's choir": "St. Mary's choir", "Mr. T": "Mr. T", "Q&A ...": "Q&A ...", "v1": "v1", "a\r\nBcc: b": "a Bcc: b", "\u202eabc": "abc",
+		"win at evil.example": "", "WWW.EVIL.ORG/x": "", "https://evil": "", "a@b": "", "evil\uff0eexample": "", "evil\u3002example": "", "пример.рф": "", "x\u200b.y": "x .y",
+		strings.Repeat("ä", 90): strings.Repeat("ä", 80) + "…",
+	} {
+		if got := identity.ShownName(name); got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+// What another service answers is not taken by a client for the end of its own session, nor for a redirect.
+func TestRemoteRefusals(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+		want   string
+	}{
+		{401, `{"errcode":"M_UNAUTHORIZED","error":"x"}`, "M_FORBIDDEN"}, {403, `{"errcode":"M_UNKNOWN_TOKEN","error":"x"}`, "M_FORBIDDEN"},
+		{400, `{"errcode":"M_USER_LOCKED","error":"x","soft_logout":true}`, "M_FORBIDDEN"}, {403, `{"errcode":"M_TERMS_NOT_SIGNED","error":"x"}`, "M_TERMS_NOT_SIGNED"},
+		{302, `{"errcode":"M_SESSION_EXPIRED","error":"x"}`, "M_UNKNOWN"}, {500, `oops`, "M_UNKNOWN"}, {200, `oops`, "M_BAD_JSON"},
+		{200, `{"token":""}`, "M_BAD_JSON"},
+	} {
+		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://127.0.0.1:1/")
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte(c.body))
+		}))
+		g := identity.NewRemoteGateway(site.URL, &event.Key{ServerName: "hs.example", KeyID: "ed25519:hs", Private: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}, nil)
+		_, err := g.Store(t.Context(), "token", identity.InviteRequest{})
+		var refused mautrix.RespError
+		if !errors.As(err, &refused) || refused.ErrCode != c.want || refused.StatusCode < 400 || refused.StatusCode == 401 {
+			t.Errorf("%d %s: got %v", c.status, c.body, err)
+		}
+		site.Close()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -17,6 +18,7 @@ import (
 	"causeway/homeserver/store"
 	"causeway/homeserver/threepid"
 
+	"golang.org/x/text/unicode/norm"
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 )
@@ -58,7 +60,7 @@ type StoredInvite struct {
 }
 
 // StoreInvite keeps an invitation until the address is somebody's, and writes to it. Errors: M_MISSING_PARAMS, M_INVALID_PARAM,
-// M_UNRECOGNIZED for what is no email address, M_INVALID_EMAIL, M_THREEPID_IN_USE with mxid, 403 M_FORBIDDEN, 429 M_LIMIT_EXCEEDED.
+// M_UNRECOGNIZED for what is no email address, M_INVALID_EMAIL, M_THREEPID_IN_USE with mxid, 403 M_FORBIDDEN, M_USER_SUSPENDED, 429 M_LIMIT_EXCEEDED.
 func (s *Service) StoreInvite(ctx context.Context, by id.UserID, in InviteRequest) (out StoredInvite, err error) {
 	address, err := in.check(by)
 	if err != nil {
@@ -74,6 +76,9 @@ func (s *Service) StoreInvite(ctx context.Context, by id.UserID, in InviteReques
 	ephemeral := base64.RawStdEncoding.EncodeToString(public)
 	out = StoredInvite{Token: rand.Text() + rand.Text(), DisplayName: threepid.Redacted(address)}
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+		if err := mayInvite(tx, by); err != nil {
+			return err
+		}
 		user, err := tx.BindingOf(mail.Email, address)
 		if err == nil {
 			return mautrix.RespError{StatusCode: 400, ErrCode: "M_THREEPID_IN_USE", Err: "Binding already known", ExtraData: map[string]any{"mxid": user}}
@@ -101,6 +106,18 @@ func (s *Service) StoreInvite(ctx context.Context, by id.UserID, in InviteReques
 		err = threepid.TooManyMessages()
 	}
 	return out, err
+}
+
+// mayInvite refuses a user of this homeserver who is suspended: nobody is written to in their name (Client-Server API, "Account suspension").
+func mayInvite(tx *store.Tx, by id.UserID) error {
+	user, err := tx.User(by)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // of another server
+	}
+	if err == nil && user.Suspended {
+		err = matrixError(403, "M_USER_SUSPENDED", "You cannot do this while your account is suspended")
+	}
+	return err
 }
 
 func (in *InviteRequest) check(by id.UserID) (address string, err error) {
@@ -164,12 +181,14 @@ func shownName(name string) string {
 	if runes := []rune(name); len(runes) > maxName {
 		name = string(runes[:maxName]) + "…"
 	}
-	lower := strings.ToLower(name)
-	if strings.Contains(lower, "://") || strings.Contains(lower, "www.") || strings.Contains(lower, ".com") || strings.Contains(lower, "@") {
+	if strings.ContainsRune(name, '@') || strings.Contains(name, "://") || hostPattern.MatchString(norm.NFKC.String(name)) {
 		return ""
 	}
 	return name
 }
+
+// hostPattern is of what programs that show mail make a link of: a name with a dot in it, be that one of another script.
+var hostPattern = regexp.MustCompile(`[\pL\pN][.。][\pL\pN]`)
 
 // SignedInvite is an invitation that the service has signed for a user.
 type SignedInvite struct {

@@ -81,7 +81,7 @@ func (r *remote) ask(ctx context.Context, method, path, authorization string, in
 			Code  string `json:"errcode"`
 			Error string `json:"error"`
 		}
-		if json.Unmarshal(raw, &refused) != nil || refused.Code == "" {
+		if json.Unmarshal(raw, &refused) != nil || refused.Code == "" || answer.StatusCode < 400 {
 			return matrixError(502, "M_UNKNOWN", "The identity service has answered with status %d", answer.StatusCode)
 		}
 		return forClient(matrixError(answer.StatusCode, refused.Code, "%s", refused.Error))

@@ -120,6 +120,12 @@ func (tx *Tx) SetPassword(userNID int64, password string) error {
 	return err
 }
 
+// FirstPassword records the password of a user who has none, and tells whether that is so.
+func (tx *Tx) FirstPassword(userNID int64, password string) (bool, error) {
+	n, err := tx.Exec(`UPDATE users SET password = $2 WHERE nid = $1 AND password IS NULL AND deactivated = 0`, userNID, password)
+	return n > 0, err
+}
+
 func boolInt(b bool) int64 {
 	if b {
 		return 1

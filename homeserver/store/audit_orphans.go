@@ -70,6 +70,7 @@ var orphanRules = []orphanRule{
 	{"oauth_codes", "user_nid, client", "user", noUser},
 	{"oauth_device_codes", "client, device_id", "user", `x.user_nid IS NOT NULL AND ` + noUser},
 	{"browser_sessions", "user_nid", "user", noUser},
+	{"sso_links", "issuer, subject", "user", noUser},
 	{"access_tokens", "user_nid, device_id", "device", noDevice},
 	{"refresh_tokens", "user_nid, device_id", "device", noDevice},
 	{"device_keys", "user_nid, device_id", "device", noDevice},

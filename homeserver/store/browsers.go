@@ -14,16 +14,18 @@ type BrowserSession struct {
 	AuthenticatedTS int64 // when the user last gave their password
 	ExpiresTS       int64
 	Suspended       bool // the user may change nothing that others see
+	Seen            Sighting
+	Password        bool // the user has one
 }
 
 // AddBrowserSession records a session under the SHA-256 of its cookie. Sessions that have expired at nowTS go, and of the user's sessions
-// all but the newest keep.
-func (tx *Tx) AddBrowserSession(hash [32]byte, userNID, nowTS, expiresTS int64, keep int) error {
+// all but the newest keep. authenticatedTS is when the user proved who they are.
+func (tx *Tx) AddBrowserSession(hash [32]byte, userNID, authenticatedTS, nowTS, expiresTS int64, keep int) error {
 	if _, err := tx.Exec(`DELETE FROM browser_sessions WHERE expires_ts <= $1`, nowTS); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`INSERT INTO browser_sessions (hash, user_nid, authenticated_ts, expires_ts) VALUES ($1, $2, $3, $4)`,
-		hash[:], userNID, nowTS, expiresTS); err != nil {
+		hash[:], userNID, authenticatedTS, expiresTS); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`DELETE FROM browser_sessions WHERE user_nid = $1 AND expires_ts < (SELECT expires_ts FROM browser_sessions
@@ -38,14 +40,20 @@ func (tx *Tx) BrowserSession(hash [32]byte, nowTS int64) (BrowserSession, error)
 		s         BrowserSession
 		user      string
 		suspended int64
+		seen      sql.NullInt64
+		ip, agent sql.NullString
+		password  sql.NullString
 	)
-	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts, u.suspended FROM browser_sessions b
-		JOIN users u ON u.nid = b.user_nid JOIN strings n ON n.nid = b.user_nid
-		WHERE b.hash = $1 AND b.expires_ts > $2 AND `+usableAccount, []any{hash[:], nowTS}, &s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS, &suspended)
+	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts, u.suspended, u.password, b.seen_ts, b.seen_ip, b.seen_agent
+		FROM browser_sessions b JOIN users u ON u.nid = b.user_nid JOIN strings n ON n.nid = b.user_nid
+		WHERE b.hash = $1 AND b.expires_ts > $2 AND `+usableAccount, []any{hash[:], nowTS},
+		&s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS, &suspended, &password, &seen, &ip, &agent)
 	if err == nil && !found {
 		err = fmt.Errorf("browser session: %w", ErrNotFound)
 	}
 	s.UserID, s.Suspended = id.UserID(user), suspended != 0
+	s.Seen = Sighting{TS: seen.Int64, IP: ip.String, Agent: agent.String}
+	s.Password = password.String != ""
 	return s, err
 }
 
@@ -71,15 +79,23 @@ func (tx *Tx) EndBrowserSessions(userNID int64) error {
 }
 
 // EndGrants signs all browsers out in which a user is signed in, and ends what was granted in the user's name and has not been redeemed:
-// authorization codes, device codes, login tokens, and the permission to replace keys. Codes that were used stay, so that their second use
-// is noticed.
+// authorization codes, device codes, login tokens, OpenID tokens, and the permission to replace keys. Codes that were used stay, so that
+// their second use is noticed. The tokens of the built-in identity service, which OpenID tokens are redeemed for, end with them.
 func (tx *Tx) EndGrants(userNID int64) error {
 	if err := tx.EndBrowserSessions(userNID); err != nil {
 		return err
 	}
+	user, err := tx.Text(userNID)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`DELETE FROM identity_tokens WHERE user_id = $1`, user); err != nil {
+		return fmt.Errorf("end what a user has granted: %w", err)
+	}
 	for _, query := range [...]string{
 		`DELETE FROM oauth_codes WHERE user_nid = $1 AND used = 0`, `DELETE FROM oauth_device_codes WHERE user_nid = $1`,
-		`DELETE FROM login_tokens WHERE user_nid = $1`, `UPDATE users SET reset_until_ts = NULL WHERE nid = $1`,
+		`DELETE FROM login_tokens WHERE user_nid = $1`, `DELETE FROM openid_tokens WHERE user_nid = $1`,
+		`UPDATE devices SET reset_until_ts = NULL WHERE user_nid = $1`,
 	} {
 		if _, err := tx.Exec(query, userNID); err != nil {
 			return fmt.Errorf("end what a user has granted: %w", err)
@@ -88,30 +104,36 @@ func (tx *Tx) EndGrants(userNID int64) error {
 	return nil
 }
 
-// AllowReset notes until when a user allows that cross-signing keys are replaced, 0 for not at all.
-func (tx *Tx) AllowReset(userNID, untilTS int64) error {
-	_, err := tx.Exec(`UPDATE users SET reset_until_ts = $2 WHERE nid = $1`, userNID, nullInt(untilTS))
+// AllowReset notes until when a user allows that a device of theirs that an OAuth client is signed in on replaces the user's cross-signing
+// keys. ErrNotFound for any other device.
+func (tx *Tx) AllowReset(userNID int64, device id.DeviceID, untilTS int64) error {
+	n, err := tx.Exec(`UPDATE devices SET reset_until_ts = $3 WHERE user_nid = $1 AND device_id = $2 AND oauth_client IS NOT NULL`,
+		userNID, string(device), untilTS)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
 	return err
 }
 
-// TakeReset takes the permission to replace a user's cross-signing keys back, and tells whether there was one at nowTS.
-func (tx *Tx) TakeReset(user id.UserID, nowTS int64) (bool, error) {
+// TakeReset takes the permission of a device to replace a user's cross-signing keys back, and tells whether there was one at nowTS.
+func (tx *Tx) TakeReset(user id.UserID, device id.DeviceID, nowTS int64) (bool, error) {
 	nid, err := tx.LookupNID(string(user))
 	if err != nil || nid == 0 {
 		return false, err
 	}
-	n, err := tx.Exec(`UPDATE users SET reset_until_ts = NULL WHERE nid = $1 AND reset_until_ts > $2`, nid, nowTS)
+	n, err := tx.Exec(`UPDATE devices SET reset_until_ts = NULL WHERE user_nid = $1 AND device_id = $2 AND reset_until_ts > $3`,
+		nid, string(device), nowTS)
 	return n > 0, err
 }
 
-// ResetAllowed tells until when a user allows that cross-signing keys are replaced, 0 for not at all.
-func (tx *Tx) ResetAllowed(user id.UserID) (untilTS int64, err error) {
+// ResetAllowed tells until when a user allows that a device replaces cross-signing keys, 0 for not at all.
+func (tx *Tx) ResetAllowed(user id.UserID, device id.DeviceID) (untilTS int64, err error) {
 	nid, err := tx.LookupNID(string(user))
 	if err != nil || nid == 0 {
 		return 0, err
 	}
 	var until sql.NullInt64
-	_, err = tx.Row(`SELECT reset_until_ts FROM users WHERE nid = $1`, []any{nid}, &until)
+	_, err = tx.Row(`SELECT reset_until_ts FROM devices WHERE user_nid = $1 AND device_id = $2`, []any{nid, string(device)}, &until)
 	return until.Int64, err
 }
 

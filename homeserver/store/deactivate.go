@@ -10,18 +10,20 @@ import (
 var userTables = []string{
 	"login_tokens", "openid_tokens", "delayed_events", "profile_fields", "thread_subscriptions", "filters", "user_words", "user_words_due",
 	"accepted_terms", "browser_sessions", "oauth_codes", "oauth_device_codes",
+	"sso_links",
 }
 
 // Deactivate ends an account for ever: its devices, its tokens, its addresses, its profile and what it has kept go; its name stays, so that
-// nobody else can have it. Its encryption keys and the backups of such go, too. The user has rooms to leave then (Departures). With erase,
-// what the user said is kept from those who were not there.
+// nobody else can have it. Its encryption keys and the backups of such go, too, and what it has read that others were not told of. The
+// user has rooms to leave then (Departures). With erase, what the user said is kept from those who were not there, and what the user has read
+// goes.
 // ErrNotFound when there is no such account, or it is deactivated already.
 func (tx *Tx) Deactivate(user id.UserID, erase bool) (change DeviceChange, err error) {
 	nid, err := tx.LookupNID(string(user))
 	if err != nil {
 		return DeviceChange{}, err
 	}
-	n, err := tx.Exec(`UPDATE users SET deactivated = 1, password = NULL, admin = 0, displayname = NULL, avatar_url = NULL, reset_until_ts = NULL
+	n, err := tx.Exec(`UPDATE users SET deactivated = 1, password = NULL, admin = 0, displayname = NULL, avatar_url = NULL
 		WHERE nid = $1 AND deactivated = 0`, nid)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("user %s: %w", user, ErrNotFound)
@@ -41,6 +43,12 @@ func (tx *Tx) Deactivate(user id.UserID, erase bool) (change DeviceChange, err e
 		return DeviceChange{}, err
 	}
 	if err := tx.dropAddresses(nid, user); err != nil {
+		return DeviceChange{}, err
+	}
+	if err := tx.endPresence(nid); err != nil {
+		return DeviceChange{}, err
+	}
+	if err := tx.dropReceipts(nid, erase); err != nil {
 		return DeviceChange{}, err
 	}
 	for _, table := range userTables {
@@ -106,8 +114,11 @@ func (tx *Tx) Departures(after int64, limit int) ([]int64, error) {
 	return tx.ints(`SELECT user_nid FROM departures WHERE user_nid > $1 ORDER BY user_nid LIMIT `+atLeast(limit), after)
 }
 
-// EndDeparture records that a user has left all rooms.
+// EndDeparture records that a user has left all rooms. Nobody is there any more to be told that the user is gone.
 func (tx *Tx) EndDeparture(userNID int64) error {
+	if err := tx.dropPresence(userNID); err != nil {
+		return err
+	}
 	_, err := tx.Exec(`DELETE FROM departures WHERE user_nid = $1`, userNID)
 	return err
 }

@@ -37,7 +37,7 @@ func TestDeactivateDropsKeys(t *testing.T) {
 				if err := tx.SignMaster(nid, "D", "signature"); err != nil {
 					return err
 				}
-				if err := tx.AddBrowserSession([32]byte{1}, nid, 0, 1<<50, 10); err != nil {
+				if err := tx.AddBrowserSession([32]byte{1}, nid, 0, 0, 1<<50, 10); err != nil {
 					return err
 				}
 				if err := tx.AddOAuthCode(store.OAuthCode{UserNID: nid, ExpiresTS: 1 << 50}, 0, 10); err != nil {

@@ -6,9 +6,9 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// PromoteGuest makes a guest's account that of a person. ErrNotFound when it is no guest's.
+// PromoteGuest makes a guest's account that of a person. ErrNotFound when it is no guest's, or has ended.
 func (tx *Tx) PromoteGuest(userNID int64, password string, admin bool) error {
-	n, err := tx.Exec(`UPDATE users SET guest = 0, password = $2, admin = $3 WHERE nid = $1 AND guest = 1`,
+	n, err := tx.Exec(`UPDATE users SET guest = 0, password = $2, admin = $3 WHERE nid = $1 AND guest = 1 AND deactivated = 0`,
 		userNID, nullString(password), boolInt(admin))
 	if err == nil && n == 0 {
 		err = fmt.Errorf("guest %d: %w", userNID, ErrNotFound)

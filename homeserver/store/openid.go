@@ -23,10 +23,12 @@ func (tx *Tx) InsertOpenIDToken(hash [32]byte, user id.UserID, nowTS, expiresTS 
 	return err
 }
 
-// OpenIDUser returns whose the OpenID token of a hash is. ErrNotFound when there is none that has not expired.
+// OpenIDUser returns whose the OpenID token of a hash is. ErrNotFound when there is none that has not expired, and for a user who may not use
+// the account.
 func (tx *Tx) OpenIDUser(hash [32]byte, nowTS int64) (id.UserID, error) {
 	var user string
-	found, err := tx.Row(`SELECT u.value FROM openid_tokens o JOIN strings u ON u.nid = o.user_nid WHERE o.hash = $1 AND o.expires_ts > $2`,
+	found, err := tx.Row(`SELECT u.value FROM openid_tokens o JOIN strings u ON u.nid = o.user_nid JOIN users a ON a.nid = o.user_nid
+		WHERE o.hash = $1 AND o.expires_ts > $2 AND a.deactivated = 0 AND a.locked = 0 AND (a.valid_until_ts IS NULL OR a.valid_until_ts > $2)`,
 		[]any{hash[:], nowTS}, &user)
 	if err == nil && !found {
 		err = fmt.Errorf("openid token: %w", ErrNotFound)

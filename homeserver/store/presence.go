@@ -20,10 +20,15 @@ type Presence struct {
 
 const presenceColumns = `p.user_nid, p.state, p.status_msg, p.last_active_ts, p.pos`
 
-// SetPresence stores the presence of a user at a new position of the stream, which it returns with the user's integer.
+// SetPresence stores the presence of a user at a new position of the stream, which it returns with the user's integer. Of one whose account
+// is deactivated nothing is stored any more, and the position is 0.
 func (tx *Tx) SetPresence(user id.UserID, p Presence) (userNID, pos int64, err error) {
 	if userNID, err = tx.NID(string(user)); err != nil {
 		return 0, 0, err
+	}
+	var one int64
+	if ended, err := tx.Row(`SELECT 1 FROM users WHERE nid = $1 AND deactivated = 1`, []any{userNID}, &one); err != nil || ended {
+		return userNID, 0, err
 	}
 	if pos, err = tx.NextPos(); err != nil {
 		return 0, 0, err
@@ -127,4 +132,25 @@ func (tx *Tx) presences(query string, args ...any) ([]Presence, error) {
 		return nil, fmt.Errorf("read presence: %w", err)
 	}
 	return all, nil
+}
+
+// endPresence makes a user offline, without a word, whose account ends: those in the same rooms hear of it. Once the user has left these,
+// dropPresence deletes what is left.
+func (tx *Tx) endPresence(userNID int64) error {
+	var one int64
+	if was, err := tx.Row(`SELECT 1 FROM presence WHERE user_nid = $1`, []any{userNID}, &one); err != nil || !was {
+		return err
+	}
+	pos, err := tx.NextPos()
+	if err != nil {
+		return err
+	}
+	tx.touch(FamilyPresence, pos)
+	_, err = tx.Exec(`UPDATE presence SET state = 'offline', status_msg = '', last_active_ts = 0, pos = $2 WHERE user_nid = $1`, userNID, pos)
+	return err
+}
+
+func (tx *Tx) dropPresence(userNID int64) error {
+	_, err := tx.Exec(`DELETE FROM presence WHERE user_nid = $1`, userNID)
+	return err
 }

@@ -117,3 +117,13 @@ func (tx *Tx) JoinedAmong(userNID int64, rooms []int64) (joined []int64, err err
 	query, args := sqldb.In(`SELECT room_nid FROM memberships WHERE user_nid = $1 AND membership = 'join' AND room_nid IN `, 2, rooms)
 	return tx.ints(query, append([]any{userNID}, args...)...)
 }
+
+// dropReceipts deletes what says up to where a user has read: what is nobody else's business or, with all, everything.
+func (tx *Tx) dropReceipts(userNID int64, all bool) error {
+	query := `DELETE FROM receipts WHERE user_nid = $1 AND room_nid IN (SELECT room_nid FROM memberships WHERE user_nid = $1)`
+	if !all {
+		query += ` AND type = '` + ReceiptReadPrivate + `'`
+	}
+	_, err := tx.Exec(query, userNID)
+	return err
+}

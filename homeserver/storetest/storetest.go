@@ -3,6 +3,7 @@ package storetest
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -12,7 +13,15 @@ import (
 // New opens an empty store on SQLite, closed when the test ends.
 func New(t testing.TB) *store.DB {
 	t.Helper()
-	return open(t, filepath.Join(t.TempDir(), "causeway.db"))
+	file, err := emptyFile()
+	if err != nil {
+		t.Fatalf("SQLite for tests: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "causeway.db")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, path)
 }
 
 // Each runs test as a sub-test on each engine, each with an empty store.

@@ -51,7 +51,7 @@ func Endpoints() []string {
 	return all
 }
 
-// answered are the endpoints that have answered with 200, in all tests of the process.
+// answered are the endpoints that have answered with 200, or with 302 where that is the answer, in all tests of the process.
 var answered sync.Map
 
 // Unanswered returns the endpoints that have not answered with status 200 to any request of this process.
@@ -82,6 +82,9 @@ func checkAnswer(method, path string, a Answer) string {
 			return fmt.Sprintf("%d without an errcode", a.Status)
 		}
 		return ""
+	}
+	if a.Status == http.StatusFound && len(e.fields) == 0 { // what some are for is to send a browser on
+		answered.Store(e.method+" "+strings.Join(e.path, "/"), true)
 	}
 	if a.Status != http.StatusOK {
 		return ""

@@ -52,6 +52,9 @@ func TestDeactivate(t *testing.T) {
 		s.get("alice POST /rooms/<room>/join", "")
 		s.get("bob POST /rooms/<room>/invite", `{"user_id":"<carol>"}`)
 		s.words["event"] = s.text("alice PUT /rooms/<room>/send/m.room.message/1", `{"body":"said before"}`, "event_id")
+		s.get("alice PUT /presence/<alice>/status", `{"presence":"online","status_msg":"secret"}`)
+		s.get("alice POST /rooms/<room>/receipt/m.read/<event>", `{}`)
+		s.get("alice POST /rooms/<room>/receipt/m.read.private/<event>", `{}`)
 		s.get("alice PUT /user/<alice>/account_data/a.b", `{"x":"secret"}`)
 		s.get("alice PUT /user/<alice>/rooms/<room>/account_data/a.b", `{"x":"secret"}`)
 		s.get("alice PUT /pushrules/global/override/secret", `{"actions":[]}`)
@@ -75,6 +78,7 @@ func TestDeactivate(t *testing.T) {
 			{name: "its name", request: "nobody POST /register", body: `{"username":"alice","password":"x","auth":{"type":"m.login.dummy"}}`, status: 400, want: "M_USER_IN_USE"},
 			{name: "available?", request: "nobody GET /register/available?username=Alice", status: 400, want: "M_USER_IN_USE"},
 			{name: "its profile", request: "bob GET /profile/<alice>", status: 200, want: "{}"},
+			{name: "whether it is there", request: "bob GET /presence/<alice>/status", status: 200, want: "presence=offline status_msg:absent"},
 			{name: "its keys", request: "bob POST /keys/query", body: `{"device_keys":{"<alice>":[]}}`, status: 200, want: "device_keys/<alice>={}"},
 			{name: "in the directory", request: "bob POST /user_directory/search", body: `{"search_term":"alice"}`, status: 200, want: "results:empty"},
 		})
@@ -95,7 +99,7 @@ func TestDeactivate(t *testing.T) {
 		s.must("those who come after the erasure", s.get("carol GET /rooms/<room>/event/<event>", ""), "content={}")
 		for _, table := range []string{
 			"devices", "access_tokens", "refresh_tokens", "device_keys", "account_data", "filters", "openid_tokens", "login_tokens", "delayed_events", "profile_fields",
-			"user_words", "departures", "sliding_connections", "thread_subscriptions",
+			"user_words", "departures", "sliding_connections", "thread_subscriptions", "presence", "receipts",
 		} {
 			if n := s.rowsOf(table, "user_nid", "alice"); n != 0 {
 				t.Errorf("%d rows are left in %s", n, table)

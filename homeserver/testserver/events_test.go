@@ -300,7 +300,7 @@ func TestBrowsers(t *testing.T) {
 			for header, want := range map[string]string{
 				"Access-Control-Allow-Origin":  "*",
 				"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
-				"Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
+				"Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization, If-Match, If-None-Match",
 			} {
 				if got := a.Header.Get(header); got != want {
 					s.t.Errorf("%s: %s is %q, want %q", row.name, header, got, want)

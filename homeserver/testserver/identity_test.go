@@ -386,3 +386,32 @@ func (s *script) awaitInvite(name string) {
 	}
 	s.t.Fatalf("%s has no invitation", name)
 }
+
+// Whoever may not use their account may not use the identity service in its name either: neither with a token of it, nor with one that the
+// homeserver gave before. Client-Server API, "Account moderation".
+func TestIdentityOfBarred(t *testing.T) {
+	box := newMailbox(t)
+	each(t, "alice", func(s *script) {
+		s.withRoot()
+		s.atIdentity("alice")
+		s.words["openid"] = s.text("alice POST /user/<alice>/openid/request_token", `{}`, "access_token")
+		const (
+			register = `{"access_token":"<openid>","matrix_server_name":"test","token_type":"Bearer","expires_in":3600}`
+			invite   = `{"medium":"email","address":"a@example.org","room_id":"!a:test","sender":"<alice>"}`
+			password = `{"new_password":"correct horse battery","logout_devices":false,`
+		)
+		s.run([]step{
+			{name: "lock", request: "root PUT /_matrix/client/v1/admin/lock/<alice>", body: `{"locked":true}`, status: 200},
+			{name: "locked", request: "alice-id GET " + ids + "/v2/account", status: 401, want: "M_UNAUTHORIZED"},
+			{name: "by the homeserver's word", request: "nobody POST " + ids + "/v2/account/register", body: register, status: 401, want: "M_UNKNOWN_TOKEN"},
+			{name: "unlock", request: "root PUT /_matrix/client/v1/admin/lock/<alice>", body: `{"locked":false}`, status: 200},
+			{name: "as before", request: "alice-id GET " + ids + "/v2/account", status: 200, want: "user_id=<alice>"},
+			{name: "suspend", request: "root PUT /_matrix/client/v1/admin/suspend/<alice>", body: `{"suspended":true}`, status: 200},
+			{name: "write to strangers", request: "alice-id POST " + ids + "/v2/store-invite", body: invite, status: 403, want: "M_USER_SUSPENDED"},
+			{name: "read", request: "alice-id GET " + ids + "/v2/hash_details", status: 200, want: "lookup_pepper:string"},
+			{name: "a new password", request: "alice POST /account/password", body: password + proof("alice") + `}`, status: 200, want: "{}"},
+			{name: "ends what the old one has granted", request: "alice-id GET " + ids + "/v2/account", status: 401, want: "M_UNAUTHORIZED"},
+			{name: "and what could be made of it", request: "nobody POST " + ids + "/v2/account/register", body: register, status: 401, want: "M_UNKNOWN_TOKEN"},
+		})
+	}, box.configure)
+}

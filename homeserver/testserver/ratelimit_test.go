@@ -92,3 +92,17 @@ func TestRedactionsAlongAreCounted(t *testing.T) {
 		c.Limits = map[httpapi.Class]httpapi.Limit{httpapi.ClassMessage: {PerSecond: 0.0001, Burst: burst}}
 	})
 }
+
+// Who asks by registrations who is there, without ever registering, is counted, too.
+func TestNamesAreLimited(t *testing.T) {
+	each(t, "alice", func(s *script) {
+		s.run([]step{
+			{name: "which flows there are", request: "nobody POST /register", body: `{}`, status: 401, want: "flows:array"},
+			{name: "again", request: "nobody POST /register", body: `{}`, status: 401, want: "flows:array"},
+			{name: "a name", request: "nobody POST /register", body: `{"username":"alice","password":"x"}`, status: 400, want: "M_USER_IN_USE"},
+			{name: "another", request: "nobody POST /register", body: `{"username":"bob","password":"x"}`, status: 429, want: "M_LIMIT_EXCEEDED"},
+		})
+	}, func(c *homeserver.Config) {
+		c.Limits = map[httpapi.Class]httpapi.Limit{httpapi.ClassDirectory: {PerSecond: 0.01, Burst: 1}}
+	})
+}

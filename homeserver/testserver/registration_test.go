@@ -46,6 +46,8 @@ func TestSharedSecret(t *testing.T) {
 			{name: "a NUL that moves the bounds", request: post, body: s.secretBody(sharedSecret, "x", "false", `"username":"x"`, `"username":"x\u0000y"`), status: 400, want: "M_INVALID_PARAM"},
 			{name: "no nonce of ours", request: post, body: s.secretBody(sharedSecret, "x", "false", `"nonce":"`, `"nonce":"x`), status: 400, want: "M_UNKNOWN"},
 			{name: "no MAC", request: post, body: s.secretBody(sharedSecret, "x", "false", `"mac":"`, `"mac":"x`), status: 403, want: "M_UNKNOWN"},
+			{name: "more of a name than can be shown", request: post, body: s.secretBody(sharedSecret, "shown", "false", `"mac":"`, `"displayname":"`+strings.Repeat("x", 300)+`","mac":"`), status: 400, want: "M_INVALID_PARAM"},
+			{name: "makes no account", request: "nobody GET /register/available?username=shown", status: 200, want: "available=true"},
 			{name: "no name", request: post, body: s.secretBody(sharedSecret, "Not A Name", "false"), status: 400, want: "M_INVALID_USERNAME"},
 		})
 	}, func(c *homeserver.Config) { c.Rules.SharedSecret = sharedSecret; c.OpenRegistration = false })

@@ -137,6 +137,7 @@ func TestJWT(t *testing.T) {
 			"another issuer": right(jwt.MapClaims{"iss": "them"}), "no issuer": right(jwt.MapClaims{"iss": nil}),
 			"for others": right(jwt.MapClaims{"aud": []string{"x"}}), "for nobody": right(jwt.MapClaims{"aud": nil}),
 			"nobody": right(jwt.MapClaims{"sub": nil}), "no name": right(jwt.MapClaims{"sub": "ä b"}), "a number": right(jwt.MapClaims{"sub": 7}),
+			"bob, with the sign for kelvin in another's name": right(jwt.MapClaims{"sub": "\u212aate"}),
 			"a bridge's": right(jwt.MapClaims{"sub": "irc_x"}),
 			"unsigned":   sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
 			// Whoever knows the public key could sign so, if the token were asked how it is signed.

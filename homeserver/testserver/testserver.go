@@ -38,9 +38,11 @@ func New(t testing.TB, db *store.DB, change ...func(*homeserver.Config)) *Server
 	config := homeserver.Config{
 		ServerName: Name, PublicURL: "http://test", DB: db, Bus: new(notify.Local), OpenRegistration: true,
 		Key:      &event.Key{ServerName: Name, KeyID: "ed25519:test", Private: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))},
-		OAuth:    homeserver.OAuthConfig{Enabled: true},
+		OAuth:    homeserver.OAuthConfig{Enabled: true, QRLogin: homeserver.QRLoginPublic},
 		Presence: homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
-		Log:      zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
+		// Nothing here is about how long it takes to hash a password, and argon2id was a sixth of all that these tests cost.
+		QuickPasswords: true,
+		Log:            zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
 	}
 	for _, c := range change {
 		c(&config)

@@ -12,6 +12,8 @@ import (
 var flags = map[string]bool{
 	// matrix-js-sdk 43.
 	"org.matrix.msc2285.stable":               true,
+	"org.matrix.msc4108":                      true, // logging in by QR code
+	"io.element.msc4388":                      true, // the same, its successor
 	"org.matrix.msc3266":                      true,
 	"org.matrix.msc3440.stable":               true,
 	"org.matrix.msc3715.stable":               true,
@@ -30,7 +32,6 @@ var flags = map[string]bool{
 	"org.matrix.msc3715":                      false,
 	"org.matrix.msc3881":                      false, // pushers that can be switched off
 	"org.matrix.msc3882":                      true,  // tokens to log in with
-	"org.matrix.msc4108":                      false, // logging in by QR code
 	"org.matrix.msc4429.stable":               false, // profiles in /sync
 	"uk.half-shot.msc2666":                    false, // the paths before query_mutual_rooms
 	"uk.half-shot.msc2666.mutual_rooms":       false,

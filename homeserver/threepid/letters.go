@@ -25,13 +25,18 @@ func (s *Service) letter(purpose Purpose, session *store.ThreepidSession, token 
 		Register: {"Confirm your address", "Somebody wants to make an account on %s with this address. If that is you, confirm that the address is yours:"},
 		Add:      {"Confirm your address", "Somebody wants to add this address to an account on %s. If that is you, confirm that the address is yours:"},
 		Password: {"Choose a new password", "Somebody wants to choose a new password for your account on %s. If that is you, confirm it, and go on where you began:"},
+		Reset:    {"Choose a new password", "Somebody wants to choose a new password for your account on %s. If that is you, follow this link within an hour:"},
 		Identity: {"Confirm your address", "Somebody wants to be found on Matrix by this address, through %s. If that is you, confirm that the address is yours:"},
 	}[purpose]
+	path, linkText := ConfirmPath, "Confirm"
+	if purpose == Reset {
+		path, linkText = ResetPath, "Choose a new password"
+	}
 	query := url.Values{"sid": {session.SID}, "token": {token}}
 	return mail.Letter{
 		Subject:    about.subject + " (" + s.ServerName + ")",
 		Paragraphs: []string{fmt.Sprintf(about.text, s.ServerName), ignore},
-		Link:       s.PublicURL + ConfirmPath + "?" + query.Encode(), LinkText: "Confirm",
+		Link:       s.PublicURL + path + "?" + query.Encode(), LinkText: linkText,
 	}
 }
 
@@ -39,7 +44,7 @@ func (s *Service) refusal(purpose Purpose, owner id.UserID) mail.Letter {
 	text := fmt.Sprintf("Somebody wants to choose a new password on %s for an account with this address, but there is none. "+
 		"If that is you, you may have registered with another address.", s.ServerName)
 	subject := "There is no account with your address"
-	if purpose != Password {
+	if purpose != Password && purpose != Reset {
 		text = fmt.Sprintf("Somebody wants to use this address for an account on %s, but it is that of %s already. "+
 			"If that is you, log in with that account; if you have lost its password, you can choose a new one.", s.ServerName, owner)
 		subject = "You have an account already"

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ const (
 	Add      Purpose = "add"      // an account that is there
 	Password Purpose = "password" // a new password for who lost it
 	Identity Purpose = "identity" // the identity service
+	Reset    Purpose = "reset"    // a new password, on the page that the link of the mail leads to
 )
 
 // Lifetimes, in milliseconds. Identity Service API, "Establishing associations": a session ends a day after it was modified.
@@ -35,7 +37,7 @@ const (
 )
 
 func (p Purpose) lifetimeMS() int64 {
-	if p == Password {
+	if p == Password || p == Reset {
 		return passwordMS
 	}
 	return sessionMS
@@ -46,9 +48,6 @@ const (
 	maxOpaque      = 255 // of a client's secret, and of a token
 	maxNextLink    = 2048
 	maxWrongTokens = 10
-	linkTokenChars = 40
-	codeDigits     = 6
-	sidChars       = 32
 )
 
 // Options are what a Service needs.
@@ -86,6 +85,9 @@ type TokenRequest struct {
 	Purpose   Purpose   `json:"-"`
 	User      id.UserID `json:"-"` // who asks, "" for a stranger
 	Requester string    `json:"-"` // whose messages are counted: a user id or an IP address
+	// Return, if not nil, makes the address that people are sent to afterwards of the id of the session. It is one of this server's own, and
+	// takes the place of NextLink.
+	Return func(sid string) string `json:"-"`
 }
 
 // TokenResponse is the answer to a TokenRequest.
@@ -94,10 +96,12 @@ type TokenResponse struct {
 	SubmitURL string `json:"submit_url,omitempty"`
 }
 
-// SubmitPath is where a client takes a token that its user has typed, and ConfirmPath where the link of a mail leads.
+// SubmitPath is where a client takes a token that its user has typed, ConfirmPath where the link of a mail leads, and ResetPath where that of
+// a mail for the purpose Reset does.
 const (
 	SubmitPath  = "/_causeway/threepid/submitToken"
 	ConfirmPath = "/_causeway/threepid/confirm"
+	ResetPath   = "/_causeway/account/new-password"
 )
 
 // check returns the canonical address.
@@ -169,7 +173,7 @@ func (s *Service) RequestToken(ctx context.Context, in TokenRequest) (out TokenR
 			return err
 		}
 		if session == nil {
-			session = &store.ThreepidSession{SID: randomText(alphanumeric, sidChars), Purpose: string(in.Purpose), Medium: in.Medium, Address: address,
+			session = &store.ThreepidSession{SID: rand.Text(), Purpose: string(in.Purpose), Medium: in.Medium, Address: address,
 				Secret: secret[:], UserNID: userNID, ModifiedTS: nowTS}
 			if err := tx.InsertThreepidSession(session); err != nil {
 				return err
@@ -177,6 +181,9 @@ func (s *Service) RequestToken(ctx context.Context, in TokenRequest) (out TokenR
 		}
 		out.SID = session.SID
 		session.SendAttempt, session.NextLink = *in.SendAttempt, s.allowedLink(in.NextLink)
+		if in.Return != nil {
+			session.NextLink = in.Return(session.SID)
+		}
 		return s.sendToken(tx, in, session)
 	})
 	if errors.Is(err, mail.ErrTooMany) {
@@ -204,7 +211,7 @@ func (s *Service) sendToken(tx *store.Tx, in TokenRequest, session *store.Threep
 	}
 	known := err == nil
 	taken := known && (in.Purpose == Register || in.Purpose == Add && owner != in.User)
-	nobodys := !known && in.Purpose == Password
+	nobodys := !known && (in.Purpose == Password || in.Purpose == Reset)
 	session.Token = nil
 	var token string
 	switch {
@@ -214,9 +221,9 @@ func (s *Service) sendToken(tx *store.Tx, in TokenRequest, session *store.Threep
 		return matrixError(400, "M_THREEPID_NOT_FOUND", "The address is that of no account")
 	case taken || nobodys:
 	case session.Medium == mail.Email:
-		token = randomText(alphanumeric, linkTokenChars)
+		token = rand.Text() + rand.Text()
 	default:
-		token = randomText(digits, codeDigits)
+		token = newCode()
 	}
 	if token != "" {
 		hash := sha256.Sum256([]byte(token))
@@ -269,23 +276,11 @@ func matrixError(status int, code, format string, args ...any) error {
 	return mautrix.RespError{StatusCode: status, ErrCode: code, Err: fmt.Sprintf(format, args...)}
 }
 
-// The alphabets of what is made up. No letter has the weight of two.
-const (
-	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	digits       = "0123456789"
-)
-
-func randomText(alphabet string, n int) string {
-	text := make([]byte, 0, n)
-	limit := 256 - 256%len(alphabet)
-	buffer := make([]byte, 2*n)
-	for len(text) < n {
-		_, _ = rand.Read(buffer) // never fails
-		for _, b := range buffer {
-			if int(b) < limit && len(text) < n {
-				text = append(text, alphabet[int(b)%len(alphabet)])
-			}
-		}
+// newCode returns a code that people can type.
+func newCode() string {
+	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		panic(err) // rand.Reader never returns an error
 	}
-	return string(text)
+	return fmt.Sprintf("%06d", n)
 }

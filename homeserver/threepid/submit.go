@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"causeway/homeserver/mail"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix/id"
@@ -101,7 +102,7 @@ type Confirmation struct {
 func (s *Service) Confirmation(ctx context.Context, sid, token string) (c Confirmation, err error) {
 	err = s.DB.View(ctx, func(tx *store.Tx) error {
 		session, err := tx.ThreepidSession(sid)
-		if errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) || err == nil && Purpose(session.Purpose) == Reset {
 			return ErrNoSession
 		}
 		if err != nil {
@@ -127,7 +128,10 @@ func (s *Service) Confirmation(ctx context.Context, sid, token string) (c Confir
 
 // Confirm validates a session by the token of a link. Errors as of Confirmation.
 func (s *Service) Confirm(ctx context.Context, sid, token string) (Confirmation, error) {
-	err := s.submit(ctx, sid, token, func(session *store.ThreepidSession) bool { return len(token) == linkTokenChars })
+	// A code from a text message takes the client's secret, too: it can be guessed.
+	err := s.submit(ctx, sid, token, func(session *store.ThreepidSession) bool {
+		return session.Medium == mail.Email && Purpose(session.Purpose) != Reset
+	})
 	if err != nil {
 		return Confirmation{}, err
 	}
@@ -137,6 +141,15 @@ func (s *Service) Confirm(ctx context.Context, sid, token string) (Confirmation,
 // Validated returns the session of a proof that was given for a purpose. user is who comes with it, "" for a stranger: what one user has
 // begun is no other's. The session lasts until it is deleted or expires. Errors: ErrNoSession, ErrExpired, ErrNotValidated.
 func (s *Service) Validated(tx *store.Tx, purpose Purpose, sid, secret string, user id.UserID) (*store.ThreepidSession, error) {
+	session, err := s.Begun(tx, purpose, sid, secret, user)
+	if err == nil && session.ValidatedTS == 0 {
+		return nil, ErrNotValidated
+	}
+	return session, err
+}
+
+// Begun is Validated, for a session in which nothing may have been validated yet. Errors: ErrNoSession, ErrExpired.
+func (s *Service) Begun(tx *store.Tx, purpose Purpose, sid, secret string, user id.UserID) (*store.ThreepidSession, error) {
 	session, err := tx.ThreepidSession(sid)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, ErrNoSession
@@ -158,10 +171,25 @@ func (s *Service) Validated(tx *store.Tx, purpose Purpose, sid, secret string, u
 		return nil, ErrNoSession
 	case expired(session, s.Now().UnixMilli()):
 		return nil, ErrExpired
-	case session.ValidatedTS == 0:
-		return nil, ErrNotValidated
 	}
 	return session, nil
+}
+
+// ResetLink returns the session of the link by which somebody chooses a new password. It serves until it is deleted, expires, or there is a
+// newer link. mine tells whether secret is that of who asked for it. Errors: ErrNoSession, ErrExpired.
+func (s *Service) ResetLink(tx *store.Tx, sid, token, secret string) (session *store.ThreepidSession, mine bool, err error) {
+	session, err = tx.ThreepidSession(sid)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, false, ErrNoSession
+	case err != nil:
+		return nil, false, err
+	case Purpose(session.Purpose) != Reset || session.Token == nil || !matches(session.Token, token):
+		return nil, false, ErrNoSession
+	case expired(session, s.Now().UnixMilli()):
+		return nil, false, ErrExpired
+	}
+	return session, matches(session.Secret, secret), nil
 }
 
 // opaque tells whether s is of the grammar of opaque identifiers. Appendices, "Opaque Identifiers".

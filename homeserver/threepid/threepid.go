@@ -13,6 +13,7 @@ import (
 	"causeway/homeserver/mail"
 
 	"github.com/nyaruka/phonenumbers"
+	"golang.org/x/net/idna"
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
@@ -52,10 +53,21 @@ func Email(address string) (string, error) {
 	// Folding may undo the composition, and composing may give what folds.
 	folded := norm.NFC.String(cases.Fold().String(norm.NFC.String(address)))
 	local, domain, found := cutLast(folded, '@')
-	if !found || len(folded) > maxEmail || !localPart(local) || !domainName(domain) {
+	if !found || len(folded) > maxEmail || !localPart(local) || !domainName(domain) || !mapped(domain) {
 		return "", ErrBadEmail
 	}
 	return folded, nil
+}
+
+// mapped tells whether a domain is written as it is read by those who look it up, in ASCII or not (RFC 5891): there are many ways to write
+// one, by wide letters, say, and each would be an address of its own, to which mail comes to the same person.
+func mapped(domain string) bool {
+	ascii, err := idna.Lookup.ToASCII(domain)
+	if err != nil {
+		return false
+	}
+	read, err := idna.Lookup.ToUnicode(ascii)
+	return err == nil && (domain == ascii || domain == read)
 }
 
 func cutLast(s string, sep byte) (before, after string, found bool) {

@@ -96,9 +96,9 @@ func (r *receiver) take(path string, body []byte, counts bool) {
 	}
 }
 
-// delivery is a server with a user, alice, and a service that has a ghost in a room of hers. The ghost has two devices, one of which
+// fullService is a server with a user, alice, and a service that has a ghost in a room of hers. The ghost has two devices, one of which
 // asks /sync itself.
-type delivery struct {
+type fullService struct {
 	*causeway
 	t     *testing.T
 	r     *receiver
@@ -113,9 +113,9 @@ const (
 	fullAlice = "@alice:" + serverName
 )
 
-func newDelivery(t *testing.T, database string) *delivery {
+func newFullService(t *testing.T, database string) *fullService {
 	t.Helper()
-	d := &delivery{t: t, r: &receiver{bodies: make(map[string][]byte), got: newJournal[string]()}}
+	d := &fullService{t: t, r: &receiver{bodies: make(map[string][]byte), got: newJournal[string]()}}
 	service := httptest.NewServer(d.r)
 	t.Cleanup(service.Close)
 	d.causeway = install(t, options{database: database})
@@ -139,7 +139,7 @@ func newDelivery(t *testing.T, database string) *delivery {
 }
 
 // ask makes a request of the client-server API that must succeed.
-func (d *delivery) ask(method, path, token string, body, out any) {
+func (d *fullService) ask(method, path, token string, body, out any) {
 	d.t.Helper()
 	if out == nil {
 		out = &struct{}{}
@@ -148,7 +148,7 @@ func (d *delivery) ask(method, path, token string, body, out any) {
 }
 
 // logIn makes a device of the ghost, and returns its token.
-func (d *delivery) logIn(device string) string {
+func (d *fullService) logIn(device string) string {
 	d.t.Helper()
 	var session struct {
 		Token string `json:"access_token"`
@@ -159,7 +159,7 @@ func (d *delivery) logIn(device string) string {
 }
 
 // say has alice say something, in the room and to the ghost's devices, and read it.
-func (d *delivery) say(n int) {
+func (d *fullService) say(n int) {
 	d.t.Helper()
 	var sent struct {
 		EventID string `json:"event_id"`
@@ -174,13 +174,13 @@ func (d *delivery) say(n int) {
 }
 
 // types has alice type.
-func (d *delivery) types() {
+func (d *fullService) types() {
 	d.t.Helper()
 	d.ask("PUT", d.room+"/typing/"+url.PathEscape(fullAlice), d.token, map[string]any{"typing": true, "timeout": 30000}, nil)
 }
 
 // checkDevice checks what /sync has for a device.
-func (d *delivery) checkDevice(device string, want int) {
+func (d *fullService) checkDevice(device string, want int) {
 	d.t.Helper()
 	var synced struct {
 		ToDevice struct{ Events []part } `json:"to_device"`
@@ -192,7 +192,7 @@ func (d *delivery) checkDevice(device string, want int) {
 }
 
 // check checks what the service got: all events and messages once, in any order, and receipts.
-func (d *delivery) check() {
+func (d *fullService) check() {
 	d.t.Helper()
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
@@ -223,7 +223,7 @@ func (d *delivery) check() {
 // as soon as it asks for a ping.
 func TestApplicationService(t *testing.T) {
 	onEngines(t, func(t *testing.T, database string) {
-		d := newDelivery(t, database)
+		d := newFullService(t, database)
 		for n := range 3 {
 			d.say(n)
 			d.kill()

@@ -11,7 +11,6 @@ const screenshots = "output/pages"
 
 // TestPages has people use the server's own pages in Chromium (testdata/pages), and the SDK sign in by them.
 func TestPages(t *testing.T) {
-	server := startServer(t, options{})
 	if err := os.RemoveAll(screenshots); err != nil {
 		t.Fatal(err)
 	}
@@ -22,5 +21,27 @@ func TestPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runNode(t, nil, "pages/main.mjs", server.url(""), folder)
+	t.Run("account", func(t *testing.T) {
+		server := startServer(t, options{})
+		runNode(t, nil, "pages/main.mjs", server.url(""), folder)
+	})
+	t.Run("mail", func(t *testing.T) {
+		box := startMailbox(t)
+		server := startServer(t, options{extra: box.yaml(), rules: "  email_required: true\n" + terms + box.captcha()})
+		closed := install(t, options{closed: true, extra: "support:\n  contacts:\n  - {role: m.role.admin, email_address: admin@causeway.test}\n"})
+		make := closed.command("user", "create", "--config", closed.config, "mary", "--password", closed.account("mary").Password)
+		if code, output := startProcess(t, "causeway user create", make, nil).awaitExit(t); code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, output)
+		}
+		closed.start()
+		runNode(t, nil, "pages/mail.mjs", server.url(""), folder, box.site, closed.url(""))
+	})
 }
+
+// terms are a document to accept, below registration.
+const terms = `  terms:
+    privacy_policy:
+      version: "1.0"
+      languages:
+        en: {name: Privacy Policy, url: "https://causeway.test/privacy"}
+`

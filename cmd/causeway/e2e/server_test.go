@@ -47,6 +47,8 @@ type options struct {
 	networks string // the YAML of bridges.irc.networks, each line with its indentation
 	guests   bool   // whether everybody may be a guest
 	extra    string // more YAML, at the top level
+	closed   bool   // registration takes a token
+	rules    string // more YAML below registration, with its indentation
 }
 
 // configTemplate has no rate limits: they are tested on their own, and here they
@@ -56,9 +58,9 @@ listen: %s
 data_dir: %s
 database: %q
 registration:
-  open: true
+  open: %t
   guests: %t
-appservices:
+%sappservices:
   dir: %s
 rate_limits:
   enabled: false
@@ -84,7 +86,7 @@ func install(t *testing.T, o options) *causeway {
 		t.Fatal(err)
 	}
 	config := fmt.Appendf(nil, configTemplate, serverName, c.address, filepath.Join(dir, "data"), o.database,
-		o.guests, registrations, networks, o.extra)
+		!o.closed, o.guests, o.rules, registrations, networks, o.extra)
 	if err := os.WriteFile(c.config, config, 0o600); err != nil {
 		t.Fatal(err)
 	}

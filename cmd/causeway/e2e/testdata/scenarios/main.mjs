@@ -9,7 +9,7 @@ process.on("unhandledRejection", (error) => console.error("unhandled:", error?.m
 const { Person } = await import("./people.mjs");
 const { Gopher } = await import("./gopher.mjs");
 const chapters = await Promise.all(
-    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed", "encryption", "verification", "backup", "twolanguages"].map(
+    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed", "encryption", "verification", "backup", "twolanguages", "qr"].map(
         (name) => import(`./${name}.mjs`),
     ),
 );
@@ -27,6 +27,7 @@ async function play(name, scenario) {
         return person;
     };
     const cue = async (who) => joined(await Person.register(baseUrl, who));
+    cue.joined = joined;
     cue.guest = async () => joined(await Person.guest(baseUrl));
     cue.again = async (person, deviceId) => joined(await person.again(deviceId));
     cue.restarted = (person) => joined(person.restarted());

@@ -1,0 +1,223 @@
+package accountpages
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"causeway/homeserver/account"
+	"causeway/homeserver/httpapi"
+	"causeway/homeserver/sso"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// Pages for those who came back from a provider, each of which asks once more, so that nothing is done because of a link that somebody was made
+// to follow.
+
+// newcomerPage is for who has no account here yet.
+type newcomerPage struct {
+	ID       string
+	Provider string
+	As       string // who they are there
+	Name     string // the name that was typed, or that the provider has
+	Policies []account.Document
+	Agreed   bool
+}
+
+// stagePage asks whether an operation is wanted.
+type stagePage struct{ ID, What, User string }
+
+// linkPage asks whether an account is to be linked.
+type linkPage struct{ ID, Provider, As string }
+
+// arrival returns who has come back, and what for.
+func (p *Pages) arrival(v *visit) (*sso.Arrival, error) {
+	id := v.Query("id")
+	if v.Method == http.MethodPost {
+		id = v.PostForm.Get("id")
+	}
+	return p.SSO.Open(id, v.sealed(id))
+}
+
+// showArrival asks somebody who has come back what is to be asked, or goes on at once.
+func (p *Pages) showArrival(ctx context.Context, v *visit) error {
+	a, err := p.arrival(v)
+	if err != nil {
+		return err
+	}
+	switch a.For.Kind {
+	case sso.ForStage:
+		stage, err := p.Accounts.SSOStage(ctx, a.For.Session)
+		if err != nil {
+			return err
+		}
+		v.show(http.StatusOK, "ssostage", stagePage{ID: a.ID, What: stage.What, User: stage.User})
+		return nil
+	case sso.ForLink:
+		if err := v.sameAs(a.For.User); err != nil {
+			return err
+		}
+		v.show(http.StatusOK, "ssolink", p.linkPage(a))
+		return nil
+	}
+	user, err := p.Accounts.LinkedUser(ctx, external(a.Who))
+	if err != nil {
+		return err
+	}
+	if user == "" {
+		return p.newcomer(ctx, v, a)
+	}
+	return p.goOnAs(ctx, v, a, user)
+}
+
+func (p *Pages) linkPage(a *sso.Arrival) linkPage {
+	provider, _ := p.SSO.Provider(a.Who.Provider)
+	return linkPage{ID: a.ID, Provider: provider.Name, As: external(a.Who).Label}
+}
+
+// sameAs refuses where another is signed in by now than when they set out.
+func (v *visit) sameAs(userNID int64) error {
+	if !v.signedIn || v.browser.UserNID != userNID {
+		return httpapi.Error(http.StatusForbidden, "M_FORBIDDEN", "You are not signed in any more as who you were when you set out. Sign in, and try again.")
+	}
+	return nil
+}
+
+// goOnAs takes somebody to where they wanted to go, whose account is known. Clients are named first, unless the operator trusts them.
+func (p *Pages) goOnAs(ctx context.Context, v *visit, a *sso.Arrival, user id.UserID) error {
+	if a.For.Kind != sso.ForClient {
+		return p.enterBySSO(ctx, v, a, user)
+	}
+	client, err := sso.CheckRedirect(a.For.Client)
+	if err != nil {
+		return err
+	}
+	if p.SSO.Trusted(client) {
+		return p.giveToken(ctx, v, a, client)
+	}
+	v.mayLeadTo(client)
+	v.show(http.StatusOK, "ssoclient", clientPage{To: destination(client.String()), User: string(user), ID: a.ID})
+	return nil
+}
+
+// enterBySSO signs the browser in.
+func (p *Pages) enterBySSO(ctx context.Context, v *visit, a *sso.Arrival, user id.UserID) error {
+	if a.For.User != 0 {
+		if err := v.sameAs(a.For.User); err != nil {
+			return err
+		}
+		if v.browser.UserID != user {
+			return httpapi.Error(http.StatusForbidden, "M_FORBIDDEN", "You have signed in there as somebody else than %s.", v.browser.UserID)
+		}
+	}
+	if !p.SSO.Spend(a) {
+		return sso.Stale()
+	}
+	cookie, err := p.Accounts.SignInLinked(ctx, external(a.Who))
+	if err != nil {
+		return err
+	}
+	if err := p.leave(ctx, v); err != nil {
+		return err
+	}
+	v.keep(a.ID, "")
+	v.enterAs(cookie)
+	return v.goTo(local(a.For.Next))
+}
+
+// giveToken takes a browser to a client, with a login token.
+func (p *Pages) giveToken(ctx context.Context, v *visit, a *sso.Arrival, client *url.URL) error {
+	if !p.SSO.Spend(a) {
+		return sso.Stale()
+	}
+	token, err := p.Accounts.LinkedLoginToken(ctx, external(a.Who))
+	if err != nil {
+		return err
+	}
+	v.keep(a.ID, "")
+	return v.goTo(sso.WithLoginToken(client, token))
+}
+
+// newcomer makes an account, or asks how it is to be called.
+func (p *Pages) newcomer(ctx context.Context, v *visit, a *sso.Arrival) error {
+	provider, ok := p.SSO.Provider(a.Who.Provider)
+	if !ok || provider.NoNewAccounts || a.For.User != 0 {
+		return httpapi.Error(http.StatusForbidden, "M_FORBIDDEN", "Nobody here has linked their account to %s, who you are at %s. "+
+			"If you have an account, sign in with your password, and link it on the account page.", external(a.Who).Label, provider.Name)
+	}
+	page := newcomerPage{ID: a.ID, Provider: provider.Name, As: external(a.Who).Label, Policies: p.Accounts.Terms("en")}
+	name, good := p.Accounts.SuggestName(ctx, a.Who.Localpart)
+	if !good || provider.AskUsername || len(page.Policies) > 0 {
+		page.Name = name
+		v.show(http.StatusOK, "ssonew", page)
+		return nil
+	}
+	if err := v.LimitClient(httpapi.ClassRegister); err != nil {
+		return err
+	}
+	if err := p.Accounts.SignUpLinked(ctx, name, external(a.Who), false); err != nil {
+		return err
+	}
+	return v.goTo(continueAddress(a))
+}
+
+// answerArrival is POST continue: what somebody who has come back says.
+func (p *Pages) answerArrival(ctx context.Context, v *visit) error {
+	a, err := p.arrival(v)
+	if err != nil {
+		return err
+	}
+	switch a.For.Kind {
+	case sso.ForStage:
+		return p.completeStage(ctx, v, a)
+	case sso.ForLink:
+		return p.link(ctx, v, a)
+	}
+	user, err := p.Accounts.LinkedUser(ctx, external(a.Who))
+	if err != nil {
+		return err
+	}
+	if user == "" {
+		return p.signUpNewcomer(ctx, v, a)
+	}
+	if a.For.Kind != sso.ForClient {
+		return v.goTo(continueAddress(a))
+	}
+	client, err := sso.CheckRedirect(a.For.Client)
+	if err != nil {
+		return err
+	}
+	v.mayLeadTo(client)
+	return p.giveToken(ctx, v, a, client)
+}
+
+// signUpNewcomer makes an account of the name that was typed, and goes on.
+func (p *Pages) signUpNewcomer(ctx context.Context, v *visit, a *sso.Arrival) error {
+	provider, ok := p.SSO.Provider(a.Who.Provider)
+	if !ok || provider.NoNewAccounts || a.For.User != 0 {
+		return httpapi.Error(http.StatusForbidden, "M_FORBIDDEN", "Accounts cannot be made here.")
+	}
+	if err := v.LimitClient(httpapi.ClassRegister); err != nil {
+		return err
+	}
+	name, agreed := v.PostForm.Get("username"), v.PostForm.Get("agree") != ""
+	if err := p.Accounts.SignUpLinked(ctx, name, external(a.Who), agreed); err != nil {
+		return v.again(err, "ssonew", newcomerPage{
+			ID: a.ID, Provider: provider.Name, As: external(a.Who).Label, Name: name, Policies: p.Accounts.Terms("en"), Agreed: agreed,
+		})
+	}
+	return v.goTo(continueAddress(a))
+}
+
+// completeStage completes the stage m.login.sso.
+func (p *Pages) completeStage(ctx context.Context, v *visit, a *sso.Arrival) error {
+	if !p.SSO.Spend(a) {
+		return sso.Stale()
+	}
+	if err := p.Accounts.CompleteSSOStage(ctx, a.For.Session, external(a.Who)); err != nil {
+		return err
+	}
+	v.keep(a.ID, "")
+	return v.goTo("/_matrix/client/v3/auth/m.login.sso/fallback/web?" + url.Values{"session": {a.For.Session}}.Encode())
+}
