@@ -116,11 +116,17 @@ func (s *Sender) Prepare(ctx context.Context) error {
 // Run follows the stream and sends, until ctx ends; then it returns nil, after at most the time that a transaction under way is
 // given for its acknowledgement. An error means that the database could not be read at the start.
 func (s *Sender) Run(ctx context.Context) error {
-	if err := s.Prepare(ctx); err != nil {
-		return err
+	err := s.Prepare(ctx)
+	if err == nil {
+		if err = s.feed.open(ctx); err != nil {
+			err = fmt.Errorf("find the end of the stream: %w", err)
+		}
 	}
-	if err := s.feed.open(ctx); err != nil {
-		return fmt.Errorf("find the end of the stream: %w", err)
+	if ctx.Err() != nil {
+		return nil // it ended before anything had begun
+	}
+	if err != nil {
+		return err
 	}
 	var reader sync.WaitGroup
 	// These return no errors.
