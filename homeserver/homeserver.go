@@ -76,6 +76,7 @@ type Config struct {
 	Aliases     room.AliasQuerier
 	AliasOwner  func(id.RoomAlias) string
 	Pinger      clientapi.Pinger
+	Alive       func(appServiceID string) // told of each request of a service; must not block
 
 	QuickPasswords bool // account.Config has it, for tests alone
 }
@@ -183,7 +184,7 @@ func New(c Config) *Server {
 	}
 	s.handler = httpapi.NewMux(routes, httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
-		QueryTokens: c.Legacy.QueryTokens, Seen: clientapi.Seen(s.Accounts),
+		QueryTokens: c.Legacy.QueryTokens, Seen: clientapi.Seen(s.Accounts, c.Alive),
 	})
 	return s
 }

@@ -2,6 +2,9 @@ package sender
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -61,7 +64,7 @@ func BenchmarkFeed(b *testing.B) {
 	if err := f.open(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	f.want(true, true)
+	f.want(true, true, false)
 	for range b.N {
 		r.say(alice, "one")
 		r.say(alice, "two")
@@ -72,4 +75,54 @@ func BenchmarkFeed(b *testing.B) {
 		spent += time.Since(start)
 	}
 	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "µs/look")
+}
+
+// BenchmarkTransactions measures how many transactions a second a service on this machine takes over HTTP, one that has all it is
+// sent and one that is far behind: the one gets an event with each, the other a hundred.
+func BenchmarkTransactions(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		events int // of a transaction
+	}{{"one event", 1}, {"full", maxTxnEvents}} {
+		b.Run(c.name, func(b *testing.B) {
+			h := newHouse(b, storetest.New(b))
+			got := make(chan int, 1000)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var txn struct {
+					Events []json.RawMessage `json:"events"`
+				}
+				if err := json.NewDecoder(r.Body).Decode(&txn); err != nil {
+					b.Error(err)
+				}
+				_, _ = w.Write([]byte(`{}`))
+				got <- len(txn.Events)
+			}))
+			defer server.Close()
+			reg := ircRegistration(b)
+			reg.URL = server.URL
+			s := h.senderOf(nil, newSet(b, reg))
+			r := h.room("bridged")
+			r.member(bot, "join")
+			if err := s.Prepare(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			if c.events > 1 {
+				for range b.N * c.events {
+					r.say(alice, "hello")
+				}
+			}
+			stop := h.start(s)
+			b.ResetTimer()
+			for range b.N {
+				if c.events == 1 {
+					r.say(alice, "hello")
+				}
+				<-got
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "transactions/s")
+			b.ReportMetric(float64(b.N*c.events)/b.Elapsed().Seconds(), "events/s")
+			b.StopTimer()
+			stop()
+		})
+	}
 }

@@ -52,13 +52,15 @@ func (w *worker) deliver(ctx context.Context) bool {
 	return false
 }
 
-// pause waits, and tells whether a kick ended the wait.
+// pause waits, and tells whether a kick ended the wait: then the failures so far are forgotten. A sign of life ends it, too, but if
+// that was not worth anything, the next pause is longer.
 func (w *worker) pause(ctx context.Context, d time.Duration) (kicked bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
+	case <-w.alive:
 	case <-w.kick:
 		return true
 	}

@@ -34,10 +34,15 @@ type feed struct {
 	read  time.Time     // of the last look; used by look only
 	pause time.Duration // from then on; used by look only
 
+	// What lookBeside has seen; used by it only.
+	besideSeen, typingSeen int64
+
 	mu       sync.Mutex    // guards all below
+	live     Live          // nil for none
 	segments []segment     // without gaps, oldest first; the newest ends at end
 	end      int64         // the stream has been read up to here
 	aliases  bool          // somebody wants the aliases of the rooms
+	beside   bool          // somebody wants to know of more than events
 	idle     bool          // nobody follows: only the end counts
 	changed  chan struct{} // closed when there are new rows
 }
@@ -66,11 +71,11 @@ func (f *feed) open(ctx context.Context) error {
 	return err
 }
 
-// want says whether anybody follows, and whether aliases count.
-func (f *feed) want(followed, aliases bool) {
+// want says whether anybody follows, whether aliases count, and whether more than events does.
+func (f *feed) want(followed, aliases, beside bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.idle, f.aliases = !followed, aliases
+	f.idle, f.aliases, f.beside = !followed, aliases, beside
 }
 
 // look reads what is new. An error is logged: the next bell or tick tries again.
@@ -118,6 +123,60 @@ func (f *feed) extend(ctx context.Context) (found int, err error) {
 		f.push(next)
 	}
 	return len(next.rows), nil
+}
+
+// attend says who knows what is live.
+func (f *feed) attend(live Live) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.live = live
+}
+
+// lookBeside wakes those who follow when there is something new beside events. Mostly there is not, which costs no query.
+func (f *feed) lookBeside(ctx context.Context) error {
+	f.mu.Lock()
+	beside, live := f.beside, f.live
+	f.mu.Unlock()
+	if !beside {
+		return nil
+	}
+	news := false
+	if live != nil {
+		_, serial, _ := live.TypingSince(f.typingSeen)
+		news, f.typingSeen = serial != f.typingSeen, serial
+	}
+	if !allQuiet(f.db, f.besideSeen) {
+		var end int64
+		err := f.db.View(ctx, func(tx *store.Tx) (err error) {
+			end, err = tx.StreamPos()
+			return err
+		})
+		if err != nil {
+			if ctx.Err() == nil {
+				f.log.Err(err).Msg("Cannot read the stream")
+			}
+			return nil
+		}
+		news, f.besideSeen = true, end
+	}
+	if !news {
+		return nil
+	}
+	f.mu.Lock()
+	f.announce()
+	f.mu.Unlock()
+	sleep(ctx, maxReadGap) // what comes meanwhile is looked at together
+	return nil
+}
+
+// allQuiet tells that nothing that is sent beside events has a position after the given one.
+func allQuiet(db *store.DB, after int64) bool {
+	for _, family := range [...]store.Family{store.FamilyReceipts, store.FamilyPresence, store.FamilyToDevice, store.FamilyDeviceLists, store.FamilyKeyCounts} {
+		if !db.Quiet(family, after) {
+			return false
+		}
+	}
+	return true
 }
 
 // announce wakes those who wait. The caller holds mu.
@@ -196,15 +255,7 @@ func readSegment(tx *store.Tx, after int64, aliases bool) (segment, error) {
 	if !aliases {
 		return s, nil
 	}
-	seen := make(map[int64]bool)
-	var rooms []int64
-	for _, row := range rows {
-		if row.HasAlias && !seen[row.RoomNID] {
-			seen[row.RoomNID] = true
-			rooms = append(rooms, row.RoomNID)
-		}
-	}
-	s.aliases, err = tx.AliasesOfRooms(rooms)
+	s.aliases, err = aliasesOf(tx, rows)
 	return s, err
 }
 

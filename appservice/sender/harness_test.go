@@ -220,8 +220,7 @@ func (s *Sender) looked() (all []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.running {
-		_, looked := r.health.get()
-		all = append(all, looked)
+		all = append(all, r.health.position())
 	}
 	return all
 }

@@ -3,7 +3,12 @@ package sender
 import (
 	"sync"
 	"time"
+
+	"causeway/homeserver/store"
 )
+
+// aliveGap is the least time between two pauses that signs of life end.
+const aliveGap = 10 * time.Second
 
 // Status is how an application service is doing. All times are in milliseconds, and 0 for never.
 type Status struct {
@@ -25,13 +30,35 @@ type health struct {
 	mu     sync.Mutex // guards all below
 	status Status
 	looked int64 // the stream was looked at up to here
+	txn    int64 // of the newest transaction
+	tried  int64 // when a sign of life last ended a pause, in milliseconds
 }
 
-// moved says how far the worker has looked, what is done with, and whether a transaction waits for its acknowledgement.
-func (h *health) moved(looked, done int64, pending bool) {
+// moved says how far the worker has looked, and what is stored or about to be.
+func (h *health) moved(looked int64, cursor store.AppService) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.looked, h.status.Pos, h.status.Pending = looked, done, pending
+	h.looked, h.txn, h.status.Pos, h.status.Pending = looked, cursor.Txn, cursor.Pos, cursor.Pending != nil
+}
+
+// counted says how many events are behind the position.
+func (h *health) counted(n int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.status.Behind = n
+}
+
+// wake tells whether a sign of life is to end a pause now. It does so once in a while only: a service that asks things but takes nothing
+// is not to be tried for each of its requests.
+func (h *health) wake() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now().UnixMilli()
+	if h.status.RetryTS == 0 || now-h.tried < aliveGap.Milliseconds() {
+		return false
+	}
+	h.tried = now
+	return true
 }
 
 func (h *health) delivered() {
@@ -52,8 +79,15 @@ func (h *health) failed(err error, pause time.Duration) {
 	h.status.RetryTS = now.Add(pause).UnixMilli()
 }
 
-func (h *health) get() (status Status, looked int64) {
+func (h *health) get() (status Status, txn int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.status, h.looked
+	return h.status, h.txn
+}
+
+// position returns how far the stream was looked at.
+func (h *health) position() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.looked
 }

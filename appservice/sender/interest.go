@@ -27,6 +27,8 @@ type interest struct {
 type roomInterest struct {
 	byID    bool
 	witness int64 // a user of the service in the room, or 0
+	joined  int64 // a user of the service who was joined when it was last looked, or 0
+	nobody  bool  // when it was last looked, nobody of the service was joined, and none has come or gone since
 }
 
 func newInterest(m *matcher) *interest {
@@ -69,7 +71,7 @@ func (i *interest) decide(tx *store.Tx, e store.EventIDs, aliases []id.RoomAlias
 	if sender, err := i.user(tx, e.SenderNID); sender || err != nil {
 		return sender, err
 	}
-	room, err := i.room(tx, e)
+	room, err := i.room(tx, e.RoomNID, e.Pos-1)
 	if err != nil {
 		return false, err
 	}
@@ -79,7 +81,14 @@ func (i *interest) decide(tx *store.Tx, e store.EventIDs, aliases []id.RoomAlias
 // follow takes in a member event of one of the service's users.
 func (i *interest) follow(tx *store.Tx, e store.EventIDs) error {
 	room, known := i.rooms[e.RoomNID]
-	if !known || room.witness != 0 && room.witness != e.StateKeyNID {
+	if !known {
+		return nil
+	}
+	if room.nobody {
+		room.nobody = false
+		i.rooms[e.RoomNID] = room
+	}
+	if room.witness != 0 && room.witness != e.StateKeyNID {
 		return nil
 	}
 	member, err := tx.EventByNID(e.NID)
@@ -113,24 +122,74 @@ func (i *interest) user(tx *store.Tx, nid int64) (bool, error) {
 	return ours, nil
 }
 
-// room returns what the service has to do with the room of an event, as of just before the event.
-func (i *interest) room(tx *store.Tx, e store.EventIDs) (roomInterest, error) {
-	room, known := i.rooms[e.RoomNID]
+// room returns what the service has to do with a room, as of a position: that of the last event shown.
+func (i *interest) room(tx *store.Tx, roomNID, pos int64) (roomInterest, error) {
+	room, known := i.rooms[roomNID]
 	if known {
 		return room, nil
 	}
-	roomID, err := tx.RoomID(e.RoomNID)
+	roomID, err := tx.RoomID(roomNID)
 	if err != nil {
 		return room, err
 	}
 	if room.byID = i.matchRoom(roomID); !room.byID {
-		if room.witness, err = tx.MemberAt(e.RoomNID, e.Pos-1, i.bot, i.matchUser); err != nil {
+		if room.witness, err = tx.MemberAt(roomNID, pos, i.bot, i.matchUser); err != nil {
 			return room, err
 		}
 	}
 	makeWay(i.rooms)
-	i.rooms[e.RoomNID] = room
+	i.rooms[roomNID] = room
 	return room, nil
+}
+
+// hears tells whether the service is to hear of what is not an event in a room: because the room or an alias of it is in its namespaces,
+// or because a user of the service is in the room now. An invitation is not enough: who has one may not listen yet.
+// pos is that of the last event shown. Application Service API, "Pushing ephemeral data".
+func (i *interest) hears(tx *store.Tx, roomNID, pos int64) (bool, error) {
+	room, err := i.room(tx, roomNID, pos)
+	if err != nil || room.byID {
+		return room.byID, err
+	}
+	if i.hasAliases() {
+		aliases, err := tx.AliasesOfRooms([]int64{roomNID})
+		if err != nil || i.anyAlias(aliases[roomNID]) {
+			return err == nil, err
+		}
+	}
+	return i.isIn(tx, roomNID, room)
+}
+
+// inAny tells whether a user of the service is in one of some rooms now.
+func (i *interest) inAny(tx *store.Tx, rooms []int64, pos int64) (bool, error) {
+	for _, nid := range rooms {
+		room, err := i.room(tx, nid, pos)
+		if err != nil {
+			return false, err
+		}
+		if in, err := i.isIn(tx, nid, room); in || err != nil {
+			return in, err
+		}
+	}
+	return false, nil
+}
+
+// isIn tells whether a user of the service is in a room now. It remembers one, and that there is none until one of them comes or goes.
+func (i *interest) isIn(tx *store.Tx, roomNID int64, room roomInterest) (bool, error) {
+	if room.nobody {
+		return false, nil
+	}
+	if room.joined != 0 {
+		if in, err := tx.IsJoined(roomNID, room.joined); in || err != nil {
+			return in, err
+		}
+	}
+	nid, err := tx.JoinedMatch(roomNID, i.bot, i.matchUser)
+	if err != nil {
+		return false, err
+	}
+	room.joined, room.nobody = nid, nid == 0
+	i.rooms[roomNID] = room
+	return nid != 0, nil
 }
 
 func (i *interest) anyAlias(aliases []id.RoomAlias) bool {

@@ -10,6 +10,9 @@ import (
 // scan looks at the stream from pos on and puts what is of interest into the queue, until the queue has enough for a
 // transaction, the stream ends or maxScan is reached. After an error it goes on where it was.
 func (w *worker) scan(ctx context.Context) error {
+	if w.beside.wanted() {
+		return w.scanBeside(ctx)
+	}
 	w.more = true
 	for seen := 0; len(w.queue) < maxTxnEvents && seen < maxScan; {
 		if len(w.wanted) > 0 {
@@ -67,10 +70,10 @@ func (w *worker) readWanted(tx *store.Tx) error {
 	if len(w.wanted) == 0 {
 		return nil
 	}
-	events, err := loadEvents(tx, w.wanted, time.Now().UnixMilli())
+	events, err := loadEvents(tx, w.wanted)
 	if err != nil {
 		return err
 	}
-	w.queue, w.wanted = append(w.queue, events...), w.wanted[:0]
+	w.queue, w.wanted = append(w.queue, events.items(time.Now().UnixMilli())...), w.wanted[:0]
 	return nil
 }

@@ -8,7 +8,14 @@
 // transaction id exactly once. A service that was never seen before begins at the end of the stream; one whose registration goes
 // and comes back continues where it was.
 //
-// It never changes an event, holds no queue in memory that the database does not have too, and sends no ephemeral data.
+// Receipts, presence, messages to devices and changes of device lists are rows with positions of the same stream, and are sent in the
+// same way to services that ask for them; of who is typing a service is told what holds when a transaction is made.
+//
+// A service sees what its registration says: all events of the rooms that concern it, whatever their history visibility, and whomever
+// its users ignore. Its namespaces were allowed to it by who runs this server. Of what is not an event it hears where one of its users
+// is, not where one is only invited.
+//
+// It never changes an event, and holds no queue in memory that the database does not have too.
 package sender
 
 import (
@@ -23,6 +30,7 @@ import (
 	"causeway/registration"
 
 	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/id"
 )
 
 // Options are what a Sender works with. All but Transport and Log are required.
@@ -35,7 +43,9 @@ type Options struct {
 	// Transport returns the in-memory transport to a service that runs in this process, and nil for one that is reached over
 	// the network. A service of this process has more time to acknowledge a transaction.
 	Transport func(*registration.Registration) http.RoundTripper
-	Log       zerolog.Logger
+	// PresenceMembers is the size of the rooms, in members, whose members hear of each other's presence.
+	PresenceMembers int
+	Log             zerolog.Logger
 }
 
 // Sender sends to all application services. It is safe for concurrent use.
@@ -50,13 +60,17 @@ type Sender struct {
 	set     *registration.Set
 	all     []*client // in the order of set
 	running map[string]*run
+	live    Live              // nil for none
+	ready   *registration.Set // the registrations for which all is stored that must be
+	clock   streamClock
 }
 
 // run is a worker at work.
 type run struct {
 	*worker
-	stop context.CancelFunc
-	done chan struct{}
+	stop    context.CancelFunc
+	done    chan struct{}
+	alarmed bool // it was said that the service is behind; guarded by Sender.mu
 }
 
 // New returns a Sender that does not follow the stream before Run, but answers queries and pings at once.
@@ -74,7 +88,15 @@ func New(opt Options) *Sender {
 // Prepare makes cursors for the services that were never seen before. What enters the stream after it returns reaches them;
 // without it, what enters before Run has come so far may not.
 func (s *Sender) Prepare(ctx context.Context) error {
-	for _, c := range s.clients() {
+	all := s.clients()
+	s.mu.Lock()
+	set := s.set
+	done := set != nil && s.ready == set
+	s.mu.Unlock()
+	if done {
+		return nil
+	}
+	for _, c := range all {
 		if c.base == "" {
 			continue
 		}
@@ -82,20 +104,34 @@ func (s *Sender) Prepare(ctx context.Context) error {
 			return fmt.Errorf("cursor of application service %s: %w", c.reg.ID, err)
 		}
 	}
+	if err := s.settle(ctx, all); err != nil {
+		return fmt.Errorf("record which application services take messages to devices: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready = set
 	return nil
 }
 
 // Run follows the stream and sends, until ctx ends; then it returns nil, after at most the time that a transaction under way is
 // given for its acknowledgement. An error means that the database could not be read at the start.
 func (s *Sender) Run(ctx context.Context) error {
-	if err := s.Prepare(ctx); err != nil {
+	err := s.Prepare(ctx)
+	if err == nil {
+		if err = s.feed.open(ctx); err != nil {
+			err = fmt.Errorf("find the end of the stream: %w", err)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil // it ended before anything had begun
+	}
+	if err != nil {
 		return err
 	}
-	if err := s.feed.open(ctx); err != nil {
-		return fmt.Errorf("find the end of the stream: %w", err)
-	}
 	var reader sync.WaitGroup
-	reader.Go(func() { _ = notify.Follow(ctx, s.opt.Bus, tick, s.feed.look, notify.Events) }) // look returns no error
+	// These return no errors.
+	reader.Go(func() { _ = notify.Follow(ctx, s.opt.Bus, tick, s.feed.look, notify.Events) })
+	reader.Go(func() { _ = notify.Follow(ctx, s.opt.Bus, tick, s.feed.lookBeside, notify.Anything) })
 	defer reader.Wait()
 	defer s.closeIdle()
 	defer s.stop(func(*run) bool { return true })
@@ -103,6 +139,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		s.reconcile(ctx)
+		s.watch(ctx)
 		select {
 		case <-ctx.Done():
 		case <-s.reload:
@@ -130,33 +167,41 @@ func (s *Sender) Kick(appServiceID string) {
 	}
 }
 
-// Status tells how the services with a URL are doing, in no order. It is empty while Run is not running.
-func (s *Sender) Status() []Status {
-	end := s.feed.position()
+// Attend has the services that want it told of what is live. It is called before Run.
+func (s *Sender) Attend(live Live) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]Status, 0, len(s.running))
-	for appServiceID, r := range s.running {
-		status, _ := r.health.get()
-		status.ID, status.Behind = appServiceID, max(0, end-status.Pos)
-		all = append(all, status)
+	s.live = live
+	s.feed.attend(live)
+}
+
+// Alive says that a service has shown a sign of life: one that is waiting after a failure is tried again, unless that has just been
+// done. It costs next to nothing.
+func (s *Sender) Alive(appServiceID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.running[appServiceID]; r != nil && r.health.wake() {
+		ring(r.alive)
 	}
-	return all
 }
 
 // reconcile ends the workers of services that are gone or changed, and starts those that are missing.
 func (s *Sender) reconcile(ctx context.Context) {
+	if err := s.Prepare(ctx); err != nil && ctx.Err() == nil {
+		s.opt.Log.Err(err).Msg("Cannot take up changed registrations")
+	}
 	all := s.clients()
 	current := make(map[string]*client, len(all))
-	aliases := false
+	aliases, besides := false, false
 	for _, c := range all {
 		if c.base != "" {
 			current[c.reg.ID] = c
 			aliases = aliases || c.hasAliases()
+			besides = besides || c.reg.ReceiveEphemeral || c.reg.MSC3202
 		}
 	}
 	s.stop(func(r *run) bool { return current[r.client.reg.ID] != r.client })
-	s.feed.want(len(current) > 0, aliases)
+	s.feed.want(len(current) > 0, aliases, besides)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for appServiceID, c := range current {
@@ -176,6 +221,11 @@ func (s *Sender) start(ctx context.Context, c *client) *run {
 		log:      s.opt.Log.With().Str("appservice", c.reg.ID).Logger(),
 		jitter:   s.jitter,
 		kick:     make(chan struct{}, 1),
+		alive:    make(chan struct{}, 1),
+		beside: beside{
+			ephemeral: c.reg.ReceiveEphemeral, devices: c.reg.MSC3202, live: s.live, presenceMembers: s.opt.PresenceMembers,
+			typing: make(map[int64][]id.UserID), told: make(map[int64]bool),
+		},
 	}}
 	go func() {
 		defer close(r.done)

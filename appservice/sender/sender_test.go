@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
@@ -163,7 +165,7 @@ func TestBacklog(t *testing.T) {
 	if err := h.sender(newService(), set).Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	const lines = 2*readLimit + 300
+	const lines = 10_000 // more than the feed keeps
 	var want []string
 	for i := range lines {
 		want = append(want, fmt.Sprint("line ", i))
@@ -178,6 +180,32 @@ func TestBacklog(t *testing.T) {
 	if most := lines/maxTxnEvents + 1; len(requests) > most {
 		t.Errorf("the backlog took %d transactions, want at most %d", len(requests), most)
 	}
+}
+
+// TestHangingService has one of two services never answer. The other is told at once, all the time.
+func TestHangingService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, storetest.New(t))
+		hung, well := &hangingService{tries: make(chan time.Time, 1000)}, newService()
+		other := register(t, "well", `{"users":[{"regex":"@irc_.*"}]}`)
+		s := h.senderOf(map[string]http.RoundTripper{"irc": hung, "well": well}, newSet(t, ircRegistration(t), other))
+		stop := h.start(s)
+		r := h.room("bridged")
+		r.member(ghost, "join")
+		for i := range 50 {
+			time.Sleep(time.Minute)
+			before := time.Now()
+			text := fmt.Sprint("line ", i)
+			r.say(alice, text)
+			for !slices.Contains(well.next(t).events(t), text) {
+				continue
+			}
+			if got := time.Since(before); got > maxReadGap {
+				t.Errorf("%s came after %v, want it at once", text, got)
+			}
+		}
+		stop()
+	})
 }
 
 func TestTwoServices(t *testing.T) {

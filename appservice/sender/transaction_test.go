@@ -3,6 +3,7 @@ package sender
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -11,19 +12,21 @@ import (
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 	"causeway/homeserver/storetest"
+
+	"maunium.net/go/mautrix/id"
 )
 
 func TestBuildBody(t *testing.T) {
-	events := func(n, size int) (queue []outEvent) {
-		for range n {
-			queue = append(queue, outEvent{json: []byte(`"` + strings.Repeat("x", size-2) + `"`)})
+	events := func(n, size int) (queue []item) {
+		for pos := range n {
+			queue = append(queue, item{pos: int64(pos), json: []byte(`"` + strings.Repeat("x", size-2) + `"`)})
 		}
 		return queue
 	}
 	const room = maxTxnBytes - len(bodyStart) - len(bodyEnd)
 	cases := []struct {
 		name  string
-		queue []outEvent
+		queue []item
 		want  int
 	}{
 		{"one", events(1, 10), 1},
@@ -35,7 +38,8 @@ func TestBuildBody(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			body, got := buildBody(c.queue)
+			got, size := taken(c.queue)
+			body := buildBody(c.queue[:got], nil, size)
 			if got != c.want {
 				t.Errorf("took %d events, want %d", got, c.want)
 			}
@@ -88,7 +92,7 @@ func TestClientForm(t *testing.T) {
 		message := r.say(alice, "bad words")
 		redaction := r.add(alice, event.TypeRedaction, nil, `{"reason":"bad"}`, message)
 
-		var got []outEvent
+		var got []item
 		err := db.View(t.Context(), func(tx *store.Tx) error {
 			rows, err := tx.StreamIDs(0, 100)
 			if err != nil {
@@ -98,7 +102,8 @@ func TestClientForm(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			got, err = loadEvents(tx, rows[2:], topic.OriginServerTS+5)
+			events, err := loadEvents(tx, rows[2:])
+			got = events.items(topic.OriginServerTS + 5)
 			return err
 		})
 		if err != nil {
@@ -172,4 +177,98 @@ func FuzzMatrixError(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTaken cuts random queues. A transaction is never empty, within its bounds unless one position alone is larger, and never ends within
+// a position.
+func TestTaken(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		var queue []item
+		pos := int64(1)
+		for range 1 + random.IntN(400) {
+			pos += int64(random.IntN(3))
+			i := item{pos: pos, kind: kind(random.IntN(int(kinds))), json: make([]byte, random.IntN(1+random.IntN(60_000)))}
+			i.receipt = &receipt{}
+			queue = append(queue, i)
+		}
+		for len(queue) > 0 {
+			n, _ := taken(queue)
+			if n < 1 || n > len(queue) {
+				t.Fatalf("took %d of %d", n, len(queue))
+			}
+			if n < len(queue) && queue[n].pos == queue[n-1].pos {
+				t.Fatalf("a transaction ends within position %d", queue[n].pos)
+			}
+			size, have := len(bodyStart)+len(bodyEnd), [kinds]int{}
+			for _, i := range queue[:n] {
+				size += i.size()
+				have[i.kind]++
+			}
+			for k, most := range maxOfKind {
+				if (size > maxTxnBytes || have[k] > most) && queue[0].pos != queue[n-1].pos {
+					t.Fatalf("a transaction of several positions has %d bytes, and %d of kind %d", size, have[k], k)
+				}
+			}
+			queue = queue[n:]
+		}
+	}
+}
+
+// TestLargeBeside sends messages to devices, receipts and presence, more than fits by size and by number.
+func TestLargeBeside(t *testing.T) {
+	h := newHouse(t, storetest.New(t))
+	service := newService()
+	s := h.sender(service, newSet(t, fullRegistration(t)))
+	s.opt.PresenceMembers = 1000
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.account(ghost, "irc")
+	r := h.room("bridged")
+	r.member(ghost, "join")
+	at := r.say(alice, "one")
+	var mail []string
+	for i := range 40 {
+		text := fmt.Sprint(i, strings.Repeat("x", 60_000))
+		h.mail(ghost, text)
+		mail = append(mail, "@irc_nick:test DEV "+text)
+	}
+	readers := maxOfKind[kindReceipt] + 100
+	for i := range readers {
+		r.read(id.UserID(fmt.Sprintf("@reader%d:test", i)), store.ReceiptRead, "", at)
+	}
+	for i := range maxOfKind[kindPresence] + 50 {
+		h.presence(id.UserID(fmt.Sprintf("@irc_%d:test", i)), "online", strings.Repeat("y", 200))
+	}
+	h.start(s)
+	r.say(alice, "end")
+	var gotMail []string
+	gotReaders, gotPresence := make(map[string]bool), 0
+	for done := false; !done; {
+		q := service.next(t)
+		if len(q.body) > maxTxnBytes {
+			t.Errorf("a transaction has %d bytes, want at most %d", len(q.body), maxTxnBytes)
+		}
+		txn := parseTxn(t, q.body)
+		done = slices.Contains(q.events(t), "end")
+		for _, m := range txn.ToDevice {
+			gotMail = append(gotMail, fmt.Sprint(m["to_user_id"], " ", m["to_device_id"], " ", m["content"].(map[string]any)["body"]))
+		}
+		for _, e := range txn.Ephemeral {
+			if e["type"] == "m.presence" {
+				gotPresence++
+				continue
+			}
+			for user := range e["content"].(map[string]any)[string(at)].(map[string]any)["m.read"].(map[string]any) {
+				gotReaders[user] = true
+			}
+		}
+	}
+	if !slices.Equal(gotMail, mail) {
+		t.Errorf("%d messages came, want %d, in order", len(gotMail), len(mail))
+	}
+	if want := maxOfKind[kindPresence] + 50; gotPresence != want || len(gotReaders) != readers {
+		t.Errorf("%d presences and the receipts of %d users came, want %d and %d", gotPresence, len(gotReaders), want, readers)
+	}
 }

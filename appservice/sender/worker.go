@@ -8,6 +8,7 @@ import (
 	"causeway/homeserver/store"
 
 	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/id"
 )
 
 const (
@@ -32,17 +33,20 @@ type worker struct {
 	log      zerolog.Logger
 	jitter   func(time.Duration) time.Duration
 	kick     chan struct{} // holds one
+	alive    chan struct{} // holds one
 	health   health
+	beside   beside
 
-	cursor store.AppService // as it is to be stored
-	dirty  bool             // the cursor must be stored before anything else happens
-	saved  int64            // the position that is stored
-	lagged time.Time        // when the cursor first moved away from saved, zero when it has not
+	cursor store.AppService     // as it is to be stored
+	dirty  bool                 // the cursor must be stored before anything else happens
+	saved  int64                // the position that is stored
+	lagged time.Time            // when the cursor first moved away from saved, zero when it has not
+	acked  *store.AppServiceTxn // a transaction of which it is not stored yet that it was acknowledged
 
 	pos    int64            // the stream was looked at up to here
 	more   bool             // there may be more to look at right away
 	wanted []store.EventIDs // of interest, not read yet
-	queue  []outEvent       // of interest, in no transaction yet
+	queue  []item           // of interest, in no transaction yet, in the order of the stream
 }
 
 // run works until ctx ends.
@@ -55,6 +59,7 @@ func (w *worker) run(ctx context.Context) {
 			if !w.deliver(ctx) {
 				break
 			}
+			w.acked = w.cursor.Pending
 			w.cursor.Pos, w.cursor.Pending, w.dirty = w.cursor.Pending.Upto, nil, true
 		}
 		news := w.feed.wait()
@@ -96,7 +101,7 @@ func (w *worker) load(ctx context.Context) (err error) {
 	if p := w.cursor.Pending; p != nil {
 		w.pos = p.Upto
 	}
-	w.health.moved(w.pos, w.cursor.Pos, w.cursor.Pending != nil)
+	w.health.moved(w.pos, w.cursor)
 	return err
 }
 
@@ -124,34 +129,63 @@ func openCursor(ctx context.Context, db *store.DB, serviceID string) (cursor sto
 func (w *worker) advance(ctx context.Context) error {
 	switch {
 	case w.cursor.Pending != nil: // made before, but not stored
-	case len(w.queue) > 0:
-		body, taken := buildBody(w.queue)
-		upto := w.queue[taken-1].pos
-		if w.queue = w.queue[taken:]; len(w.queue) == 0 {
-			w.queue, upto = nil, w.pos
+	case len(w.queue) > 0 || len(w.beside.typing) > 0:
+		if err := w.makeTxn(ctx); err != nil {
+			return err
 		}
-		// Transaction ids are never those of an earlier life of this database, emptied or restored since: a service would take
-		// the new for the old and drop it.
-		w.cursor.Txn = max(w.cursor.Txn+1, time.Now().UnixMilli())
-		w.cursor.Pending, w.dirty = &store.AppServiceTxn{Txn: w.cursor.Txn, Upto: upto, Body: body}, true
 	case w.pos > w.cursor.Pos:
 		if w.cursor.Pos = w.pos; w.lagged.IsZero() {
 			w.lagged = time.Now()
 		}
 	}
-	w.health.moved(w.pos, w.cursor.Pos, w.cursor.Pending != nil)
+	w.health.moved(w.pos, w.cursor)
 	if !w.dirty && w.cursor.Pos-w.saved < saveEvery && (w.lagged.IsZero() || time.Since(w.lagged) < saveAfter) {
 		return nil
 	}
 	return w.save(ctx)
 }
 
-// save stores the cursor with the pending transaction.
+// makeTxn makes a transaction of what is first in the queue, and of what is live.
+func (w *worker) makeTxn(ctx context.Context) error {
+	live, err := w.takeTyping(ctx)
+	if err != nil {
+		return err
+	}
+	n, size := taken(w.queue)
+	body, upto := buildBody(w.queue[:n], live, size), w.pos
+	if n < len(w.queue) {
+		upto = w.queue[n-1].pos
+	}
+	if w.queue = w.queue[n:]; len(w.queue) == 0 {
+		w.queue = nil
+	}
+	// Transaction ids are never those of an earlier life of this database, emptied or restored since: a service would take
+	// the new for the old and drop it.
+	w.cursor.Txn = max(w.cursor.Txn+1, time.Now().UnixMilli())
+	w.cursor.Pending, w.dirty = &store.AppServiceTxn{Txn: w.cursor.Txn, Upto: upto, Body: body}, true
+	return nil
+}
+
+// save stores the cursor with the pending transaction. What was acknowledged is forgotten with it.
 func (w *worker) save(ctx context.Context) error {
-	cursor := w.cursor
-	err := w.db.Write(ctx, func(tx *store.Tx) error { return tx.SaveAppService(cursor) })
+	cursor, acked := w.cursor, w.acked
+	var has map[id.UserID][]id.DeviceID
+	if acked != nil && w.beside.devices {
+		var err error
+		if has, err = recipients(acked.Body); err != nil {
+			return err
+		}
+	}
+	err := w.db.Write(ctx, func(tx *store.Tx) error {
+		if has != nil {
+			if err := w.forget(tx, has, acked.Upto); err != nil {
+				return err
+			}
+		}
+		return tx.SaveAppService(cursor)
+	})
 	if err == nil {
-		w.dirty, w.saved, w.lagged = false, cursor.Pos, time.Time{}
+		w.dirty, w.saved, w.lagged, w.acked = false, cursor.Pos, time.Time{}, nil
 	}
 	return err
 }

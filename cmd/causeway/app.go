@@ -56,7 +56,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	send := sender.New(sender.Options{
 		DB: db, Bus: bus, ServerName: cfg.ServerName, Log: log.With().Str("part", "sender").Logger(),
 		Registrations: folder.Set,
-		Transport:     hosted.transport,
+		Transport:     hosted.transport, PresenceMembers: cfg.Presence.MaxRoomMembers,
 	})
 	hs := homeserver.New(homeserver.Config{
 		ServerName: cfg.ServerName, PublicURL: cfg.BaseURL(), Support: cfg.Support, Key: key, DB: db, Bus: bus, Log: log,
@@ -85,7 +85,9 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Aliases:            send,
 		AliasOwner:         aliasOwner(folder),
 		Pinger:             send,
+		Alive:              send.Alive,
 	})
+	send.Attend(hs)
 	toHomeserver.SetHandler(hs.Handler())
 	if err := send.Prepare(ctx); err != nil {
 		return err

@@ -33,9 +33,13 @@ func (i identifier) Identify(ctx context.Context, token, asUser string, asDevice
 	return requester, nil
 }
 
-// Seen has the accounts know when and from where devices are seen, for httpapi.Options.
-func Seen(accounts *account.Service) func(*httpapi.Request) {
+// Seen has the accounts know when and from where devices are seen, for httpapi.Options, and alive, unless it is nil, of which application
+// service a request is.
+func Seen(accounts *account.Service, alive func(appServiceID string)) func(*httpapi.Request) {
 	return func(r *httpapi.Request) {
+		if r.Requester.AppService != "" && alive != nil {
+			alive(r.Requester.AppService)
+		}
 		accounts.Saw(r.Requester.UserID, r.Requester.DeviceID, r.ClientIP(), r.UserAgent())
 	}
 }

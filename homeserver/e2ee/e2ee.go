@@ -37,7 +37,8 @@ type Service struct {
 	maxWaiting int
 	maxBackups store.KeyBackupTotals
 
-	empty emptyInboxes
+	empty    emptyInboxes
+	personal personalDevices
 }
 
 // New returns a Service.
@@ -47,7 +48,8 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		serverName: c.ServerName, db: c.DB, bus: c.Bus, now: c.Now, maxWaiting: maxWaiting, maxBackups: maxBackups,
-		empty: emptyInboxes{upto: make(map[inboxKey]int64)},
+		empty:    emptyInboxes{upto: make(map[inboxKey]int64)},
+		personal: personalDevices{all: make(map[inboxKey]struct{})},
 	}
 }
 

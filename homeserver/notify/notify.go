@@ -13,6 +13,7 @@ const (
 	Room   Kind = 'r' // events, receipts and the like in a room; NID is the room's
 	User   Kind = 'u' // what concerns one user; NID is the user's
 	Stream Kind = 's' // any event at all; NID is 0
+	All    Kind = 'a' // whatever is published; NID is 0
 )
 
 // Key names what changed.
@@ -23,6 +24,9 @@ type Key struct {
 
 // Events is the key that rings for every event.
 var Events = Key{Kind: Stream}
+
+// Anything is the key that rings whenever any other does. Nobody publishes it.
+var Anything = Key{Kind: All}
 
 // Signal says that rows of Key up to position Pos are committed.
 type Signal struct {
@@ -87,11 +91,19 @@ func (l *Local) Publish(signals ...Signal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range signals {
-		for b := range l.bells[s.Key] {
-			select {
-			case b.c <- struct{}{}:
-			default: // it rings already
-			}
+		l.ring(s.Key)
+	}
+	if len(signals) > 0 {
+		l.ring(Anything)
+	}
+}
+
+// ring rings the bells of a key. The caller holds mu.
+func (l *Local) ring(k Key) {
+	for b := range l.bells[k] {
+		select {
+		case b.c <- struct{}{}:
+		default: // it rings already
 		}
 	}
 }

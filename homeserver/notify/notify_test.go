@@ -22,11 +22,15 @@ func TestBellRingsForItsKeysOnly(t *testing.T) {
 	var bus Local
 	room, user := Key{Room, 1}, Key{User, 1}
 	bell := bus.Register(room, Events)
+	anything := bus.Register(Anything)
 	for _, test := range []struct {
 		key  Key
 		want bool
 	}{{room, true}, {user, false}, {Key{Room, 2}, false}, {Events, true}} {
 		bus.Publish(Signal{Key: test.key}, Signal{Key: test.key})
+		if !rings(anything) || rings(anything) {
+			t.Errorf("%v: the bell for anything did not ring once", test.key)
+		}
 		if got := rings(bell); got != test.want {
 			t.Errorf("%v: rings %v, want %v", test.key, got, test.want)
 		}
@@ -35,6 +39,8 @@ func TestBellRingsForItsKeysOnly(t *testing.T) {
 		}
 	}
 	bell.Close()
+	anything.Close()
+	bus.Publish()
 	bus.Publish(Signal{Key: room})
 	if rings(bell) {
 		t.Error("a closed bell rang")

@@ -102,14 +102,14 @@ func (tx *Tx) MemberAt(roomNID, pos int64, first id.UserID, match func(id.UserID
 			return user, nil
 		}
 	}
-	return tx.memberNow(roomNID, changed, match)
+	return tx.memberIn(roomNID, `('join', 'invite')`, changed, match)
 }
 
-// memberNow finds a matching user who is joined or invited and not in except.
-func (tx *Tx) memberNow(roomNID int64, except map[int64]int64, match func(id.UserID) bool) (int64, error) {
+// memberIn finds a matching user whose membership now is one of a list in SQL, and who is not in except.
+func (tx *Tx) memberIn(roomNID int64, memberships string, except map[int64]int64, match func(id.UserID) bool) (int64, error) {
 	var found int64
 	err := tx.Query(`SELECT m.user_nid, s.value FROM memberships m JOIN strings s ON s.nid = m.user_nid
-		WHERE m.room_nid = $1 AND m.membership IN ('join', 'invite')`, []any{roomNID}, func(scan func(...any) error) error {
+		WHERE m.room_nid = $1 AND m.membership IN `+memberships, []any{roomNID}, func(scan func(...any) error) error {
 		var (
 			user int64
 			name string

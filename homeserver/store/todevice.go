@@ -75,22 +75,24 @@ func (tx *Tx) TrimToDevice(userNID int64, device id.DeviceID, senderNID int64, k
 
 // DropToDevice deletes some of the messages that came before a time and that nobody has acknowledged since. more tells that there may be
 // others after the position last; the search begins after it. A dehydrated device keeps what it has: that it is not seen is its purpose.
+// So does what an application service is still to be sent: that may be down for long.
 func (tx *Tx) DropToDevice(after, beforeTS int64) (dropped, bytes, last int64, more bool, err error) {
 	// Messages come in the order of their positions, but for clocks that are set.
 	var going []int64
 	scanned, old := 0, 0
-	err = tx.Query(`SELECT m.pos, m.ts, OCTET_LENGTH(m.content), CASE WHEN d.user_nid IS NULL THEN 0 ELSE 1 END FROM to_device m
-		LEFT JOIN dehydrated_devices d ON d.user_nid = m.user_nid AND d.device_id = m.device_id WHERE m.pos > $1 ORDER BY m.pos LIMIT `+atLeast(maxScan), []any{after},
+	err = tx.Query(`SELECT m.pos, m.ts, OCTET_LENGTH(m.content), CASE WHEN d.user_nid IS NULL AND a.id IS NULL THEN 0 ELSE 1 END
+		FROM to_device m LEFT JOIN dehydrated_devices d ON d.user_nid = m.user_nid AND d.device_id = m.device_id
+		LEFT JOIN users u ON u.nid = m.user_nid LEFT JOIN appservices a ON a.id = u.appservice AND a.to_device = 1 AND a.pos < m.pos WHERE m.pos > $1 ORDER BY m.pos LIMIT `+atLeast(maxScan), []any{after},
 		func(scan func(...any) error) error {
-			var pos, ts, size, dehydrated int64
-			if err := scan(&pos, &ts, &size, &dehydrated); err != nil {
+			var pos, ts, size, kept int64
+			if err := scan(&pos, &ts, &size, &kept); err != nil {
 				return err
 			}
 			scanned, last = scanned+1, pos
 			if ts >= beforeTS {
 				return nil
 			}
-			if old++; dehydrated == 0 {
+			if old++; kept == 0 {
 				going, bytes = append(going, pos), bytes+size
 			}
 			return nil

@@ -36,6 +36,27 @@ func TestPing(t *testing.T) {
 	}, func(c *homeserver.Config) { c.Pinger = answering(true) })
 }
 
+// TestAlive has the requests of an application service, and nobody else's, tell that it is alive.
+func TestAlive(t *testing.T) {
+	alive := make(chan string, 10)
+	eachWithServices(t, "alice", func(s *script) {
+		s.run([]step{
+			{"a person", "alice GET /account/whoami", ``, 200, "user_id=<alice>", ""},
+			{"a wrong token", "nobody GET /account/whoami", ``, 401, "M_MISSING_TOKEN", ""},
+			{"a service", "irc GET /account/whoami", ``, 200, "user_id=@ircbot:test", ""},
+			{"another", "limited POST /_matrix/client/v1/appservice/limited/ping", `{`, 400, "M_NOT_JSON", ""},
+		})
+		for _, want := range []string{"irc", "limited"} {
+			if got := <-alive; got != want {
+				s.t.Errorf("%s is said to be alive, want %s", got, want)
+			}
+		}
+		if len(alive) > 0 {
+			s.t.Errorf("%s is said to be alive as well", <-alive)
+		}
+	}, func(c *homeserver.Config) { c.Alive = func(appServiceID string) { alive <- appServiceID } })
+}
+
 // TestRegistrationTokenValidity asks whether tokens are good for an account. Client-Server API, "Token-authenticated registration".
 func TestRegistrationTokenValidity(t *testing.T) {
 	const path = "nobody GET /_matrix/client/v1/register/m.login.registration_token/validity"

@@ -22,7 +22,15 @@ func (l *slidingLook) receive(ctx context.Context) error {
 		return err
 	}
 	x := &l.req.extensions.ToDevice
-	if !x.Enabled || x.Since == "" {
+	if !x.Enabled {
+		return nil
+	}
+	if l.s.inbox != nil {
+		if err := l.s.inbox.Syncs(ctx, l.req.User, l.req.Device); err != nil {
+			return err
+		}
+	}
+	if x.Since == "" {
 		return nil
 	}
 	var err error

@@ -47,6 +47,11 @@ func (s *Service) Sync(ctx context.Context, req Request) (Response, error) {
 	if l.filter == nil {
 		l.filter = defaultFilter
 	}
+	if s.inbox != nil {
+		if err := s.inbox.Syncs(ctx, req.User, req.Device); err != nil {
+			return Response{}, err
+		}
+	}
 	if req.Since != "" {
 		var err error
 		if l.known, err = parseSyncToken("since", req.Since); err != nil {

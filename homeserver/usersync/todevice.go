@@ -15,6 +15,8 @@ const maxToDevice = 100
 type Inbox interface {
 	// Acknowledge says that a device has its messages up to a position.
 	Acknowledge(ctx context.Context, user id.UserID, device id.DeviceID, upto int64) error
+	// Syncs says that a device asks for its messages.
+	Syncs(ctx context.Context, user id.UserID, device id.DeviceID) error
 }
 
 // mail is the messages that one answer has for a device.
