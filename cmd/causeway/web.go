@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -112,6 +113,9 @@ func greet(ctx context.Context, cfg *Config, accounts *account.Service, stdout i
 	}
 	fmt.Fprintf(stdout, "Causeway serves %s\n\n  Address for Matrix clients:  %s\n  Data directory:              %s\n",
 		cfg.ServerName, cfg.BaseURL(), cfg.DataDir)
+	if cfg.OAuth.Enabled {
+		fmt.Fprintf(stdout, "  Account page for people:     %s%s\n", strings.TrimRight(cfg.BaseURL(), "/"), homeserver.PathAccount)
+	}
 	if token != "" {
 		fmt.Fprintf(stdout, "\nNobody has an account yet. The first to register with this token becomes the administrator;\nit works once.\n\n"+
 			"  Registration token:  %s\n", token)
