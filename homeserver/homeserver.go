@@ -122,6 +122,9 @@ type Server struct {
 	once    sync.Once
 }
 
+// PathAccount is where people find the pages of their accounts, where OAuth 2.0 is served.
+const PathAccount = oauth.PathAccount
+
 // New returns a server on an open store.
 func New(c Config) *Server {
 	s := &Server{closing: make(chan struct{})}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -113,8 +114,7 @@ func greet(ctx context.Context, cfg *Config, accounts *account.Service, services
 	}
 	fmt.Fprintf(stdout, "Causeway serves %s\n\n  Address for Matrix clients:  %s\n  Data directory:              %s\n",
 		cfg.ServerName, cfg.BaseURL(), cfg.DataDir)
-	fmt.Fprintf(stdout, "  Bots and bridges:            %s\n", registered(services))
-	if token != "" {
+ba	if token != "" {
 		fmt.Fprintf(stdout, "\nNobody has an account yet. The first to register with this token becomes the administrator;\nit works once.\n\n"+
 			"  Registration token:  %s\n", token)
 	}

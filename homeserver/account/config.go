@@ -99,10 +99,12 @@ type RegistrationRules struct {
 	// SharedSecret lets those who know it make accounts, at POST /_synapse/admin/v1/register. "" for nobody.
 	SharedSecret string `yaml:"shared_secret"`
 	// Validity is how long a new account can be used, 0 for ever.
-	Validity  time.Duration     `yaml:"account_validity"`
-	Usernames UsernameRules     `yaml:"usernames"`
-	Terms     map[string]Policy `yaml:"terms"`
-	Captcha   CaptchaConfig     `yaml:"captcha"`
+	Validity time.Duration `yaml:"account_validity"`
+	// PasswordMinLength is how many characters a password has at least that people choose, 0 for any.
+	PasswordMinLength int               `yaml:"password_min_length"`
+	Usernames         UsernameRules     `yaml:"usernames"`
+	Terms             map[string]Policy `yaml:"terms"`
+	Captcha           CaptchaConfig     `yaml:"captcha"`
 }
 
 // UsernameRules says which names people may choose.
@@ -135,7 +137,8 @@ type CaptchaConfig struct {
 // DefaultRegistration is what holds where the operator says nothing.
 func DefaultRegistration() RegistrationRules {
 	return RegistrationRules{
-		Usernames: UsernameRules{Reserved: []string{}, MinLength: 1},
+		PasswordMinLength: 8,
+		Usernames:         UsernameRules{Reserved: []string{}, MinLength: 1},
 		Captcha: CaptchaConfig{
 			VerifyURL: "https://www.google.com/recaptcha/api/siteverify", ScriptURL: "https://www.google.com/recaptcha/api.js",
 		},
@@ -154,6 +157,9 @@ func (c RegistrationRules) Validate() error {
 	}
 	if c.Validity < 0 {
 		bad("account_validity: must not be negative")
+	}
+	if c.PasswordMinLength < 0 || c.PasswordMinLength > maxPasswordBytes {
+		bad("password_min_length: must be from 0 to %d", maxPasswordBytes)
 	}
 	if _, err := regexp.Compile(c.Usernames.Pattern); err != nil {
 		bad("usernames.pattern: is not a regular expression: %w", err)

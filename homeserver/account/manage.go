@@ -68,7 +68,7 @@ func (s *Service) newPassword(ctx context.Context, in PasswordRequest) (string, 
 	if in.NewPassword == "" {
 		return "", missingParam("new_password")
 	}
-	if err := checkPassword(in.NewPassword); err != nil {
+	if err := s.checkPassword(in.NewPassword); err != nil {
 		return "", err
 	}
 	return s.passwords.hash(ctx, in.NewPassword)

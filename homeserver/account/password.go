@@ -7,10 +7,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
@@ -175,7 +177,18 @@ func parsePHC(s string) (h passwordHash, err error) {
 }
 
 // checkPassword looks at a password that somebody wants to have.
-func checkPassword(password string) error {
+func (s *Service) checkPassword(password string) error {
+	if err := checkGivenPassword(password); err != nil {
+		return err
+	}
+	if n := s.cfg.Rules.PasswordMinLength; utf8.RuneCountInString(password) < n {
+		return matrixError(http.StatusBadRequest, "M_WEAK_PASSWORD", "The password has less than %d characters", n)
+	}
+	return nil
+}
+
+// checkGivenPassword looks at a password that the operator gives to somebody.
+func checkGivenPassword(password string) error {
 	if password == "" {
 		return missingParam("password")
 	}

@@ -112,11 +112,16 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 		return Login{}, err
 	}
 	op.clientIP = in.ClientIP
+	if in.Password != "" { // before anybody goes through stages for it
+		if err := s.checkPassword(in.Password); err != nil {
+			return Login{}, err
+		}
+	}
 	session, err := s.authenticate(ctx, op, in.Auth)
 	if err != nil {
 		return Login{}, err
 	}
-	if err := checkPassword(in.Password); err != nil {
+	if err := s.checkPassword(in.Password); err != nil {
 		return Login{}, err
 	}
 	name := in.Username
@@ -237,7 +242,7 @@ func (s *Service) CreateUser(ctx context.Context, localpart, password string, ad
 	if err := s.Available(ctx, localpart); err != nil {
 		return "", err
 	}
-	if err := checkPassword(password); err != nil {
+	if err := checkGivenPassword(password); err != nil {
 		return "", err
 	}
 	hash, err := s.passwords.hash(ctx, password)

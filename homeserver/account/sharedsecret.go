@@ -100,7 +100,7 @@ func (s *Service) RegisterBySecret(ctx context.Context, in SecretRegistration) (
 	if err := s.Available(ctx, in.Username); err != nil {
 		return Login{}, err
 	}
-	if err := checkPassword(in.Password); err != nil {
+	if err := checkGivenPassword(in.Password); err != nil {
 		return Login{}, err
 	}
 	if err := checkDisplayName(in.DisplayName); err != nil {

@@ -227,7 +227,7 @@ func (s *Service) FirstPassword(ctx context.Context, b Browser, password string)
 	if b.Password || !b.Recent {
 		return forbidden("Sign in again first")
 	}
-	if err := checkPassword(password); err != nil {
+	if err := s.checkPassword(password); err != nil {
 		return err
 	}
 	hash, err := s.passwords.hash(ctx, password)

@@ -98,11 +98,20 @@ type pageRoute struct {
 	shownClass httpapi.Class // of showing it
 }
 
+// toAccount is GET /, for people who open the server's address in a browser.
+func toAccount(_ context.Context, w http.ResponseWriter, r *httpapi.Request) error {
+	http.Redirect(w, r.Request, pathAccount, http.StatusSeeOther)
+	return nil
+}
+
 // Routes are those of the pages and of the OAuth endpoints. Clients call the latter from pages of their own, with CORS, and people visit the
 // former.
 func (p *Pages) Routes() []httpapi.Route {
 	public := httpapi.Public
-	routes := []httpapi.Route{{Method: "GET", Path: pathStyle, Access: public, Endpoint: httpapi.Raw(serveStyle)}}
+	routes := []httpapi.Route{
+		{Method: "GET", Path: pathStyle, Access: public, Endpoint: httpapi.Raw(serveStyle)},
+		{Method: "GET", Path: "/{$}", Access: public, Endpoint: httpapi.Raw(toAccount)},
+	}
 	const read = httpapi.ClassRead
 	all := []pageRoute{
 		{pathAccount + "{$}", p.showAccount, p.setName, httpapi.ClassProfile, read},

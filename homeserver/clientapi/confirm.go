@@ -36,11 +36,12 @@ button{font:inherit;font-weight:600;width:100%;min-height:2.75rem;padding:.65rem
 {{if .Ask}}<form method="post" action="{{.Action}}">{{range $name, $value := .Ask.Fields}}<input type="hidden" name="{{$name}}" value="{{$value}}">
 {{end}}<button type="submit">{{.Button}}</button></form>
 <p>If you have not asked for this, close this page.</p>{{end}}
-{{if .Next}}<p><a href="{{.Next}}" rel="noreferrer">Go on</a></p>{{end}}</main></body></html>
+{{if .Next}}<p><a href="{{.Next}}" rel="noreferrer">{{or .NextName "Go on"}}</a></p>{{end}}</main></body></html>
 `))
 
 type confirmView struct {
 	Title, Text, Button, Action, Next string
+	NextName                          string // of the link Next, "" for "Go on"
 	Ask                               *asked // nil where there is nothing to ask
 }
 

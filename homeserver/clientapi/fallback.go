@@ -22,11 +22,14 @@ func (a *API) loginPage(_ context.Context, w http.ResponseWriter, _ *httpapi.Req
 // fallbackPage is GET /auth/{type}/fallback/web (Client-Server API, Fallback).
 func (a *API) fallbackPage(ctx context.Context, w http.ResponseWriter, r *httpapi.Request) error {
 	if r.Path("type") == stageSSO {
-		return a.ssoStage(ctx, w, r)
+		if err := a.ssoStage(ctx, w, r); err != nil {
+			return refusedInBrowser(w, r, err)
+		}
+		return nil
 	}
 	p, err := a.Accounts.Fallback(r.Path("type"), r.Query("session"), language(r))
 	if err != nil {
-		return err
+		return refusedInBrowser(w, r, err)
 	}
 	return writeFallback(w, http.StatusOK, p)
 }
@@ -46,7 +49,7 @@ func (a *API) completeFallback(ctx context.Context, w http.ResponseWriter, r *ht
 		Accepted: form.Get("accepted") != "", ClientIP: r.ClientIP(),
 	})
 	if err != nil {
-		return err
+		return refusedInBrowser(w, r, err)
 	}
 	status := http.StatusOK
 	if !p.Done {

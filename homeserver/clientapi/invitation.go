@@ -19,7 +19,11 @@ func (a *API) invitationPage(ctx context.Context, w http.ResponseWriter, r *http
 		return showRefusal(w, err)
 	}
 	view := confirmView{Title: "You have an invitation", Text: string(p.Sender) + " invites you. Make an account on " + a.ServerName + " with the address " + p.Address + ", or add it to yours: you find the invitation there."}
+	if a.OAuth != nil {
+		view.Next, view.NextName = a.OAuth.AccountURL()+"register/mail", "Make an account"
+	}
 	if p.User != "" {
+		view.Next, view.NextName = "", ""
 		view.Text = string(p.Sender) + " invites you. You can take the invitation with your account " + string(p.User) + ", and " + string(p.Sender) + " will see that it is yours."
 		view.Button, view.Action, view.Ask = "Take the invitation", identity.InvitationPath, &asked{Fields: map[string]string{"token": p.Token, "key": p.Key}}
 	}

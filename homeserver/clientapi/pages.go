@@ -5,13 +5,17 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
+
+	"maunium.net/go/mautrix"
 )
 
 //go:embed pages.html
@@ -61,4 +65,13 @@ func origin(address string) string {
 		return "'none'"
 	}
 	return u.Scheme + "://" + u.Host
+}
+
+// refusedInBrowser shows people what is wrong with where they were sent, and tells programs.
+func refusedInBrowser(w http.ResponseWriter, r *httpapi.Request, err error) error {
+	refused, ok := errors.AsType[mautrix.RespError](err)
+	if !ok || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		return err
+	}
+	return writePage(w, refused.StatusCode, "refused", page{FallbackPage: account.FallbackPage{Problem: refused.Err}}, "")
 }

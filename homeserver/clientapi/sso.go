@@ -2,7 +2,6 @@ package clientapi
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,14 +9,12 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/sso"
-
-	"maunium.net/go/mautrix"
 )
 
 // ssoRedirect is GET /login/sso/redirect: it takes a browser to the page where its user chooses how to sign in.
 func (a *API) ssoRedirect(_ context.Context, w http.ResponseWriter, r *httpapi.Request) error {
 	if len(a.Accounts.IdentityProviders()) == 0 {
-		return a.ssoRefused(w, r, httpapi.NotFound("Nobody signs in to this server elsewhere"))
+		return refusedInBrowser(w, r, httpapi.NotFound("Nobody signs in to this server elsewhere"))
 	}
 	return a.toSSO(w, r, sso.PathChoose, url.Values{})
 }
@@ -29,18 +26,18 @@ func (a *API) ssoRedirectTo(_ context.Context, w http.ResponseWriter, r *httpapi
 			return a.toSSO(w, r, sso.PathStart, url.Values{"provider": {p.ID}})
 		}
 	}
-	return a.ssoRefused(w, r, httpapi.NotFound("There is no such identity provider"))
+	return refusedInBrowser(w, r, httpapi.NotFound("There is no such identity provider"))
 }
 
 // toSSO has a browser go on at the server's own address, under which its cookies are.
 func (a *API) toSSO(w http.ResponseWriter, r *httpapi.Request, path string, query url.Values) error {
 	address := r.Query("redirectUrl")
 	if address == "" {
-		return a.ssoRefused(w, r, httpapi.Error(http.StatusBadRequest, "M_MISSING_PARAM", "Missing redirectUrl"))
+		return refusedInBrowser(w, r, httpapi.Error(http.StatusBadRequest, "M_MISSING_PARAM", "Missing redirectUrl"))
 	}
 	client, err := sso.CheckRedirect(address)
 	if err != nil {
-		return a.ssoRefused(w, r, httpapi.InvalidParam("redirectUrl: %v", err))
+		return refusedInBrowser(w, r, httpapi.InvalidParam("redirectUrl: %v", err))
 	}
 	query.Set("redirectUrl", client.String())
 	if action := r.Query("action"); action == "login" || action == "register" {
@@ -50,18 +47,6 @@ func (a *API) toSSO(w http.ResponseWriter, r *httpapi.Request, path string, quer
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	http.Redirect(w, r.Request, strings.TrimSuffix(a.PublicURL, "/")+path+"?"+query.Encode(), http.StatusFound)
 	return nil
-}
-
-// ssoRefused shows people what is wrong with where a client has sent them, and tells programs.
-func (a *API) ssoRefused(w http.ResponseWriter, r *httpapi.Request, err error) error {
-	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		return err
-	}
-	refused, ok := errors.AsType[mautrix.RespError](err)
-	if !ok {
-		return err
-	}
-	return writePage(w, refused.StatusCode, "refused", page{FallbackPage: account.FallbackPage{Problem: refused.Err}}, "")
 }
 
 // ssoStage shows the page of the stage m.login.sso.

@@ -99,8 +99,11 @@ func withStages(t *testing.T) func(*homeserver.Config) {
 func TestStages(t *testing.T) {
 	each(t, "", func(s *script) {
 		const post = "nobody POST /register"
-		body := func(auth string) string { return `{"username":"alice","password":"p","auth":{` + auth + `}}` }
-		a := s.ask(post, `{"username":"alice","password":"p"}`)
+		body := func(auth string) string { return `{"username":"alice","password":"long enough","auth":{` + auth + `}}` }
+		s.run([]step{
+			{name: "a short password", request: post, body: `{"username":"alice","password":"ärgern!"}`, status: 400, want: "errcode=M_WEAK_PASSWORD flows:absent"},
+		})
+		a := s.ask(post, `{"username":"alice","password":"long enough"}`)
 		s.words["session"] = textAt(t, decode(t, a.Body), "session")
 		s.must("the question", decode(t, a.Body), `flows/0/stages/0=m.login.recaptcha flows/0/stages/1=m.login.terms flows/1:absent params/m.login.recaptcha/public_key=public
 			params/m.login.terms/policies/privacy/version=2 params/m.login.terms/policies/privacy/en/name=Privacy params/m.login.terms/policies/privacy/de/url=https://example.org/d
@@ -164,7 +167,7 @@ func TestFallback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		session := textAt(t, decode(t, s.ask("nobody POST /register", `{"username":"alice","password":"p"}`).Body), "session")
+		session := textAt(t, decode(t, s.ask("nobody POST /register", `{"username":"alice","password":"long enough"}`).Body), "session")
 		done := `window.opener.postMessage("authDone", "*");`
 		for _, stage := range []struct {
 			name, shows  string
@@ -188,9 +191,9 @@ func TestFallback(t *testing.T) {
 				t.Errorf("%s, right: %d %s", stage.name, page.Status, page.Body)
 			}
 		}
-		s.must("all are completed", s.get("nobody POST /register", `{"username":"alice","password":"p","auth":{"session":"`+session+`"}}`), "user_id=@alice:test")
+		s.must("all are completed", s.get("nobody POST /register", `{"username":"alice","password":"long enough","auth":{"session":"`+session+`"}}`), "user_id=@alice:test")
 		s.run([]step{
-			{name: "the session has served", request: "nobody POST /register", body: `{"username":"bob","password":"p","auth":{"session":"` + session + `"}}`, status: 401, want: "completed:absent"},
+			{name: "the session has served", request: "nobody POST /register", body: `{"username":"bob","password":"long enough","auth":{"session":"` + session + `"}}`, status: 401, want: "completed:absent"},
 			{name: "no such stage", request: "nobody GET /auth/m.login.x/fallback/web?session=" + session, status: 404, want: "M_NOT_FOUND"},
 			{name: "no such session", request: "nobody GET /auth/m.login.terms/fallback/web?session=%3Cscript%3E", status: 400, want: "M_INVALID_PARAM"},
 			{name: "no session", request: "nobody POST /auth/m.login.terms/fallback/web", status: 400, want: "M_INVALID_PARAM"},
@@ -200,6 +203,24 @@ func TestFallback(t *testing.T) {
 			t.Errorf("the service's frames are not let in by %s", policy)
 		}
 	}, withStages(t), func(c *homeserver.Config) { c.OpenRegistration = false })
+}
+
+// TestWordsForPeople: a browser that is led nowhere gets a page, and the address of the server leads to the pages of accounts.
+func TestWordsForPeople(t *testing.T) {
+	each(t, "", func(s *script) {
+		for _, stage := range []string{"m.login.terms", "m.login.password"} {
+			path := "/_matrix/client/v3/auth/" + stage + "/fallback/web?session=gone"
+			if a := s.send("GET", path, "", "Accept: text/html"); a.Status < 400 || !strings.Contains(string(a.Body), "<h1>This did not work</h1>") {
+				t.Errorf("%s: %d %.200s", stage, a.Status, a.Body)
+			}
+			if a := s.send("GET", path, ""); a.Code() == "" {
+				t.Errorf("%s, for a program: %d %.200s", stage, a.Status, a.Body)
+			}
+		}
+		if a := s.send("GET", "/", ""); a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/_causeway/account/" {
+			t.Errorf("%d to %q", a.Status, a.Header.Get("Location"))
+		}
+	}, func(c *homeserver.Config) { c.OAuth.Enabled = true })
 }
 
 // TestPasswordFallback confirms a deletion by password on a page, which says of what it is. What is confirmed there counts for nothing else.

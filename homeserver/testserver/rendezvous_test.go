@@ -285,7 +285,7 @@ func TestRendezvousAttacks(t *testing.T) {
 		if text := log.String(); strings.Contains(text, id) || strings.Contains(text, "between us") || strings.Contains(text, strings.Trim(etag, `"`)) || !strings.Contains(text, msc4108+"/{rendezvousId}") {
 			t.Errorf("the log tells of it, or of nothing: %.500s", text)
 		}
-	}, func(c *homeserver.Config) { log.Reset(); c.Log = zerolog.New(&log) })
+	}, func(c *homeserver.Config) { log.Reset(); c.Log = zerolog.New(zerolog.SyncWriter(&log)) })
 }
 
 // TestRendezvousLimits: who begins too many waits, and whoever has begun goes on.
