@@ -114,7 +114,11 @@ func greet(ctx context.Context, cfg *Config, accounts *account.Service, services
 	}
 	fmt.Fprintf(stdout, "Causeway serves %s\n\n  Address for Matrix clients:  %s\n  Data directory:              %s\n",
 		cfg.ServerName, cfg.BaseURL(), cfg.DataDir)
-ba	if token != "" {
+	if cfg.OAuth.Enabled {
+		fmt.Fprintf(stdout, "  Account page for people:     %s%s\n", strings.TrimRight(cfg.BaseURL(), "/"), homeserver.PathAccount)
+	}
+	fmt.Fprintf(stdout, "  Bots and bridges:            %s\n", registered(services))
+	if token != "" {
 		fmt.Fprintf(stdout, "\nNobody has an account yet. The first to register with this token becomes the administrator;\nit works once.\n\n"+
 			"  Registration token:  %s\n", token)
 	}
