@@ -121,6 +121,9 @@ func readMigrations(files fs.FS, dir string, engine Engine) ([]migration, error)
 		if all[i].number == all[i-1].number {
 			return nil, fmt.Errorf("migrations %s and %s have the same number", all[i-1].name, all[i].name)
 		}
+		if all[i].number != all[i-1].number+1 { // one that is put there later would never run
+			return nil, fmt.Errorf("between the migrations %s and %s one is missing", all[i-1].name, all[i].name)
+		}
 	}
 	return all, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -198,6 +199,10 @@ func TestMigrations(t *testing.T) {
 		newer["m/0002_bad.sql"] = &fstest.MapFile{Data: []byte("CREATE TABLE more (id INTEGER);\n")}
 		if err := db.Migrate(t.Context(), newer, "m"); err != nil {
 			t.Errorf("a migration that failed half-way left something behind: %v", err)
+		}
+		newer["m/0004_late.sql"] = &fstest.MapFile{Data: []byte("CREATE TABLE late (id INTEGER);\n")}
+		if err := db.Migrate(t.Context(), newer, "m"); err == nil || !strings.Contains(err.Error(), "one is missing") {
+			t.Errorf("a gap, in which a migration could come later and would never run: %v", err)
 		}
 		if err := db.Migrate(t.Context(), schema, "m"); !errors.Is(err, sqldb.ErrNewer) {
 			t.Errorf("an older program: %v, want ErrNewer", err)
