@@ -12,6 +12,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/oauth"
+	"causeway/homeserver/sso"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
@@ -21,6 +22,7 @@ import (
 type consentPage struct {
 	ClientName, ClientHost string
 	To                     string // where the answer goes, "" for nowhere
+	Open                   bool   // it can be read on the way there
 	TOSURI, PolicyURI      string
 	DeviceID               id.DeviceID
 	Replaces               string // the name of the device of that id, which there is already; "" for none
@@ -59,7 +61,7 @@ func (p *Pages) authorization(ctx context.Context, v *visit) (*oauth.Authorizati
 	case a.Create && !v.signedIn:
 		return nil, p.askSignUp(ctx, v, v.here())
 	}
-	return nil, p.askSignIn(ctx, v, v.here(), a.ClientName)
+	return nil, p.askSignInAnew(ctx, v, v.here(), a.ClientName, v.signedIn || a.Login)
 }
 
 // refusedPage says that a request is not in order, and where one gets back to the client.
@@ -87,7 +89,7 @@ func (p *Pages) refuse(ctx context.Context, v *visit, refused *oauth.RedirectErr
 func (p *Pages) consentPage(ctx context.Context, v *visit, a *oauth.Authorization) (consentPage, error) {
 	replaces, err := p.replaced(ctx, v.browser, a.DeviceID)
 	return consentPage{
-		ClientName: a.ClientName, ClientHost: a.ClientHost, To: destination(a.RedirectURI), TOSURI: a.TOSURI, PolicyURI: a.PolicyURI,
+		ClientName: a.ClientName, ClientHost: a.ClientHost, To: destination(a.RedirectURI), Open: open(a.RedirectURI), TOSURI: a.TOSURI, PolicyURI: a.PolicyURI,
 		DeviceID: a.DeviceID, Replaces: replaces, Seal: v.seal(a.Shown()),
 	}, err
 }
@@ -135,13 +137,19 @@ func destination(uri string) string {
 	if err != nil {
 		return uri
 	}
-	if u.Scheme == "https" {
+	switch {
+	case u.Scheme == "http" && sso.Loopback(u.Hostname()):
+		return "an application on this device (" + u.Host + ")"
+	case u.Scheme == "https", u.Scheme == "http":
 		return u.Host
 	}
-	if u.Scheme == "http" {
-		return "an application on this device (" + u.Host + ")"
-	}
 	return "an application on this device (" + u.Scheme + ")"
+}
+
+// open tells whether what is sent to an address can be read on the way.
+func open(uri string) bool {
+	u, err := url.Parse(uri)
+	return err != nil || u.Scheme == "http" && !sso.Loopback(u.Hostname())
 }
 
 // source is a source expression of the Content-Security-Policy for an address. It has none for IPv6 addresses.

@@ -27,13 +27,20 @@ func (p *Pages) showSignIn(ctx context.Context, v *visit) error {
 
 // askSignIn shows the page for signing in, in the place of one that needs it.
 func (p *Pages) askSignIn(ctx context.Context, v *visit, next, why string) error {
+	return p.askSignInAnew(ctx, v, next, why, v.signedIn)
+}
+
+// askSignInAnew is askSignIn; with anew, whoever is signed in at a provider has to prove anew who they are, too.
+func (p *Pages) askSignInAnew(ctx context.Context, v *visit, next, why string, anew bool) error {
 	page, err := p.signInPage(ctx, next, why)
 	if err != nil {
 		return err
 	}
+	if anew {
+		page.Providers = p.buttons("next", next, "again", "yes")
+	}
 	if v.signedIn {
 		page.Name, page.Confirm, page.NoForm = string(v.browser.UserID), true, !v.browser.Password
-		page.Providers = p.buttons("next", next, "again", "yes")
 	}
 	v.show(http.StatusOK, "signin", page)
 	return nil

@@ -111,6 +111,7 @@ func (p *Pages) showChoice(ctx context.Context, v *visit) error {
 // clientPage asks whether somebody wants to be signed in to a client.
 type clientPage struct {
 	To       string // what people are told of where the client is
+	Open     bool   // what is sent there can be read on the way
 	User     string
 	Redirect string // of those who are signed in here; "" for who came from a provider
 	ID       string // of who came from a provider
@@ -126,7 +127,7 @@ func (p *Pages) showPasswordChoice(ctx context.Context, v *visit, client *url.UR
 		return p.askSignIn(ctx, v, v.here(), destination(client.String()))
 	}
 	v.mayLeadTo(client)
-	v.show(http.StatusOK, "ssoclient", clientPage{To: destination(client.String()), User: string(v.browser.UserID), Redirect: client.String()})
+	v.show(http.StatusOK, "ssoclient", clientPage{To: destination(client.String()), Open: open(client.String()), User: string(v.browser.UserID), Redirect: client.String()})
 	return nil
 }
 
@@ -195,8 +196,8 @@ func (p *Pages) purpose(ctx context.Context, v *visit, provider string) (*sso.Pu
 		return &sso.Purpose{Kind: sso.ForLink, User: v.browser.UserNID}, nil
 	}
 	why := &sso.Purpose{Kind: sso.ForBrowser, Next: local(v.Query("next")), Create: v.Query("action") == "register"}
-	if v.signedIn && v.Query("again") != "" {
-		why.User, why.Again = v.browser.UserNID, true
+	if why.Again = v.Query("again") != ""; why.Again && v.signedIn {
+		why.User = v.browser.UserNID
 	}
 	if len(why.Next) > maxKeptNext {
 		why.Next = pathAccount

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"causeway/homeserver"
 	"causeway/homeserver/account"
@@ -124,10 +125,12 @@ func TestSSOForBrowser(t *testing.T) {
 		if got := app.exchange(code); got.Status != 200 {
 			t.Errorf("got %+v", got)
 		}
-		// Who has no password chooses one, having signed in again.
-		p = b.visit("/_causeway/account/password").want(200, "Choose password")
-		s.exec(`UPDATE browser_sessions SET authenticated_ts = 1`)
-		p.form("/_causeway/account/password").send("new=correct horse", "new2=correct horse").want(403, "Sign in again")
+		// Who has no password chooses one, having signed in again: a provider that lets people pass does not ask who they are.
+		b.visit("/_causeway/account/browsers").want(200, "Signed in "+time.Now().UTC().Format("2 January 2006"))
+		p = b.visit("/_causeway/account/password").want(200, "sign in again first")
+		fields := url.Values{"new": {"correct horse"}, "new2": {"correct horse"}, "csrf": {p.form("/_causeway/account/logout").fields.Get("csrf")}}
+		b.post("/_causeway/account/password", fields).want(403, "Sign in again")
+		b.post("/_causeway/account/deactivate", url.Values{"sure": {"yes"}, "csrf": fields["csrf"]}).want(403, "Sign in again")
 		p = b.visit("/_causeway/account/password").want(200, "sign in again first")
 		again := b.visit(hrefOf(t, p, "Continue with The id"))
 		if q := mustParse(t, again.header.Get("Location")).Query(); q.Get("prompt") != "login" || q.Get("max_age") != "0" {
@@ -174,7 +177,7 @@ func TestSSOLink(t *testing.T) {
 
 		// The only way in stays.
 		carol := s.browser()
-		carol.visit(start("id")).through(provider, "carol").want(200, "@carol:test")
+		carol.visit(start("id", "again", "yes")).through(provider, "carol").want(200, "@carol:test")
 		carol.visit("/_causeway/account/linked").form("/_causeway/account/linked").send().want(400, "only way to sign in")
 		s.count(1, `SELECT COUNT(*) FROM sso_links`)
 	}, with(provider.provider("id")))
@@ -228,6 +231,20 @@ func TestSSOChoice(t *testing.T) {
 		}
 		b.visit(choose).want(200, "Continue as @alice:test")
 	}, with(provider.provider("one"), provider.provider("two")))
+}
+
+// TestSSOOpenWay warns of clients to which the way is not encrypted.
+func TestSSOOpenWay(t *testing.T) {
+	provider := newIDP(t)
+	here(t, func(s *site) {
+		const warning = "is not encrypted"
+		for address, warned := range map[string]bool{"http://evil.example.com/steal": true, "http://localhost:1/": false, clientAddress: false} {
+			p := s.browser().visit(start("id", "redirectUrl", address)).through(provider, "alice").want(200, "Sign in to")
+			if strings.Contains(p.text, warning) != warned || warned && strings.Contains(p.text, "on this device") {
+				t.Errorf("%s: got %s", address, p.text)
+			}
+		}
+	}, provider.provider("id"))
 }
 
 // TestSSOStage has somebody without a password confirm what takes a proof.

@@ -97,7 +97,7 @@ func (p *Pages) goOnAs(ctx context.Context, v *visit, a *sso.Arrival, user id.Us
 		return p.giveToken(ctx, v, a, client)
 	}
 	v.mayLeadTo(client)
-	v.show(http.StatusOK, "ssoclient", clientPage{To: destination(client.String()), User: string(user), ID: a.ID})
+	v.show(http.StatusOK, "ssoclient", clientPage{To: destination(client.String()), Open: open(client.String()), User: string(user), ID: a.ID})
 	return nil
 }
 

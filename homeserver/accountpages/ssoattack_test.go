@@ -278,6 +278,8 @@ func TestSSOBarred(t *testing.T) {
 		b.visit(again).through(provider, "mallory").want(403)
 		provider.change(func() { provider.claims["auth_time"] = time.Now().Add(-time.Hour).Unix() })
 		b.visit(again).through(provider, "alice").want(502) // it did not ask
+		provider.change(func() { provider.claims["auth_time"] = nil })
+		b.visit(again).through(provider, "alice").want(502, "The id does not say when") // OpenID Connect Core 1.0, section 3.1.3.7
 		provider.change(func() { delete(provider.claims, "auth_time") })
 		b.visit(again).through(provider, "alice").want(200).form("/_causeway/account/deactivate").send("sure=yes").want(200, "Account ended")
 		s.count(0, `SELECT COUNT(*) FROM sso_links`)

@@ -199,7 +199,7 @@ func (p *provider) identify(ctx context.Context, f flow, query url.Values) (*Ide
 	if err := p.askMore(ctx, d, tokens, token.Subject, claims); err != nil {
 		return nil, p.wrong(err)
 	}
-	return p.identity(token.Subject, claims), nil
+	return p.identity(token.Subject, claims, f), nil
 }
 
 // withoutBody is an error without what a token endpoint has answered, which may be anything: it goes into the log.
@@ -212,6 +212,9 @@ func withoutBody(err error) error {
 
 // wrong is the error of an answer that is not what it has to be.
 func (p *provider) wrong(cause error) error {
+	if shown, ok := errors.AsType[*PageError](cause); ok {
+		return shown
+	}
 	return &PageError{Status: http.StatusBadGateway, Message: "Signing in with " + p.Name + " did not work. Try again, or ask those who run the server.", cause: cause}
 }
 

@@ -224,6 +224,7 @@ func TestValidate(t *testing.T) {
 		"providers[0].brand: ":            func(c *Config) { c.Providers[0].Brand = "GitHub!" },
 		"providers[0].issuer: ":           func(c *Config) { c.Providers[0].Issuer = "http://id.example" },
 		"providers[0].issuer: \"x":        func(c *Config) { c.Providers[0].Issuer = "x" },
+		"providers[0].email_claim: ":      func(c *Config) { c.Providers[0].EmailClaim = "upn" },
 		"providers[0].client_id: ":        func(c *Config) { c.Providers[0].ClientID = "" },
 		"providers[0].client_secret: ":    func(c *Config) { c.Providers[0].ClientSecret = "" },
 		"providers[0].client_secret_fil":  func(c *Config) { c.Providers[0].ClientSecretFile = "x" },
