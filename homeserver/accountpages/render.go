@@ -30,7 +30,7 @@ var pages = func() map[string]*template.Template {
 	for _, name := range []string{
 		"error", "signin", "signup", "consent", "refused", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
 		"signupmail", "signupwait", "forgot", "newpassword", "deadlink", "browsers", "emails", "newemail", "email",
-		"ssochoice", "ssoclient", "ssonew", "ssostage", "ssolink", "linked",
+		"ssochoice", "ssoclient", "ssoenter", "ssonew", "ssostage", "ssolink", "linked",
 	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
 	}

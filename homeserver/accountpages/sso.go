@@ -2,6 +2,7 @@ package accountpages
 
 import (
 	"context"
+	"crypto/hmac"
 	"errors"
 	"net/http"
 	"net/url"
@@ -29,25 +30,40 @@ func (p *Pages) ssoRoutes() []pageRoute {
 type providerButton struct{ Name, To string }
 
 // buttons lead to the providers, with more parameters ("name", "value", ...) for what.
-func (p *Pages) buttons(params ...string) []providerButton {
-	if p.SSO == nil {
+func (v *visit) buttons(params ...string) []providerButton {
+	if v.pages.SSO == nil {
 		return nil
 	}
 	var all []providerButton
-	for _, provider := range p.SSO.Providers() {
-		all = append(all, providerButton{Name: provider.Name, To: startAddress(provider.ID, params...)})
+	for _, provider := range v.pages.SSO.Providers() {
+		all = append(all, providerButton{Name: provider.Name, To: v.startAddress(provider.ID, params...)})
 	}
 	return all
 }
 
-func startAddress(provider string, params ...string) string {
+// startAddress is where somebody sets out for a provider, at the address of this server to which the provider sends them back. The seal shows
+// that a page of this server has led there, and not a link from anywhere: forms cannot, as browsers apply form-action to where their answers
+// lead, and nobody knows where providers lead people.
+func (v *visit) startAddress(provider string, params ...string) string {
 	query := url.Values{"provider": {provider}}
 	for i := 0; i+1 < len(params); i += 2 {
 		if params[i+1] != "" {
 			query.Set(params[i], params[i+1])
 		}
 	}
-	return sso.PathStart + "?" + query.Encode()
+	v.token() // a browser without a cookie gets one
+	query.Set("seal", v.sealOf(query))
+	return v.pages.public + sso.PathStart + "?" + query.Encode()
+}
+
+func (v *visit) sealOf(query url.Values) string { return v.seal("start:" + query.Encode()) }
+
+// pressed tells whether a page of this server that was shown to this browser has led to where it sets out.
+func (v *visit) pressed() bool {
+	query := v.URL.Query()
+	seal := query.Get("seal")
+	query.Del("seal")
+	return v.cookie != "" && hmac.Equal([]byte(seal), []byte(v.sealOf(query)))
 }
 
 // stillThereButtons are the buttons by which whoever has no password shows that they are still there.
@@ -55,14 +71,7 @@ func (v *visit) stillThereButtons() []providerButton {
 	if v.pages.SSO == nil || !v.signedIn || v.browser.Password {
 		return nil
 	}
-	next := v.here()
-	if v.Method == http.MethodPost {
-		next = v.URL.Path
-		if id := v.PostForm.Get("id"); id != "" {
-			next += "?" + url.Values{"id": {id}}.Encode()
-		}
-	}
-	return v.pages.buttons("next", next, "again", "yes")
+	return v.buttons("next", v.shownAt(), "again", "yes")
 }
 
 // choicePage is for who is to sign in to a client.
@@ -97,7 +106,7 @@ func (p *Pages) showChoice(ctx context.Context, v *visit) error {
 		return p.showPasswordChoice(ctx, v, client)
 	}
 	action := v.Query("action")
-	providers := p.buttons("redirectUrl", client.String(), "action", action)
+	providers := v.buttons("redirectUrl", client.String(), "action", action)
 	if len(providers) == 1 && !p.SSO.Preferred() {
 		return v.goTo(providers[0].To)
 	}
@@ -195,7 +204,7 @@ func (p *Pages) purpose(ctx context.Context, v *visit, provider string) (*sso.Pu
 		}
 		return &sso.Purpose{Kind: sso.ForLink, User: v.browser.UserNID}, nil
 	}
-	why := &sso.Purpose{Kind: sso.ForBrowser, Next: local(v.Query("next")), Create: v.Query("action") == "register"}
+	why := &sso.Purpose{Kind: sso.ForBrowser, Next: local(v.Query("next")), Create: v.Query("action") == "register", Pressed: v.pressed()}
 	if why.Again = v.Query("again") != ""; why.Again && v.signedIn {
 		why.User = v.browser.UserNID
 	}

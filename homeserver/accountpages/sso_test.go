@@ -40,7 +40,25 @@ func (s *site) login(to string) (status int, token string) {
 // confirm says yes to the page that asks whether to go on to the client.
 func (p *page) confirm() *page {
 	p.browser.t.Helper()
-	return p.want(200, "Sign in to app.example.com?").form(sso.PathContinue).send()
+	return p.create().want(200, "Sign in to app.example.com?").form(sso.PathContinue).send()
+}
+
+// create says yes to the page that asks whether to make an account, where that is asked.
+func (p *page) create() *page {
+	p.browser.t.Helper()
+	if !strings.Contains(p.text, "Create an account?") {
+		return p
+	}
+	return p.form(sso.PathContinue).send().follow()
+}
+
+// enter says yes to the page that asks whether to be signed in, or whether to make an account.
+func (p *page) enter() *page {
+	p.browser.t.Helper()
+	if p = p.create(); strings.Contains(p.text, "Sign in here?") {
+		return p.form(sso.PathContinue).send().follow()
+	}
+	return p
 }
 
 // TestSSOForClient has a client without OAuth sign people in by a provider: those who are new, and those who come again.
@@ -120,7 +138,7 @@ func TestSSOForBrowser(t *testing.T) {
 		app := s.app()
 		b := s.browser()
 		p := b.visit(app.request("PHONE")).want(200, "Continue with The id")
-		p = b.visit(hrefOf(t, p, "Continue with The id")).through(provider, "alice").want(200, "Mailbox", "@alice:test")
+		p = b.visit(hrefOf(t, p, "Continue with The id")).through(provider, "alice").create().want(200, "Mailbox", "@alice:test")
 		code := p.form("/_causeway/oauth2/authorize").send("answer=allow").answer(app.redirect).Get("code")
 		if got := app.exchange(code); got.Status != 200 {
 			t.Errorf("got %+v", got)
@@ -169,7 +187,7 @@ func TestSSOLink(t *testing.T) {
 		other.visit(start("id", "link", "yes")).through(provider, "a").form(sso.PathContinue).send().want(400, "linked to an account here already")
 
 		again := s.browser()
-		again.visit(start("id")).through(provider, "a").want(200, "@alice:test")
+		again.visit(start("id")).through(provider, "a").enter().want(200, "@alice:test")
 		unlink := b.visit("/_causeway/account/linked").form("/_causeway/account/linked")
 		unlink.send("password=wrong").want(403)
 		unlink.send("password="+password).follow().want(200, "not linked any more")
@@ -177,7 +195,7 @@ func TestSSOLink(t *testing.T) {
 
 		// The only way in stays.
 		carol := s.browser()
-		carol.visit(start("id", "again", "yes")).through(provider, "carol").want(200, "@carol:test")
+		carol.visit(start("id", "again", "yes")).through(provider, "carol").enter().want(200, "@carol:test")
 		carol.visit("/_causeway/account/linked").form("/_causeway/account/linked").send().want(400, "only way to sign in")
 		s.count(1, `SELECT COUNT(*) FROM sso_links`)
 	}, with(provider.provider("id")))
@@ -203,6 +221,10 @@ func TestSSOTrusted(t *testing.T) {
 	provider := newIDP(t)
 	each(t, func(s *site) {
 		p := s.browser().visit(start("id", "redirectUrl", "https://app.example.com/x/y?z")).through(provider, "alice")
+		if policy := p.header.Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' https://app.example.com;") {
+			t.Errorf("the policy is %q", policy)
+		}
+		p = p.want(200, "Create an account?", "@alice:test").create()
 		if to := p.header.Get("Location"); p.status != 303 || !strings.HasPrefix(to, "https://app.example.com/x/y?z&loginToken=") {
 			t.Errorf("got %d to %s", p.status, to)
 		}
@@ -239,7 +261,7 @@ func TestSSOOpenWay(t *testing.T) {
 	here(t, func(s *site) {
 		const warning = "is not encrypted"
 		for address, warned := range map[string]bool{"http://evil.example.com/steal": true, "http://localhost:1/": false, clientAddress: false} {
-			p := s.browser().visit(start("id", "redirectUrl", address)).through(provider, "alice").want(200, "Sign in to")
+			p := s.browser().visit(start("id", "redirectUrl", address)).through(provider, "alice").create().want(200, "Sign in to")
 			if strings.Contains(p.text, warning) != warned || warned && strings.Contains(p.text, "on this device") {
 				t.Errorf("%s: got %s", address, p.text)
 			}

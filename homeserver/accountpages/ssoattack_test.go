@@ -193,7 +193,7 @@ func TestSSORedirects(t *testing.T) {
 		}
 		// Nor is the account page a way to elsewhere.
 		b := s.browser()
-		p := b.visit(start("id", "next", "https://evil.example/")).through(provider, "a").want(200, "@a:test")
+		p := b.visit(start("id", "next", "https://evil.example/")).through(provider, "a").enter().want(200, "@a:test")
 		if !strings.HasPrefix(p.address, "http://test/_causeway/account/") {
 			t.Errorf("ended at %s", p.address)
 		}
@@ -249,7 +249,7 @@ func TestSSOBarred(t *testing.T) {
 		}
 		_, token := s.login(come().confirm().header.Get("Location"))
 		b := s.browser()
-		b.visit(start("id")).through(provider, "alice").want(200, "@alice:test")
+		b.visit(start("id")).through(provider, "alice").enter().want(200, "@alice:test")
 
 		s.exec(`UPDATE users SET suspended = 1`)
 		if status, _ := s.login(come().confirm().header.Get("Location")); status != 200 {
@@ -257,7 +257,7 @@ func TestSSOBarred(t *testing.T) {
 		}
 		s.exec(`UPDATE users SET suspended = 0, locked = 1`)
 		come().confirm().want(401, "locked")
-		s.browser().visit(start("id")).through(provider, "alice").want(401, "locked")
+		s.browser().visit(start("id")).through(provider, "alice").enter().want(401, "locked")
 		s.exec(`UPDATE users SET locked = 0, valid_until_ts = 1`)
 		come().confirm().want(403, "expired")
 		s.exec(`UPDATE users SET valid_until_ts = NULL`)

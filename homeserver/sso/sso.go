@@ -124,6 +124,7 @@ type Purpose struct {
 	User    int64  `json:"u,omitempty"` // who is signed in here and has to be the one who comes back, 0 for anybody
 	Again   bool   `json:"a,omitempty"` // the provider has to ask them even if they are signed in there
 	Create  bool   `json:"r,omitempty"` // they said that they want a new account
+	Pressed bool   `json:"b,omitempty"` // ForBrowser: they pressed a button of this server's for it, and need not be asked again
 }
 
 // flow is what is remembered of somebody who is at a provider.
