@@ -118,7 +118,8 @@ func TestSSOForgedAnswers(t *testing.T) {
 		b.visit(strings.Replace(answer, "/callback/two", "/callback/one", 1)).want(403, stale)
 		b.visit(strings.Replace(answer, "/callback/two", "/callback/none", 1)).want(403, stale)
 		b.visit(with(answer, "iss", one.URL)).want(502, "did not work")
-		b.visit(answer).want(403, stale) // it has served: nobody gets to try twice
+		b.visit(answer).want(303)
+		b.visit(answer).want(403, stale) // it has served
 		b = s.browser()
 		b.visit(one.answer(t, begin(b, "one"), "a")).want(502, "did not work") // it says that it always names itself
 		b.visit(iss(one.answer(t, begin(b, "one"), "a"))).want(303)
@@ -156,6 +157,40 @@ func TestSSOCookies(t *testing.T) {
 		b.visit(answer.RequestURI()).want(403, "was not begun")
 		b.client.Jar.SetCookies(base, []*http.Cookie{{Name: name, Value: value, Path: sso.PathChoose}})
 		b.visit(answer.RequestURI()).want(303)
+	}, provider.provider("id"))
+}
+
+// TestSSOManyTabs has somebody begin often: the browser keeps some, and not so much that it is refused.
+func TestSSOManyTabs(t *testing.T) {
+	provider := newIDP(t)
+	here(t, func(s *site) {
+		kept := func(b *browser) (size int, names []string) {
+			for _, c := range b.client.Jar.Cookies(mustParse(t, "http://test"+sso.PathChoose)) {
+				if strings.Contains(c.Name, "_sso_") {
+					names = append(names, c.Name)
+					size += len(c.Name) + len(c.Value)
+				}
+			}
+			return size, names
+		}
+		b := s.browser()
+		for range 10 {
+			b.visit(start("id", "redirectUrl", "https://app.example.com/?"+strings.Repeat("&", 1400))).want(303)
+			if size, names := kept(b); size > 7000 || len(names) > 3 {
+				t.Errorf("it keeps %d bytes of %d", size, len(names))
+			}
+		}
+		b = s.browser()
+		var all []*page
+		for range 5 {
+			all = append(all, b.visit(start("id", "redirectUrl", clientAddress)))
+		}
+		if _, names := kept(b); len(names) != 3 {
+			t.Errorf("it keeps %v", names)
+		}
+		all[1].through(provider, "alice").want(403, "was not begun")
+		all[2].through(provider, "alice").confirm()
+		all[4].through(provider, "alice").confirm()
 	}, provider.provider("id"))
 }
 

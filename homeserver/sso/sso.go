@@ -54,7 +54,7 @@ type Options struct {
 func New(o Options) *Service {
 	s := &Service{
 		preferred: o.Preferred, sealer: newSealer(), now: o.Now,
-		flows: spent{ids: make(map[string]int64)}, arrivals: spent{ids: make(map[string]int64)},
+		flows: newSpent(), arrivals: newSpent(),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -227,14 +227,29 @@ func (s *Service) Finish(ctx context.Context, providerID string, query url.Value
 		return nil, errStale("it was begun for provider %q, and ended by %q", f.Provider, p.ID)
 	case f.Expires <= s.now().UnixMilli():
 		return nil, errStale("it has expired")
-	case !s.flows.take(id, f.Expires, s.now().UnixMilli()):
-		return nil, errStale("it has served already")
 	}
 	who, err := p.identify(ctx, f, query)
 	if err != nil {
 		return nil, err
 	}
+	// Not before the provider has said who it is: whoever remembers nothing costs nothing.
+	if !s.flows.take(id, f.Expires, s.now().UnixMilli()) {
+		return nil, errStale("it has served already")
+	}
 	return &Arrival{ID: id, Who: *who, For: f.For, Expires: s.now().Add(Lifetime).UnixMilli()}, nil
+}
+
+// Expires returns until when something counts that a browser keeps, 0 for what does not count.
+func (s *Service) Expires(sealed string) (ts int64) {
+	var kept struct {
+		Expires int64 `json:"e"`
+	}
+	for _, use := range [...]string{"flow", "arrival"} {
+		if s.sealer.open(use, sealed, &kept) == nil {
+			return kept.Expires
+		}
+	}
+	return 0
 }
 
 // Seal returns an arrival for the browser to keep, until they have said what they want.
