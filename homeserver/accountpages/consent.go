@@ -41,7 +41,7 @@ func (p *Pages) showConsent(ctx context.Context, v *visit) error {
 		return err
 	}
 	// Browsers apply form-action to where a form's answer leads, too.
-	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(a.RedirectURI)))
+	v.w.Header().Set("Content-Security-Policy", leadingTo(a.RedirectURI))
 	v.show(http.StatusOK, "consent", page)
 	return nil
 }
@@ -115,7 +115,7 @@ func (p *Pages) consent(ctx context.Context, v *visit) error {
 	if !hmac.Equal([]byte(v.PostForm.Get("seal")), []byte(v.seal(a.Shown()))) {
 		return errOtherForm
 	}
-	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(a.RedirectURI)))
+	v.w.Header().Set("Content-Security-Policy", leadingTo(a.RedirectURI))
 	var to string
 	switch v.PostForm.Get("answer") {
 	case "allow":
@@ -128,7 +128,7 @@ func (p *Pages) consent(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.goTo(to)
+	return v.goToClient(to)
 }
 
 // destination is what people are told of where an answer goes: the host, or the application of the address's scheme.
@@ -152,13 +152,36 @@ func open(uri string) bool {
 	return err != nil || u.Scheme == "http" && !sso.Loopback(u.Hostname())
 }
 
-// source is a source expression of the Content-Security-Policy for an address. It has none for IPv6 addresses.
+// goOnPage leads to a client.
+type goOnPage struct {
+	To      string
+	Address template.URL
+}
+
+// goToClient takes a browser to a client: by a page, where the policy of the page before cannot name it.
+func (v *visit) goToClient(address string) error {
+	if source(address) != "" {
+		return v.goTo(address)
+	}
+	// The scheme is one of those that clients may have, which are none that run scripts.
+	v.show(http.StatusOK, "goon", goOnPage{To: destination(address), Address: template.URL(address)})
+	return nil
+}
+
+// leadingTo is the Content-Security-Policy of a page whose forms may lead to an address.
+func leadingTo(address string) string {
+	return contentPolicy(strings.TrimSpace("'self' " + source(address)))
+}
+
+// source is a source expression of the Content-Security-Policy for an address, "" where it has none, as for IPv6 addresses.
 func source(uri string) string {
 	u, err := url.Parse(uri)
 	switch {
 	case err != nil:
 		return ""
-	case u.Host == "" || strings.HasPrefix(u.Host, "["):
+	case strings.HasPrefix(u.Host, "["):
+		return ""
+	case u.Host == "":
 		return u.Scheme + ":"
 	}
 	return u.Scheme + "://" + u.Host

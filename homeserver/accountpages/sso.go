@@ -94,7 +94,7 @@ func redirectParam(v *visit) (*url.URL, error) {
 	}
 	client, err := sso.CheckRedirect(address)
 	if err != nil {
-		return nil, httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "The application has sent you here with an address that is not in order: %v.", err)
+		return nil, httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "%s", sso.RedirectProblem(err))
 	}
 	return client, nil
 }
@@ -110,7 +110,7 @@ func (p *Pages) showChoice(ctx context.Context, v *visit) error {
 	}
 	action := v.Query("action")
 	providers := v.buttons("redirectUrl", client.String(), "action", action)
-	if len(providers) == 1 && !p.SSO.Preferred() {
+	if len(providers) == 1 && !p.SSO.Preferred() && v.Query("choose") == "" {
 		return v.goTo(providers[0].To)
 	}
 	query := url.Values{"redirectUrl": {client.String()}, "action": {action}, "password": {"yes"}}
@@ -145,7 +145,7 @@ func (p *Pages) showPasswordChoice(ctx context.Context, v *visit, client *url.UR
 
 // mayLeadTo lets the forms of a page lead to a client: browsers apply form-action to where a form's answer leads, too.
 func (v *visit) mayLeadTo(client *url.URL) {
-	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(client.String())))
+	v.w.Header().Set("Content-Security-Policy", leadingTo(client.String()))
 }
 
 // choosePassword is the answer to that.
@@ -162,7 +162,7 @@ func (p *Pages) choosePassword(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.goTo(sso.WithLoginToken(client, token))
+	return v.goToClient(sso.WithLoginToken(client, token))
 }
 
 // startSSO sends somebody to a provider. What they come back for is asked once they are back: this address may be a link from anywhere.

@@ -1,6 +1,7 @@
 package accountpages_test
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -102,7 +103,7 @@ func TestSSONewName(t *testing.T) {
 		s.Register("alice")
 		b := s.browser()
 		p := b.visit(start("id", "redirectUrl", clientAddress)).through(provider, "alice").want(200, "Choose your name", "<strong>alice</strong>", `value="alice"`)
-		p = p.form(sso.PathContinue).send("username=alice").want(400, "already taken")
+		p = p.form(sso.PathContinue).send("username=alice").want(400, "This name is taken.", `id="username-problem"`)
 		p = p.form(sso.PathContinue).send("username=UPPER CASE").want(400)
 		p = p.form(sso.PathContinue).send("username=").want(400)
 		p = p.form(sso.PathContinue).send("username=alice2").follow().confirm()
@@ -163,11 +164,12 @@ func TestSSOForBrowser(t *testing.T) {
 // hrefOf is where the link with a text leads.
 func hrefOf(t *testing.T, p *page, text string) string {
 	t.Helper()
-	before, _, ok := strings.Cut(p.text, `">`+text+`</a>`)
+	before, _, ok := strings.Cut(p.text, `>`+text+`</a>`)
 	if !ok {
 		t.Fatalf("no link %q in %s", text, p.text)
 	}
-	return strings.ReplaceAll(before[strings.LastIndex(before, `href="`)+len(`href="`):], "&amp;", "&")
+	to, _, _ := strings.Cut(before[strings.LastIndex(before, `href="`)+len(`href="`):], `"`)
+	return html.UnescapeString(to)
 }
 
 // TestSSOLink has somebody with a password link the account, come by that, and unlink it.
@@ -190,7 +192,8 @@ func TestSSOLink(t *testing.T) {
 		again.visit(start("id")).through(provider, "a").enter().want(200, "@alice:test")
 		unlink := b.visit("/_causeway/account/linked").form("/_causeway/account/linked")
 		unlink.send("password=wrong").want(403)
-		unlink.send("password="+password).follow().want(200, "not linked any more")
+		unlink.send("password="+password).follow().want(200, "not linked any more", "signed out in all other browsers")
+		again.visit("/_causeway/account/").want(200, "No account yet?")
 		s.count(0, `SELECT COUNT(*) FROM sso_links`)
 
 		// The only way in stays.

@@ -2,6 +2,7 @@ package accountpages
 
 import (
 	"context"
+	"html/template"
 	"net/http"
 	"net/url"
 
@@ -35,6 +36,44 @@ type enterPage struct {
 
 // stagePage asks whether an operation is wanted.
 type stagePage struct{ ID, What, User string }
+
+// failedPage tells whoever could not sign in at a provider where to go on.
+type failedPage struct {
+	Message string
+	Again   string       // the address of the page where they choose another way, or try again
+	To      string       // what people are told of where the client is, "" for none
+	Client  template.URL // its address: it goes there without having signed anybody in
+}
+
+// wayBack leads to where somebody can choose another way.
+func (v *visit) wayBack(message string, why sso.Purpose) failedPage {
+	page := failedPage{Message: message}
+	switch why.Kind {
+	case sso.ForClient:
+		query := url.Values{"redirectUrl": {why.Client}, "choose": {"yes"}}
+		if why.Create {
+			query.Set("action", "register")
+		}
+		page.Again = sso.PathChoose + "?" + query.Encode()
+		if client, err := sso.CheckRedirect(why.Client); err == nil { // it is of no scheme that runs scripts
+			page.To, page.Client = destination(client.String()), template.URL(client.String())
+		}
+	case sso.ForStage:
+		page.Again = stageAddress(why.Session)
+	case sso.ForLink:
+		page.Again = pathLinked
+	default:
+		if page.Again = withNext(pathSignIn, local(why.Next)); v.signedIn && why.User == v.browser.UserNID {
+			page.Again = local(why.Next)
+		}
+	}
+	return page
+}
+
+// stageAddress is that of the page of the stage m.login.sso.
+func stageAddress(session string) string {
+	return "/_matrix/client/v3/auth/m.login.sso/fallback/web?" + url.Values{"session": {session}}.Encode()
+}
 
 // linkPage asks whether an account is to be linked.
 type linkPage struct{ ID, Provider, As string }
@@ -149,7 +188,7 @@ func (p *Pages) giveToken(ctx context.Context, v *visit, a *sso.Arrival, client 
 		return err
 	}
 	v.keep(a.ID, "")
-	return v.goTo(sso.WithLoginToken(client, token))
+	return v.goToClient(sso.WithLoginToken(client, token))
 }
 
 // newcomer asks whether an account is wanted, and how it is to be called.
@@ -255,5 +294,5 @@ func (p *Pages) completeStage(ctx context.Context, v *visit, a *sso.Arrival) err
 		return err
 	}
 	v.keep(a.ID, "")
-	return v.goTo("/_matrix/client/v3/auth/m.login.sso/fallback/web?" + url.Values{"session": {a.For.Session}}.Encode())
+	return v.goTo(stageAddress(a.For.Session))
 }

@@ -46,6 +46,49 @@ func TestSSOLinkFromElsewhere(t *testing.T) {
 	}, provider.provider("id"))
 }
 
+// TestSSODeclined has somebody say no at the provider: they get to the other ways, and back to the client with nothing.
+func TestSSODeclined(t *testing.T) {
+	provider := newIDP(t)
+	here(t, func(s *site) {
+		decline := func(b *browser, to string) *page {
+			q := mustParse(t, provider.answer(t, b.visit(to).header.Get("Location"), "alice")).Query()
+			return b.visit(sso.PathBack+"id?"+url.Values{"state": q["state"], "error": {"access_denied"}}.Encode()).want(403, "You did not sign in with The id")
+		}
+		const other = "Try again, or choose another way"
+		b := s.browser()
+		p := decline(b, start("id", "redirectUrl", clientAddress, "action", "register"))
+		if to := hrefOf(t, p, "go back to app.example.com"); to != clientAddress {
+			t.Errorf("the client is at %s", to)
+		}
+		b.visit(hrefOf(t, p, other)).want(200, "Continue with The id", "Continue with a password", "Create an account")
+		if p = decline(b, start("id", "next", "/_causeway/account/devices")); strings.Contains(p.text, "go back to") {
+			t.Error("it leads to a client that there is not")
+		}
+		b.visit(hrefOf(t, p, other)).want(200, "Continue with The id", `value="/_causeway/account/devices"`)
+		s.Register("bob")
+		b.visit("/_causeway/account/").signIn("bob")
+		b.visit(hrefOf(t, decline(b, start("id", "link", "yes")), other)).want(200, "Linked accounts", "@bob:test")
+		b.visit(hrefOf(t, decline(b, start("id", "again", "yes", "next", "/_causeway/account/password")), other)).want(200, "Change your password")
+	}, provider.provider("id"))
+}
+
+// TestSSOClientByIPv6 takes people to a client that no policy can name.
+func TestSSOClientByIPv6(t *testing.T) {
+	provider := newIDP(t)
+	here(t, func(s *site) {
+		const client = "http://[::1]:1234/back?x=1"
+		p := s.browser().visit(start("id", "redirectUrl", client)).through(provider, "alice").create().want(200, "Sign in to an application on this device ([::1]:1234)?")
+		if policy := p.header.Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self';") {
+			t.Errorf("the policy is %q", policy)
+		}
+		p = p.form(sso.PathContinue).send().want(200, "Go on in the application", `<meta http-equiv="refresh" content="0;url=`+client)
+		to := hrefOf(t, p, "go on to an application on this device ([::1]:1234)")
+		if status, _ := s.login(to); status != 200 || !strings.HasPrefix(to, client+"&loginToken=") {
+			t.Errorf("got %d by %s", status, to)
+		}
+	}, provider.provider("id"))
+}
+
 // TestSSOGivenName has a provider give people their names, and others nothing but ask for one.
 func TestSSOGivenName(t *testing.T) {
 	provider := newIDP(t)

@@ -208,10 +208,13 @@ func message(err error) (status int, text string) {
 		if status == http.StatusTooManyRequests {
 			return status, "There were too many attempts. Wait a while, then try again."
 		}
-		return status, shown.Err
+		if shown.ErrCode == "M_USER_IN_USE" {
+			return status, "This name is taken."
+		}
+		return status, httpapi.Sentence(shown.Err)
 	}
 	if page, ok := errors.AsType[*oauth.PageError](err); ok {
-		return http.StatusBadRequest, page.Message
+		return http.StatusBadRequest, httpapi.Sentence(page.Message)
 	}
 	return ssoMessage(err)
 }
@@ -219,8 +222,12 @@ func message(err error) (status int, text string) {
 // showError answers with an error page.
 func (v *visit) showError(ctx context.Context, err error) {
 	status, text := message(err)
-	if _, ok := errors.AsType[*sso.PageError](err); ok {
+	if failed, ok := errors.AsType[*sso.PageError](err); ok {
 		zerolog.Ctx(ctx).Info().Err(err).Msg("Somebody could not sign in by a provider")
+		if failed.For != nil {
+			v.show(status, "ssofailed", v.wayBack(text, *failed.For))
+			return
+		}
 	}
 	if text == "" {
 		zerolog.Ctx(ctx).Err(err).Msg("A page ended in an error")

@@ -36,11 +36,11 @@ func (a *API) ssoRedirectTo(_ context.Context, w http.ResponseWriter, r *httpapi
 func (a *API) toSSO(w http.ResponseWriter, r *httpapi.Request, path string, query url.Values) error {
 	address := r.Query("redirectUrl")
 	if address == "" {
-		return a.ssoRefused(w, r, httpapi.Error(http.StatusBadRequest, "M_MISSING_PARAM", "Missing redirectUrl"))
+		return a.ssoRefused(w, r, httpapi.Error(http.StatusBadRequest, "M_MISSING_PARAM", "The application has sent you here without an address to go back to (redirectUrl)."))
 	}
 	client, err := sso.CheckRedirect(address)
 	if err != nil {
-		return a.ssoRefused(w, r, httpapi.InvalidParam("redirectUrl: %v", err))
+		return a.ssoRefused(w, r, httpapi.InvalidParam("%s", sso.RedirectProblem(err)))
 	}
 	query.Set("redirectUrl", client.String())
 	if action := r.Query("action"); action == "login" || action == "register" {
@@ -61,7 +61,7 @@ func (a *API) ssoRefused(w http.ResponseWriter, r *httpapi.Request, err error) e
 	if !ok {
 		return err
 	}
-	return writePage(w, refused.StatusCode, "refused", page{FallbackPage: account.FallbackPage{Problem: refused.Err}}, "")
+	return writePage(w, refused.StatusCode, "refused", page{FallbackPage: account.FallbackPage{Problem: httpapi.Sentence(refused.Err)}}, "")
 }
 
 // ssoStage shows the page of the stage m.login.sso.

@@ -113,7 +113,7 @@ func (c Config) Validate() error {
 	}
 	for i, address := range c.TrustedClients {
 		if _, err := CheckRedirect(address); err != nil {
-			errs = append(errs, fmt.Errorf("trusted_clients[%d]: %w", i, err))
+			errs = append(errs, fmt.Errorf("trusted_clients[%d]: %q is no address of a client: %w", i, address, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -240,9 +240,9 @@ func (p *provider) wrong(cause error) error {
 
 // refused is the error of an answer that says no.
 func (p *provider) refused(code, description string) error {
-	message := p.Name + " did not sign you in. Go back to where you began to try again."
+	message := p.Name + " did not sign you in."
 	if code == "access_denied" {
-		message = "You did not sign in with " + p.Name + ", or did not allow it. Go back to where you began to try again."
+		message = "You did not sign in with " + p.Name + ", or did not allow it."
 	}
 	return &PageError{Status: http.StatusForbidden, Message: message, cause: fmt.Errorf("the provider answers %.64q %.256q", code, description)}
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -148,7 +149,7 @@ func (s *Service) Begin(ctx context.Context, providerID string, why Purpose) (De
 	}
 	found, err := p.discover(ctx)
 	if err != nil {
-		return Departure{}, err
+		return Departure{}, why.of(err)
 	}
 	f := flow{
 		Provider: p.ID, State: randomText(), Nonce: randomText(), Verifier: oauth2.GenerateVerifier(), Expires: s.now().Add(Lifetime).UnixMilli(),
@@ -230,7 +231,7 @@ func (s *Service) Finish(ctx context.Context, providerID string, query url.Value
 	}
 	who, err := p.identify(ctx, f, query)
 	if err != nil {
-		return nil, err
+		return nil, f.For.of(err)
 	}
 	// Not before the provider has said who it is: whoever remembers nothing costs nothing.
 	if !s.flows.take(id, f.Expires, s.now().UnixMilli()) {
@@ -276,7 +277,20 @@ func (s *Service) Spend(a *Arrival) bool {
 type PageError struct {
 	Status  int
 	Message string
-	cause   error
+	// For is what they came for who were on the way to a provider or back, nil where that is not known.
+	For   *Purpose
+	cause error
+}
+
+// of adds to an error what somebody came for.
+func (why Purpose) of(err error) error {
+	shown, ok := errors.AsType[*PageError](err)
+	if !ok {
+		return err
+	}
+	with := *shown // the same error may be shown to several
+	with.For = &why
+	return &with
 }
 
 // Error implements error.
