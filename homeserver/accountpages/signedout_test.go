@@ -58,6 +58,6 @@ func TestWords(t *testing.T) {
 		b := s.browser()
 		b.visit("/_causeway/account/register").form("/_causeway/account/register").
 			send("username=alice", "password="+password, "password2="+password).want(400, ">This name is taken.<", `id="username-problem"`)
-		b.visit("/_causeway/account/sso?redirectUrl=javascript:x").want(400, "an address to go back to that cannot be used: no application is reached by javascript:.")
+		b.visit("/_causeway/account/sso?redirectUrl=javascript:x").want(400, "an address to go back to that cannot be used: no application is reached by the scheme javascript.")
 	}, provider.provider("id"))
 }

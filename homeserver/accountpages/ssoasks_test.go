@@ -15,7 +15,7 @@ func TestSSOLinkFromElsewhere(t *testing.T) {
 	here(t, func(s *site) {
 		s.Register("bob")
 		b := s.browser()
-		p := b.visit("/_causeway/account/").signIn("bob").want(200, "@bob:test")
+		b.visit("/_causeway/account/").signIn("bob").want(200, "@bob:test")
 		b.visit(start("id")).through(provider, "alice").want(200, "Create an account?", "@alice:test", "You are signed in here as @bob:test")
 		s.count(1, `SELECT COUNT(*) FROM users`)
 		// Nor for a client.
@@ -34,7 +34,7 @@ func TestSSOLinkFromElsewhere(t *testing.T) {
 
 		// A button is as good as the page, in the browser that it was shown to, and for what it was shown for.
 		c := s.browser()
-		p = c.visit("/_causeway/account/devices").want(200, "Sign in")
+		p := c.visit("/_causeway/account/devices").want(200, "Sign in")
 		to := hrefOf(t, p, "Continue with The id")
 		if !strings.HasPrefix(to, "http://test"+sso.PathStart) {
 			t.Errorf("it leads to %s, which need not be the host that the provider sends people back to", to)

@@ -42,7 +42,7 @@ func CheckRedirect(address string) (*url.URL, error) {
 	web := u.Scheme == "https" || u.Scheme == "http"
 	switch {
 	case slices.Contains(scriptSchemes, u.Scheme):
-		return nil, fmt.Errorf("no application is reached by %s:", u.Scheme)
+		return nil, fmt.Errorf("no application is reached by the scheme %s", u.Scheme)
 	case u.User != nil:
 		return nil, errors.New("there is a user name in it")
 	case web && (u.Host == "" || u.Opaque != ""):
