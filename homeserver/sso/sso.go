@@ -58,7 +58,7 @@ func New(o Options) *Service {
 		s.now = time.Now
 	}
 	if o.Transport == nil {
-		o.Transport = http.DefaultTransport
+		o.Transport = defaultTransport()
 	}
 	client := newClient(o.Transport)
 	for _, p := range o.Providers {
