@@ -43,7 +43,7 @@ func (s *Service) Browsers(ctx context.Context, b Browser) (all []SignedInBrowse
 	})
 	for _, row := range rows {
 		found := SignedInBrowser{
-			Ref: browserRef(row.Hash), Here: row.Hash == b.hash, SignedInTS: row.AuthenticatedTS,
+			Ref: browserRef(row.Hash), Here: row.Hash == b.hash, SignedInTS: row.ExpiresTS - browserSessionMS,
 			SeenTS: row.Seen.TS, SeenIP: row.Seen.IP, SeenAgent: row.Seen.Agent,
 		}
 		if found.Here {

@@ -86,6 +86,19 @@ func deviceError(user id.UserID, err error) error {
 // UpdateDevice gives a device another name, nil for the one that it has. An application service makes a device that is not there
 // (Application Service API, "Managing devices"; MSC4190). Errors: 404 M_NOT_FOUND; 400 M_INVALID_PARAM.
 func (s *Service) UpdateDevice(ctx context.Context, who Requester, device id.DeviceID, name *string) (created bool, err error) {
+	return s.updateDevice(ctx, who, device, name, func(*store.Tx) error { return nil })
+}
+
+// RenameDevice gives a device of whoever is signed in in a browser another name. Errors: 403 M_FORBIDDEN when they are not any more, and those
+// of [Service.UpdateDevice].
+func (s *Service) RenameDevice(ctx context.Context, b Browser, device id.DeviceID, name string) error {
+	_, err := s.updateDevice(ctx, Requester{UserID: b.UserID}, device, &name, func(tx *store.Tx) error { return b.Check(tx, s.now()) })
+	return err
+}
+
+func (s *Service) updateDevice(
+	ctx context.Context, who Requester, device id.DeviceID, name *string, may func(*store.Tx) error,
+) (created bool, err error) {
 	d := Device{DeviceID: device}
 	if name != nil {
 		d.DisplayName = *name
@@ -96,6 +109,9 @@ func (s *Service) UpdateDevice(ctx context.Context, who Requester, device id.Dev
 	var change store.DeviceChange
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
 		created, change = false, store.DeviceChange{}
+		if err := may(tx); err != nil {
+			return err
+		}
 		user, err := tx.User(who.UserID)
 		if err != nil {
 			return err

@@ -89,6 +89,16 @@ func (s *Service) Logout(ctx context.Context, user id.UserID, device id.DeviceID
 	})
 }
 
+// EndDevice is Logout for whoever is signed in in a browser. The error is 403 M_FORBIDDEN when they are not any more.
+func (s *Service) EndDevice(ctx context.Context, b Browser, device id.DeviceID) error {
+	return s.endSessions(ctx, b.UserID, func(tx *store.Tx, userNID int64) (store.DeviceChange, error) {
+		if err := b.Check(tx, s.now()); err != nil {
+			return store.DeviceChange{}, err
+		}
+		return tx.DeleteDevice(userNID, device)
+	})
+}
+
 // LogoutAll ends all sessions of a user and removes the devices, but for keep ("" keeps none). Browsers are signed out, and what was granted
 // and has not been redeemed ends.
 func (s *Service) LogoutAll(ctx context.Context, user id.UserID, keep id.DeviceID) error {

@@ -53,7 +53,7 @@ type External struct {
 	DisplayName     string
 	Email           string // verified by the provider, "" for none
 	Label           string // what the user sees of the link
-	AuthTS          int64  // when they proved it, in milliseconds, 0 for now
+	AuthTS          int64  // when they proved to the provider who they are, in milliseconds, 0 for unknown
 }
 
 // LinkedUser returns whose account somebody at a provider has, "" when they have none.
@@ -152,14 +152,12 @@ func (s *Service) ownVerified(tx *store.Tx, user *store.User, address string) er
 	return s.own(tx, user.NID, user.UserID, store.Threepid{Medium: mail.Email, Address: address, ValidatedTS: s.now()})
 }
 
-// SignInLinked signs a browser in for somebody at a provider, and returns the value of its cookie. Errors: 403 M_FORBIDDEN, M_USER_DEACTIVATED, 401 M_USER_LOCKED when they may not use it.
+// SignInLinked signs a browser in for somebody at a provider, and returns the value of its cookie. When they proved who they are is for the
+// provider to say: who was let pass there because they were signed in has not done so just now, nor has whoever of whom it is not known. Errors: 403 M_FORBIDDEN, M_USER_DEACTIVATED, 401 M_USER_LOCKED when they may not use it.
 func (s *Service) SignInLinked(ctx context.Context, who External) (cookie string, err error) {
 	cookie, hash := randomToken(browserTokenPrefix)
 	now := s.now()
-	proven := now
-	if who.AuthTS != 0 {
-		proven = min(now, who.AuthTS)
-	}
+	proven := min(now, who.AuthTS)
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
 		user, err := s.usableLinked(tx, who)
 		if err != nil {

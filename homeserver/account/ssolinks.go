@@ -71,7 +71,8 @@ func (s *Service) Link(ctx context.Context, b Browser, who External) error {
 	})
 }
 
-// Unlink undoes Link, unless there is no other way in. Errors: 403 M_FORBIDDEN, 404 M_NOT_FOUND, 400 M_INVALID_PARAM.
+// Unlink undoes Link, unless there is no other way in. The user is signed out in all other browsers: it is not known which of them came by the
+// link. Errors: 403 M_FORBIDDEN, 404 M_NOT_FOUND, 400 M_INVALID_PARAM.
 func (s *Service) Unlink(ctx context.Context, b Browser, issuer, subject string) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
 		if err := b.Check(tx, s.now()); err != nil {
@@ -82,6 +83,9 @@ func (s *Service) Unlink(ctx context.Context, b Browser, issuer, subject string)
 			return notFound("You have no such link")
 		}
 		if err != nil {
+			return err
+		}
+		if err := tx.EndOtherBrowserSessions(b.UserNID, b.hash); err != nil {
 			return err
 		}
 		user, err := tx.UserByNID(b.UserNID)

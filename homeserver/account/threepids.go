@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"causeway/homeserver/mail"
 	"causeway/homeserver/store"
 	"causeway/homeserver/threepid"
 
@@ -260,10 +261,24 @@ func (s *Service) unbindAll(ctx context.Context, user id.UserID, server string) 
 
 // DeleteThreepid takes an address from an account, and back what was published of it. unbound as of UnbindThreepid.
 func (s *Service) DeleteThreepid(ctx context.Context, user id.UserID, in UnbindRequest) (unbound bool, err error) {
+	return s.deleteThreepid(ctx, user, in, func(*store.Tx) error { return nil })
+}
+
+// RemoveEmail takes an email address from whoever is signed in in a browser. Errors: 403 M_FORBIDDEN when they are not any more, and those of
+// [Service.DeleteThreepid].
+func (s *Service) RemoveEmail(ctx context.Context, b Browser, address string) error {
+	_, err := s.deleteThreepid(ctx, b.UserID, UnbindRequest{Medium: mail.Email, Address: address}, func(tx *store.Tx) error { return b.Check(tx, s.now()) })
+	return err
+}
+
+func (s *Service) deleteThreepid(ctx context.Context, user id.UserID, in UnbindRequest, may func(*store.Tx) error) (unbound bool, err error) {
 	if err := in.check(); err != nil {
 		return false, err
 	}
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		if err := may(tx); err != nil {
+			return err
+		}
 		u, err := tx.User(user)
 		if err != nil {
 			return err
@@ -272,6 +287,9 @@ func (s *Service) DeleteThreepid(ctx context.Context, user id.UserID, in UnbindR
 		return err
 	})
 	if err != nil {
+		if _, refused := errors.AsType[mautrix.RespError](err); refused {
+			return false, err
+		}
 		return false, fmt.Errorf("take an address from %s: %w", user, err)
 	}
 	return s.UnbindThreepid(ctx, user, in)

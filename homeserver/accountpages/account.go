@@ -47,11 +47,7 @@ func (p *Pages) needs(ctx context.Context, v *visit) (asked bool, err error) {
 	if v.signedIn {
 		return false, nil
 	}
-	next := v.here()
-	if v.Method == http.MethodPost {
-		next = v.URL.Path
-	}
-	return true, p.askSignIn(ctx, v, next, "")
+	return true, p.askSignIn(ctx, v, v.shownAt(), "")
 }
 
 // stillThere has the user give their password again, unless they did just now.

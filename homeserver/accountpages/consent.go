@@ -12,6 +12,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/oauth"
+	"causeway/homeserver/sso"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
@@ -21,6 +22,7 @@ import (
 type consentPage struct {
 	ClientName, ClientHost string
 	To                     string // where the answer goes, "" for nowhere
+	Open                   bool   // it can be read on the way there
 	TOSURI, PolicyURI      string
 	DeviceID               id.DeviceID
 	Replaces               string // the name of the device of that id, which there is already; "" for none
@@ -39,7 +41,7 @@ func (p *Pages) showConsent(ctx context.Context, v *visit) error {
 		return err
 	}
 	// Browsers apply form-action to where a form's answer leads, too.
-	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(a.RedirectURI)))
+	v.w.Header().Set("Content-Security-Policy", leadingTo(a.RedirectURI))
 	v.show(http.StatusOK, "consent", page)
 	return nil
 }
@@ -59,7 +61,7 @@ func (p *Pages) authorization(ctx context.Context, v *visit) (*oauth.Authorizati
 	case a.Create && !v.signedIn:
 		return nil, p.askSignUp(ctx, v, v.here())
 	}
-	return nil, p.askSignIn(ctx, v, v.here(), a.ClientName)
+	return nil, p.askSignInAnew(ctx, v, v.here(), a.ClientName, v.signedIn || a.Login)
 }
 
 // refusedPage says that a request is not in order, and where one gets back to the client.
@@ -87,7 +89,7 @@ func (p *Pages) refuse(ctx context.Context, v *visit, refused *oauth.RedirectErr
 func (p *Pages) consentPage(ctx context.Context, v *visit, a *oauth.Authorization) (consentPage, error) {
 	replaces, err := p.replaced(ctx, v.browser, a.DeviceID)
 	return consentPage{
-		ClientName: a.ClientName, ClientHost: a.ClientHost, To: destination(a.RedirectURI), TOSURI: a.TOSURI, PolicyURI: a.PolicyURI,
+		ClientName: a.ClientName, ClientHost: a.ClientHost, To: destination(a.RedirectURI), Open: open(a.RedirectURI), TOSURI: a.TOSURI, PolicyURI: a.PolicyURI,
 		DeviceID: a.DeviceID, Replaces: replaces, Seal: v.seal(a.Shown()),
 	}, err
 }
@@ -113,7 +115,7 @@ func (p *Pages) consent(ctx context.Context, v *visit) error {
 	if !hmac.Equal([]byte(v.PostForm.Get("seal")), []byte(v.seal(a.Shown()))) {
 		return errOtherForm
 	}
-	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(a.RedirectURI)))
+	v.w.Header().Set("Content-Security-Policy", leadingTo(a.RedirectURI))
 	var to string
 	switch v.PostForm.Get("answer") {
 	case "allow":
@@ -126,7 +128,7 @@ func (p *Pages) consent(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.goTo(to)
+	return v.goToClient(to)
 }
 
 // destination is what people are told of where an answer goes: the host, or the application of the address's scheme.
@@ -135,22 +137,51 @@ func destination(uri string) string {
 	if err != nil {
 		return uri
 	}
-	if u.Scheme == "https" {
-		return u.Host
-	}
-	if u.Scheme == "http" {
+	switch {
+	case u.Scheme == "http" && sso.Loopback(u.Hostname()):
 		return "an application on this device (" + u.Host + ")"
+	case u.Scheme == "https", u.Scheme == "http":
+		return u.Host
 	}
 	return "an application on this device (" + u.Scheme + ")"
 }
 
-// source is a source expression of the Content-Security-Policy for an address. It has none for IPv6 addresses.
+// open tells whether what is sent to an address can be read on the way.
+func open(uri string) bool {
+	u, err := url.Parse(uri)
+	return err != nil || u.Scheme == "http" && !sso.Loopback(u.Hostname())
+}
+
+// goOnPage leads to a client.
+type goOnPage struct {
+	To      string
+	Address template.URL
+}
+
+// goToClient takes a browser to a client: by a page, where the policy of the page before cannot name it.
+func (v *visit) goToClient(address string) error {
+	if source(address) != "" {
+		return v.goTo(address)
+	}
+	// The scheme is one of those that clients may have, which are none that run scripts.
+	v.show(http.StatusOK, "goon", goOnPage{To: destination(address), Address: template.URL(address)})
+	return nil
+}
+
+// leadingTo is the Content-Security-Policy of a page whose forms may lead to an address.
+func leadingTo(address string) string {
+	return contentPolicy(strings.TrimSpace("'self' " + source(address)))
+}
+
+// source is a source expression of the Content-Security-Policy for an address, "" where it has none, as for IPv6 addresses.
 func source(uri string) string {
 	u, err := url.Parse(uri)
 	switch {
 	case err != nil:
 		return ""
-	case u.Host == "" || strings.HasPrefix(u.Host, "["):
+	case strings.HasPrefix(u.Host, "["):
+		return ""
+	case u.Host == "":
 		return u.Scheme + ":"
 	}
 	return u.Scheme + "://" + u.Host

@@ -80,7 +80,7 @@ func (p *Pages) endDevice(ctx context.Context, v *visit) error {
 	if err := p.stillThere(ctx, v); err != nil {
 		return v.again(at("password", err), "device", showable(d))
 	}
-	if err := p.Accounts.Logout(ctx, v.browser.UserID, deviceID); err != nil {
+	if err := p.Accounts.EndDevice(ctx, v.browser, deviceID); err != nil {
 		return err
 	}
 	return v.goTo(pathDevices + "?done=device")
@@ -99,7 +99,7 @@ func (p *Pages) renameDevice(ctx context.Context, v *visit) error {
 	if v.browser.Suspended { // Client-Server API, Account suspension
 		err = httpapi.Error(http.StatusForbidden, "M_USER_SUSPENDED", "Your account is suspended: you cannot change names.")
 	} else {
-		_, err = p.Accounts.UpdateDevice(ctx, account.Requester{UserID: v.browser.UserID}, deviceID, &name)
+		err = p.Accounts.RenameDevice(ctx, v.browser, deviceID, name)
 	}
 	if err != nil {
 		return v.again(at("name", err), "device", showable(d))

@@ -162,7 +162,7 @@ func (p *Pages) removeEmail(ctx context.Context, v *visit) error {
 	if err := p.stillThere(ctx, v); err != nil {
 		return v.again(at("password", err), "email", oldEmailPage{Address: address})
 	}
-	if _, err := p.Accounts.DeleteThreepid(ctx, v.browser.UserID, account.UnbindRequest{Medium: mediumEmail, Address: address}); err != nil {
+	if err := p.Accounts.RemoveEmail(ctx, v.browser, address); err != nil {
 		return err
 	}
 	return v.goTo(pathEmails + "?done=noemail")

@@ -20,7 +20,7 @@ func (e *fieldError) Unwrap() error { return e.err }
 
 // at says which field an error is about, unless that is known already.
 func at(field string, err error) error {
-	if err == nil || fieldOf(err) != "" {
+	if err == nil || field == "" || fieldOf(err) != "" {
 		return err
 	}
 	return &fieldError{field, err}

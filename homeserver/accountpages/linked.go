@@ -19,7 +19,7 @@ func (p *Pages) linkedPage(ctx context.Context, v *visit) (page linkedPage, err 
 	page.Links, err = p.Accounts.Links(ctx, v.browser)
 	for _, provider := range p.SSO.Providers() {
 		if !provider.NoLinking {
-			page.Providers = append(page.Providers, providerButton{Name: provider.Name, To: startAddress(provider.ID, "link", "yes")})
+			page.Providers = append(page.Providers, providerButton{Name: provider.Name, To: v.startAddress(provider.ID, "link", "yes")})
 		}
 	}
 	return page, err

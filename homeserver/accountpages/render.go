@@ -30,7 +30,7 @@ var pages = func() map[string]*template.Template {
 	for _, name := range []string{
 		"error", "signin", "signup", "consent", "refused", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
 		"signupmail", "signupwait", "forgot", "newpassword", "deadlink", "browsers", "emails", "newemail", "email",
-		"ssochoice", "ssoclient", "ssonew", "ssostage", "ssolink", "linked",
+		"ssochoice", "ssoclient", "ssoenter", "goon", "ssofailed", "ssonew", "ssostage", "ssolink", "linked",
 	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
 	}
@@ -111,7 +111,7 @@ var done = map[string]string{
 	"email":    "The address is yours now.",
 	"noemail":  "The address is removed.",
 	"linked":   "The account is linked.",
-	"unlinked": "The account is not linked any more.",
+	"unlinked": "The account is not linked any more. You are signed out in all other browsers.",
 	"first":    "You have a password now.",
 }
 

@@ -2,9 +2,11 @@ package accountpages
 
 import (
 	"context"
+	"crypto/hmac"
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
@@ -22,8 +24,28 @@ func (v *visit) secretFor(what string) string {
 	if v.cookie == "" {
 		return ""
 	}
-	return formMAC(v.cookie, "mail:"+what)
+	return formMAC(v.mailSeed(), "mail:"+what)
 }
+
+// mailSeed is what the secrets for mails are made of: the browser's cookie or, if its user has signed in anew since, that of before. What stands
+// for that is kept in a cookie of its own, which counts with the session that it was carried to alone: nobody who has it set elsewhere knows by
+// that what a secret is.
+func (v *visit) mailSeed() string {
+	if c, err := v.Cookie(v.seedCookie()); err == nil && len(c.Value) <= maxCookieBytes {
+		seed, seal, _ := strings.Cut(c.Value, ".")
+		if hmac.Equal([]byte(seal), []byte(v.seal("seed:"+seed))) {
+			return seed
+		}
+	}
+	return formMAC(v.cookie, "seed")
+}
+
+// carrySeed keeps a seed for the session that has just begun.
+func (v *visit) carrySeed(seed string) {
+	v.writeNamed(v.seedCookie(), seed+"."+v.seal("seed:"+seed), int(cookieLifetime.Seconds()))
+}
+
+func (v *visit) seedCookie() string { return v.pages.cookie + "_mail" }
 
 // kept returns where somebody was going to, as far as that is remembered.
 func kept(next string) string {

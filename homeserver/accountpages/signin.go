@@ -27,22 +27,29 @@ func (p *Pages) showSignIn(ctx context.Context, v *visit) error {
 
 // askSignIn shows the page for signing in, in the place of one that needs it.
 func (p *Pages) askSignIn(ctx context.Context, v *visit, next, why string) error {
-	page, err := p.signInPage(ctx, next, why)
+	return p.askSignInAnew(ctx, v, next, why, v.signedIn)
+}
+
+// askSignInAnew is askSignIn; with anew, whoever is signed in at a provider has to prove anew who they are, too.
+func (p *Pages) askSignInAnew(ctx context.Context, v *visit, next, why string, anew bool) error {
+	page, err := p.signInPage(ctx, v, next, why)
 	if err != nil {
 		return err
 	}
+	if anew {
+		page.Providers = v.buttons("next", next, "again", "yes")
+	}
 	if v.signedIn {
 		page.Name, page.Confirm, page.NoForm = string(v.browser.UserID), true, !v.browser.Password
-		page.Providers = p.buttons("next", next, "again", "yes")
 	}
 	v.show(http.StatusOK, "signin", page)
 	return nil
 }
 
-func (p *Pages) signInPage(ctx context.Context, next, why string) (signInPage, error) {
+func (p *Pages) signInPage(ctx context.Context, v *visit, next, why string) (signInPage, error) {
 	flows, err := p.signUpWays(ctx)
 	page := signInPage{Next: next, Why: why, OpenTo: flows.open(), SignUp: pathSignUp + "?next=" + url.QueryEscape(next),
-		Providers: p.buttons("next", next)}
+		Providers: v.buttons("next", next)}
 	if p.Accounts.CanMail() {
 		page.Forgot = withNext(pathForgot, next)
 	}
@@ -54,18 +61,38 @@ func (p *Pages) signIn(ctx context.Context, v *visit) error {
 	name, next := v.PostForm.Get("username"), local(v.PostForm.Get("next"))
 	cookie, err := p.Accounts.SignIn(ctx, name, v.PostForm.Get("password"), v.ClientIP())
 	if err != nil {
-		page, pageErr := p.signInPage(ctx, next, "")
+		page, pageErr := p.signInPage(ctx, v, next, "")
 		if pageErr != nil {
 			return pageErr
 		}
 		page.Name = name
 		return v.again(err, "signin", page)
 	}
+	if err := p.enterInstead(ctx, v, cookie); err != nil {
+		return err
+	}
+	return v.goTo(next)
+}
+
+// enterInstead signs the browser in, in the place of whoever is signed in.
+func (p *Pages) enterInstead(ctx context.Context, v *visit, cookie string) error {
+	if !v.signedIn {
+		v.enterAs(cookie)
+		return nil
+	}
+	now, _, err := p.Accounts.Browser(ctx, cookie)
+	if err != nil {
+		return err
+	}
 	if err := p.leave(ctx, v); err != nil {
 		return err
 	}
+	seed := v.mailSeed()
 	v.enterAs(cookie)
-	return v.goTo(next)
+	if now.UserNID == v.browser.UserNID {
+		v.carrySeed(seed)
+	}
+	return nil
 }
 
 // leave ends the session of the browser, if there is one.

@@ -45,7 +45,7 @@ func (p *Pages) showSignUp(ctx context.Context, v *visit) error {
 
 // askSignUp shows the page for making an account, in the place of one that needs one.
 func (p *Pages) askSignUp(ctx context.Context, v *visit, next string) error {
-	page, ways, err := p.signUpPage(ctx, next)
+	page, ways, err := p.signUpPage(ctx, v, next)
 	if err != nil {
 		return err
 	}
@@ -63,12 +63,12 @@ func (p *Pages) showSignUpForm(v *visit, page signUpPage) {
 	v.show(http.StatusOK, "signup", page)
 }
 
-func (p *Pages) signUpPage(ctx context.Context, next string) (signUpPage, signUpWays, error) {
+func (p *Pages) signUpPage(ctx context.Context, v *visit, next string) (signUpPage, signUpWays, error) {
 	ways, err := p.signUpWays(ctx)
 	page := signUpPage{
 		Next: next, SignIn: pathSignIn + "?next=" + url.QueryEscape(next), TokenAsked: ways.token != nil || ways.mailToken != nil,
 		TokenMust: ways.plain == nil && ways.mailPlain == nil, Closed: !ways.open(), Policies: ways.Policies,
-		CaptchaKey: ways.captchaKey, Script: p.Accounts.CaptchaScript(), Providers: p.buttons("next", next, "action", "register"),
+		CaptchaKey: ways.captchaKey, Script: p.Accounts.CaptchaScript(), Providers: v.buttons("next", next, "action", "register"),
 	}
 	if ways.mail() && !page.Closed {
 		page.ByMail = withNext(pathSignUpMail, next)
@@ -79,7 +79,7 @@ func (p *Pages) signUpPage(ctx context.Context, next string) (signUpPage, signUp
 // signUp is POST register.
 func (p *Pages) signUp(ctx context.Context, v *visit) error {
 	next, form := local(v.PostForm.Get("next")), v.PostForm
-	page, ways, err := p.signUpPage(ctx, next)
+	page, ways, err := p.signUpPage(ctx, v, next)
 	if err != nil {
 		return err
 	}
@@ -97,10 +97,9 @@ func (p *Pages) signUp(ctx context.Context, v *visit) error {
 		page.Nonce = v.allowCaptcha(page)
 		return v.again(err, "signup", page)
 	}
-	if err := p.leave(ctx, v); err != nil {
+	if err := p.enterInstead(ctx, v, cookie); err != nil {
 		return err
 	}
-	v.enterAs(cookie)
 	return v.goTo(next)
 }
 
@@ -164,6 +163,14 @@ func badField(field, text string) error {
 
 // fieldsOfStages are the fields that stages are about.
 var fieldsOfStages = map[string]string{stageToken: "token", stageTerms: "agree", stageCaptcha: "captcha"}
+
+// fieldOfName returns the field that an error is about where nothing but a name is typed.
+func fieldOfName(err error) string {
+	if field := fieldOfCode(err); field == "username" {
+		return field
+	}
+	return ""
+}
 
 // fieldOfCode returns the field that an error of a registration is about.
 func fieldOfCode(err error) string {

@@ -81,7 +81,7 @@ func (p *Pages) showSignUpWith(ctx context.Context, v *visit, sid, next string) 
 	if elsewhere, err := p.elsewhere(ctx, v, account.ForRegistration, sid, "registration"); elsewhere || err != nil {
 		return err
 	}
-	signUp, ways, err := p.signUpPage(ctx, next)
+	signUp, ways, err := p.signUpPage(ctx, v, next)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package accountpages
 
 import (
 	"context"
+	"crypto/hmac"
 	"errors"
 	"net/http"
 	"net/url"
@@ -29,25 +30,40 @@ func (p *Pages) ssoRoutes() []pageRoute {
 type providerButton struct{ Name, To string }
 
 // buttons lead to the providers, with more parameters ("name", "value", ...) for what.
-func (p *Pages) buttons(params ...string) []providerButton {
-	if p.SSO == nil {
+func (v *visit) buttons(params ...string) []providerButton {
+	if v.pages.SSO == nil {
 		return nil
 	}
 	var all []providerButton
-	for _, provider := range p.SSO.Providers() {
-		all = append(all, providerButton{Name: provider.Name, To: startAddress(provider.ID, params...)})
+	for _, provider := range v.pages.SSO.Providers() {
+		all = append(all, providerButton{Name: provider.Name, To: v.startAddress(provider.ID, params...)})
 	}
 	return all
 }
 
-func startAddress(provider string, params ...string) string {
+// startAddress is where somebody sets out for a provider, at the address of this server to which the provider sends them back. The seal shows
+// that a page of this server has led there, and not a link from anywhere: forms cannot, as browsers apply form-action to where their answers
+// lead, and nobody knows where providers lead people.
+func (v *visit) startAddress(provider string, params ...string) string {
 	query := url.Values{"provider": {provider}}
 	for i := 0; i+1 < len(params); i += 2 {
 		if params[i+1] != "" {
 			query.Set(params[i], params[i+1])
 		}
 	}
-	return sso.PathStart + "?" + query.Encode()
+	v.token() // a browser without a cookie gets one
+	query.Set("seal", v.sealOf(query))
+	return v.pages.public + sso.PathStart + "?" + query.Encode()
+}
+
+func (v *visit) sealOf(query url.Values) string { return v.seal("start:" + query.Encode()) }
+
+// pressed tells whether a page of this server that was shown to this browser has led to where it sets out.
+func (v *visit) pressed() bool {
+	query := v.URL.Query()
+	seal := query.Get("seal")
+	query.Del("seal")
+	return v.cookie != "" && hmac.Equal([]byte(seal), []byte(v.sealOf(query)))
 }
 
 // stillThereButtons are the buttons by which whoever has no password shows that they are still there.
@@ -55,14 +71,7 @@ func (v *visit) stillThereButtons() []providerButton {
 	if v.pages.SSO == nil || !v.signedIn || v.browser.Password {
 		return nil
 	}
-	next := v.here()
-	if v.Method == http.MethodPost {
-		next = v.URL.Path
-		if id := v.PostForm.Get("id"); id != "" {
-			next += "?" + url.Values{"id": {id}}.Encode()
-		}
-	}
-	return v.pages.buttons("next", next, "again", "yes")
+	return v.buttons("next", v.shownAt(), "again", "yes")
 }
 
 // choicePage is for who is to sign in to a client.
@@ -82,7 +91,7 @@ func redirectParam(v *visit) (*url.URL, error) {
 	}
 	client, err := sso.CheckRedirect(address)
 	if err != nil {
-		return nil, httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "The application has sent you here with an address that is not in order: %v.", err)
+		return nil, httpapi.Error(http.StatusBadRequest, "M_INVALID_PARAM", "%s", sso.RedirectProblem(err))
 	}
 	return client, nil
 }
@@ -97,8 +106,8 @@ func (p *Pages) showChoice(ctx context.Context, v *visit) error {
 		return p.showPasswordChoice(ctx, v, client)
 	}
 	action := v.Query("action")
-	providers := p.buttons("redirectUrl", client.String(), "action", action)
-	if len(providers) == 1 && !p.SSO.Preferred() {
+	providers := v.buttons("redirectUrl", client.String(), "action", action)
+	if len(providers) == 1 && !p.SSO.Preferred() && v.Query("choose") == "" {
 		return v.goTo(providers[0].To)
 	}
 	query := url.Values{"redirectUrl": {client.String()}, "action": {action}, "password": {"yes"}}
@@ -111,6 +120,7 @@ func (p *Pages) showChoice(ctx context.Context, v *visit) error {
 // clientPage asks whether somebody wants to be signed in to a client.
 type clientPage struct {
 	To       string // what people are told of where the client is
+	Open     bool   // what is sent there can be read on the way
 	User     string
 	Redirect string // of those who are signed in here; "" for who came from a provider
 	ID       string // of who came from a provider
@@ -126,13 +136,13 @@ func (p *Pages) showPasswordChoice(ctx context.Context, v *visit, client *url.UR
 		return p.askSignIn(ctx, v, v.here(), destination(client.String()))
 	}
 	v.mayLeadTo(client)
-	v.show(http.StatusOK, "ssoclient", clientPage{To: destination(client.String()), User: string(v.browser.UserID), Redirect: client.String()})
+	v.show(http.StatusOK, "ssoclient", clientPage{To: destination(client.String()), Open: open(client.String()), User: string(v.browser.UserID), Redirect: client.String()})
 	return nil
 }
 
 // mayLeadTo lets the forms of a page lead to a client: browsers apply form-action to where a form's answer leads, too.
 func (v *visit) mayLeadTo(client *url.URL) {
-	v.w.Header().Set("Content-Security-Policy", contentPolicy("'self' "+source(client.String())))
+	v.w.Header().Set("Content-Security-Policy", leadingTo(client.String()))
 }
 
 // choosePassword is the answer to that.
@@ -149,7 +159,7 @@ func (p *Pages) choosePassword(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.goTo(sso.WithLoginToken(client, token))
+	return v.goToClient(sso.WithLoginToken(client, token))
 }
 
 // startSSO sends somebody to a provider. What they come back for is asked once they are back: this address may be a link from anywhere.
@@ -166,6 +176,7 @@ func (p *Pages) startSSO(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
+	v.forgetOlder(len(departure.Sealed))
 	v.keep(departure.ID, departure.Sealed)
 	return v.goTo(departure.To)
 }
@@ -194,9 +205,9 @@ func (p *Pages) purpose(ctx context.Context, v *visit, provider string) (*sso.Pu
 		}
 		return &sso.Purpose{Kind: sso.ForLink, User: v.browser.UserNID}, nil
 	}
-	why := &sso.Purpose{Kind: sso.ForBrowser, Next: local(v.Query("next")), Create: v.Query("action") == "register"}
-	if v.signedIn && v.Query("again") != "" {
-		why.User, why.Again = v.browser.UserNID, true
+	why := &sso.Purpose{Kind: sso.ForBrowser, Next: local(v.Query("next")), Create: v.Query("action") == "register", Pressed: v.pressed()}
+	if why.Again = v.Query("again") != ""; why.Again && v.signedIn {
+		why.User = v.browser.UserNID
 	}
 	if len(why.Next) > maxKeptNext {
 		why.Next = pathAccount
@@ -206,35 +217,6 @@ func (p *Pages) purpose(ctx context.Context, v *visit, provider string) (*sso.Pu
 
 // maxKeptNext bounds the page to go on to: it is kept in a cookie.
 const maxKeptNext = 1500
-
-// keep has the browser keep something until it has come back, under a name of its own, so that several can be under way.
-func (v *visit) keep(id, sealed string) {
-	maxAge := int(sso.Lifetime.Seconds())
-	if sealed == "" {
-		maxAge = -1
-	}
-	path := "/"
-	if !v.pages.secure {
-		path = sso.PathChoose
-	}
-	http.SetCookie(v.w, &http.Cookie{
-		Name: v.kept(id), Value: sealed, Path: path, MaxAge: maxAge, HttpOnly: true, Secure: v.pages.secure, SameSite: http.SameSiteLaxMode,
-	})
-}
-
-func (v *visit) kept(id string) string { return v.pages.cookie + "_sso_" + id }
-
-// sealed returns what the browser has kept, "" for nothing.
-func (v *visit) sealed(id string) string {
-	if !sso.IsID(id) {
-		return ""
-	}
-	c, err := v.Cookie(v.kept(id))
-	if err != nil {
-		return ""
-	}
-	return c.Value
-}
 
 // backFromSSO is the callback: somebody comes back from a provider. The code is not to stay in the address.
 func (p *Pages) backFromSSO(ctx context.Context, v *visit) error {

@@ -1,10 +1,12 @@
 package accountpages_test
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"causeway/homeserver"
 	"causeway/homeserver/account"
@@ -39,7 +41,25 @@ func (s *site) login(to string) (status int, token string) {
 // confirm says yes to the page that asks whether to go on to the client.
 func (p *page) confirm() *page {
 	p.browser.t.Helper()
-	return p.want(200, "Sign in to app.example.com?").form(sso.PathContinue).send()
+	return p.create().want(200, "Sign in to app.example.com?").form(sso.PathContinue).send()
+}
+
+// create says yes to the page that asks whether to make an account, where that is asked.
+func (p *page) create() *page {
+	p.browser.t.Helper()
+	if !strings.Contains(p.text, "Create an account?") {
+		return p
+	}
+	return p.form(sso.PathContinue).send().follow()
+}
+
+// enter says yes to the page that asks whether to be signed in, or whether to make an account.
+func (p *page) enter() *page {
+	p.browser.t.Helper()
+	if p = p.create(); strings.Contains(p.text, "Sign in here?") {
+		return p.form(sso.PathContinue).send().follow()
+	}
+	return p
 }
 
 // TestSSOForClient has a client without OAuth sign people in by a provider: those who are new, and those who come again.
@@ -83,7 +103,7 @@ func TestSSONewName(t *testing.T) {
 		s.Register("alice")
 		b := s.browser()
 		p := b.visit(start("id", "redirectUrl", clientAddress)).through(provider, "alice").want(200, "Choose your name", "<strong>alice</strong>", `value="alice"`)
-		p = p.form(sso.PathContinue).send("username=alice").want(400, "already taken")
+		p = p.form(sso.PathContinue).send("username=alice").want(400, "This name is taken.", `id="username-problem"`)
 		p = p.form(sso.PathContinue).send("username=UPPER CASE").want(400)
 		p = p.form(sso.PathContinue).send("username=").want(400)
 		p = p.form(sso.PathContinue).send("username=alice2").follow().confirm()
@@ -119,15 +139,17 @@ func TestSSOForBrowser(t *testing.T) {
 		app := s.app()
 		b := s.browser()
 		p := b.visit(app.request("PHONE")).want(200, "Continue with The id")
-		p = b.visit(hrefOf(t, p, "Continue with The id")).through(provider, "alice").want(200, "Mailbox", "@alice:test")
+		p = b.visit(hrefOf(t, p, "Continue with The id")).through(provider, "alice").create().want(200, "Mailbox", "@alice:test")
 		code := p.form("/_causeway/oauth2/authorize").send("answer=allow").answer(app.redirect).Get("code")
 		if got := app.exchange(code); got.Status != 200 {
 			t.Errorf("got %+v", got)
 		}
-		// Who has no password chooses one, having signed in again.
-		p = b.visit("/_causeway/account/password").want(200, "Choose password")
-		s.exec(`UPDATE browser_sessions SET authenticated_ts = 1`)
-		p.form("/_causeway/account/password").send("new=correct horse", "new2=correct horse").want(403, "Sign in again")
+		// Who has no password chooses one, having signed in again: a provider that lets people pass does not ask who they are.
+		b.visit("/_causeway/account/browsers").want(200, "Signed in "+time.Now().UTC().Format("2 January 2006"))
+		p = b.visit("/_causeway/account/password").want(200, "sign in again first")
+		fields := url.Values{"new": {"correct horse"}, "new2": {"correct horse"}, "csrf": {p.form("/_causeway/account/logout").fields.Get("csrf")}}
+		b.post("/_causeway/account/password", fields).want(403, "Sign in again")
+		b.post("/_causeway/account/deactivate", url.Values{"sure": {"yes"}, "csrf": fields["csrf"]}).want(403, "Sign in again")
 		p = b.visit("/_causeway/account/password").want(200, "sign in again first")
 		again := b.visit(hrefOf(t, p, "Continue with The id"))
 		if q := mustParse(t, again.header.Get("Location")).Query(); q.Get("prompt") != "login" || q.Get("max_age") != "0" {
@@ -142,11 +164,12 @@ func TestSSOForBrowser(t *testing.T) {
 // hrefOf is where the link with a text leads.
 func hrefOf(t *testing.T, p *page, text string) string {
 	t.Helper()
-	before, _, ok := strings.Cut(p.text, `">`+text+`</a>`)
+	before, _, ok := strings.Cut(p.text, `>`+text+`</a>`)
 	if !ok {
 		t.Fatalf("no link %q in %s", text, p.text)
 	}
-	return strings.ReplaceAll(before[strings.LastIndex(before, `href="`)+len(`href="`):], "&amp;", "&")
+	to, _, _ := strings.Cut(before[strings.LastIndex(before, `href="`)+len(`href="`):], `"`)
+	return html.UnescapeString(to)
 }
 
 // TestSSOLink has somebody with a password link the account, come by that, and unlink it.
@@ -166,15 +189,16 @@ func TestSSOLink(t *testing.T) {
 		other.visit(start("id", "link", "yes")).through(provider, "a").form(sso.PathContinue).send().want(400, "linked to an account here already")
 
 		again := s.browser()
-		again.visit(start("id")).through(provider, "a").want(200, "@alice:test")
+		again.visit(start("id")).through(provider, "a").enter().want(200, "@alice:test")
 		unlink := b.visit("/_causeway/account/linked").form("/_causeway/account/linked")
 		unlink.send("password=wrong").want(403)
-		unlink.send("password="+password).follow().want(200, "not linked any more")
+		unlink.send("password="+password).follow().want(200, "not linked any more", "signed out in all other browsers")
+		again.visit("/_causeway/account/").want(200, "No account yet?")
 		s.count(0, `SELECT COUNT(*) FROM sso_links`)
 
 		// The only way in stays.
 		carol := s.browser()
-		carol.visit(start("id")).through(provider, "carol").want(200, "@carol:test")
+		carol.visit(start("id", "again", "yes")).through(provider, "carol").enter().want(200, "@carol:test")
 		carol.visit("/_causeway/account/linked").form("/_causeway/account/linked").send().want(400, "only way to sign in")
 		s.count(1, `SELECT COUNT(*) FROM sso_links`)
 	}, with(provider.provider("id")))
@@ -200,6 +224,10 @@ func TestSSOTrusted(t *testing.T) {
 	provider := newIDP(t)
 	each(t, func(s *site) {
 		p := s.browser().visit(start("id", "redirectUrl", "https://app.example.com/x/y?z")).through(provider, "alice")
+		if policy := p.header.Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' https://app.example.com;") {
+			t.Errorf("the policy is %q", policy)
+		}
+		p = p.want(200, "Create an account?", "@alice:test").create()
 		if to := p.header.Get("Location"); p.status != 303 || !strings.HasPrefix(to, "https://app.example.com/x/y?z&loginToken=") {
 			t.Errorf("got %d to %s", p.status, to)
 		}
@@ -228,6 +256,20 @@ func TestSSOChoice(t *testing.T) {
 		}
 		b.visit(choose).want(200, "Continue as @alice:test")
 	}, with(provider.provider("one"), provider.provider("two")))
+}
+
+// TestSSOOpenWay warns of clients to which the way is not encrypted.
+func TestSSOOpenWay(t *testing.T) {
+	provider := newIDP(t)
+	here(t, func(s *site) {
+		const warning = "is not encrypted"
+		for address, warned := range map[string]bool{"http://evil.example.com/steal": true, "http://localhost:1/": false, clientAddress: false} {
+			p := s.browser().visit(start("id", "redirectUrl", address)).through(provider, "alice").create().want(200, "Sign in to")
+			if strings.Contains(p.text, warning) != warned || warned && strings.Contains(p.text, "on this device") {
+				t.Errorf("%s: got %s", address, p.text)
+			}
+		}
+	}, provider.provider("id"))
 }
 
 // TestSSOStage has somebody without a password confirm what takes a proof.

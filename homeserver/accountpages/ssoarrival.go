@@ -2,6 +2,7 @@ package accountpages
 
 import (
 	"context"
+	"html/template"
 	"net/http"
 	"net/url"
 
@@ -21,12 +22,58 @@ type newcomerPage struct {
 	Provider string
 	As       string // who they are there
 	Name     string // the name that was typed, or that the provider has
+	Fixed    bool   // it is the name that the provider has
 	Policies []account.Document
 	Agreed   bool
+	Browser  bool // the browser is signed in then
+}
+
+// enterPage asks whether the browser is to be signed in.
+type enterPage struct {
+	ID, Provider, As string
+	Who              id.UserID // whose account it is
 }
 
 // stagePage asks whether an operation is wanted.
 type stagePage struct{ ID, What, User string }
+
+// failedPage tells whoever could not sign in at a provider where to go on.
+type failedPage struct {
+	Message string
+	Again   string       // the address of the page where they choose another way, or try again
+	To      string       // what people are told of where the client is, "" for none
+	Client  template.URL // its address: it goes there without having signed anybody in
+}
+
+// wayBack leads to where somebody can choose another way.
+func (v *visit) wayBack(message string, why sso.Purpose) failedPage {
+	page := failedPage{Message: message}
+	switch why.Kind {
+	case sso.ForClient:
+		query := url.Values{"redirectUrl": {why.Client}, "choose": {"yes"}}
+		if why.Create {
+			query.Set("action", "register")
+		}
+		page.Again = sso.PathChoose + "?" + query.Encode()
+		if client, err := sso.CheckRedirect(why.Client); err == nil { // it is of no scheme that runs scripts
+			page.To, page.Client = destination(client.String()), template.URL(client.String())
+		}
+	case sso.ForStage:
+		page.Again = stageAddress(why.Session)
+	case sso.ForLink:
+		page.Again = pathLinked
+	default:
+		if page.Again = withNext(pathSignIn, local(why.Next)); v.signedIn && why.User == v.browser.UserNID {
+			page.Again = local(why.Next)
+		}
+	}
+	return page
+}
+
+// stageAddress is that of the page of the stage m.login.sso.
+func stageAddress(session string) string {
+	return "/_matrix/client/v3/auth/m.login.sso/fallback/web?" + url.Values{"session": {session}}.Encode()
+}
 
 // linkPage asks whether an account is to be linked.
 type linkPage struct{ ID, Provider, As string }
@@ -84,10 +131,16 @@ func (v *visit) sameAs(userNID int64) error {
 	return nil
 }
 
-// goOnAs takes somebody to where they wanted to go, whose account is known. Clients are named first, unless the operator trusts them.
+// goOnAs takes somebody to where they wanted to go, whose account is known. Clients are named first, unless the operator trusts them, and nobody
+// is signed in here by a link from elsewhere.
 func (p *Pages) goOnAs(ctx context.Context, v *visit, a *sso.Arrival, user id.UserID) error {
 	if a.For.Kind != sso.ForClient {
-		return p.enterBySSO(ctx, v, a, user)
+		if a.For.Pressed {
+			return p.enterBySSO(ctx, v, a, user)
+		}
+		asked := p.linkPage(a)
+		v.show(http.StatusOK, "ssoenter", enterPage{ID: a.ID, Provider: asked.Provider, As: asked.As, Who: user})
+		return nil
 	}
 	client, err := sso.CheckRedirect(a.For.Client)
 	if err != nil {
@@ -97,7 +150,7 @@ func (p *Pages) goOnAs(ctx context.Context, v *visit, a *sso.Arrival, user id.Us
 		return p.giveToken(ctx, v, a, client)
 	}
 	v.mayLeadTo(client)
-	v.show(http.StatusOK, "ssoclient", clientPage{To: destination(client.String()), User: string(user), ID: a.ID})
+	v.show(http.StatusOK, "ssoclient", clientPage{To: destination(client.String()), Open: open(client.String()), User: string(user), ID: a.ID})
 	return nil
 }
 
@@ -118,11 +171,10 @@ func (p *Pages) enterBySSO(ctx context.Context, v *visit, a *sso.Arrival, user i
 	if err != nil {
 		return err
 	}
-	if err := p.leave(ctx, v); err != nil {
+	if err := p.enterInstead(ctx, v, cookie); err != nil {
 		return err
 	}
 	v.keep(a.ID, "")
-	v.enterAs(cookie)
 	return v.goTo(local(a.For.Next))
 }
 
@@ -136,30 +188,41 @@ func (p *Pages) giveToken(ctx context.Context, v *visit, a *sso.Arrival, client 
 		return err
 	}
 	v.keep(a.ID, "")
-	return v.goTo(sso.WithLoginToken(client, token))
+	return v.goToClient(sso.WithLoginToken(client, token))
 }
 
-// newcomer makes an account, or asks how it is to be called.
+// newcomer asks whether an account is wanted, and how it is to be called.
 func (p *Pages) newcomer(ctx context.Context, v *visit, a *sso.Arrival) error {
 	provider, ok := p.SSO.Provider(a.Who.Provider)
 	if !ok || provider.NoNewAccounts || a.For.User != 0 {
 		return httpapi.Error(http.StatusForbidden, "M_FORBIDDEN", "Nobody here has linked their account to %s, who you are at %s. "+
 			"If you have an account, sign in with your password, and link it on the account page.", external(a.Who).Label, provider.Name)
 	}
-	page := newcomerPage{ID: a.ID, Provider: provider.Name, As: external(a.Who).Label, Policies: p.Accounts.Terms("en")}
+	page := p.newcomerPage(a, provider)
+	page.Name, page.Fixed = p.nameOf(ctx, a, provider)
+	p.mayLeadToTrusted(v, a)
+	v.show(http.StatusOK, "ssonew", page)
+	return nil
+}
+
+func (p *Pages) newcomerPage(a *sso.Arrival, provider sso.Provider) newcomerPage {
+	return newcomerPage{
+		ID: a.ID, Provider: provider.Name, As: external(a.Who).Label, Policies: p.Accounts.Terms("en"), Browser: a.For.Kind == sso.ForBrowser,
+	}
+}
+
+// nameOf returns what somebody could be called here, and whether they are called that: the provider has a name that is free, and the operator
+// has not said that people are asked.
+func (p *Pages) nameOf(ctx context.Context, a *sso.Arrival, provider sso.Provider) (name string, fixed bool) {
 	name, good := p.Accounts.SuggestName(ctx, a.Who.Localpart)
-	if !good || provider.AskUsername || len(page.Policies) > 0 {
-		page.Name = name
-		v.show(http.StatusOK, "ssonew", page)
-		return nil
+	return name, good && !provider.AskUsername
+}
+
+// mayLeadToTrusted lets the forms of a page lead to a client that is not asked about.
+func (p *Pages) mayLeadToTrusted(v *visit, a *sso.Arrival) {
+	if client, err := sso.CheckRedirect(a.For.Client); err == nil && p.SSO.Trusted(client) {
+		v.mayLeadTo(client)
 	}
-	if err := v.LimitClient(httpapi.ClassRegister); err != nil {
-		return err
-	}
-	if err := p.Accounts.SignUpLinked(ctx, name, external(a.Who), false); err != nil {
-		return err
-	}
-	return v.goTo(continueAddress(a))
 }
 
 // answerArrival is POST continue: what somebody who has come back says.
@@ -182,7 +245,7 @@ func (p *Pages) answerArrival(ctx context.Context, v *visit) error {
 		return p.signUpNewcomer(ctx, v, a)
 	}
 	if a.For.Kind != sso.ForClient {
-		return v.goTo(continueAddress(a))
+		return p.enterBySSO(ctx, v, a, user)
 	}
 	client, err := sso.CheckRedirect(a.For.Client)
 	if err != nil {
@@ -202,12 +265,24 @@ func (p *Pages) signUpNewcomer(ctx context.Context, v *visit, a *sso.Arrival) er
 		return err
 	}
 	name, agreed := v.PostForm.Get("username"), v.PostForm.Get("agree") != ""
-	if err := p.Accounts.SignUpLinked(ctx, name, external(a.Who), agreed); err != nil {
-		return v.again(err, "ssonew", newcomerPage{
-			ID: a.ID, Provider: provider.Name, As: external(a.Who).Label, Name: name, Policies: p.Accounts.Terms("en"), Agreed: agreed,
-		})
+	if given, fixed := p.nameOf(ctx, a, provider); fixed {
+		name = given
 	}
-	return v.goTo(continueAddress(a))
+	p.mayLeadToTrusted(v, a)
+	if err := p.Accounts.SignUpLinked(ctx, name, external(a.Who), agreed); err != nil {
+		page := p.newcomerPage(a, provider)
+		page.Name, page.Agreed = name, agreed
+		_, page.Fixed = p.nameOf(ctx, a, provider)
+		return v.again(at(fieldOfName(err), err), "ssonew", page)
+	}
+	if a.For.Kind == sso.ForClient {
+		return v.goTo(continueAddress(a))
+	}
+	user, err := p.Accounts.LinkedUser(ctx, external(a.Who))
+	if err != nil {
+		return err
+	}
+	return p.enterBySSO(ctx, v, a, user)
 }
 
 // completeStage completes the stage m.login.sso.
@@ -219,5 +294,5 @@ func (p *Pages) completeStage(ctx context.Context, v *visit, a *sso.Arrival) err
 		return err
 	}
 	v.keep(a.ID, "")
-	return v.goTo("/_matrix/client/v3/auth/m.login.sso/fallback/web?" + url.Values{"session": {a.For.Session}}.Encode())
+	return v.goTo(stageAddress(a.For.Session))
 }

@@ -118,7 +118,8 @@ func TestSSOForgedAnswers(t *testing.T) {
 		b.visit(strings.Replace(answer, "/callback/two", "/callback/one", 1)).want(403, stale)
 		b.visit(strings.Replace(answer, "/callback/two", "/callback/none", 1)).want(403, stale)
 		b.visit(with(answer, "iss", one.URL)).want(502, "did not work")
-		b.visit(answer).want(403, stale) // it has served: nobody gets to try twice
+		b.visit(answer).want(303)
+		b.visit(answer).want(403, stale) // it has served
 		b = s.browser()
 		b.visit(one.answer(t, begin(b, "one"), "a")).want(502, "did not work") // it says that it always names itself
 		b.visit(iss(one.answer(t, begin(b, "one"), "a"))).want(303)
@@ -159,6 +160,40 @@ func TestSSOCookies(t *testing.T) {
 	}, provider.provider("id"))
 }
 
+// TestSSOManyTabs has somebody begin often: the browser keeps some, and not so much that it is refused.
+func TestSSOManyTabs(t *testing.T) {
+	provider := newIDP(t)
+	here(t, func(s *site) {
+		kept := func(b *browser) (size int, names []string) {
+			for _, c := range b.client.Jar.Cookies(mustParse(t, "http://test"+sso.PathChoose)) {
+				if strings.Contains(c.Name, "_sso_") {
+					names = append(names, c.Name)
+					size += len(c.Name) + len(c.Value)
+				}
+			}
+			return size, names
+		}
+		b := s.browser()
+		for range 10 {
+			b.visit(start("id", "redirectUrl", "https://app.example.com/?"+strings.Repeat("&", 1400))).want(303)
+			if size, names := kept(b); size > 7000 || len(names) > 3 {
+				t.Errorf("it keeps %d bytes of %d", size, len(names))
+			}
+		}
+		b = s.browser()
+		var all []*page
+		for range 5 {
+			all = append(all, b.visit(start("id", "redirectUrl", clientAddress)))
+		}
+		if _, names := kept(b); len(names) != 3 {
+			t.Errorf("it keeps %v", names)
+		}
+		all[1].through(provider, "alice").want(403, "was not begun")
+		all[2].through(provider, "alice").confirm()
+		all[4].through(provider, "alice").confirm()
+	}, provider.provider("id"))
+}
+
 // TestSSORedirects has clients name addresses that people are not to be sent to.
 func TestSSORedirects(t *testing.T) {
 	provider := newIDP(t)
@@ -193,7 +228,7 @@ func TestSSORedirects(t *testing.T) {
 		}
 		// Nor is the account page a way to elsewhere.
 		b := s.browser()
-		p := b.visit(start("id", "next", "https://evil.example/")).through(provider, "a").want(200, "@a:test")
+		p := b.visit(start("id", "next", "https://evil.example/")).through(provider, "a").enter().want(200, "@a:test")
 		if !strings.HasPrefix(p.address, "http://test/_causeway/account/") {
 			t.Errorf("ended at %s", p.address)
 		}
@@ -249,7 +284,7 @@ func TestSSOBarred(t *testing.T) {
 		}
 		_, token := s.login(come().confirm().header.Get("Location"))
 		b := s.browser()
-		b.visit(start("id")).through(provider, "alice").want(200, "@alice:test")
+		b.visit(start("id")).through(provider, "alice").enter().want(200, "@alice:test")
 
 		s.exec(`UPDATE users SET suspended = 1`)
 		if status, _ := s.login(come().confirm().header.Get("Location")); status != 200 {
@@ -257,7 +292,7 @@ func TestSSOBarred(t *testing.T) {
 		}
 		s.exec(`UPDATE users SET suspended = 0, locked = 1`)
 		come().confirm().want(401, "locked")
-		s.browser().visit(start("id")).through(provider, "alice").want(401, "locked")
+		s.browser().visit(start("id")).through(provider, "alice").enter().want(401, "locked")
 		s.exec(`UPDATE users SET locked = 0, valid_until_ts = 1`)
 		come().confirm().want(403, "expired")
 		s.exec(`UPDATE users SET valid_until_ts = NULL`)
@@ -278,6 +313,8 @@ func TestSSOBarred(t *testing.T) {
 		b.visit(again).through(provider, "mallory").want(403)
 		provider.change(func() { provider.claims["auth_time"] = time.Now().Add(-time.Hour).Unix() })
 		b.visit(again).through(provider, "alice").want(502) // it did not ask
+		provider.change(func() { provider.claims["auth_time"] = nil })
+		b.visit(again).through(provider, "alice").want(502, "The id does not say when") // OpenID Connect Core 1.0, section 3.1.3.7
 		provider.change(func() { delete(provider.claims, "auth_time") })
 		b.visit(again).through(provider, "alice").want(200).form("/_causeway/account/deactivate").send("sure=yes").want(200, "Account ended")
 		s.count(0, `SELECT COUNT(*) FROM sso_links`)

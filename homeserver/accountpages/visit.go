@@ -147,12 +147,16 @@ func (v *visit) dropCookie() { v.writeCookie("", -1) }
 
 func (v *visit) writeCookie(value string, maxAge int) {
 	v.cookie = value
+	v.writeNamed(v.pages.cookie, value, maxAge)
+}
+
+func (v *visit) writeNamed(name, value string, maxAge int) {
 	path := "/"
 	if !v.pages.secure {
 		path = "/_causeway/"
 	}
 	http.SetCookie(v.w, &http.Cookie{
-		Name: v.pages.cookie, Value: value, Path: path, MaxAge: maxAge,
+		Name: name, Value: value, Path: path, MaxAge: maxAge,
 		HttpOnly: true, Secure: v.pages.secure, SameSite: http.SameSiteLaxMode,
 	})
 }
@@ -171,6 +175,29 @@ func (v *visit) here() string {
 	return (&url.URL{Path: v.URL.Path, RawQuery: v.URL.RawQuery}).String()
 }
 
+// shownAtOther are the pages that forms belong to which are sent to another address, or whose address has parameters: they have fields of the
+// same names.
+var shownAtOther = map[string]struct{ path, param string }{
+	pathEmailAdd:     {pathEmails, "sid"},
+	pathEmail:        {pathEmail, "address"},
+	pathDevice:       {pathDevice, "device_id"},
+	pathDeviceName:   {pathDevice, "device_id"},
+	pathReset:        {pathReset, "device_id"},
+	sso.PathContinue: {sso.PathContinue, "id"},
+}
+
+// shownAt is the address at which the page is shown that is asked for, or whose form was sent.
+func (v *visit) shownAt() string {
+	other, ok := shownAtOther[v.URL.Path]
+	if v.Method != http.MethodPost || !ok {
+		return v.here()
+	}
+	if value := v.PostForm.Get(other.param); value != "" {
+		return other.path + "?" + url.Values{other.param: {value}}.Encode()
+	}
+	return other.path
+}
+
 // message returns what somebody is told of an error, and the status that goes with it.
 func message(err error) (status int, text string) {
 	if shown, ok := errors.AsType[mautrix.RespError](err); ok {
@@ -181,10 +208,13 @@ func message(err error) (status int, text string) {
 		if status == http.StatusTooManyRequests {
 			return status, "There were too many attempts. Wait a while, then try again."
 		}
-		return status, shown.Err
+		if shown.ErrCode == "M_USER_IN_USE" {
+			return status, "This name is taken."
+		}
+		return status, httpapi.Sentence(shown.Err)
 	}
 	if page, ok := errors.AsType[*oauth.PageError](err); ok {
-		return http.StatusBadRequest, page.Message
+		return http.StatusBadRequest, httpapi.Sentence(page.Message)
 	}
 	return ssoMessage(err)
 }
@@ -192,8 +222,12 @@ func message(err error) (status int, text string) {
 // showError answers with an error page.
 func (v *visit) showError(ctx context.Context, err error) {
 	status, text := message(err)
-	if _, ok := errors.AsType[*sso.PageError](err); ok {
+	if failed, ok := errors.AsType[*sso.PageError](err); ok {
 		zerolog.Ctx(ctx).Info().Err(err).Msg("Somebody could not sign in by a provider")
+		if failed.For != nil {
+			v.show(status, "ssofailed", v.wayBack(text, *failed.For))
+			return
+		}
 	}
 	if text == "" {
 		zerolog.Ctx(ctx).Err(err).Msg("A page ended in an error")

@@ -73,5 +73,5 @@ func refusedInBrowser(w http.ResponseWriter, r *httpapi.Request, err error) erro
 	if !ok || !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		return err
 	}
-	return writePage(w, refused.StatusCode, "refused", page{FallbackPage: account.FallbackPage{Problem: refused.Err}}, "")
+	return writePage(w, refused.StatusCode, "refused", page{FallbackPage: account.FallbackPage{Problem: httpapi.Sentence(refused.Err)}}, "")
 }

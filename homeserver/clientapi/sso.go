@@ -33,11 +33,11 @@ func (a *API) ssoRedirectTo(_ context.Context, w http.ResponseWriter, r *httpapi
 func (a *API) toSSO(w http.ResponseWriter, r *httpapi.Request, path string, query url.Values) error {
 	address := r.Query("redirectUrl")
 	if address == "" {
-		return refusedInBrowser(w, r, httpapi.Error(http.StatusBadRequest, "M_MISSING_PARAM", "Missing redirectUrl"))
+		return refusedInBrowser(w, r, httpapi.Error(http.StatusBadRequest, "M_MISSING_PARAM", "The application has sent you here without an address to go back to (redirectUrl)."))
 	}
 	client, err := sso.CheckRedirect(address)
 	if err != nil {
-		return refusedInBrowser(w, r, httpapi.InvalidParam("redirectUrl: %v", err))
+		return refusedInBrowser(w, r, httpapi.InvalidParam("%s", sso.RedirectProblem(err)))
 	}
 	query.Set("redirectUrl", client.String())
 	if action := r.Query("action"); action == "login" || action == "register" {

@@ -22,7 +22,7 @@ func (a *API) threepids(ctx context.Context, r *httpapi.Request, _ httpapi.Empty
 // requestToken is POST /account/3pid/{email,msisdn}/requestToken, and its like for registration and for lost passwords.
 func (a *API) requestToken(purpose threepid.Purpose, medium string) func(context.Context, *httpapi.Request, threepid.TokenRequest) (threepid.TokenResponse, error) {
 	return func(ctx context.Context, r *httpapi.Request, in threepid.TokenRequest) (threepid.TokenResponse, error) {
-		in.Medium, in.Purpose, in.Requester = medium, purpose, r.ClientNetwork()
+		in.Medium, in.Purpose, in.Requester = medium, purpose, r.Network()
 		if r.Requester != nil {
 			if r.Requester.IsGuest {
 				return threepid.TokenResponse{}, httpapi.Error(http.StatusForbidden, "M_GUEST_ACCESS_FORBIDDEN", "Guests have no addresses")

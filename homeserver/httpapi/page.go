@@ -1,6 +1,9 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // SetPageHeaders says what a browser may do with a page for people: what contentPolicy, a
 // Content-Security-Policy, lets it, and tell other sites what referrerPolicy, a
@@ -11,4 +14,12 @@ func SetPageHeaders(h http.Header, contentPolicy, referrerPolicy string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", referrerPolicy)
 	h.Set("Cache-Control", "no-store")
+}
+
+// Sentence is an error as a page shows it to people.
+func Sentence(text string) string {
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + "."
 }

@@ -145,9 +145,6 @@ func (r *Request) LimitClient(class Class) error { return r.Limit(class, r.Netwo
 // Network is the part of the client's address that one customer has, as text: by it strangers are counted.
 func (r *Request) Network() string { return network(r.ClientIP()) }
 
-// ClientNetwork is the part of the client's address that one customer has, for counts that are kept elsewhere.
-func (r *Request) ClientNetwork() string { return network(r.ClientIP()) }
-
 // limit counts the request itself: by user, or by address where there is none.
 func (r *Request) limit(class Class) error {
 	if who := r.payer(class); who != "" {

@@ -41,6 +41,9 @@ type Provider struct {
 	AskUsername   bool `yaml:"ask_username"`    // even where the claim has a name that is free
 	NoNewAccounts bool `yaml:"no_new_accounts"` // only those sign in who have linked their account
 	NoLinking     bool `yaml:"no_linking"`      // people cannot link the accounts that they have
+
+	// AssumeLoginPrompt is for a provider that asks people anew when it is told to, and never says when they were asked (auth_time).
+	AssumeLoginPrompt bool `yaml:"assume_login_prompt"`
 }
 
 // Ways in which this server says at a token endpoint who it is (OpenID Connect Core 1.0, section 9).
@@ -49,6 +52,9 @@ const (
 	AuthPost  = "client_secret_post"
 	AuthNone  = "none"
 )
+
+// emailClaim is what email_verified is about (OpenID Connect Core 1.0, section 5.1).
+const emailClaim = "email"
 
 // NoClaim is for a claim that is not to be looked at.
 const NoClaim = "-"
@@ -80,7 +86,7 @@ func (p Provider) withDefaults() Provider {
 	for _, claim := range [...]struct {
 		of   *string
 		name string
-	}{{&p.LocalpartClaim, "preferred_username"}, {&p.DisplayNameClaim, "name"}, {&p.EmailClaim, "email"}} {
+	}{{&p.LocalpartClaim, "preferred_username"}, {&p.DisplayNameClaim, "name"}, {&p.EmailClaim, emailClaim}} {
 		switch *claim.of {
 		case "":
 			*claim.of = claim.name
@@ -107,7 +113,7 @@ func (c Config) Validate() error {
 	}
 	for i, address := range c.TrustedClients {
 		if _, err := CheckRedirect(address); err != nil {
-			errs = append(errs, fmt.Errorf("trusted_clients[%d]: %w", i, err))
+			errs = append(errs, fmt.Errorf("trusted_clients[%d]: %q is no address of a client: %w", i, address, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -128,6 +134,9 @@ func (p Provider) validate(bad func(key, format string, args ...any)) {
 	}
 	if err := checkIssuer(p.Issuer); err != nil {
 		bad("issuer", "%w", err)
+	}
+	if claim := p.withDefaults().EmailClaim; claim != "" && claim != emailClaim {
+		bad("email_claim", "must be %s or %s: of no other claim do providers say whether the address is verified", emailClaim, NoClaim)
 	}
 	if p.ClientID == "" {
 		bad("client_id", "must not be empty")
@@ -157,13 +166,14 @@ func checkIssuer(issuer string) error {
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return fmt.Errorf("%q is not the address of an issuer, as https://id.example.org", issuer)
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && Loopback(u.Hostname()):
 		return nil
 	}
 	return fmt.Errorf("%q does not begin with https://", issuer)
 }
 
-func loopback(host string) bool {
+// Loopback tells whether a host is the machine itself on which somebody names it.
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

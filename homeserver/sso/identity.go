@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -36,8 +37,11 @@ func (p *provider) check(token *oidc.IDToken, accessToken string, f flow) (map[s
 		return nil, errors.New("the id_token is for another client")
 	case token.Subject == "" || len(token.Subject) > maxSubject || !storable(token.Subject):
 		return nil, errors.New("the subject is none, or too long")
-	case f.For.Again && authTime(claims) != 0 && authTime(claims) < f.Expires-(Lifetime+authTimeSlop).Milliseconds():
-		return nil, errors.New("the provider did not ask who it is")
+	case f.For.Again:
+		// max_age was sent: then auth_time is required (section 2), and is to be looked at (section 3.1.3.7, 13).
+		if err := p.checkAsked(claims, f); err != nil {
+			return nil, err
+		}
 	}
 	if token.AccessTokenHash != "" {
 		if err := token.VerifyAccessToken(accessToken); err != nil {
@@ -45,6 +49,22 @@ func (p *provider) check(token *oidc.IDToken, accessToken string, f flow) (map[s
 		}
 	}
 	return claims, nil
+}
+
+// checkAsked demands that the provider has had somebody prove anew who they are.
+func (p *provider) checkAsked(claims map[string]any, f flow) error {
+	asked := authTime(claims)
+	if asked == 0 && p.AssumeLoginPrompt {
+		return nil
+	}
+	if asked == 0 {
+		return &PageError{Status: http.StatusBadGateway, cause: errors.New("the id_token has no auth_time though max_age was sent"),
+			Message: p.Name + " does not say when you have proven there who you are (auth_time), so that it cannot confirm that it is you. Tell those who run this server."}
+	}
+	if asked < f.Expires-(Lifetime+authTimeSlop).Milliseconds() {
+		return errors.New("the provider did not ask who it is")
+	}
+	return nil
 }
 
 // askMore adds what the provider tells at its userinfo endpoint alone.
@@ -79,12 +99,15 @@ func (p *provider) askMore(ctx context.Context, d *discovered, tokens *oauth2.To
 	return nil
 }
 
-func (p *provider) identity(subject string, claims map[string]any) *Identity {
+func (p *provider) identity(subject string, claims map[string]any, f flow) *Identity {
 	who := &Identity{
 		Provider: p.ID, Issuer: p.Issuer, Subject: subject, Localpart: text(claims, p.LocalpartClaim), DisplayName: text(claims, p.DisplayNameClaim),
 		Session: text(claims, "sid"), AuthTS: authTime(claims),
 	}
-	if verified := claims["email_verified"]; verified == true || verified == "true" {
+	if who.AuthTS == 0 && f.For.Again { // the provider is trusted to have asked
+		who.AuthTS = f.Expires - Lifetime.Milliseconds()
+	}
+	if verified := claims["email_verified"]; p.EmailClaim == emailClaim && (verified == true || verified == "true") {
 		who.Email = text(claims, p.EmailClaim)
 	}
 	return who

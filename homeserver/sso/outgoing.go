@@ -11,7 +11,20 @@ import (
 const (
 	requestTimeout = 10 * time.Second
 	maxAnswerBytes = 1 << 20
+	maxIdle        = 2 * time.Second // of connections
 )
+
+// defaultTransport keeps connections for one sign-in, and not for the next: a code is sent once alone, and would be lost on one that the provider
+// is just about to close.
+func defaultTransport() http.RoundTripper {
+	shared, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	own := shared.Clone()
+	own.IdleConnTimeout = maxIdle
+	return own
+}
 
 // newClient returns the client that asks providers. It follows no redirects: what a provider says is at the address that it has named.
 func newClient(transport http.RoundTripper) *http.Client {

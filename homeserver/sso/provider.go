@@ -24,6 +24,7 @@ const (
 	discoverTimeout = 15 * time.Second
 	discoverAgain   = time.Hour       // what it said is asked for again after that
 	discoverHold    = 3 * time.Second // for how long nobody asks again after it did not answer: those who waited meanwhile do not wait anew
+	discoverRetry   = time.Minute     // the same while there is an answer of before
 )
 
 const maxSecret = 4 << 10 // bytes of a client's secret
@@ -35,10 +36,13 @@ type provider struct {
 	callback string
 	now      func() time.Time
 
-	mu       sync.Mutex // held while it is asked, so that it is asked once
-	found    *discovered
-	failed   error
-	failedTS time.Time
+	first sync.Mutex // held while it is asked for the first time, so that it is asked once
+
+	mu         sync.Mutex // guards the rest
+	found      *discovered
+	refreshing bool
+	failed     error
+	failedTS   time.Time
 }
 
 // discovered is what a provider says of itself.
@@ -52,43 +56,59 @@ type discovered struct {
 
 func (d *discovered) canCreate() bool { return slices.Contains(d.prompts, "create") }
 
-// discover returns what the provider says of itself, as of an hour ago at most, unless it is not to be reached. It is asked again where it does
-// not answer at once.
+// discover returns what the provider says of itself. What it has said before does, and is asked for again meanwhile, when it is an hour old.
 func (p *provider) discover(ctx context.Context) (*discovered, error) {
+	if found, err := p.known(ctx); found != nil || err != nil {
+		return found, err
+	}
+	p.first.Lock()
+	defer p.first.Unlock()
+	if found, err := p.known(ctx); found != nil || err != nil { // another has asked meanwhile
+		return found, err
+	}
+	return p.refresh(ctx, discoverTries) // others wait for the answer, too
+}
+
+// known returns what is known of the provider, or that it did not answer just now; neither is for one that is to be asked first.
+func (p *provider) known(ctx context.Context) (*discovered, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.found != nil && p.now().Sub(p.found.atTS) < discoverAgain {
-		return p.found, nil
+	failedFor := p.now().Sub(p.failedTS)
+	if p.found == nil {
+		if p.failed != nil && failedFor < discoverHold {
+			return nil, p.failed
+		}
+		return nil, nil
 	}
-	if p.failed != nil && p.now().Sub(p.failedTS) < discoverHold {
-		return nil, p.failed
+	if !p.refreshing && p.now().Sub(p.found.atTS) >= discoverAgain && (p.failed == nil || failedFor >= discoverRetry) {
+		p.refreshing = true
+		go func() { _, _ = p.refresh(ctx, 1) }() // that it failed is remembered
 	}
-	// Others wait for the answer, too.
+	return p.found, nil
+}
+
+// refresh asks the provider, for longer than who has it asked may wait.
+func (p *provider) refresh(ctx context.Context, tries int) (*discovered, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discoverTimeout)
 	defer cancel()
-	var err error
-	for try := range discoverTries {
-		if try > 0 {
-			if p.found != nil {
-				return p.found, nil // what it said before will do
-			}
-			select {
-			case <-time.After(discoverPause << (try - 1)):
-			case <-ctx.Done():
-			}
-		}
-		var found *discovered
-		if found, err = p.ask(ctx); err == nil {
-			p.found, p.failed = found, nil
-			return found, nil
-		}
-		if ctx.Err() != nil {
-			break
+	found, err := p.ask(ctx)
+	for try := 1; try < tries && err != nil && ctx.Err() == nil; try++ {
+		select {
+		case <-time.After(discoverPause << (try - 1)):
+			found, err = p.ask(ctx)
+		case <-ctx.Done():
 		}
 	}
-	p.failed = &PageError{Status: http.StatusBadGateway, Message: p.Name + " cannot be reached at the moment. Try again later.", cause: err}
-	p.failedTS = p.now()
-	return nil, p.failed
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refreshing = false
+	if err != nil {
+		p.failed = &PageError{Status: http.StatusBadGateway, Message: p.Name + " cannot be reached at the moment. Try again later.", cause: err}
+		p.failedTS = p.now()
+		return nil, p.failed
+	}
+	p.found, p.failed = found, nil
+	return found, nil
 }
 
 func (p *provider) ask(ctx context.Context) (*discovered, error) {
@@ -199,7 +219,7 @@ func (p *provider) identify(ctx context.Context, f flow, query url.Values) (*Ide
 	if err := p.askMore(ctx, d, tokens, token.Subject, claims); err != nil {
 		return nil, p.wrong(err)
 	}
-	return p.identity(token.Subject, claims), nil
+	return p.identity(token.Subject, claims, f), nil
 }
 
 // withoutBody is an error without what a token endpoint has answered, which may be anything: it goes into the log.
@@ -212,14 +232,17 @@ func withoutBody(err error) error {
 
 // wrong is the error of an answer that is not what it has to be.
 func (p *provider) wrong(cause error) error {
+	if shown, ok := errors.AsType[*PageError](cause); ok {
+		return shown
+	}
 	return &PageError{Status: http.StatusBadGateway, Message: "Signing in with " + p.Name + " did not work. Try again, or ask those who run the server.", cause: cause}
 }
 
 // refused is the error of an answer that says no.
 func (p *provider) refused(code, description string) error {
-	message := p.Name + " did not sign you in. Go back to where you began to try again."
+	message := p.Name + " did not sign you in."
 	if code == "access_denied" {
-		message = "You did not sign in with " + p.Name + ", or did not allow it. Go back to where you began to try again."
+		message = "You did not sign in with " + p.Name + ", or did not allow it."
 	}
 	return &PageError{Status: http.StatusForbidden, Message: message, cause: fmt.Errorf("the provider answers %.64q %.256q", code, description)}
 }

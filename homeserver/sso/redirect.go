@@ -2,6 +2,7 @@ package sso
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -27,29 +28,34 @@ var scriptSchemes = []string{
 // is read differently by different programs is refused, and so is one that hides where it leads, or runs a script.
 func CheckRedirect(address string) (*url.URL, error) {
 	if address == "" || len(address) > maxRedirectBytes {
-		return nil, errors.New("the address is empty, or too long")
+		return nil, errors.New("it is empty, or too long")
 	}
 	for _, r := range address {
 		if r <= ' ' || r == '\\' || r >= 0x7f {
-			return nil, errors.New("the address has characters that are not allowed in one")
+			return nil, errors.New("it has characters that do not belong in an address")
 		}
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme == "" {
-		return nil, errors.New("the address is none: it must begin with a scheme, as https://")
+		return nil, errors.New("it does not begin as an address does, as with https://")
 	}
 	web := u.Scheme == "https" || u.Scheme == "http"
 	switch {
 	case slices.Contains(scriptSchemes, u.Scheme):
-		return nil, errors.New("the address is of a scheme that is not allowed")
+		return nil, fmt.Errorf("no application is reached by the scheme %s", u.Scheme)
 	case u.User != nil:
-		return nil, errors.New("the address has a user name in it")
+		return nil, errors.New("there is a user name in it")
 	case web && (u.Host == "" || u.Opaque != ""):
-		return nil, errors.New("the address has no host")
+		return nil, errors.New("it names no host")
 	case u.Host != "" && !hostPattern.MatchString(u.Host):
-		return nil, errors.New("the address has a host that is not allowed: write it in ASCII")
+		return nil, errors.New("its host has characters that are not allowed")
 	}
 	return u, nil
+}
+
+// RedirectProblem is what people are told of an error of CheckRedirect.
+func RedirectProblem(err error) string {
+	return fmt.Sprintf("The application has sent you here with an address to go back to that cannot be used: %v. Tell those who make the application.", err)
 }
 
 // WithLoginToken is the address by which a client that CheckRedirect has let pass gets a login token, in the place of any that was there.

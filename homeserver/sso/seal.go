@@ -1,12 +1,14 @@
 package sso
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -33,15 +35,19 @@ func newSealer() sealer {
 
 // seal returns v as a cookie's value, which opens for the same use alone.
 func (s sealer) seal(use string, v any) (string, error) {
-	plain, err := json.Marshal(v)
-	if err != nil {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // an address has many &
+	if err := encoder.Encode(v); err != nil {
 		return "", fmt.Errorf("seal %s: %w", use, err)
 	}
+	plain := text.Bytes()
 	nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(plain)+s.aead.Overhead())
 	_, _ = rand.Read(nonce) // never fails
 	sealed := base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, plain, []byte(use)))
 	if len(sealed) > maxSealed {
-		return "", fmt.Errorf("seal %s: %d bytes do not fit in a cookie", use, len(sealed))
+		return "", &PageError{Status: http.StatusBadRequest, cause: fmt.Errorf("seal %s: %d bytes do not fit in a cookie", use, len(sealed)),
+			Message: "The address of where you are to go on is too long for this server. Tell those who make the application that you come from."}
 	}
 	return sealed, nil
 }
@@ -61,32 +67,38 @@ func (s sealer) open(use, sealed string, v any) error {
 	return json.Unmarshal(plain, v)
 }
 
-// maxSpent bounds how many are remembered that have served.
+// maxSpent bounds how many are remembered that have served. Past it the oldest is forgotten: strangers are not to shut others out, and what
+// serves again is good for nothing but in the browser in which it has served, where the provider takes its code no more.
 const maxSpent = 100_000
 
 // spent remembers what has served, until it has expired anyway.
 type spent struct {
-	mu  sync.Mutex
-	ids map[string]int64 // when they expire
+	max int
+
+	mu    sync.Mutex // guards the rest
+	ids   map[string]bool
+	order []spentID // in the order in which they have served
 }
+
+type spentID struct {
+	id      string
+	expires int64
+}
+
+func newSpent() spent { return spent{max: maxSpent, ids: make(map[string]bool)} }
 
 // take is true once for an id.
 func (s *spent) take(id string, expiresTS, now int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, served := s.ids[id]; served {
+	if s.ids[id] {
 		return false
 	}
-	if len(s.ids) >= maxSpent {
-		for id, expires := range s.ids {
-			if expires <= now {
-				delete(s.ids, id)
-			}
-		}
+	for len(s.order) > 0 && (s.order[0].expires <= now || len(s.order) >= s.max) {
+		delete(s.ids, s.order[0].id)
+		s.order = s.order[1:]
 	}
-	if len(s.ids) >= maxSpent {
-		return false
-	}
-	s.ids[id] = expiresTS
+	s.ids[id] = true
+	s.order = append(s.order, spentID{id, expiresTS})
 	return true
 }

@@ -9,10 +9,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -54,13 +52,13 @@ type Options struct {
 func New(o Options) *Service {
 	s := &Service{
 		preferred: o.Preferred, sealer: newSealer(), now: o.Now,
-		flows: spent{ids: make(map[string]int64)}, arrivals: spent{ids: make(map[string]int64)},
+		flows: newSpent(), arrivals: newSpent(),
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	if o.Transport == nil {
-		o.Transport = http.DefaultTransport
+		o.Transport = defaultTransport()
 	}
 	client := newClient(o.Transport)
 	for _, p := range o.Providers {
@@ -124,6 +122,7 @@ type Purpose struct {
 	User    int64  `json:"u,omitempty"` // who is signed in here and has to be the one who comes back, 0 for anybody
 	Again   bool   `json:"a,omitempty"` // the provider has to ask them even if they are signed in there
 	Create  bool   `json:"r,omitempty"` // they said that they want a new account
+	Pressed bool   `json:"b,omitempty"` // ForBrowser: they pressed a button of this server's for it, and need not be asked again
 }
 
 // flow is what is remembered of somebody who is at a provider.
@@ -147,7 +146,7 @@ func (s *Service) Begin(ctx context.Context, providerID string, why Purpose) (De
 	}
 	found, err := p.discover(ctx)
 	if err != nil {
-		return Departure{}, err
+		return Departure{}, why.of(err)
 	}
 	f := flow{
 		Provider: p.ID, State: randomText(), Nonce: randomText(), Verifier: oauth2.GenerateVerifier(), Expires: s.now().Add(Lifetime).UnixMilli(),
@@ -226,14 +225,29 @@ func (s *Service) Finish(ctx context.Context, providerID string, query url.Value
 		return nil, errStale("it was begun for provider %q, and ended by %q", f.Provider, p.ID)
 	case f.Expires <= s.now().UnixMilli():
 		return nil, errStale("it has expired")
-	case !s.flows.take(id, f.Expires, s.now().UnixMilli()):
-		return nil, errStale("it has served already")
 	}
 	who, err := p.identify(ctx, f, query)
 	if err != nil {
-		return nil, err
+		return nil, f.For.of(err)
+	}
+	// Not before the provider has said who it is: whoever remembers nothing costs nothing.
+	if !s.flows.take(id, f.Expires, s.now().UnixMilli()) {
+		return nil, errStale("it has served already")
 	}
 	return &Arrival{ID: id, Who: *who, For: f.For, Expires: s.now().Add(Lifetime).UnixMilli()}, nil
+}
+
+// Expires returns until when something counts that a browser keeps, 0 for what does not count.
+func (s *Service) Expires(sealed string) (ts int64) {
+	var kept struct {
+		Expires int64 `json:"e"`
+	}
+	for _, use := range [...]string{"flow", "arrival"} {
+		if s.sealer.open(use, sealed, &kept) == nil {
+			return kept.Expires
+		}
+	}
+	return 0
 }
 
 // Seal returns an arrival for the browser to keep, until they have said what they want.
@@ -255,30 +269,3 @@ func (s *Service) Open(id, sealed string) (*Arrival, error) {
 func (s *Service) Spend(a *Arrival) bool {
 	return s.arrivals.take(a.ID, a.Expires, s.now().UnixMilli())
 }
-
-// PageError is an error that somebody is to be told of, with its cause for the log.
-type PageError struct {
-	Status  int
-	Message string
-	cause   error
-}
-
-// Error implements error.
-func (e *PageError) Error() string {
-	if e.cause == nil {
-		return e.Message
-	}
-	return fmt.Sprintf("%s (%.*v)", strings.TrimSuffix(e.Message, "."), maxCause, e.cause) // a provider's whole answer may be in it
-}
-
-// Unwrap returns the cause.
-func (e *PageError) Unwrap() error { return e.cause }
-
-// errStale is the error of what was not begun in this browser, or not just now.
-func errStale(format string, args ...any) error {
-	return &PageError{Status: http.StatusForbidden, cause: fmt.Errorf(format, args...),
-		Message: "This sign-in was not begun in this browser, has been used already, or took too long. Go back to where you began, and try once more. Your browser must accept cookies from this site."}
-}
-
-// Stale is the error of what has served already.
-func Stale() error { return errStale("it has served already") }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -152,10 +153,81 @@ func TestDiscovery(t *testing.T) {
 	if asked != discoverTries+1 {
 		t.Errorf("asked %d times", asked)
 	}
-	works = false
-	clock = clock.Add(discoverAgain)
-	if err := begin(); err != nil {
-		t.Errorf("what it said before does not do: %v", err)
+}
+
+// TestRefresh has a provider that was reached once not answer any more: nobody waits for it, and it is asked by one, and not again at once.
+func TestRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := time.Now()
+		asked := 0
+		s := service(answers{wellKnown: func() (int, io.Reader) {
+			if asked++; asked > 1 {
+				time.Sleep(time.Hour)
+			}
+			return 200, strings.NewReader(metadata(""))
+		}}, &clock)
+		begin := func(times int) {
+			t.Helper()
+			before := time.Now()
+			for range times {
+				if _, err := s.Begin(t.Context(), "id", Purpose{}); err != nil {
+					t.Errorf("what it said before does not do: %v", err)
+				}
+			}
+			if took := time.Since(before); took != 0 {
+				t.Errorf("it took %v", took)
+			}
+			synctest.Wait()
+		}
+		begin(1)
+		for want := 2; want < 4; want++ {
+			clock = clock.Add(discoverAgain)
+			begin(4)
+			begin(4)
+			if asked != want {
+				t.Errorf("asked %d times, want %d", asked, want)
+			}
+			time.Sleep(2 * time.Hour) // it has failed by now
+			begin(4)
+			if asked != want {
+				t.Errorf("asked %d times just after it failed, want %d", asked, want)
+			}
+		}
+	})
+}
+
+// TestSpent forgets the oldest of too many, and shuts nobody out.
+func TestSpent(t *testing.T) {
+	s := newSpent()
+	s.max = 3
+	for _, id := range []string{"a", "b", "c", "d"} {
+		if !s.take(id, 10, 1) || s.take(id, 10, 1) {
+			t.Errorf("%s does not serve once", id)
+		}
+	}
+	if s.take("b", 10, 1) || len(s.ids) != 3 || len(s.order) != 3 {
+		t.Errorf("%v are remembered", s.order)
+	}
+	if !s.take("e", 20, 10) || len(s.ids) != 1 || len(s.order) != 1 {
+		t.Errorf("%v are remembered that have expired", s.order)
+	}
+}
+
+// TestLongAddress seals an address of any characters, or says that it is too long.
+func TestLongAddress(t *testing.T) {
+	clock := time.Now()
+	s := service(answers{wellKnown: says(200, metadata(""))}, &clock)
+	long := "https://app.example/?" + strings.Repeat("&", 1400)
+	d, err := s.Begin(t.Context(), "id", Purpose{Kind: ForClient, Client: long})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Expires(d.Sealed) != clock.Add(Lifetime).UnixMilli() || s.Expires("x") != 0 {
+		t.Error("nobody knows when it expires")
+	}
+	_, err = s.Begin(t.Context(), "id", Purpose{Kind: ForClient, Client: strings.ReplaceAll(long, "&", `"`)})
+	if shown, ok := errors.AsType[*PageError](err); !ok || shown.Status != 400 || !strings.Contains(shown.Message, "too long") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -224,6 +296,7 @@ func TestValidate(t *testing.T) {
 		"providers[0].brand: ":            func(c *Config) { c.Providers[0].Brand = "GitHub!" },
 		"providers[0].issuer: ":           func(c *Config) { c.Providers[0].Issuer = "http://id.example" },
 		"providers[0].issuer: \"x":        func(c *Config) { c.Providers[0].Issuer = "x" },
+		"providers[0].email_claim: ":      func(c *Config) { c.Providers[0].EmailClaim = "upn" },
 		"providers[0].client_id: ":        func(c *Config) { c.Providers[0].ClientID = "" },
 		"providers[0].client_secret: ":    func(c *Config) { c.Providers[0].ClientSecret = "" },
 		"providers[0].client_secret_fil":  func(c *Config) { c.Providers[0].ClientSecretFile = "x" },

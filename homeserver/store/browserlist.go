@@ -4,22 +4,22 @@ import "database/sql"
 
 // SignedInBrowser is a browser in which a user is signed in, as the user sees it.
 type SignedInBrowser struct {
-	Hash            [32]byte // of its cookie
-	AuthenticatedTS int64
-	Seen            Sighting // the zero value for never
+	Hash      [32]byte // of its cookie
+	ExpiresTS int64
+	Seen      Sighting // the zero value for never
 }
 
 // SignedInBrowsers returns the browsers in which a user is signed in at nowTS, those that were signed in last in front.
 func (tx *Tx) SignedInBrowsers(userNID, nowTS int64) (all []SignedInBrowser, err error) {
-	err = tx.Query(`SELECT hash, authenticated_ts, seen_ts, seen_ip, seen_agent FROM browser_sessions
-		WHERE user_nid = $1 AND expires_ts > $2 ORDER BY authenticated_ts DESC, hash`, []any{userNID, nowTS}, func(scan func(...any) error) error {
+	err = tx.Query(`SELECT hash, expires_ts, seen_ts, seen_ip, seen_agent FROM browser_sessions
+		WHERE user_nid = $1 AND expires_ts > $2 ORDER BY expires_ts DESC, hash`, []any{userNID, nowTS}, func(scan func(...any) error) error {
 		var (
 			b         SignedInBrowser
 			hash      []byte
 			seen      sql.NullInt64
 			ip, agent sql.NullString
 		)
-		err := scan(&hash, &b.AuthenticatedTS, &seen, &ip, &agent)
+		err := scan(&hash, &b.ExpiresTS, &seen, &ip, &agent)
 		copy(b.Hash[:], hash)
 		b.Seen = Sighting{TS: seen.Int64, IP: ip.String, Agent: agent.String}
 		all = append(all, b)

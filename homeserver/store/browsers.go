@@ -11,7 +11,7 @@ import (
 type BrowserSession struct {
 	UserNID         int64
 	UserID          id.UserID
-	AuthenticatedTS int64 // when the user last gave their password
+	AuthenticatedTS int64 // when the user last proved who they are, 0 for unknown
 	ExpiresTS       int64
 	Suspended       bool // the user may change nothing that others see
 	Seen            Sighting

@@ -41,7 +41,7 @@ const callback = createServer((request, response) => {
     }
     response.end("<!doctype html><title>Back</title><p>You are back in the application.");
 });
-await new Promise((resolve) => callback.listen(0, "127.0.0.1", resolve));
+await new Promise((resolve) => callback.listen(0, resolve)); // by IPv6, too, where there is any
 const redirect = `http://127.0.0.1:${callback.address().port}/back?hs=test`;
 
 async function nextArrival() {
@@ -123,6 +123,9 @@ const steps = {
         await home.goto(guest.getSsoLoginUrl(redirect, "sso"));
         await home.getByRole("link", { name: "Continue with Example ID" }).click();
         await atProvider(home, "alice");
+        await home.getByRole("heading", { name: "Create an account?" }).waitFor();
+        await look(home, "newcomer");
+        await home.getByRole("button", { name: "Create account" }).click();
         await home.getByRole("heading", { name: "Sign in to an application on this device" }).waitFor();
         await look(home, "client");
         await home.getByRole("button", { name: "Sign in" }).click();
@@ -140,6 +143,36 @@ const steps = {
         await home.getByText("You are back in the application").waitFor();
         story.second = await enter();
         assert.equal(story.second.getUserId(), "@alice:causeway.test");
+    },
+
+    async "a link from elsewhere signs nobody in"() {
+        await home.goto(`${baseUrl}/_causeway/account/sso/start?provider=works`);
+        await home.getByRole("heading", { name: "Sign in here?" }).waitFor();
+        await look(home, "enter");
+        await home.getByRole("button", { name: "Continue as @alice:causeway.test" }).click();
+        await home.getByRole("heading", { name: "Profile" }).waitFor();
+    },
+
+    async "who declines has another way"() {
+        const page = await open();
+        await page.goto(guest.getSsoLoginUrl(redirect, "sso", "works"));
+        await page.waitForURL((url) => url.origin === issuer);
+        await page.getByRole("link", { name: "Cancel" }).click();
+        await page.getByText("You did not sign in with Example ID").waitFor();
+        await look(page, "declined");
+        await page.getByRole("link", { name: "choose another way" }).click();
+        await page.getByText("Continue with a password").waitFor();
+    },
+
+    async "clients to which the way is open, and by IPv6"() {
+        await home.goto(guest.getSsoLoginUrl("http://app.example.com/", "sso", "works"));
+        await home.getByText("is not encrypted").waitFor();
+        await look(home, "open-way");
+        const host = callback.address().family === "IPv6" ? "[::1]" : "127.0.0.1";
+        await home.goto(guest.getSsoLoginUrl(redirect.replace("127.0.0.1", host), "sso", "works"));
+        await home.getByRole("button", { name: "Sign in" }).click();
+        await home.getByText("You are back in the application").waitFor();
+        await nextArrival();
     },
 
     async "confirming that it is she"() {
@@ -195,12 +228,16 @@ const steps = {
     async "the pages of who has no password"() {
         await phone.goto(`${baseUrl}/_causeway/account/linked`);
         await look(phone, "linked-phone");
-        await phone.getByRole("button", { name: "Unlink" }).click();
-        await phone.getByText("your only way to sign in").waitFor();
         for (const name of ["password", "deactivate", "reset"]) {
             await phone.goto(`${baseUrl}/_causeway/account/${name}`);
             await look(phone, `no-password-${name}`);
         }
+        // The provider has let him pass: it has to ask him who he is.
+        await phone.goto(`${baseUrl}/_causeway/account/linked`);
+        await phone.getByRole("link", { name: "Continue with Example ID" }).first().click();
+        await atProvider(phone, "bob");
+        await phone.getByRole("button", { name: "Unlink" }).click();
+        await phone.getByText("your only way to sign in").waitFor();
     },
 
     async "linking an account that has a password"() {
