@@ -94,6 +94,8 @@ func TestReadMessage(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			msgType, text, ok := readMessage(test.command, test.text)
+			text = stripCodes(text)
+			ok = ok && text != ""
 			if ok != test.ok || ok && (string(msgType) != test.msgType || text != test.want) {
 				t.Errorf("got %s %q %v, want %s %q %v", msgType, text, ok, test.msgType, test.want, test.ok)
 			}
