@@ -113,12 +113,13 @@ func (c *client) beginGoodbye(now time.Time) {
 	c.sendEdits(func(*pendingEdit) bool { return true })
 	c.goodbye = true
 	c.goodbyeEnd = now.Add(goodbyeWait)
-	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 })
+	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 && !e.send.final })
 	c.unacked = slices.DeleteFunc(c.unacked, func(s *send) bool {
-		if s.written == 0 {
+		left := s.written == 0 && !s.final
+		if left {
 			c.unsent = append(c.unsent, s)
 		}
-		return s.written == 0
+		return left
 	})
 	if c.phase == pausing {
 		c.phase = offline

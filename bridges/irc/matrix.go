@@ -52,6 +52,7 @@ func (a *account) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit
 		return err
 	}
 	s := a.compose(ctx, msg.Portal, msg.Content, nil)
+	s.final = true
 	full, target := plainOf(s.lines), msg.EditTarget.ID
 	client, err := a.prepare(ctx, msg.Portal, msg.Event, s, func(ctx context.Context, err error) {
 		if err != nil || s.superseded {

@@ -33,7 +33,7 @@ type htmlReader struct {
 	begun bool // something was written since the last line ended
 	gap   bool // white space stands before the next text
 	space style
-	deep  int  // elements that are open and too deep to count
+	deep  int // elements that are open and too deep to count
 }
 
 // element is one that is open.

@@ -45,6 +45,8 @@ type send struct {
 	reply   string // the identity of the line that it answers, on networks that have them
 	// build makes what is sent instead of lines, when it is to be sent; its error is what done hears.
 	build func(c *client, m *membership) ([]entry, error)
+	// final is what nobody offers again after the next start, so that it goes out while the bridge stops.
+	final bool
 	// superseded is an edit in place of which a later one was sent.
 	superseded bool
 	// done is called once, in the client's goroutine, when the server has processed the lines (nil), or when

@@ -1,0 +1,497 @@
+package irc
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ergochat/irc-go/ircmsg"
+	"maunium.net/go/mautrix/id"
+
+	"causeway/bridges/bridgetest"
+)
+
+// allCaps is what a server of today offers.
+const allCaps = "batch draft/message-redaction draft/multiline=max-bytes=4096,max-lines=10 echo-message labeled-response " +
+	"message-tags server-time standard-replies"
+
+// modern is a channel #c on a server with capabilities, with alice in it and carol on IRC.
+type modern struct {
+	*world
+	conn  *bridgetest.IRCConn
+	alice id.UserID
+	room  id.RoomID
+	count int
+}
+
+func startModern(t *testing.T, offered string, content ContentConfig) *modern {
+	t.Helper()
+	ircd := bridgetest.NewIRCServer(t)
+	cfg := testNetwork(ircd.Address)
+	if content.EditWindow == 0 {
+		content.EditWindow = cfg.Content.EditWindow
+	}
+	cfg.Content = content
+	m := &modern{world: startNew(t, cfg)}
+	m.alice = m.hs.User("alice")
+	m.room = m.join(m.alice, "#c")
+	m.conn = ircd.Accept()
+	m.conn.Capable("alice", offered)
+	m.conn.Joined("alice", "#c", "carol")
+	m.hs.AwaitMembership(m.room, m.ghost("carol"), "join")
+	m.hs.AwaitAcknowledged()
+	return m
+}
+
+// next returns the next line of the client that is no PING; those it answers.
+func (m *modern) next() ircmsg.Message {
+	m.t.Helper()
+	for {
+		line, err := ircmsg.ParseLine(m.conn.Read())
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if line.Command != "PING" {
+			return line
+		}
+		m.conn.Send(":irc.test PONG irc.test :%s", line.Params[0])
+	}
+}
+
+// expect is next, with the command and parameters that must come.
+func (m *modern) expect(want ...string) ircmsg.Message {
+	m.t.Helper()
+	line := m.next()
+	if got := append([]string{line.Command}, line.Params...); !slices.Equal(got, want) {
+		m.t.Fatalf("got line %q, want %q", got, want)
+	}
+	return line
+}
+
+// tag is a tag of a line.
+func tag(line ircmsg.Message, name string) string {
+	_, value := line.GetTag(name)
+	return value
+}
+
+// echo sends a line back to who sent it, with its label and tags and a new identity, which it returns.
+func (m *modern) echo(line ircmsg.Message) string {
+	m.count++
+	id := fmt.Sprintf("own%d", m.count)
+	m.conn.Send("@label=%s;msgid=%s :alice!alice@host.test %s %s", tag(line, "label"), id, line.Command, trailing(line.Params))
+	return id
+}
+
+func trailing(params []string) string {
+	if len(params) == 1 {
+		return params[0]
+	}
+	last := len(params) - 1
+	return strings.Join(params[:last], " ") + " :" + params[last]
+}
+
+// say lets alice say something that the network takes, and returns the event and the identity of the line.
+func (m *modern) say(text string) (*bridgetest.Event, string) {
+	m.t.Helper()
+	e := m.hs.Say(m.alice, m.room, text)
+	msgid := m.echo(m.expect("PRIVMSG", "#c", text))
+	m.settle()
+	return e, msgid
+}
+
+// settle answers what the client asks until all that is on Matrix is done.
+func (m *modern) settle() {
+	m.t.Helper()
+	for round := 0; round == 0 || !m.hs.Acknowledged(); round++ {
+		m.conn.Send("PING :settle")
+		m.expect("PONG", "settle")
+	}
+}
+
+// heard lets carol say something with tags, and returns the event.
+func (m *modern) heard(tags, text string) *bridgetest.Event {
+	m.t.Helper()
+	m.conn.Send("@%s :carol!c@host.test PRIVMSG #c :%s", tags, text)
+	return m.hs.AwaitText(m.room, text)
+}
+
+func relation(e *bridgetest.Event, path ...string) string {
+	at := any(e.Content)
+	for _, key := range append([]string{"m.relates_to"}, path...) {
+		o, _ := at.(map[string]any)
+		at = o[key]
+	}
+	s, _ := at.(string)
+	return s
+}
+
+func inReplyTo(e *bridgetest.Event) map[string]any {
+	return map[string]any{"m.in_reply_to": map[string]any{"event_id": e.ID}}
+}
+
+// A message of ours is done when its echo has come, without the PONG; an error is of the line that it labels, and no other.
+func TestLabels(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	m.hs.Say(m.alice, m.room, "one")
+	one := m.expect("PRIVMSG", "#c", "one")
+	ping := m.conn.Expect("PING :*")
+	if m.hs.Acknowledged() {
+		t.Error("a line was acknowledged before the server had answered")
+	}
+	m.echo(one)
+	m.hs.AwaitAcknowledged()
+	m.conn.Send(":irc.test PONG irc.test :%s", strings.TrimPrefix(ping, "PING :"))
+
+	m.hs.Say(m.alice, m.room, "two")
+	two := m.expect("PRIVMSG", "#c", "two")
+	m.conn.Expect("PING :*")
+	m.hs.Say(m.alice, m.room, "three")
+	three := m.expect("PRIVMSG", "#c", "three")
+	m.conn.Send("@label=%s :irc.test 404 alice #c :Cannot send that", tag(three, "label"))
+	m.echo(two)
+	notice := m.awaitNotice(m.room, "Cannot send that")
+	m.settle()
+	if got := len(m.hs.Messages(m.room, m.alice)); got != 1 {
+		t.Errorf("got %d notices, want one: %q", got, notice.Text())
+	}
+}
+
+// Without labels, echoes tell the identities in the order of the lines, and nothing of ours comes back as somebody's words.
+func TestEchoWithoutLabel(t *testing.T) {
+	m := startModern(t, "echo-message message-tags", ContentConfig{})
+	e := m.hs.Say(m.alice, m.room, "a line\nanother")
+	m.expect("PRIVMSG", "#c", "a line")
+	m.expect("PRIVMSG", "#c", "another")
+	m.conn.Send("@msgid=A :alice!alice@host.test PRIVMSG #c :a line")
+	m.conn.Send("@msgid=B :alice!alice@host.test PRIVMSG #c :another")
+	m.settle()
+	for i, id := range []string{"A", "B"} {
+		reply := m.heard("msgid=r"+id+";+draft/reply="+id, "to "+id)
+		if got := relation(reply, "m.in_reply_to", "event_id"); got != string(e.ID) {
+			t.Errorf("line %d: got a reply to %q, want %q", i+1, got, e.ID)
+		}
+	}
+	if got := len(m.hs.Messages(m.room, m.alice)); got != 2 {
+		t.Errorf("got %d messages, want 2", got)
+	}
+}
+
+func TestReplies(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	said, msgid := m.say("a question")
+	reply := m.heard("msgid=C1;+reply="+msgid, "an answer")
+	if got := relation(reply, "m.in_reply_to", "event_id"); got != string(said.ID) {
+		t.Errorf("got a reply to %q, want %q", got, said.ID)
+	}
+	m.hs.Send(m.alice, m.room, "m.room.message", map[string]any{
+		"msgtype": "m.text", "body": "thank you", "m.relates_to": inReplyTo(reply),
+	})
+	line := m.expect("PRIVMSG", "#c", "carol: thank you")
+	if tag(line, "+reply") != "C1" || tag(line, "+draft/reply") != "C1" {
+		t.Errorf("got tags %v", line.AllTags())
+	}
+	if other := m.heard("msgid=C2;+reply=unknown", "to nobody"); relation(other, "m.in_reply_to", "event_id") != "" {
+		t.Error("a reply to what is not known is one to something")
+	}
+}
+
+func TestReactions(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	said, msgid := m.say("look")
+	m.conn.Send("@msgid=R1;+draft/reply=%s;+draft/react=👍 :carol!c@host.test TAGMSG #c", msgid)
+	reaction := m.hs.AwaitEvent("reaction", func(e *bridgetest.Event) bool { return e.Type == "m.reaction" })
+	if relation(reaction, "event_id") != string(said.ID) || reaction.Sender != m.ghost("carol") || !strings.HasPrefix(relation(reaction, "key"), "👍") {
+		t.Errorf("got %v by %s", reaction.Content, reaction.Sender)
+	}
+	m.conn.Send("@msgid=R2;+draft/reply=%s;+draft/unreact=👍 :carol!c@host.test TAGMSG #c", msgid)
+	m.hs.AwaitEvent("its redaction", func(e *bridgetest.Event) bool {
+		return e.Type == "m.room.redaction" && e.Content["redacts"] == string(reaction.ID) && e.Sender == m.ghost("carol")
+	})
+
+	heard := m.heard("msgid=C1", "nice")
+	ours := m.hs.Send(m.alice, m.room, "m.reaction", map[string]any{
+		"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": heard.ID, "key": "🎉 ; party"},
+	})
+	line := m.expect("TAGMSG", "#c")
+	if tag(line, "+draft/react") != "🎉 ; party" || tag(line, "+draft/reply") != "C1" {
+		t.Errorf("got tags %v", line.AllTags())
+	}
+	m.echo(line)
+	m.settle()
+	m.hs.Send(m.alice, m.room, "m.room.redaction", map[string]any{"redacts": ours.ID})
+	line = m.expect("TAGMSG", "#c")
+	if tag(line, "+draft/unreact") != "🎉 ; party" || tag(line, "+draft/reply") != "C1" {
+		t.Errorf("got tags %v", line.AllTags())
+	}
+	m.echo(line)
+	m.settle()
+}
+
+// Without tags a reaction is said if that is wanted, and otherwise it is not, and nobody is told in the room.
+func TestReactionsWithoutTags(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		text bool
+		want string
+	}{
+		{"in words", true, "\x01ACTION reacts with 👍 to <carol> nice\x01"},
+		{"not at all", false, "after"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := startModern(t, "server-time", ContentConfig{ReactionText: test.text})
+			heard := m.heard("time=2026-01-02T03:04:05.678Z", "nice")
+			m.hs.Send(m.alice, m.room, "m.reaction", map[string]any{
+				"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": heard.ID, "key": "👍"},
+			})
+			m.hs.Say(m.alice, m.room, "after")
+			m.expect("PRIVMSG", "#c", test.want)
+			if test.text {
+				m.expect("PRIVMSG", "#c", "after")
+			}
+			m.settle()
+			if got := len(m.hs.Messages(m.room, m.alice)); got != 1 {
+				t.Errorf("got %d messages, want 1", got)
+			}
+		})
+	}
+}
+
+func TestRedactions(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	redacted := func(e *bridgetest.Event) *bridgetest.Event {
+		return m.hs.AwaitEvent("redaction", func(r *bridgetest.Event) bool {
+			return r.Type == "m.room.redaction" && r.Content["redacts"] == string(e.ID)
+		})
+	}
+	heard := m.heard("msgid=C1", "oops")
+	m.conn.Send(":carol!c@host.test REDACT #c C1 :no reason")
+	if by := redacted(heard).Sender; by != m.ghost("carol") {
+		t.Errorf("got a redaction by %s, want the author", by)
+	}
+	said, msgid := m.say("also oops")
+	m.conn.Send(":carol!c@host.test REDACT #other %s", msgid)
+	m.conn.Send(":op!o@host.test REDACT #c unknown")
+	m.conn.Send(":op!o@host.test REDACT #c %s", msgid)
+	if by := redacted(said).Sender; by != m.bridge.Bot() {
+		t.Errorf("got a redaction by %s, want the bot", by)
+	}
+
+	mine, msgid := m.say("a third")
+	m.hs.Send(m.alice, m.room, "m.room.redaction", map[string]any{"redacts": mine.ID, "reason": "a\r\nQUIT"})
+	line := m.expect("REDACT", "#c", msgid, "aQUIT")
+	m.conn.Send("@label=%s :irc.test FAIL REDACT REDACT_FORBIDDEN #c %s :You may not", tag(line, "label"), msgid)
+	m.awaitNotice(m.room, "You may not")
+}
+
+// Each line of a message of several is taken back.
+func TestRedactionOfLines(t *testing.T) {
+	m := startModern(t, "batch draft/message-redaction echo-message labeled-response message-tags", ContentConfig{})
+	e := m.hs.Say(m.alice, m.room, "one\ntwo")
+	one, two := m.echo(m.expect("PRIVMSG", "#c", "one")), m.echo(m.expect("PRIVMSG", "#c", "two"))
+	m.settle()
+	m.hs.Send(m.alice, m.room, "m.room.redaction", map[string]any{"redacts": e.ID})
+	m.echo(m.expect("REDACT", "#c", one))
+	m.echo(m.expect("REDACT", "#c", two))
+}
+
+func TestRedactionInWords(t *testing.T) {
+	m := startModern(t, "server-time", ContentConfig{RedactionText: true})
+	e := m.hs.Say(m.alice, m.room, "oops")
+	m.expect("PRIVMSG", "#c", "oops")
+	m.settle()
+	m.hs.Send(m.alice, m.room, "m.room.redaction", map[string]any{"redacts": e.ID})
+	m.expect("PRIVMSG", "#c", "\x01ACTION has deleted a message\x01")
+	m.settle()
+}
+
+func TestTyping(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	types := func(want bool) {
+		t.Helper()
+		m.hs.Await(fmt.Sprint("typing ", want), func() bool { return m.hs.Types(m.ghost("carol"), m.room) == want })
+	}
+	m.conn.Send("@+typing=active :carol!c@host.test TAGMSG #c")
+	types(true)
+	m.conn.Send("@+typing=done :carol!c@host.test TAGMSG #c")
+	types(false)
+
+	m.hs.Typing(m.room, m.alice)
+	first := time.Now()
+	if line := m.expect("TAGMSG", "#c"); tag(line, "+typing") != "active" {
+		t.Errorf("got tags %v", line.AllTags())
+	}
+	m.hs.Typing(m.room)
+	if line := m.expect("TAGMSG", "#c"); tag(line, "+typing") != "done" {
+		t.Errorf("got tags %v", line.AllTags())
+	}
+	if after := time.Since(first); after < typingPause {
+		t.Errorf("the second notification came after %v", after)
+	}
+}
+
+func TestMultilineToIRC(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	e := m.hs.Say(m.alice, m.room, "one\n\n\n"+strings.Repeat("x", 600))
+	open := m.next()
+	if open.Command != "BATCH" || len(open.Params) != 3 || open.Params[1] != "draft/multiline" || open.Params[2] != "#c" {
+		t.Fatalf("got %v", open)
+	}
+	ref := strings.TrimPrefix(open.Params[0], "+")
+	var got []string
+	for range 4 {
+		line := m.next()
+		concat, _ := line.GetTag(concatTag)
+		if line.Command != "PRIVMSG" || tag(line, "batch") != ref || concat != (len(got) == 3) {
+			t.Errorf("got line %v", line)
+		}
+		got = append(got, line.Params[1])
+	}
+	if got[0] != "one" || got[1] != "" || got[2]+got[3] != strings.Repeat("x", 600) {
+		t.Errorf("got lines %q", got)
+	}
+	m.expect("BATCH", "-"+ref)
+	m.conn.Send("@label=%s;msgid=M1 :alice!a@host.test BATCH +9 draft/multiline #c", tag(open, "label"))
+	m.conn.Send("@batch=9 :alice!a@host.test PRIVMSG #c :one")
+	m.conn.Send(":irc.test BATCH -9")
+	m.settle()
+	if reply := m.heard("msgid=C1;+reply=M1", "I see"); relation(reply, "m.in_reply_to", "event_id") != string(e.ID) {
+		t.Errorf("got relation %v", reply.Content["m.relates_to"])
+	}
+
+	// More than the network takes in one is several, and a refusal is heard of.
+	m.hs.Say(m.alice, m.room, strings.TrimSpace(strings.Repeat("line\n", 12)))
+	batches := 0
+	for lines := 0; batches < 2; {
+		line := m.next()
+		if line.Command == "PRIVMSG" {
+			if lines++; lines > 10 && batches == 0 {
+				t.Error("got more than ten lines in a batch")
+			}
+			continue
+		}
+		if label := tag(line, "label"); label != "" && batches == 1 {
+			m.conn.Send("@label=%s :irc.test FAIL BATCH MULTILINE_MAX_BYTES 10 :Too long", label)
+		}
+		if line.Params[0][0] == '-' {
+			batches++
+		}
+	}
+	m.settle()
+	m.awaitNotice(m.room, "Too long")
+}
+
+func TestMultilineFromIRC(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	m.conn.Send("@msgid=B1 :carol!c@host.test BATCH +1 draft/multiline #c")
+	m.conn.Send("@batch=1 :carol!c@host.test PRIVMSG #c :\x02first")
+	m.conn.Send("@batch=1 :carol!c@host.test PRIVMSG #c :")
+	m.conn.Send(":carol!c@host.test PRIVMSG #c :between")
+	m.conn.Send("@batch=1 :carol!c@host.test PRIVMSG #c :alice: how ")
+	m.conn.Send("@batch=1;draft/multiline-concat :carol!c@host.test PRIVMSG #c :are you?")
+	m.conn.Send(":irc.test BATCH -1")
+	e := m.hs.AwaitText(m.room, "first\n\nalice: how are you?")
+	mentions, _ := e.Content["m.mentions"].(map[string]any)
+	if users, _ := mentions["user_ids"].([]any); len(users) != 1 || users[0] != string(m.alice) {
+		t.Errorf("got mentions %v", mentions)
+	}
+	if html, _ := e.Content["formatted_body"].(string); !strings.HasPrefix(html, "<strong>first</strong><br/><br/><a href=") {
+		t.Errorf("got %q", html)
+	}
+	// What is not well-formed, or never ends, is nothing.
+	m.conn.Send("@msgid=B2 :carol!c@host.test BATCH +2 draft/multiline #c")
+	m.conn.Send("@batch=2 :carol!c@host.test PRIVMSG #other :x")
+	m.conn.Send("@batch=2 :carol!c@host.test PRIVMSG #c :y")
+	m.conn.Send(":irc.test BATCH -2")
+	m.heard("msgid=C9", "last")
+	if got := m.fromIRC(m.room); !slices.Equal(got, []string{"carol: between", "carol: " + e.Text(), "carol: last"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Several edits in a short time are one line, of what has changed.
+func TestEdits(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{EditWindow: 500 * time.Millisecond})
+	said, _ := m.say("I do like teh cat here")
+	edit := func(text string) {
+		m.hs.Send(m.alice, m.room, "m.room.message", map[string]any{
+			"msgtype": "m.text", "body": "* " + text, "m.new_content": map[string]any{"msgtype": "m.text", "body": text},
+			"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": said.ID},
+		})
+	}
+	edit("I do like the cat here")
+	edit("I do like the dog here")
+	line := m.expect("PRIVMSG", "#c", "s/teh cat/the dog/")
+	msgid := m.echo(line)
+	m.settle()
+	if reply := m.heard("msgid=C1;+reply="+msgid, "oh"); relation(reply, "m.in_reply_to", "event_id") != string(said.ID) {
+		t.Errorf("got relation %v", reply.Content["m.relates_to"])
+	}
+	// What the same person says after an edit comes after it.
+	edit("I do like the dogs here")
+	m.hs.Say(m.alice, m.room, "really")
+	m.echo(m.expect("PRIVMSG", "#c", "s/dog/dogs/"))
+	m.echo(m.expect("PRIVMSG", "#c", "really"))
+	m.settle()
+	// The bridge's end sends what waits.
+	edit("I do like all dogs here")
+	m.settle()
+	go m.stop()
+	m.echo(m.expect("PRIVMSG", "#c", "s/the/all/"))
+	m.expect("QUIT", quitMessage)
+}
+
+func TestCTCP(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	ask := func(target, text string) { m.conn.Send(":carol!c@host.test PRIVMSG %s :\x01%s\x01", target, text) }
+	ask("#c", "VERSION") // of everybody: no
+	ask("alice", "VERSION")
+	m.expect("NOTICE", "carol", "\x01VERSION "+ctcpVersion+"\x01")
+	ask("alice", "PING 12 "+strings.Repeat("3", 200))
+	m.expect("NOTICE", "carol", "\x01PING 12 "+strings.Repeat("3", maxCTCP-3)+"\x01")
+	ask("alice", "FINGER")
+	ask("alice", "time")
+	if line := m.next(); !strings.HasPrefix(line.Params[1], "\x01TIME ") || !strings.HasSuffix(line.Params[1], "UTC\x01") {
+		t.Errorf("got %v", line)
+	}
+	ask("alice", "VERSION") // one too many
+	m.settle()
+}
+
+// A channel that takes no colours gets none.
+func TestNoColours(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	html := func() {
+		m.hs.Send(m.alice, m.room, "m.room.message", map[string]any{"msgtype": "m.text", "body": "x",
+			"format": "org.matrix.custom.html", "formatted_body": `<b>a</b> <font color="#ff0000">b</font>`})
+	}
+	html()
+	m.echo(m.expect("PRIVMSG", "#c", "\x02a\x02 \x0304b"))
+	m.conn.Send(":op!o@h MODE #c +nc-i")
+	m.settle()
+	html()
+	m.echo(m.expect("PRIVMSG", "#c", "\x02a\x02 b"))
+	m.settle()
+}
+
+// A long text is a link where files have addresses for everybody, and lines where not.
+func TestPaste(t *testing.T) {
+	m := startModern(t, "server-time", ContentConfig{LongLines: 3})
+	m.hs.Say(m.alice, m.room, "a\nb\nc")
+	for _, line := range []string{"a", "b", "c"} {
+		m.expect("PRIVMSG", "#c", line)
+	}
+	m.settle()
+	m.world.conn.publicAddress = func(uri id.ContentURIString) string { return "https://files.test/" + string(uri) }
+	m.hs.Say(m.alice, m.room, "a\nb\nc")
+	line := m.next()
+	before, uri, _ := strings.Cut(line.Params[1], "https://files.test/")
+	if before != "a… (3 lines: " || m.hs.Upload(strings.TrimSuffix(uri, ")")) != "a\nb\nc\n" {
+		t.Errorf("got %q, and there %q", line.Params[1], m.hs.Upload(strings.TrimSuffix(uri, ")")))
+	}
+	m.hs.Say(m.alice, m.room, "a\nb")
+	m.expect("PRIVMSG", "#c", "a")
+	m.expect("PRIVMSG", "#c", "b")
+	m.settle()
+}
