@@ -197,7 +197,7 @@ func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *eve
 		return nil, notConnected(a.net.name)
 	}
 	ctx = context.WithoutCancel(ctx)
-	s.channel = portal.Name
+	s.channel, s.event = portal.Name, evt.ID
 	s.done = func(err error) {
 		if after != nil {
 			after(ctx, err)

@@ -26,7 +26,7 @@ var (
 
 // isSilent reports whether a failure is shown at the event and not said in the room.
 func isSilent(err error) bool {
-	return errors.Is(err, errNoReactions) || errors.Is(err, errNoRedactions)
+	return errors.Is(err, errNoReactions) || errors.Is(err, errNoRedactions) || errors.Is(err, errTakenBack)
 }
 
 // HandleMatrixMessage implements bridgev2.NetworkAPI. It only queues the message, because bridgev2 keeps the room

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"maunium.net/go/mautrix/id"
 )
 
 const (
@@ -43,6 +45,7 @@ type send struct {
 	lines   []string
 	prefix  replyTo
 	reply   string // the identity of the line that it answers, on networks that have them
+	event   id.EventID
 	// build makes what is sent instead of lines, when it is to be sent; its error is what done hears.
 	build func(c *client, m *membership) ([]entry, error)
 	// final is what nobody offers again after the next start, so that it goes out while the bridge stops.
