@@ -228,6 +228,7 @@ func (c *client) onSendError(m message) {
 			c.leftChannel(ms)
 			return
 		}
+		c.noteRefusal(key, m)
 		c.rejected(key, last(m))
 		return
 	}

@@ -255,12 +255,11 @@ func firstPiece(spans []span, limit int, pal palette, keep bool) (piece string, 
 	return w.b.String(), nil
 }
 
-// after is what comes from a place on.
+// after is what comes from a place on. It takes the spans over.
 func after(spans []span, p place) []span {
 	if p.byte >= len(spans[p.span].text) {
 		return spans[p.span+1:]
 	}
-	rest := append([]span(nil), spans[p.span:]...)
-	rest[0].text = rest[0].text[p.byte:]
-	return rest
+	spans[p.span].text = spans[p.span].text[p.byte:]
+	return spans[p.span:]
 }

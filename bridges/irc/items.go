@@ -28,6 +28,16 @@ func (m messageItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Port
 	if err != nil {
 		return err
 	}
+	if m.replyTo != "" {
+		// What is not known here, or is of another room, is nothing to refer to.
+		target, err := l.net.conn.message(ctx, portal, m.replyTo)
+		if err != nil {
+			return err
+		}
+		if m.replyTo = ""; target != nil {
+			m.replyTo = target.ID
+		}
+	}
 	err = m.send(l, portal, ghost)
 	if !isFinal(err) {
 		return err

@@ -30,10 +30,10 @@ type htmlReader struct {
 	open  []element
 	lines [][]span
 	line  []span
-	begun bool // something was written since the last line ended
-	gap   bool // white space stands before the next text
-	space style
-	deep  int // elements that are open and too deep to count
+	begun bool  // something was written since the last line ended
+	gap   bool  // white space stands before the next text
+	space style // of that white space
+	deep  int   // elements that are open and too deep to count
 }
 
 // element is one that is open.
@@ -279,12 +279,10 @@ func (r *htmlReader) text(text string) {
 		}
 		return
 	}
-	for i, word := range strings.FieldsFunc(text, isSpace) {
-		if i > 0 || isSpace(rune(text[0])) && !r.gap {
-			r.gap, r.space = true, e.look
-		}
-		r.write(word, e.look)
+	if isSpace(rune(text[0])) && !r.gap {
+		r.gap, r.space = true, e.look
 	}
+	r.write(strings.Join(strings.FieldsFunc(text, isSpace), " "), e.look)
 	if isSpace(rune(text[len(text)-1])) {
 		r.gap, r.space = true, e.look
 	}
