@@ -65,6 +65,7 @@ func (h *Homeserver) routes() {
 		"GET " + v3 + "/rooms/{room}/joined_members":       h.joinedMembers,
 		"PUT " + v3 + "/rooms/{room}/typing/{user}":        h.setTyping,
 		"PUT " + v3 + "/rooms/{room}/redact/{event}/{txn}": h.redact,
+		"GET " + v3 + "/rooms/{room}/event/{event}":        h.getEvent,
 		"GET " + v3 + "/directory/room/{alias}":            h.getAlias,
 		"PUT " + v3 + "/directory/room/{alias}":            h.setAlias,
 	} {
@@ -254,6 +255,15 @@ func (h *Homeserver) getState(r *request) (any, error) {
 		return clientForm(e), nil
 	}
 	return e.Content, nil
+}
+
+func (h *Homeserver) getEvent(r *request) (any, error) {
+	for _, e := range h.events {
+		if string(e.ID) == r.PathValue("event") && e.Room == r.room() {
+			return clientForm(e), nil
+		}
+	}
+	return nil, &failure{http.StatusNotFound, "M_NOT_FOUND", "no such event"}
 }
 
 func (h *Homeserver) allState(r *request) (any, error) {

@@ -19,8 +19,8 @@ const (
 	maxQuote = 40
 	// pasteTimeout bounds the upload of a long text.
 	pasteTimeout = 20 * time.Second
-	// memberLookup bounds the search for the display names of people whom a message mentions.
-	memberLookup = 10 * time.Second
+	// lookup bounds what is asked of the homeserver about a message: who it mentions, what it answers.
+	lookup = 10 * time.Second
 )
 
 // replyTo is how the first line of a reply begins.
@@ -77,7 +77,7 @@ func (a *account) textOf(ctx context.Context, portal *bridgev2.Portal, content *
 		return readHTML(content.FormattedBody, names)
 	}
 	nicks := map[string]string{}
-	lookup, cancel := context.WithTimeout(ctx, memberLookup)
+	ctx, cancel := context.WithTimeout(ctx, lookup)
 	defer cancel()
 	for _, user := range mentioned(content) {
 		nick := names.user(user)
@@ -85,7 +85,7 @@ func (a *account) textOf(ctx context.Context, portal *bridgev2.Portal, content *
 			continue
 		}
 		nicks[string(user)] = nick
-		member, err := a.connector.br.Matrix.GetMemberInfo(lookup, portal.MXID, user)
+		member, err := a.connector.br.Matrix.GetMemberInfo(ctx, portal.MXID, user)
 		if err == nil && member != nil && member.Displayname != "" {
 			nicks[member.Displayname] = nick
 		}
@@ -151,10 +151,35 @@ func (a *account) answer(ctx context.Context, s *send, answered *database.Messag
 		return
 	}
 	s.prefix = replyTo{tagged: nick + ": ", plain: nick + ": "}
-	was, known := a.net.recent.get(answered.ID)
+	was, known := a.remember(ctx, answered)
 	if known && len(was.lines) > 0 && a.net.cfg.Content.Replies == replyQuote {
 		s.prefix.plain = "<" + nick + "> \"" + quoted(was.lines) + "\": "
 	}
+}
+
+// remember is the text of a message, from memory or from the homeserver, where it is as it was before any edit.
+func (a *account) remember(ctx context.Context, message *database.Message) (said, bool) {
+	if was, ok := a.net.recent.get(message.ID); ok {
+		return was, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookup)
+	defer cancel()
+	portal, err := a.connector.br.GetExistingPortalByKey(ctx, message.Room)
+	if err != nil || portal == nil {
+		return said{}, false
+	}
+	content, err := a.connector.host.Message(ctx, portal.MXID, message.MXID)
+	if err != nil || content == nil {
+		return said{}, false
+	}
+	content.RemoveReplyFallback()
+	var lines []string
+	for _, line := range tidy(a.lines(ctx, portal, content)) {
+		lines = append(lines, textOf(line))
+	}
+	was := said{nick: a.repliedNick(ctx, message), lines: lines}
+	a.net.recent.put(message.ID, was)
+	return was, true
 }
 
 // quoted is the beginning of a text.

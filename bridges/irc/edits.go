@@ -15,6 +15,8 @@ const (
 	maxSubstitution = 60
 	// maxEditWaits is how many windows an edit waits at most while further ones come.
 	maxEditWaits = 5
+	// maxEdits is the number of messages of which edits wait.
+	maxEdits = 50
 )
 
 // pendingEdits are the edits that wait for further ones of the same message.
@@ -47,7 +49,7 @@ func (r editRequest) apply(c *client) {
 		c.edits = slices.Delete(c.edits, i, i+1)
 	}
 	c.edits = append(c.edits, e)
-	if c.goodbye {
+	if c.goodbye || len(c.edits) > maxEdits {
 		c.sendEdits(func(*pendingEdit) bool { return true })
 	}
 }

@@ -41,6 +41,40 @@ func TestEdits(t *testing.T) {
 	m.expect("QUIT", quitMessage)
 }
 
+// After a restart the homeserver says what a message was.
+func TestEditAfterRestart(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
+	var said *bridgetest.Event
+	for run := range 2 {
+		m := &modern{world: start(t, hs, dir, testNetwork(ircd.Address)), alice: hs.User("alice")}
+		if run == 0 {
+			m.room = m.join(m.alice, "#c")
+		}
+		m.conn = ircd.Accept()
+		m.conn.Capable("alice", "server-time")
+		m.conn.Joined("alice", "#c", "carol")
+		if run == 0 {
+			said = hs.Say(m.alice, m.room, "one\ntwo")
+			m.expect("PRIVMSG", "#c", "one")
+			m.expect("PRIVMSG", "#c", "two")
+			m.settle()
+			m.stop()
+			continue
+		}
+		hs.Send(m.alice, said.Room, "m.room.message", map[string]any{
+			"msgtype": "m.text", "body": "indeed", "m.relates_to": inReplyTo(said),
+		})
+		m.expect("PRIVMSG", "#c", "<alice> \"one…\": indeed")
+		hs.Send(m.alice, said.Room, "m.room.message", map[string]any{
+			"msgtype": "m.text", "body": "* x", "m.new_content": map[string]any{"msgtype": "m.text", "body": "one\n2"},
+			"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": said.ID},
+		})
+		m.expect("PRIVMSG", "#c", "* 2")
+		m.settle()
+	}
+}
+
 // A message that waits is changed where it is, or taken out; an edit of one that was just sent waits for it.
 func TestChangesOfWhatWaits(t *testing.T) {
 	ircd := bridgetest.NewIRCServer(t)

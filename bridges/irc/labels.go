@@ -108,6 +108,9 @@ func (c *client) answered(m message) bool {
 	case isError(m):
 		l.send.failed++
 		l.send.err = failure("%s says: %s", c.net.name, last(m))
+		if l.send.total > 1 {
+			l.send.err = failure("%s says of line %d of %d: %s", c.net.name, l.line+1, l.send.total, last(m))
+		}
 		c.noteRefusal(l.send.key, m)
 		c.settle(m, l)
 		return true

@@ -53,6 +53,7 @@ func (a *account) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit
 	}
 	s := a.compose(ctx, msg.Portal, msg.Content, nil)
 	s.final = true
+	a.remember(ctx, msg.EditTarget) // to know what has changed
 	full, target := plainOf(s.lines), msg.EditTarget.ID
 	client, err := a.prepare(ctx, msg.Portal, msg.Event, s, func(ctx context.Context, err error) {
 		if err != nil || s.superseded {
@@ -106,7 +107,7 @@ func (a *account) HandleMatrixReaction(ctx context.Context, msg *bridgev2.Matrix
 // reactionText is a reaction in words.
 func (a *account) reactionText(ctx context.Context, target *database.Message, key string) string {
 	nick := a.repliedNick(ctx, target)
-	if was, ok := a.net.recent.get(target.ID); ok && len(was.lines) > 0 && nick != "" {
+	if was, ok := a.remember(ctx, target); ok && len(was.lines) > 0 && nick != "" {
 		return "reacts with " + key + " to <" + nick + "> " + quoted(was.lines)
 	}
 	return strings.TrimSpace("reacts with " + key + " to " + nick)

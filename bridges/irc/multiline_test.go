@@ -147,7 +147,3 @@ func FuzzTags(f *testing.F) {
 		}
 	})
 }
-
-func (c *client) queueHasSend() bool {
-	return len(c.urgent)+len(c.queue) > 0
-}

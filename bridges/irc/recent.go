@@ -6,12 +6,13 @@ import (
 	"maunium.net/go/mautrix/bridgev2/networkid"
 )
 
+// What is kept of the texts of a network, for the quotation in a reply and for what has changed in an edit: so many
+// messages, so many bytes of one and of all. It is in memory only: the homeserver is where messages are kept, and where
+// they are deleted.
 const (
-	// maxRecent is the number of messages of a network whose text is at hand, for the quotation in a reply and for what has
-	// changed in an edit. They are in memory only: the homeserver is where messages are kept, and where they are deleted.
-	maxRecent = 1000
-	// maxRecentBytes is the longest text that is kept.
-	maxRecentBytes = 4096
+	maxRecent      = 1000
+	maxRecentBytes = 32 << 10
+	maxRecentTotal = 4 << 20
 )
 
 // said is what somebody said.
@@ -20,36 +21,49 @@ type said struct {
 	lines []string // without codes
 }
 
+func (s said) size() int {
+	size := len(s.nick)
+	for _, line := range s.lines {
+		size += len(line)
+	}
+	return size
+}
+
 // recentTexts are the last messages of a network.
 type recentTexts struct {
 	mu    sync.Mutex // guards what follows
 	texts map[networkid.MessageID]said
 	order []networkid.MessageID // oldest first; some may be gone
+	bytes int
 }
 
 // put keeps a text, in place of what was kept for the message.
 func (r *recentTexts) put(id networkid.MessageID, s said) {
-	size := 0
-	for _, line := range s.lines {
-		size += len(line)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if size > maxRecentBytes {
-		delete(r.texts, id)
+	_, known := r.texts[id]
+	r.drop(id)
+	if s.size() > maxRecentBytes {
 		return
 	}
 	if r.texts == nil {
 		r.texts = map[networkid.MessageID]said{}
 	}
-	if _, known := r.texts[id]; !known {
+	if !known {
 		r.order = append(r.order, id)
 	}
 	r.texts[id] = s
-	for len(r.order) > maxRecent {
-		delete(r.texts, r.order[0])
+	r.bytes += s.size()
+	for len(r.order) > maxRecent || r.bytes > maxRecentTotal {
+		r.drop(r.order[0])
 		r.order = r.order[1:]
 	}
+}
+
+// drop takes a text out; the caller holds mu.
+func (r *recentTexts) drop(id networkid.MessageID) {
+	r.bytes -= r.texts[id].size()
+	delete(r.texts, id)
 }
 
 func (r *recentTexts) get(id networkid.MessageID) (said, bool) {
@@ -63,5 +77,5 @@ func (r *recentTexts) get(id networkid.MessageID) (said, bool) {
 func (r *recentTexts) forget(id networkid.MessageID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.texts, id)
+	r.drop(id)
 }
