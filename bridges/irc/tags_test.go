@@ -384,3 +384,20 @@ func TestPaste(t *testing.T) {
 	m.expect("PRIVMSG", "#c", "b")
 	m.settle()
 }
+
+// A block of code has a limit of its own.
+func TestPasteOfCode(t *testing.T) {
+	m := startModern(t, "server-time", ContentConfig{LongCode: 2})
+	m.world.conn.publicAddress = func(uri id.ContentURIString) string { return "https://files.test/" + string(uri) }
+	m.hs.Say(m.alice, m.room, "a\nb\nc")
+	for _, line := range []string{"a", "b", "c"} {
+		m.expect("PRIVMSG", "#c", line)
+	}
+	m.hs.Send(m.alice, m.room, "m.room.message", map[string]any{"msgtype": "m.text", "body": "x", "format": "org.matrix.custom.html",
+		"formatted_body": "<pre><code>if x {\n\ty\n}</code></pre>"})
+	_, uri, _ := strings.Cut(m.next().Params[1], "https://files.test/")
+	if got := m.hs.Upload(strings.TrimSuffix(uri, ")")); got != "if x {\n\ty\n}\n" {
+		t.Errorf("got %q", got)
+	}
+	m.settle()
+}
