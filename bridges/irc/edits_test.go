@@ -11,7 +11,7 @@ import (
 
 // Several edits in a short time are one line, of what has changed.
 func TestEdits(t *testing.T) {
-	m := startModern(t, allCaps, ContentConfig{EditWindow: 500 * time.Millisecond})
+	m := startModern(t, allCaps, ContentConfig{EditWindow: 2 * time.Second})
 	said, _ := m.say("I do like teh cat here")
 	edit := func(text string) {
 		m.hs.Send(m.alice, m.room, "m.room.message", map[string]any{
@@ -79,7 +79,7 @@ func TestEditAfterRestart(t *testing.T) {
 func TestChangesOfWhatWaits(t *testing.T) {
 	ircd := bridgetest.NewIRCServer(t)
 	cfg := testNetwork(ircd.Address)
-	cfg.Flood = FloodConfig{Burst: 3, Interval: 300 * time.Millisecond}
+	cfg.Flood = FloodConfig{Burst: 3, Interval: 700 * time.Millisecond}
 	m := &modern{world: startNew(t, cfg)}
 	m.alice = m.hs.User("alice")
 	m.room = m.join(m.alice, "#c")

@@ -110,6 +110,16 @@ func (m *modern) settle() {
 	}
 }
 
+// settleAll is settle when lines may still come.
+func (m *modern) settleAll() {
+	m.t.Helper()
+	for round := 0; round == 0 || !m.hs.Acknowledged(); round++ {
+		m.conn.Send("PING :all")
+		for line := m.next(); line.Command != "PONG"; line = m.next() {
+		}
+	}
+}
+
 // heard lets carol say something with tags, and returns the event.
 func (m *modern) heard(tags, text string) *bridgetest.Event {
 	m.t.Helper()
