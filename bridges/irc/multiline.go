@@ -170,7 +170,11 @@ func (c *client) onMultiline(b *batch) {
 	// The batch's first line has the tags and the source.
 	m := b.open
 	m.Command, m.Params = b.lines[0].Command, []string{b.params[0], strings.Join(lines, "\n")}
-	if !c.answered(m) {
+	switch {
+	case c.answered(m):
+	case c.isMe(m.Nick()):
+		c.echo(m)
+	default:
 		c.onText(m, lines)
 	}
 }

@@ -89,6 +89,27 @@ func TestMultilineFromIRC(t *testing.T) {
 	}
 }
 
+// Without labels the echo of several lines is known by what it says.
+func TestMultilineEchoWithoutLabel(t *testing.T) {
+	m := startModern(t, "batch draft/multiline=max-bytes=4096 echo-message message-tags", ContentConfig{})
+	e := m.hs.Say(m.alice, m.room, "one\ntwo")
+	open := m.next()
+	m.expect("PRIVMSG", "#c", "one")
+	m.expect("PRIVMSG", "#c", "two")
+	m.expect("BATCH", "-"+strings.TrimPrefix(open.Params[0], "+"))
+	m.conn.Send("@msgid=M1 :alice!a@host.test BATCH +9 draft/multiline #c")
+	m.conn.Send("@batch=9 :alice!a@host.test PRIVMSG #c :one")
+	m.conn.Send("@batch=9 :alice!a@host.test PRIVMSG #c :two")
+	m.conn.Send(":irc.test BATCH -9")
+	m.settle()
+	if reply := m.heard("msgid=C1;+reply=M1", "I see"); relation(reply, "m.in_reply_to", "event_id") != string(e.ID) {
+		t.Errorf("got relation %v", reply.Content["m.relates_to"])
+	}
+	if got := len(m.hs.Messages(m.room, m.alice)); got != 1 {
+		t.Errorf("got %d messages, want 1", got)
+	}
+}
+
 // Whatever a server says about lines that are on their way, nothing of it breaks the client, and what it sends stays whole.
 func FuzzTags(f *testing.F) {
 	for _, seed := range []string{

@@ -20,6 +20,7 @@ const allCaps = "batch draft/message-redaction draft/multiline=max-bytes=4096,ma
 // modern is a channel #c on a server with capabilities, with alice in it and carol on IRC.
 type modern struct {
 	*world
+	ircd  *bridgetest.IRCServer
 	conn  *bridgetest.IRCConn
 	alice id.UserID
 	room  id.RoomID
@@ -34,7 +35,7 @@ func startModern(t *testing.T, offered string, content ContentConfig) *modern {
 		content.EditWindow = cfg.Content.EditWindow
 	}
 	cfg.Content = content
-	m := &modern{world: startNew(t, cfg)}
+	m := &modern{world: startNew(t, cfg), ircd: ircd}
 	m.alice = m.hs.User("alice")
 	m.room = m.join(m.alice, "#c")
 	m.conn = ircd.Accept()
@@ -165,6 +166,47 @@ func TestLabels(t *testing.T) {
 	m.settle()
 	if got := len(m.hs.Messages(m.room, m.alice)); got != 1 {
 		t.Errorf("got %d notices, want one: %q", got, notice.Text())
+	}
+}
+
+// People are called on IRC what they are called there, however Matrix names them, and the other way round; and what two
+// of ours hear is one message.
+func TestMentionsBothWays(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	bob := m.hs.User("bob")
+	m.hs.SendState(bob, m.room, "m.room.member", string(bob), map[string]any{"membership": "join", "displayname": "Bob Builder"})
+	second := m.ircd.Accept()
+	second.Capable("bob", allCaps)
+	second.Expect("JOIN #c")
+	m.conn.Send(":bob!bob@host.test JOIN #c")
+	second.Enter("bob", "#c", "alice carol")
+	second.Send("PING :entered")
+	second.Expect("PONG :entered")
+	m.settle()
+
+	m.hs.Send(m.alice, m.room, "m.room.message", map[string]any{
+		"msgtype": "m.text", "body": "Bob Builder: ask carol", "m.mentions": map[string]any{"user_ids": []string{string(bob)}},
+	})
+	m.echo(m.expect("PRIVMSG", "#c", "bob: ask carol"))
+	m.hs.Send(m.alice, m.room, "m.room.message", map[string]any{
+		"msgtype": "m.text", "body": "x", "format": "org.matrix.custom.html", "formatted_body": fmt.Sprintf(
+			`<a href="https://matrix.to/#/%s">C.</a> and <a href="https://matrix.to/#/%s">B.</a>`, m.ghost("carol"), bob),
+	})
+	m.echo(m.expect("PRIVMSG", "#c", "carol and bob"))
+	m.settle()
+
+	line := "@msgid=C1 :carol!c@host.test PRIVMSG #c :BOB, tell carol"
+	second.Send("%s", line)
+	m.conn.Send("%s", line)
+	e := m.hs.AwaitText(m.room, "BOB, tell carol")
+	mentions, _ := e.Content["m.mentions"].(map[string]any)
+	users, _ := mentions["user_ids"].([]any)
+	if want := []any{string(bob), string(m.ghost("carol"))}; !slices.Equal(users, want) {
+		t.Errorf("got mentions of %v, want %v", users, want)
+	}
+	m.heard("msgid=C2", "last")
+	if got := len(m.hs.Messages(m.room, m.alice)); got != 2 {
+		t.Errorf("got %d messages from IRC, want 2", got)
 	}
 }
 
