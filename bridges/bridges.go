@@ -11,7 +11,8 @@
 // in the inbox table when the network is slow (see ackWait). It is handled once however often the transaction
 // is repeated, also over a restart; when the process dies between the network's taking an event and the
 // record of that, the event is handled again. Events of one sender in one room are handled in order; those of
-// different senders too, unless that would cost more than orderWait.
+// different senders too, unless that would cost more than orderWait. An event that edits, redacts, answers or reacts to
+// one which the network still holds waits for it, or changes it there (PendingChanger).
 package bridges
 
 import (

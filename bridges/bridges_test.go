@@ -213,12 +213,18 @@ func TestLaneChoice(t *testing.T) {
 		}, -1},
 		{"nobody passes who waits for order", map[id.UserID]int{a: 1},
 			[]ticket{{evt: &event.Event{Sender: b}}, {evt: &event.Event{Sender: a}}}, -1},
+		{"about one's own", map[id.UserID]int{a: 1}, []ticket{{evt: &event.Event{Sender: a}, about: "$@a:hs.test0"}}, 0},
+		{"about one's own, and the network cannot change it", map[id.UserID]int{a: 1},
+			[]ticket{{evt: &event.Event{Sender: a}, about: "$@a:hs.test0", asked: true}, {evt: &event.Event{Sender: a}}}, -1},
+		{"about another's that takes long", map[id.UserID]int{a: 1}, []ticket{
+			{evt: &event.Event{Sender: b}, about: "$@a:hs.test0", asked: true, queued: time.Unix(0, 0).Add(-orderWait)},
+		}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ln := &lane{unfinished: map[id.UserID]int{}}
+			ln := &lane{unfinished: map[id.UserID]int{}, going: map[id.EventID]id.UserID{}}
 			for user, count := range test.unfinished {
-				for range count {
-					ln.begin(user)
+				for n := range count {
+					ln.begin(&event.Event{ID: id.EventID(fmt.Sprint("$", user, n)), Sender: user})
 				}
 			}
 			for i := range test.queue {

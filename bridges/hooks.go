@@ -98,6 +98,20 @@ func (h *Host) Notify(ctx context.Context, room id.RoomID, text string, mention 
 	return err
 }
 
+// Message returns the content of a message as the homeserver has it, before any edit; nil when it is no message, or was
+// deleted.
+func (h *Host) Message(ctx context.Context, room id.RoomID, eventID id.EventID) (*event.MessageEventContent, error) {
+	evt, err := h.b.conn.Bot.GetEvent(ctx, room, eventID)
+	if err != nil {
+		return nil, fmt.Errorf("get event %s: %w", eventID, err)
+	}
+	evt.Type.Class = event.MessageEventType
+	if evt.Type != event.EventMessage || evt.Content.ParseRaw(evt.Type) != nil || evt.Content.AsMessage().Body == "" {
+		return nil, nil
+	}
+	return evt.Content.AsMessage(), nil
+}
+
 // Kick removes a user from a room, as the bot.
 func (h *Host) Kick(ctx context.Context, room id.RoomID, user id.UserID, reason string) error {
 	_, err := h.b.conn.Bot.KickUser(ctx, room, &mautrix.ReqKickUser{UserID: user, Reason: reason})

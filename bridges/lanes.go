@@ -44,14 +44,18 @@ type lanes struct {
 type lane struct {
 	room       id.RoomID
 	queue      []*ticket
-	unfinished map[id.UserID]int // dispatched, held by the network; by sender
-	total      int               // sum of unfinished
-	wake       chan struct{}     // of size 1: something has changed
+	unfinished map[id.UserID]int        // dispatched, held by the network; by sender
+	going      map[id.EventID]id.UserID // the same by event, with their senders
+	total      int                      // sum of unfinished
+	wake       chan struct{}            // of size 1: something has changed
 }
 
 // ticket is an event on its way through a lane.
 type ticket struct {
 	evt    *event.Event
+	about  id.EventID // the event that it concerns, which it does not overtake
+	asked  bool       // the network was asked whether it can still change that
+	offer  bool       // it is to be asked now
 	lane   *lane
 	queued time.Time     // when it entered the lane
 	left   int           // 1 for the handler and 1 for each hold; guarded by lanes.mu
@@ -91,12 +95,12 @@ func (l *lanes) push(evt *event.Event) (*ticket, error) {
 	}
 	ln, running := l.rooms[evt.RoomID]
 	if !running {
-		ln = &lane{room: evt.RoomID, unfinished: map[id.UserID]int{}, wake: make(chan struct{}, 1)}
+		ln = &lane{room: evt.RoomID, unfinished: map[id.UserID]int{}, going: map[id.EventID]id.UserID{}, wake: make(chan struct{}, 1)}
 		l.rooms[evt.RoomID] = ln
 		l.wg.Add(1)
 		go l.work(ln)
 	}
-	t := &ticket{evt: evt, lane: ln, queued: time.Now(), left: 1, done: make(chan struct{})}
+	t := &ticket{evt: evt, about: concerns(evt), lane: ln, queued: time.Now(), left: 1, done: make(chan struct{})}
 	l.tickets[evt.ID] = t
 	ln.queue = append(ln.queue, t)
 	ln.ring()
@@ -129,8 +133,16 @@ func (l *lanes) work(ln *lane) {
 	defer l.wg.Done()
 	for {
 		t := l.next(ln)
-		if t == nil {
+		switch {
+		case t == nil:
 			return
+		case t.offer:
+			if l.b.changePending(l.ctx, t) {
+				l.release(t)
+			} else {
+				l.putBack(t)
+			}
+			continue
 		}
 		l.handle(t)
 		l.release(t)
@@ -149,7 +161,9 @@ func (l *lanes) next(ln *lane) *ticket {
 		if at >= 0 {
 			t := ln.queue[at]
 			ln.queue = slices.Delete(ln.queue, at, at+1)
-			ln.begin(t.evt.Sender)
+			t.offer = !t.asked && ln.going[t.about] != ""
+			t.asked = t.asked || t.offer
+			ln.begin(t.evt)
 			l.mu.Unlock()
 			return t
 		}
@@ -173,8 +187,18 @@ func (l *lanes) next(ln *lane) *ticket {
 // unfinished holds up nobody but themselves.
 func (ln *lane) choose(now time.Time) (at int, wait time.Duration) {
 	full := map[id.UserID]bool{}
+	wait = idleWait
 	for i, t := range ln.queue {
 		sender := t.evt.Sender
+		left := t.queued.Add(orderWait).Sub(now)
+		if author := ln.going[t.about]; t.asked && author != "" && (author == sender || left > 0) {
+			// What is about an unfinished event of one's own waits for it, about another's for a while.
+			full[sender] = true
+			if author != sender {
+				wait = min(wait, left)
+			}
+			continue
+		}
 		if full[sender] || ln.unfinished[sender] >= maxUnfinished {
 			full[sender] = true
 			continue
@@ -183,25 +207,36 @@ func (ln *lane) choose(now time.Time) (at int, wait time.Duration) {
 		if t.evt.StateKey == nil {
 			ahead -= ln.unfinished[sender]
 		}
-		if wait := t.queued.Add(orderWait).Sub(now); ahead > 0 && wait > 0 {
-			return -1, wait
+		if ahead > 0 && left > 0 {
+			return -1, min(wait, left)
 		}
 		return i, 0
 	}
-	return -1, idleWait
+	return -1, wait
 }
 
 // begin and end count an event that is with the network.
-func (ln *lane) begin(sender id.UserID) {
-	ln.unfinished[sender]++
+func (ln *lane) begin(evt *event.Event) {
+	ln.unfinished[evt.Sender]++
+	ln.going[evt.ID] = evt.Sender
 	ln.total++
 }
 
-func (ln *lane) end(sender id.UserID) {
+func (ln *lane) end(evt *event.Event) {
+	sender := evt.Sender
+	delete(ln.going, evt.ID)
 	ln.total--
 	if ln.unfinished[sender]--; ln.unfinished[sender] == 0 {
 		delete(ln.unfinished, sender)
 	}
+}
+
+// putBack lets an event wait for the one that it is about.
+func (l *lanes) putBack(t *ticket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t.lane.end(t.evt)
+	t.lane.queue = slices.Insert(t.lane.queue, 0, t)
 }
 
 // await waits until something has changed in the lane or the time is up, and reports false when the bridge stops.
@@ -254,7 +289,7 @@ func (l *lanes) release(t *ticket) {
 	}
 	l.mu.Lock()
 	delete(l.tickets, t.evt.ID)
-	t.lane.end(t.evt.Sender)
+	t.lane.end(t.evt)
 	l.mu.Unlock()
 	close(t.done)
 	t.lane.ring()

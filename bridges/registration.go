@@ -16,6 +16,7 @@ func (b *Bridge) makeRegistration(t tokens) (*registration.Registration, error) 
 			Users:   []registration.Namespace{{Regex: "^@" + rest, Exclusive: true}},
 			Aliases: []registration.Namespace{{Regex: "^#" + rest, Exclusive: true}},
 		},
+		ReceiveEphemeral: true, // who types
 	}
 	// As if it were a file, so that what could not be one is found here.
 	return registration.Parse("registration of bridge "+b.opts.ID, reg.Marshal())

@@ -39,36 +39,40 @@ func answerError(w http.ResponseWriter, status int, code, message string) {
 func (h *Homeserver) routes() {
 	const v3 = "/_matrix/client/v3"
 	for pattern, f := range map[string]func(r *request) (any, error){
-		"GET /_matrix/client/versions":                   h.versions,
-		"POST " + v3 + "/register":                       h.register,
-		"GET " + v3 + "/account/whoami":                  h.whoami,
-		"GET " + v3 + "/capabilities":                    h.capabilities,
-		"GET /_matrix/client/v1/media/config":            h.mediaConfig,
-		"GET " + v3 + "/profile/{user}":                  h.getProfile,
-		"GET " + v3 + "/profile/{user}/displayname":      h.getProfile,
-		"PUT " + v3 + "/profile/{user}/displayname":      h.setName,
-		"POST " + v3 + "/createRoom":                     h.createRoom,
-		"POST " + v3 + "/join/{room}":                    h.join,
-		"POST " + v3 + "/rooms/{room}/join":              h.join,
-		"POST " + v3 + "/rooms/{room}/leave":             h.leave,
-		"POST " + v3 + "/rooms/{room}/kick":              h.kick,
-		"POST " + v3 + "/rooms/{room}/invite":            h.invite,
-		"PUT " + v3 + "/rooms/{room}/send/{type}/{txn}":  h.sendEvent,
-		"PUT " + v3 + "/rooms/{room}/state/{type}/{key}": h.sendState,
-		"PUT " + v3 + "/rooms/{room}/state/{type}":       h.sendState,
-		"PUT " + v3 + "/rooms/{room}/state/{type}/{$}":   h.sendState,
-		"GET " + v3 + "/rooms/{room}/state/{type}/{key}": h.getState,
-		"GET " + v3 + "/rooms/{room}/state/{type}":       h.getState,
-		"GET " + v3 + "/rooms/{room}/state/{type}/{$}":   h.getState,
-		"GET " + v3 + "/rooms/{room}/state":              h.allState,
-		"GET " + v3 + "/rooms/{room}/members":            h.members,
-		"GET " + v3 + "/rooms/{room}/joined_members":     h.joinedMembers,
-		"GET " + v3 + "/directory/room/{alias}":          h.getAlias,
-		"PUT " + v3 + "/directory/room/{alias}":          h.setAlias,
+		"GET /_matrix/client/versions":                     h.versions,
+		"POST " + v3 + "/register":                         h.register,
+		"GET " + v3 + "/account/whoami":                    h.whoami,
+		"GET " + v3 + "/capabilities":                      h.capabilities,
+		"GET /_matrix/client/v1/media/config":              h.mediaConfig,
+		"GET " + v3 + "/profile/{user}":                    h.getProfile,
+		"GET " + v3 + "/profile/{user}/displayname":        h.getProfile,
+		"PUT " + v3 + "/profile/{user}/displayname":        h.setName,
+		"POST " + v3 + "/createRoom":                       h.createRoom,
+		"POST " + v3 + "/join/{room}":                      h.join,
+		"POST " + v3 + "/rooms/{room}/join":                h.join,
+		"POST " + v3 + "/rooms/{room}/leave":               h.leave,
+		"POST " + v3 + "/rooms/{room}/kick":                h.kick,
+		"POST " + v3 + "/rooms/{room}/invite":              h.invite,
+		"PUT " + v3 + "/rooms/{room}/send/{type}/{txn}":    h.sendEvent,
+		"PUT " + v3 + "/rooms/{room}/state/{type}/{key}":   h.sendState,
+		"PUT " + v3 + "/rooms/{room}/state/{type}":         h.sendState,
+		"PUT " + v3 + "/rooms/{room}/state/{type}/{$}":     h.sendState,
+		"GET " + v3 + "/rooms/{room}/state/{type}/{key}":   h.getState,
+		"GET " + v3 + "/rooms/{room}/state/{type}":         h.getState,
+		"GET " + v3 + "/rooms/{room}/state/{type}/{$}":     h.getState,
+		"GET " + v3 + "/rooms/{room}/state":                h.allState,
+		"GET " + v3 + "/rooms/{room}/members":              h.members,
+		"GET " + v3 + "/rooms/{room}/joined_members":       h.joinedMembers,
+		"PUT " + v3 + "/rooms/{room}/typing/{user}":        h.setTyping,
+		"PUT " + v3 + "/rooms/{room}/redact/{event}/{txn}": h.redact,
+		"GET " + v3 + "/rooms/{room}/event/{event}":        h.getEvent,
+		"GET " + v3 + "/directory/room/{alias}":            h.getAlias,
+		"PUT " + v3 + "/directory/room/{alias}":            h.setAlias,
 	} {
 		h.mux.HandleFunc(pattern, h.handler(pattern, f))
 	}
 	h.mux.HandleFunc("POST /_matrix/client/v1/appservice/{id}/ping", h.ping)
+	h.mux.HandleFunc("POST /_matrix/media/v3/upload", h.upload)
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusNotFound, "M_UNRECOGNIZED", r.Method+" "+r.URL.Path)
 	})
@@ -251,6 +255,15 @@ func (h *Homeserver) getState(r *request) (any, error) {
 		return clientForm(e), nil
 	}
 	return e.Content, nil
+}
+
+func (h *Homeserver) getEvent(r *request) (any, error) {
+	for _, e := range h.events {
+		if string(e.ID) == r.PathValue("event") && e.Room == r.room() {
+			return clientForm(e), nil
+		}
+	}
+	return nil, &failure{http.StatusNotFound, "M_NOT_FOUND", "no such event"}
 }
 
 func (h *Homeserver) allState(r *request) (any, error) {

@@ -71,6 +71,8 @@ type Homeserver struct {
 	count    int
 	cursor   int
 	requests map[string]int
+	typists  map[[2]string]bool // user and room
+	uploads  map[string]string  // by address
 }
 
 // NewHomeserver returns an empty homeserver. Its sender begins with SetBridge.

@@ -3,11 +3,8 @@ package irc
 import (
 	"context"
 	"fmt"
-	"strings"
-	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
-	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/event"
 )
@@ -108,7 +105,7 @@ var capabilities = func() *event.RoomFeatures {
 		Caption:   event.CapLevelPartialSupport,
 	}
 	return &event.RoomFeatures{
-		ID: "causeway.irc.1",
+		ID: "causeway.irc.2",
 		File: event.FileFeatureMap{
 			event.MsgImage: file, event.MsgVideo: file, event.MsgAudio: file, event.MsgFile: file,
 			event.CapMsgVoice: file, event.CapMsgGIF: file, event.CapMsgSticker: file,
@@ -116,41 +113,16 @@ var capabilities = func() *event.RoomFeatures {
 		LocationMessage: event.CapLevelPartialSupport,
 		Reply:           event.CapLevelPartialSupport,
 		Edit:            event.CapLevelPartialSupport,
-		Reaction:        event.CapLevelRejected,
-		Delete:          event.CapLevelRejected,
+		Reaction:        event.CapLevelPartialSupport,
+		Delete:          event.CapLevelPartialSupport,
+
+		TypingNotifications: true,
 	}
 }()
 
 // GetCapabilities implements bridgev2.NetworkAPI.
 func (a *account) GetCapabilities(context.Context, *bridgev2.Portal) *event.RoomFeatures {
 	return capabilities
-}
-
-// HandleMatrixMessage implements bridgev2.NetworkAPI. It only queues the message, because bridgev2 keeps the room
-// locked meanwhile, and lines from IRC need that lock too.
-func (a *account) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMessage) (*bridgev2.MatrixMessageResponse, error) {
-	if err := a.reaches(msg.Portal); err != nil {
-		return nil, err
-	}
-	err := a.submit(ctx, msg.Portal, msg.Event, a.compose(ctx, msg.Content, msg.ReplyTo), func(ctx context.Context, err error) {
-		if err == nil {
-			a.record(ctx, msg)
-		}
-	})
-	return &bridgev2.MatrixMessageResponse{Pending: true}, err
-}
-
-// HandleMatrixEdit implements bridgev2.EditHandlingNetworkAPI. IRC has no edits; the new text goes out with an
-// asterisk before it, as people there do.
-func (a *account) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit) error {
-	if err := a.reaches(msg.Portal); err != nil {
-		return err
-	}
-	s := a.compose(ctx, msg.Content, nil)
-	if len(s.lines) > 0 {
-		s.lines[0] = "* " + s.lines[0]
-	}
-	return a.submit(ctx, msg.Portal, msg.Event, s, nil)
 }
 
 // HandleMatrixRoomTopic implements bridgev2.RoomTopicHandlingNetworkAPI. If the channel refuses the topic, the
@@ -194,18 +166,39 @@ func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matr
 // failures in the room.
 func (a *account) submit(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, s *send,
 	after func(ctx context.Context, err error)) error {
-	if err := a.reaches(portal); err != nil {
+	client, err := a.prepare(ctx, portal, evt, s, after)
+	if err != nil {
 		return err
+	}
+	release := a.connector.host.Defer(evt.ID)
+	done := s.done
+	s.done = func(err error) {
+		defer release()
+		done(err)
+	}
+	if !client.box.add(s) {
+		release()
+		if client.box.isClosed() {
+			return notConnected(a.net.name)
+		}
+		return shown(failure("too many messages are waiting"))
+	}
+	return nil
+}
+
+// prepare fills in where a message goes and what is done when it is there, and returns whom to give it to.
+func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, s *send,
+	after func(ctx context.Context, err error)) (*client, error) {
+	if err := a.reaches(portal); err != nil {
+		return nil, err
 	}
 	client := a.client()
 	if client == nil {
-		return notConnected(a.net.name)
+		return nil, notConnected(a.net.name)
 	}
 	ctx = context.WithoutCancel(ctx)
-	release := a.connector.host.Defer(evt.ID)
-	s.channel = portal.Name
+	s.channel, s.event = portal.Name, evt.ID
 	s.done = func(err error) {
-		defer release()
 		if after != nil {
 			after(ctx, err)
 		}
@@ -217,18 +210,11 @@ func (a *account) submit(ctx context.Context, portal *bridgev2.Portal, evt *even
 		result := bridgev2.MessageStatus{Status: event.MessageStatusSuccess}
 		if err != nil {
 			a.login.Log.Debug().Err(err).Stringer("event_id", evt.ID).Msg("message not sent, and its sender is told")
-			result = shown(err).WithSendNotice(evt.StateKey == nil)
+			result = shown(err).WithSendNotice(evt.StateKey == nil && !isSilent(err))
 		}
 		a.connector.br.Matrix.SendMessageStatus(ctx, &result, bridgev2.StatusEventInfoFromEvent(evt))
 	}
-	if !client.box.add(s) {
-		release()
-		if client.box.isClosed() {
-			return notConnected(a.net.name)
-		}
-		return shown(failure("too many messages are waiting"))
-	}
-	return nil
+	return client, nil
 }
 
 // reaches returns why an account cannot send to a room, in words for its sender.
@@ -251,48 +237,4 @@ func notConnected(network string) error {
 func shown(err error) bridgev2.MessageStatus {
 	return bridgev2.WrapErrorInStatus(err).WithStatus(event.MessageStatusFail).WithErrorAsMessage().
 		WithIsCertain(true).WithSendNotice(true)
-}
-
-// compose makes the lines of a message's content.
-func (a *account) compose(ctx context.Context, content *event.MessageEventContent, replyTo *database.Message) *send {
-	s := &send{verb: "PRIVMSG", action: content.MsgType == event.MsgEmote}
-	if content.MsgType == event.MsgNotice {
-		s.verb = "NOTICE"
-	}
-	s.lines = bodyLines(content)
-	if nick := a.repliedNick(ctx, replyTo); nick != "" && len(s.lines) > 0 && !s.action &&
-		!strings.HasPrefix(s.lines[0], nick) {
-		s.lines[0] = nick + ": " + s.lines[0]
-	}
-	return s
-}
-
-// repliedNick is the nick of who said a message, or empty.
-func (a *account) repliedNick(ctx context.Context, message *database.Message) string {
-	switch {
-	case message == nil:
-		return ""
-	case message.SenderID == "":
-		return a.net.nickOf(message.SenderMXID)
-	}
-	ghost, err := a.connector.br.GetExistingGhostByID(ctx, message.SenderID)
-	if err != nil || ghost == nil {
-		return ""
-	}
-	return ghost.Name
-}
-
-// record enters a message that is on IRC now into bridgev2's table, where replies and edits look for it. The
-// empty sender stands for ourselves; the table wants a ghost for it.
-func (a *account) record(ctx context.Context, msg *bridgev2.MatrixMessage) {
-	_, err := a.connector.br.GetGhostByID(ctx, "")
-	if err == nil {
-		err = a.connector.br.DB.Message.Insert(ctx, &database.Message{
-			ID: networkid.MessageID("matrix:" + msg.Event.ID), MXID: msg.Event.ID, Room: msg.Portal.PortalKey,
-			SenderMXID: msg.Event.Sender, Timestamp: time.UnixMilli(msg.Event.Timestamp),
-		})
-	}
-	if err != nil {
-		a.login.Log.Err(err).Stringer("event_id", msg.Event.ID).Msg("record a message")
-	}
 }

@@ -34,6 +34,12 @@ var wantedCaps = map[string]func(c *client) bool{
 	"server-time":       nil, // when a line was said
 	"setname":           nil, // a new real name
 	"userhost-in-names": nil, // masks of those who are there
+
+	"draft/message-redaction": nil,                      // what is taken back
+	"draft/multiline":         (*client).wantsMultiline, // a text of several lines as one
+	"echo-message":            nil,                      // our own lines, with their identities
+	"labeled-response":        (*client).wantsLabels,    // which answer belongs to which line
+	"standard-replies":        nil,                      // failures that are no numerics
 }
 
 // caps is the negotiation of capabilities on one connection. IRCv3, "Capability Negotiation".

@@ -79,10 +79,17 @@ type client struct {
 	urgent  []string
 	queue   []entry
 	unacked []*send
-	unsent  []*send   // taken out of the queue at the goodbye
-	barrier uint64    // number of the last PING
-	since   int       // lines since then
-	sinceAt time.Time // when the first of them was written
+	unsent  []*send // taken out of the queue at the goodbye
+	labels  labels  // lines that are not answered yet
+	batches batches // of the server, that have not ended yet
+	// labelCount makes labels and references of batches unique.
+	labelCount uint64
+	deniedTags deniedTags
+	edits      pendingEdits
+	ctcp       bucket
+	barrier    uint64    // number of the last PING
+	since      int       // lines since then
+	sinceAt    time.Time // when the first of them was written
 
 	downSince          time.Time // when it was last up, or began to try; zero while up
 	upSince            time.Time
@@ -160,7 +167,7 @@ func (c *client) run(ctx context.Context) {
 	stopping := ctx.Done()
 	for !c.finished() {
 		now := time.Now()
-		in, out, line := c.wires(now) // which may queue a PING, so that due comes after
+		in, out, lines := c.wires(now) // which may queue a PING, so that due comes after
 		timer.Reset(time.Until(c.due(now)))
 		select {
 		case <-stopping:
@@ -178,7 +185,7 @@ func (c *client) run(ctx context.Context) {
 			} else {
 				c.lost(c.sess.err)
 			}
-		case out <- line:
+		case out <- lines:
 			c.wrote(time.Now())
 		case <-timer.C:
 			c.tick(time.Now())
@@ -228,6 +235,12 @@ func (c *client) due(now time.Time) time.Time {
 		for _, s := range m.waiting {
 			sooner(s.deadline)
 		}
+		if next := m.typing.next(); c.phase == up && !c.goodbye && !next.IsZero() {
+			sooner(next)
+		}
+	}
+	for _, e := range c.edits {
+		sooner(e.due)
 	}
 	if c.goodbye {
 		sooner(c.goodbyeEnd)
@@ -247,6 +260,12 @@ func (c *client) tick(now time.Time) {
 	case c.phase == up:
 		c.keepAlive(now)
 	}
+	if c.phase == up && !c.goodbye {
+		for _, m := range c.channels {
+			c.sayTyping(m, now)
+		}
+	}
+	c.sendEdits(func(e *pendingEdit) bool { return !now.Before(e.due) })
 	c.expire(now)
 }
 
@@ -333,6 +352,7 @@ func (c *client) connected(r dialResult) {
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
 	c.userHost, c.statusMsg, c.leaving = "", "", false
+	c.deniedTags = deniedTags{}
 	c.askCaps()
 	if c.net.cfg.Password != "" {
 		c.first("PASS", c.net.cfg.Password)

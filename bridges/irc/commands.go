@@ -31,6 +31,10 @@ var incoming = map[string]struct {
 	"TOPIC":   {2, (*client).onTopic},
 	"PRIVMSG": {2, (*client).onMessage},
 	"NOTICE":  {2, (*client).onMessage},
+	"TAGMSG":  {1, (*client).onTagMsg},
+	"REDACT":  {2, (*client).onRedact},
+	"BATCH":   {1, (*client).onBatch},
+	"FAIL":    {3, (*client).onFail},
 
 	"001": {1, (*client).onWelcome},      // RPL_WELCOME
 	"005": {2, (*client).onISupport},     // RPL_ISUPPORT
@@ -73,6 +77,10 @@ var incoming = map[string]struct {
 
 func (c *client) handle(m message) {
 	c.pinged = time.Time{} // any line is a sign of life
+	if c.collect(m) || m.Command != "BATCH" && c.answered(m) {
+		return
+	}
+	c.watchColours(m)
 	if row, ok := incoming[m.Command]; ok && len(m.Params) >= row.params {
 		row.handle(c, m)
 	}
@@ -114,6 +122,7 @@ func (c *client) onWelcome(m message) {
 // can be asked.
 func (c *client) onISupport(m message) {
 	for _, token := range m.Params[1:] {
+		c.deniedTags.learn(token)
 		if signs, ok := strings.CutPrefix(token, "STATUSMSG="); ok {
 			c.statusMsg = signs
 		}
@@ -219,6 +228,7 @@ func (c *client) onSendError(m message) {
 			c.leftChannel(ms)
 			return
 		}
+		c.noteRefusal(key, m)
 		c.rejected(key, last(m))
 		return
 	}
@@ -243,6 +253,18 @@ func (c *client) forSome(target string) bool {
 
 // onMessage takes what is said to a whole channel of ours; the room has people without rank in it.
 func (c *client) onMessage(m message) {
+	if c.isMe(m.Nick()) {
+		c.echo(m)
+		return
+	}
+	if c.onCTCP(m) {
+		return
+	}
+	c.onText(m, []string{m.Params[1]})
+}
+
+// onText takes a text of one or, where the network takes them together, several lines.
+func (c *client) onText(m message, lines []string) {
 	nick, target := m.Nick(), m.Params[0]
 	if nick == "" || c.isMe(nick) || c.forSome(target) {
 		return
@@ -251,31 +273,33 @@ func (c *client) onMessage(m message) {
 	if !ok || c.occupantOf(ms, nick, m.Source).puppet != nil || !validNick(nick) {
 		return
 	}
-	msgType, text, ok := readMessage(m.Command, m.Params[1])
-	if ok {
-		c.observe(ms, sight(m, messageItem{
-			id: c.messageID(m), nick: nick, msgType: msgType, text: text, at: c.saidAt(m),
-		}))
+	if c.isReactionInWords(m) {
+		c.onTagMsg(m)
+		return
 	}
+	msgType, first, ok := readMessage(m.Command, lines[0])
+	lines[0] = first
+	if !ok || isBlank(lines) {
+		return
+	}
+	it := messageItem{
+		id: c.messageID(m), nick: nick, msgType: msgType, lines: lines, replyTo: c.repliedTo(m), at: c.saidAt(m),
+	}
+	for _, line := range lines {
+		it.people = c.namesIn(ms, line, it.people)
+	}
+	c.observe(ms, sight(m, it))
 }
 
-// readMessage returns the type and plain text of a line, and false for what people do not see: CTCP requests but
-// ACTION, and lines of nothing but formatting.
+// readMessage returns the type and text of a line, with its codes, and false for what people do not see: CTCP requests but
+// ACTION.
 func readMessage(command, text string) (event.MessageType, string, bool) {
-	msgType := event.MsgText
-	if command == "NOTICE" {
-		msgType = event.MsgNotice
+	ctcp, ok := strings.CutPrefix(text, "\x01")
+	if !ok {
+		return textType(command), text, true
 	}
-	if ctcp, ok := strings.CutPrefix(text, "\x01"); ok {
-		ctcp = strings.TrimSuffix(ctcp, "\x01")
-		action, ok := strings.CutPrefix(ctcp, "ACTION ")
-		if !ok || command != "PRIVMSG" {
-			return "", "", false
-		}
-		msgType, text = event.MsgEmote, action
-	}
-	text = plainText(text)
-	return msgType, text, strings.TrimSpace(text) != ""
+	action, ok := strings.CutPrefix(strings.TrimSuffix(ctcp, "\x01"), "ACTION ")
+	return event.MsgEmote, action, ok && command == "PRIVMSG"
 }
 
 // plainText takes formatting and other control characters out.

@@ -53,6 +53,15 @@ func TestConfigErrors(t *testing.T) {
 		{"short nicks", "net", with(func(n *NetworkConfig) { n.NickLen = 3 }), "networks.net.nick_len"},
 		{"casemapping", "net", with(func(n *NetworkConfig) { n.Casemapping = "utf8" }), "networks.net.casemapping"},
 		{"burst", "net", with(func(n *NetworkConfig) { n.Flood.Burst = -1 }), "networks.net.flood.burst"},
+		{"content", "net", with(func(n *NetworkConfig) {
+			n.Content = ContentConfig{Colours: "hex", Replies: "nick", Typing: "send", EditWindow: time.Second, LongLines: 5, LongCode: 3}
+		}), ""},
+		{"colours", "net", with(func(n *NetworkConfig) { n.Content.Colours = "256" }), "networks.net.content.colours"},
+		{"replies", "net", with(func(n *NetworkConfig) { n.Content.Replies = "all" }), "networks.net.content.replies"},
+		{"typing", "net", with(func(n *NetworkConfig) { n.Content.Typing = "yes" }), "networks.net.content.typing"},
+		{"edit window", "net", with(func(n *NetworkConfig) { n.Content.EditWindow = time.Hour }), "networks.net.content.edit_window"},
+		{"long lines", "net", with(func(n *NetworkConfig) { n.Content.LongLines = -1 }), "networks.net.content.long_lines"},
+		{"long code", "net", with(func(n *NetworkConfig) { n.Content.LongCode = -1 }), "networks.net.content.long_code"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := Config{Networks: map[string]NetworkConfig{test.network: test.cfg}}.Validate()

@@ -28,6 +28,8 @@ type Connector struct {
 	host     *bridges.Host
 	networks map[string]*network
 	boot     string
+	// publicAddress is where outsiders find a file, or "" when there are no such addresses.
+	publicAddress func(uri id.ContentURIString) string
 
 	ctx    context.Context // of the clients and lanes; set by Start
 	cancel context.CancelFunc
@@ -56,6 +58,10 @@ func (c *Connector) SetHost(h *bridges.Host) { c.host = h }
 // Init implements bridgev2.NetworkConnector.
 func (c *Connector) Init(br *bridgev2.Bridge) {
 	c.br = br
+	c.publicAddress = func(id.ContentURIString) string { return "" }
+	if public, ok := br.Matrix.(bridgev2.MatrixConnectorWithPublicMedia); ok {
+		c.publicAddress = public.GetPublicMediaAddress
+	}
 	for name, cfg := range c.cfg.Networks {
 		n := newNetwork(c, name, cfg)
 		n.log = br.Log.With().Str("network", name).Logger()

@@ -44,3 +44,11 @@ func (b *bucket) refill(now time.Time) {
 		b.at = now
 	}
 }
+
+// owe counts lines that went out with one that had a token, at most as many as may go out at once: servers that take
+// them together count them more kindly.
+func (b *bucket) owe(lines int) {
+	if b.interval > 0 {
+		b.tokens -= float64(min(lines, b.burst))
+	}
+}

@@ -12,12 +12,23 @@
 // that are in a channel see its lines; the channel's feed (feed.go) picks each line once and hands it to the
 // channel's lane (lane.go), one goroutine that sends to Matrix in order. A Matrix message goes to its sender's
 // client, which splits it (split.go), paces it (flood.go) and follows it with a PING; the PONG says that the
-// server has processed it, and only then is the event done (bridges.Host.Defer).
+// server has processed it, and only then is the event done (bridges.Host.Defer). On a network with labels
+// (labels.go) the answer to each line says so, and which line it was that the server refused.
+//
+// # How it looks
+//
+// Both sides' formatting meets in spans (style.go): IRC's codes are read and written by irccodes.go, Matrix's HTML by
+// readhtml.go and writehtml.go, so that nothing is ever left open and nothing passes that neither side can show.
+// Names of people are links on Matrix and nicks on IRC (mentions.go). What has tags on IRC, replies and
+// reactions (tagmsg.go), redactions (redact.go), typing (typing.go), texts of several lines (multiline.go, batch.go),
+// goes by them, and otherwise in words or not at all (content.go, matrix.go, textconfig.go). Edits wait a moment for
+// further ones (edits.go); what has not been sent is changed where it waits (pending.go).
 //
 // # What is promised
 //
 // Matrix to IRC: at least once, in order within a room. A line is sent again when the connection or the
-// process breaks between the server's taking it and the PONG, because plain IRC has no way to ask.
+// process breaks between the server's taking it and the PONG, because plain IRC has no way to ask. An edit that
+// waits for further ones is lost with the process, though not when it stops in order.
 //
 // IRC to Matrix: a line that some client of ours received is delivered once and in order while the process
 // lives; when Matrix is slow the sockets are read more slowly. When a room takes nothing for minutes, lines of it are

@@ -2,6 +2,7 @@ package irc
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
@@ -16,7 +17,9 @@ type messageItem struct {
 	id      networkid.MessageID
 	nick    string
 	msgType event.MessageType
-	text    string
+	lines   []string // with their codes
+	people  map[string]occupant
+	replyTo networkid.MessageID
 	at      time.Time
 }
 
@@ -24,6 +27,16 @@ func (m messageItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Port
 	ghost, err := l.ghost(ctx, m.nick)
 	if err != nil {
 		return err
+	}
+	if m.replyTo != "" {
+		// What is not known here, or is of another room, is nothing to refer to.
+		target, err := l.net.conn.message(ctx, portal, m.replyTo)
+		if err != nil {
+			return err
+		}
+		if m.replyTo = ""; target != nil {
+			m.replyTo = target.ID
+		}
 	}
 	err = m.send(l, portal, ghost)
 	if !isFinal(err) {
@@ -37,16 +50,33 @@ func (m messageItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Port
 }
 
 func (m messageItem) send(l *lane, portal *bridgev2.Portal, ghost *bridgev2.Ghost) error {
+	people := map[string]id.UserID{}
+	for word, who := range m.people {
+		people[word] = l.userOf(who)
+	}
+	content := contentOf(m.msgType, m.lines, people)
+	message := &bridgev2.ConvertedMessage{Parts: []*bridgev2.ConvertedMessagePart{{
+		Type: event.EventMessage, Content: content,
+	}}}
+	if m.replyTo != "" {
+		message.ReplyTo = &networkid.MessageOptionalPartID{MessageID: m.replyTo}
+	}
+	l.net.recent.put(m.id, said{nick: m.nick, lines: strings.Split(content.Body, "\n")})
 	return l.net.login.QueueRemoteEvent(&simplevent.PreConvertedMessage{
 		EventMeta: simplevent.EventMeta{
 			Type: bridgev2.RemoteEventMessage, PortalKey: portal.PortalKey, Timestamp: m.at,
 			Sender: bridgev2.EventSender{Sender: ghost.ID},
 		},
-		ID: m.id,
-		Data: &bridgev2.ConvertedMessage{Parts: []*bridgev2.ConvertedMessagePart{{
-			Type: event.EventMessage, Content: &event.MessageEventContent{MsgType: m.msgType, Body: m.text},
-		}}},
+		ID: m.id, Data: message,
 	}).Error
+}
+
+// userOf is the Matrix user of somebody in the channel: the person whose connection it is, or the ghost.
+func (l *lane) userOf(o occupant) id.UserID {
+	if o.puppet != nil {
+		return o.puppet.user
+	}
+	return l.net.conn.br.Matrix.FormatGhostMXID(l.net.ids.ghost(o.nick))
 }
 
 // joinItem is somebody who came.

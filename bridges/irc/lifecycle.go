@@ -75,6 +75,7 @@ func (c *client) dropSession() {
 	}
 	c.showNick("")
 	c.urgent, c.queue, c.since = nil, nil, 0
+	c.labels, c.batches = nil, nil
 }
 
 // restoreMemberships makes every channel wanted again, and puts back what was sent but not confirmed, in its
@@ -85,7 +86,7 @@ func (c *client) restoreMemberships(now time.Time) {
 			delete(c.channels, key)
 			continue
 		}
-		m.state, m.again, m.names = wanted, false, nil
+		m.state, m.again, m.names, m.typing = wanted, false, nil, typing{}
 	}
 	again := c.unacked
 	c.unacked = nil
@@ -99,7 +100,7 @@ func (c *client) restoreMemberships(now time.Time) {
 		case s.tries >= maxSendTries:
 			s.done(failure("the connection to %s broke each time it was sent (%s)", c.net.name, c.lastErr))
 		default:
-			s.written, s.barrier, s.failed = 0, 0, 0
+			s.written, s.barrier, s.failed, s.receipts = 0, 0, 0, receipts{}
 			s.deadline = now.Add(sendWait)
 			m.waiting = slices.Insert(m.waiting, 0, s)
 		}
@@ -109,14 +110,16 @@ func (c *client) restoreMemberships(now time.Time) {
 // beginGoodbye takes no new work, lets the server confirm what it has, and quits. What was not sent stays
 // unfinished, and so is handled again after the next start.
 func (c *client) beginGoodbye(now time.Time) {
+	c.sendEdits(func(*pendingEdit) bool { return true })
 	c.goodbye = true
 	c.goodbyeEnd = now.Add(goodbyeWait)
-	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 })
+	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 && !e.send.final })
 	c.unacked = slices.DeleteFunc(c.unacked, func(s *send) bool {
-		if s.written == 0 {
+		left := s.written == 0 && !s.final
+		if left {
 			c.unsent = append(c.unsent, s)
 		}
-		return s.written == 0
+		return left
 	})
 	if c.phase == pausing {
 		c.phase = offline
@@ -133,6 +136,9 @@ func (c *client) end(why error) {
 	left := append(c.unsent, c.unacked...)
 	for _, m := range c.channels {
 		left = append(left, m.waiting...)
+	}
+	for _, e := range c.edits {
+		left = append(left, e.send)
 	}
 	for _, r := range c.box.close() {
 		if s, ok := r.(*send); ok {

@@ -26,8 +26,7 @@ func newMailbox() mailbox { return mailbox{bell: make(chan struct{}, 1)} }
 // add puts a request in. It reports false for a message that is one too many, and after close.
 func (m *mailbox) add(r request) bool {
 	m.mu.Lock()
-	_, isMessage := r.(*send)
-	full := m.closed || isMessage && len(m.queue) >= maxMailbox
+	full := m.closed || isBounded(r) && len(m.queue) >= maxMailbox
 	if !full {
 		m.queue = append(m.queue, r)
 	}
@@ -40,6 +39,15 @@ func (m *mailbox) add(r request) bool {
 	default:
 	}
 	return true
+}
+
+// isBounded reports whether a request is of those that people make as often as they like.
+func isBounded(r request) bool {
+	switch r.(type) {
+	case *send, editRequest, changeRequest, typingRequest:
+		return true
+	}
+	return false
 }
 
 // take empties the mailbox.

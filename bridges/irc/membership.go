@@ -34,6 +34,9 @@ type membership struct {
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
+	// noColours is that the channel takes none (mode +c).
+	noColours bool
+	typing    typing
 }
 
 // occupant is somebody in a channel. Whether it is one of our own connections is decided when it comes and stays
@@ -149,6 +152,7 @@ func (m *membership) list() namesItem {
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
 	m.names = map[string]occupant{}
+	m.noColours, m.typing = false, typing{}
 	m.ch.join(c)
 	waiting := m.waiting
 	m.waiting = nil

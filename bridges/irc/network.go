@@ -37,6 +37,8 @@ type network struct {
 	// report tells bridgev2 how a user's connection fares.
 	report func(user id.UserID, state status.BridgeState)
 
+	recent recentTexts // what was said a short while ago
+
 	boot    string // unique to this run, part of message IDs
 	counter atomic.Int64
 

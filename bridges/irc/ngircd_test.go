@@ -145,7 +145,7 @@ func TestKindsToIRC(t *testing.T) {
 		{"emote", map[string]any{"msgtype": "m.emote", "body": "waves back"}, []string{"PRIVMSG \x01ACTION waves back\x01"}},
 		{"notice", map[string]any{"msgtype": "m.notice", "body": "seen"}, []string{"NOTICE seen"}},
 		{"formatted", map[string]any{"msgtype": "m.text", "body": "**b**", "format": "org.matrix.custom.html",
-			"formatted_body": "<b>b</b>"}, []string{"PRIVMSG **b**"}},
+			"formatted_body": "<b>b</b>"}, []string{"PRIVMSG \x02b"}},
 		{"lines", map[string]any{"msgtype": "m.text", "body": "one\n\ntwo\r\nthree"}, []string{"PRIVMSG one", "PRIVMSG two", "PRIVMSG three"}},
 		{"injection", map[string]any{"msgtype": "m.text", "body": "a\r\nQUIT :b\x00\x01VERSION\x01"},
 			[]string{"PRIVMSG a", "PRIVMSG QUIT :bVERSION"}},
@@ -155,7 +155,7 @@ func TestKindsToIRC(t *testing.T) {
 		{"caption", map[string]any{"msgtype": "m.file", "filename": "a.pdf", "body": "read this", "url": "mxc://hs.test/d"},
 			[]string{"PRIVMSG sent a file: a.pdf mxc://hs.test/d", "PRIVMSG read this"}},
 		{"reply", map[string]any{"msgtype": "m.text", "body": "indeed",
-			"m.relates_to": map[string]any{"m.in_reply_to": map[string]any{"event_id": heard.ID}}}, []string{"PRIVMSG Carol: indeed"}},
+			"m.relates_to": map[string]any{"m.in_reply_to": map[string]any{"event_id": heard.ID}}}, []string{"PRIVMSG <Carol> \"reply to this\": indeed"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := len(carol.Lines(bridgetest.Said("#kinds", "alice")))

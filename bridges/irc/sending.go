@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"maunium.net/go/mautrix/id"
 )
 
 const (
@@ -41,6 +43,15 @@ type send struct {
 	nick    string // KICK: whom
 	action  bool   // PRIVMSG: as /me
 	lines   []string
+	prefix  replyTo
+	reply   string // the identity of the line that it answers, on networks that have them
+	event   id.EventID
+	// build makes what is sent instead of lines, when it is to be sent; its error is what done hears.
+	build func(c *client, m *membership) ([]entry, error)
+	// final is what nobody offers again after the next start, so that it goes out while the bridge stops.
+	final bool
+	// superseded is an edit in place of which a later one was sent.
+	superseded bool
 	// done is called once, in the client's goroutine, when the server has processed the lines (nil), or when
 	// it is certain that they were not all sent. It is not called for what is left when the bridge stops.
 	done func(err error)
@@ -54,16 +65,26 @@ type send struct {
 	barrier  uint64 // PING that confirms it; 0 before all lines are written
 	tries    int
 	deadline time.Time
+	receipts
 }
 
-// entry is one line to be sent.
+// entry is one line to be sent, or several with none between them.
 type entry struct {
 	line string
-	send *send // nil for commands that nobody waits for
+	more []string
+	send *send  // nil for commands that nobody waits for
+	text string // what the line says, as its echo will
 }
 
-// apply queues a message, or lets it wait, or refuses it at once.
+// apply queues a message after the edits of the same channel that wait.
 func (s *send) apply(c *client) {
+	key := c.net.ids.fold.Fold(s.channel)
+	c.sendEdits(func(e *pendingEdit) bool { return e.key == key })
+	s.queue(c)
+}
+
+// queue queues a message, or lets it wait, or refuses it at once.
+func (s *send) queue(c *client) {
 	if c.goodbye {
 		c.unsent = append(c.unsent, s)
 		return
@@ -127,26 +148,25 @@ func (c *client) expire(now time.Time) {
 // enqueue splits a message into lines that arrive whole, and queues them.
 func (c *client) enqueue(s *send) {
 	m := c.channels[s.key]
-	var lines []string
-	for _, text := range s.lines {
-		lines = append(lines, c.compose(s, m.name, text)...)
-	}
-	lines = c.shorten(s, lines)
+	entries, err := c.entriesOf(s, m)
+	switch {
+	case err != nil:
+		s.done(err)
+		return
 	// What is sent again was within the limit when it came.
-	if s.tries == 0 && c.backlog()+len(lines) > maxBacklog {
+	case s.tries == 0 && c.backlog()+len(entries) > maxBacklog:
 		s.done(errBacklog)
 		return
-	}
-	if len(lines) == 0 {
+	case len(entries) == 0:
 		s.done(nil)
 		return
 	}
 	s.tries++
-	s.total = len(lines)
+	s.total = len(entries)
 	c.unacked = append(c.unacked, s)
-	for _, line := range lines {
-		c.queue = append(c.queue, entry{line: line, send: s})
-	}
+	c.label(s, entries)
+	m.typing.stop = false // a message says as much
+	c.queue = append(c.queue, entries...)
 }
 
 // errBacklog tells a sender that the connection does not keep up.
@@ -172,17 +192,6 @@ func (c *client) waitingLines() int {
 	return lines
 }
 
-// shorten cuts a message that is too long, says so on IRC, and notes how much is left out for its sender.
-func (c *client) shorten(s *send, lines []string) []string {
-	s.left = len(lines) - maxLinesPerMessage
-	if s.left <= 0 {
-		s.left = 0
-		return lines
-	}
-	rest := c.compose(s, c.channels[s.key].name, fmt.Sprintf("… %d more lines not sent", s.left))
-	return append(lines[:maxLinesPerMessage:maxLinesPerMessage], rest...)
-}
-
 // actionBytes is what /me adds to a line: "\x01ACTION " and "\x01".
 const actionBytes = 9
 
@@ -200,7 +209,7 @@ func (c *client) compose(s *send, target, text string) []string {
 		limit -= actionBytes
 		before, after = before+"\x01ACTION ", "\x01"
 	}
-	pieces := splitText(text, limit)
+	pieces := splitCodes(text, limit)
 	for i := range pieces {
 		pieces[i] = before + pieces[i] + after
 	}
@@ -248,9 +257,9 @@ func cutBytes(line string) string { return cut(line, maxLineBytes-2) }
 
 // wires returns what the goroutine can do with its connection now: read, and write a line if there is one that
 // may go. PONG, keepalive and QUIT go first and are not counted.
-func (c *client) wires(now time.Time) (in <-chan message, out chan<- string, line string) {
+func (c *client) wires(now time.Time) (in <-chan message, out chan<- []string, lines []string) {
 	if c.sess == nil {
-		return nil, nil, ""
+		return nil, nil, nil
 	}
 	c.raiseBarrier(now)
 	if c.goodbye && !c.quitSent && len(c.queue) == 0 && len(c.unacked) == 0 {
@@ -259,11 +268,11 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- string, lin
 	}
 	switch {
 	case len(c.urgent) > 0:
-		return c.sess.in, c.sess.out, c.urgent[0]
+		return c.sess.in, c.sess.out, c.urgent[:1]
 	case len(c.queue) > 0 && !c.bucket.next(now).After(now):
-		return c.sess.in, c.sess.out, c.queue[0].line
+		return c.sess.in, c.sess.out, c.queue[0].lines()
 	}
-	return c.sess.in, nil, ""
+	return c.sess.in, nil, nil
 }
 
 // raiseBarrier queues a PING when messages are written that none follows yet: one for all of them when nothing
@@ -294,9 +303,10 @@ func (c *client) wrote(now time.Time) {
 		c.urgent = c.urgent[1:]
 		return
 	}
-	c.bucket.take(now)
 	e := c.queue[0]
 	c.queue = c.queue[1:]
+	c.bucket.take(now)
+	c.bucket.owe(len(e.more))
 	if e.send != nil {
 		e.send.written++
 		if c.since == 0 {
@@ -314,10 +324,16 @@ func (c *client) confirmed(token string) {
 		return
 	}
 	for len(c.unacked) > 0 && c.unacked[0].barrier != 0 && c.unacked[0].barrier <= n {
-		s := c.unacked[0]
-		c.unacked = c.unacked[1:]
-		s.done(s.err)
+		c.finish()
 	}
+}
+
+// finish takes the first of the messages that were sent off the list: the server has processed it.
+func (c *client) finish() {
+	s := c.unacked[0]
+	c.unacked = c.unacked[1:]
+	c.labels.forget(s)
+	s.done(s.err)
 }
 
 // rejected puts an error of the server down to the first message to that channel that it can be about.

@@ -31,8 +31,8 @@ const (
 // session is one TCP connection with its two goroutines, a reader and a writer. It parses lines and knows nothing
 // of IRC beyond that.
 type session struct {
-	in  chan message // closed when the connection has ended; then err says why
-	out chan string  // unbuffered: a line accepted is about to be written
+	in  chan message  // closed when the connection has ended; then err says why
+	out chan []string // unbuffered: lines accepted are about to be written, with none between them
 	err error
 
 	lastInTS  atomic.Int64 // when the last line came, ms
@@ -61,7 +61,7 @@ func dial(ctx context.Context, cfg NetworkConfig) (net.Conn, error) {
 
 func newSession(conn net.Conn) *session {
 	s := &session{
-		in: make(chan message, inBuffer), out: make(chan string), conn: conn, done: make(chan struct{}),
+		in: make(chan message, inBuffer), out: make(chan []string), conn: conn, done: make(chan struct{}),
 	}
 	s.lastInTS.Store(time.Now().UnixMilli())
 	s.wg.Add(2)
@@ -109,9 +109,13 @@ func (s *session) write() {
 		select {
 		case <-s.done:
 			return
-		case line := <-s.out:
+		case lines := <-s.out:
+			var b []byte
+			for _, line := range lines {
+				b = append(append(b, withoutLineEnds(line)...), "\r\n"...)
+			}
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-			if _, err := s.conn.Write([]byte(withoutLineEnds(line) + "\r\n")); err != nil {
+			if _, err := s.conn.Write(b); err != nil {
 				// The reader notices and reports it.
 				_ = s.conn.Close()
 				return

@@ -29,18 +29,12 @@ func room(nick, userHost, verb, target string) int {
 	return max(maxLineBytes-used, minPiece)
 }
 
-// textLines takes a text apart at its line ends, and leaves out what would end or falsify a line: NUL, CR, LF,
-// and the CTCP delimiter. Empty lines have no form in IRC and are left out.
+// textLines takes a plain text apart at its line ends, and leaves out what would end or falsify a line, as cleanText does.
+// Empty lines have no form in IRC and are left out.
 func textLines(text string) []string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
 	var lines []string
 	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		line = strings.Map(func(r rune) rune {
-			if r == 0 || r == 1 {
-				return -1
-			}
-			return r
-		}, line)
+		line = cleanText(line)
 		if strings.TrimSpace(line) != "" {
 			lines = append(lines, line)
 		}

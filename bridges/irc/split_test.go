@@ -94,9 +94,52 @@ func TestReadMessage(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			msgType, text, ok := readMessage(test.command, test.text)
+			text = stripCodes(text)
+			ok = ok && text != ""
 			if ok != test.ok || ok && (string(msgType) != test.msgType || text != test.want) {
 				t.Errorf("got %s %q %v, want %s %q %v", msgType, text, ok, test.msgType, test.want, test.ok)
 			}
 		})
+	}
+}
+
+// No line is longer than others receive it whole, whatever is around and in it, and room is not wasted.
+func TestLinesFit(t *testing.T) {
+	m := startModern(t, allCaps, ContentConfig{})
+	const source = ":alice!alice@host.test "
+	for _, test := range []struct {
+		name    string
+		content map[string]any
+		full    bool // the first line fills all there is
+	}{
+		{"text", map[string]any{"msgtype": "m.text", "body": strings.Repeat("x", 900)}, true},
+		{"emote", map[string]any{"msgtype": "m.emote", "body": strings.Repeat("x", 900)}, true},
+		{"notice", map[string]any{"msgtype": "m.notice", "body": strings.Repeat("é", 900)}, false},
+		{"formatted", map[string]any{"msgtype": "m.emote", "body": "x", "format": "org.matrix.custom.html",
+			"formatted_body": strings.Repeat(`<b>x</b><font color="#ff0000">é</font>`, 200)}, false},
+	} {
+		m.hs.Send(m.alice, m.room, "m.room.message", test.content)
+		lines := 0
+		for text := ""; len(text) < 900 && lines < 20; lines++ {
+			line := m.next()
+			if line.Command == "BATCH" {
+				if strings.HasPrefix(line.Params[0], "-") {
+					break
+				}
+				continue
+			}
+			got := len(source + line.Command + " #c :" + line.Params[1] + "\r\n")
+			if got > maxLineBytes || test.full && text == "" && got < maxLineBytes-1 {
+				t.Errorf("%s: got a line of %d bytes", test.name, got)
+			}
+			text += strings.TrimSuffix(strings.TrimPrefix(line.Params[1], "\x01ACTION "), "\x01")
+			if !utf8.ValidString(text) {
+				t.Errorf("%s: got half a character in %q", test.name, text)
+			}
+		}
+		if lines < 2 {
+			t.Errorf("%s: got %d lines", test.name, lines)
+		}
+		m.settleAll()
 	}
 }

@@ -28,6 +28,7 @@ func testNetwork(address string) NetworkConfig {
 	return NetworkConfig{
 		Address: address, Flood: FloodConfig{Unlimited: true},
 		Connect: ConnectConfig{Burst: 100, Interval: time.Millisecond, RetryMin: 10 * time.Millisecond, RetryMax: 50 * time.Millisecond},
+		Content: ContentConfig{EditWindow: time.Millisecond},
 	}
 }
 
