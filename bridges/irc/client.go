@@ -26,8 +26,6 @@ const (
 	stableAfter = 60 * time.Second
 	// throttledRetry is the least pause after a server said that we connect too fast.
 	throttledRetry = time.Minute
-	// bannedRetry is the pause after a ban.
-	bannedRetry = time.Hour
 	// goodbyeWait bounds how long what was begun may take when the bridge stops.
 	goodbyeWait = 3 * time.Second
 	// regainEvery is the pause between attempts to get the wanted nick back.
@@ -70,6 +68,9 @@ type client struct {
 	channels map[string]*membership // by folded name
 
 	caps           caps
+	identity       identity
+	login          login
+	private        bool // a password may go over the connection as it is
 	nick, userHost string
 	nickTries      int
 	nickLen        int
@@ -92,6 +93,10 @@ type client struct {
 	failures           int
 	lastErr            string
 	banned, goodbye    bool
+	barred             string // why nothing is tried before the user does something
+	stale              bool   // the connection that is being made is for an identity of before
+	resting            bool   // the connection is closed because the user says nothing
+	restLater          time.Time
 	quitSent           bool
 	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
@@ -109,6 +114,7 @@ func newClient(n *network, user id.UserID) *client {
 		dialled: make(chan dialResult, 1), channels: map[string]*membership{}, nickLen: n.cfg.NickLen,
 	}
 	c.shownNick.Store("")
+	c.identity = n.identity(user)
 	return c
 }
 
@@ -220,6 +226,12 @@ func (c *client) due(now time.Time) time.Time {
 		if !c.nextNick.IsZero() {
 			sooner(c.nextNick)
 		}
+		if !c.login.until.IsZero() {
+			sooner(c.login.until)
+		}
+		if at := c.restAt(); !at.IsZero() && len(c.unacked)+len(c.queue) == 0 {
+			sooner(at)
+		}
 	}
 	if next := c.bucket.next(now); c.sess != nil && len(c.queue) > 0 && next.After(now) {
 		sooner(next)
@@ -240,6 +252,8 @@ func (c *client) lastIn() time.Time { return time.UnixMilli(c.sess.lastInTS.Load
 // tick does what is due. It may come early or twice.
 func (c *client) tick(now time.Time) {
 	switch {
+	case c.phase == pausing && !now.Before(c.nextDial) && c.keepsResting(now):
+		c.phase, c.resting = offline, true
 	case c.phase == pausing && !now.Before(c.nextDial):
 		c.dial()
 	case c.phase == registering && !now.Before(c.deadline):
@@ -247,6 +261,8 @@ func (c *client) tick(now time.Time) {
 	case c.phase == up:
 		c.keepAlive(now)
 	}
+	c.checkLogin(now)
+	c.rest(now)
 	c.expire(now)
 }
 
@@ -268,14 +284,23 @@ func (c *client) keepAlive(now time.Time) {
 
 // wantedNick is the nick of the configuration, as long as this network takes it.
 func (c *client) wantedNick() string {
-	return nickVariant(makeNick(c.net.cfg.Nick, c.user), 0, c.nickLen)
+	return nickVariant(c.fullNick(), 0, c.nickLen)
+}
+
+// fullNick is the nick of the user's own choice, or else of the template.
+func (c *client) fullNick() string {
+	if c.identity.nick != "" && !c.net.cfg.Auth.FixedNicks {
+		return c.identity.nick
+	}
+	return makeNick(c.net.cfg.Nick, c.user)
 }
 
 // connect makes sure that a connection is made, now or when the pause after a failure has ended.
 func (c *client) connect(now time.Time) {
-	if c.phase != offline || c.goodbye {
+	if c.phase != offline || c.goodbye || c.barred != "" || c.resting {
 		return
 	}
+	c.banned = false // who is banned has done something, and may be so no longer
 	c.downSince = now
 	c.pause(now)
 }
@@ -286,15 +311,15 @@ func (c *client) pause(now time.Time) {
 	if c.failures > 0 {
 		wait = rand.N(c.net.cfg.Connect.backoff(c.failures))
 	}
-	switch {
-	case c.banned:
-		wait = bannedRetry + wait
-	case isThrottled(c.lastErr):
+	if isThrottled(c.lastErr) {
 		wait = max(wait, throttledRetry+rand.N(throttledRetry))
 	}
-	turn := c.net.limiter.ReserveN(now, 1).DelayFrom(now)
+	turn := c.net.turn(c.user, now)
 	c.phase = pausing
-	c.nextDial = now.Add(max(wait, turn))
+	c.nextDial = now.Add(wait)
+	if turn.After(c.nextDial) {
+		c.nextDial = turn
+	}
 }
 
 // dial connects in a goroutine of its own, whose result comes back through dialled.
@@ -304,9 +329,10 @@ func (c *client) dial() {
 		// Waiting for one's turn does not count as being away.
 		c.downSince = time.Now()
 	}
-	ctx := c.ctx
+	ctx, from := c.ctx, source{user: c.user, certificate: c.identity.certificate, ident: c.net.conn.identd}
+	c.stale = false
 	go func() {
-		conn, err := c.net.dial(ctx, c.net.cfg)
+		conn, err := c.net.dial(ctx, c.net.cfg, from)
 		c.dialled <- dialResult{conn, err}
 	}()
 }
@@ -327,12 +353,27 @@ func (c *client) connected(r dialResult) {
 		c.failed(now)
 		return
 	}
+	if c.stale {
+		_ = r.conn.Close()
+		c.pause(now)
+		return
+	}
 	c.sess = newSession(r.conn)
 	c.phase = registering
 	c.deadline = now.Add(registerTimeout)
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
 	c.userHost, c.statusMsg, c.leaving = "", "", false
+	c.private = c.isPrivate(r.conn)
+	c.login.renew()
+	if c.net.cfg.WebIRC.Password != "" {
+		params, err := webIRC(c.net.cfg, c.user)
+		if err != nil {
+			c.lost(err)
+			return
+		}
+		c.first("WEBIRC", params...)
+	}
 	c.askCaps()
 	if c.net.cfg.Password != "" {
 		c.first("PASS", c.net.cfg.Password)
@@ -350,6 +391,10 @@ func (c *client) failed(now time.Time) {
 	c.net.report(c.user, status.BridgeState{
 		StateEvent: status.StateTransientDisconnect, Error: "irc-disconnected", Message: c.lastErr,
 	})
+	if c.banned || c.barred != "" {
+		c.giveUp()
+		return
+	}
 	for _, m := range c.channels {
 		m.ch.tellOutage(now, c.net.name+" cannot be reached at the moment ("+c.lastErr+"). The bridge keeps trying.", c.user)
 	}

@@ -32,7 +32,7 @@ func newBench(t *testing.T, cfg NetworkConfig) *bench {
 	cfg.Address = "irc.test:6667"
 	n := newNetwork(&Connector{}, "net", cfg)
 	n.report = func(id.UserID, status.BridgeState) {}
-	n.dial = func(context.Context, NetworkConfig) (net.Conn, error) {
+	n.dial = func(context.Context, NetworkConfig, source) (net.Conn, error) {
 		b.dials = append(b.dials, time.Since(b.began))
 		if b.down {
 			return nil, errors.New("connection refused")
@@ -228,7 +228,6 @@ func TestServerSaysStop(t *testing.T) {
 		min, max   time.Duration
 	}{
 		{"throttled", "ERROR :Trying to reconnect too fast.", throttledRetry, 3 * throttledRetry},
-		{"banned", "ERROR :Closing Link: (K-Lined)", bannedRetry, bannedRetry + 5*time.Minute},
 		{"restart", "ERROR :Server going down", 0, 10 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -244,6 +243,28 @@ func TestServerSaysStop(t *testing.T) {
 					t.Errorf("connected again after %v, want between %v and %v", got, test.min, test.max)
 				}
 			})
+		})
+	}
+}
+
+// Who is banned stays away until they ask for it.
+func TestBanned(t *testing.T) {
+	for _, line := range []string{"ERROR :Closing Link: (K-Lined)", ":s 465 alice :You are banned"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, quick)
+			s := b.accept()
+			s.welcome()
+			s.send(line)
+			_ = s.conn.Close()
+			time.Sleep(30 * 24 * time.Hour)
+			if len(b.dials) != 1 {
+				t.Errorf("connected again %d times", len(b.dials)-1)
+			}
+			if err := <-b.say("x"); err == nil || !strings.Contains(err.Error(), "has banned you") {
+				t.Errorf("got %v", err)
+			}
+			b.c.box.add(reconnectRequest{})
+			b.accept().welcome()
 		})
 	}
 }

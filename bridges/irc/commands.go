@@ -18,6 +18,8 @@ var incoming = map[string]struct {
 	params int
 	handle func(c *client, m message)
 }{
+	"AUTHENTICATE": {1, (*client).onAuthenticate},
+
 	"CAP":     {3, (*client).onCap},
 	"CHGHOST": {2, (*client).onChghost},
 	"PING":    {1, (*client).onPing},
@@ -40,6 +42,16 @@ var incoming = map[string]struct {
 	"376": {0, (*client).onReady},        // RPL_ENDOFMOTD
 	"396": {2, (*client).onHost},         // RPL_HOSTHIDDEN
 	"422": {0, (*client).onReady},        // ERR_NOMOTD
+
+	"900": {3, (*client).onLoggedIn},    // RPL_LOGGEDIN
+	"901": {0, (*client).onLoggedOut},   // RPL_LOGGEDOUT
+	"902": {0, (*client).onSASLFail},    // ERR_NICKLOCKED
+	"903": {0, (*client).onSASLSuccess}, // RPL_SASLSUCCESS
+	"904": {0, (*client).onSASLFail},    // ERR_SASLFAIL
+	"905": {0, (*client).onSASLFail},    // ERR_SASLTOOLONG
+	"906": {0, (*client).onSASLFail},    // ERR_SASLABORTED
+	"907": {0, (*client).onSASLAlready}, // ERR_SASLALREADY
+	"908": {2, (*client).onSASLMechs},   // RPL_SASLMECHS
 
 	"431": {0, (*client).onBadNick},     // ERR_NONICKNAMEGIVEN
 	"432": {0, (*client).onBadNick},     // ERR_ERRONEUSNICKNAME
@@ -139,11 +151,12 @@ func (c *client) onReady(message) {
 	}
 	c.log.Info().Str("nick", c.nick).Msg("connected")
 	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
-	for _, m := range c.channels {
-		c.join(m)
-	}
 	if len(c.channels) == 0 {
 		c.quitEmpty()
+		return
+	}
+	if !c.afterWelcome() {
+		c.joinAll()
 	}
 }
 
@@ -170,7 +183,7 @@ func (c *client) onBadNick(m message) {
 	if c.phase != registering {
 		return
 	}
-	wanted := makeNick(c.net.cfg.Nick, c.user)
+	wanted := c.fullNick()
 	if m.Command == "432" && c.nickLen > shortNick && len(wanted) > shortNick {
 		c.nickLen = shortNick
 	} else {
@@ -244,7 +257,7 @@ func (c *client) forSome(target string) bool {
 // onMessage takes what is said to a whole channel of ours; the room has people without rank in it.
 func (c *client) onMessage(m message) {
 	nick, target := m.Nick(), m.Params[0]
-	if nick == "" || c.isMe(nick) || c.forSome(target) {
+	if c.isServiceTalk(m) || nick == "" || c.isMe(nick) || c.forSome(target) {
 		return
 	}
 	ms, ok := c.channels[c.net.ids.fold.Fold(target)]

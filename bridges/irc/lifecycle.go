@@ -24,7 +24,7 @@ func isThrottled(text string) bool { return throttledText.MatchString(text) }
 
 // refuse notes what the server said before it closes the connection.
 func (c *client) refuse(text string) {
-	c.lastErr = text
+	c.lastErr = c.clean(text)
 	c.banned = c.banned || bannedText.MatchString(text)
 }
 
@@ -49,6 +49,7 @@ func (c *client) lost(err error) {
 	c.restoreMemberships(now)
 	switch {
 	case len(c.channels) == 0:
+	case c.resting:
 	case c.leaving:
 		c.connect(now)
 	default:
@@ -147,6 +148,21 @@ func (c *client) end(why error) {
 	}
 }
 
+// giveUp tries no more, because the network has said that it does not want the user, or the user has to do something. To go
+// on knocking would only prolong a ban, and may extend it to others.
+func (c *client) giveUp() {
+	now := time.Now()
+	text := c.whyNot() + "; the bridge does not try again until you ask for it with `!irc reconnect " + c.net.name + "`"
+	for _, m := range c.channels {
+		for _, s := range m.waiting {
+			s.done(failure("%s", c.whyNot()))
+		}
+		m.waiting = nil
+		m.ch.tellOutage(now, text, c.user)
+	}
+	c.net.tell(c.user, text)
+}
+
 // showNick makes a change of the nick known: to the registry, before anything can be done under it, and to
 // currentNick. The registry remembers the old mask for connections that lag behind.
 func (c *client) showNick(nick string) {
@@ -177,6 +193,9 @@ func (c *client) whyNot() string {
 	}
 	if c.lastErr != "" {
 		b.WriteString(" (" + c.lastErr + ")")
+	}
+	if c.barred != "" {
+		return "you are not connected to " + c.net.name + ": " + c.barred
 	}
 	return b.String()
 }

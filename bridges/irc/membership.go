@@ -44,7 +44,11 @@ type occupant struct {
 }
 
 // joinRequest wants a channel.
-type joinRequest struct{ channel string }
+type joinRequest struct {
+	channel string
+	// fresh tells that a person has just entered the room, and is not only found in it after a start.
+	fresh bool
+}
 
 func (r joinRequest) apply(c *client) {
 	key := c.net.ids.fold.Fold(r.channel)
@@ -64,12 +68,15 @@ func (r joinRequest) apply(c *client) {
 	if c.phase == up {
 		c.join(m)
 	}
+	if r.fresh {
+		c.resting = false
+	}
 	c.connect(time.Now())
 }
 
 // join sends JOIN if that is to be done.
 func (c *client) join(m *membership) {
-	if m.state == wanted {
+	if m.state == wanted && c.mayJoin() {
 		m.state = joining
 		c.command("JOIN", m.name)
 	}

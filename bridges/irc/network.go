@@ -33,7 +33,9 @@ type network struct {
 
 	warnCasemapping sync.Once
 	// dial makes a connection.
-	dial func(ctx context.Context, cfg NetworkConfig) (net.Conn, error)
+	dial func(ctx context.Context, cfg NetworkConfig, from source) (net.Conn, error)
+	// identity is who a user is to be on the network.
+	identity func(user id.UserID) identity
 	// report tells bridgev2 how a user's connection fares.
 	report func(user id.UserID, state status.BridgeState)
 
@@ -44,6 +46,9 @@ type network struct {
 	clients  map[id.UserID]*client
 	channels map[string]*channel // by folded name
 	puppets  puppets
+	turns    map[id.UserID]time.Time // when to connect after the start; see planTurns
+
+	restMu sync.Mutex // guards the decision who may rest
 }
 
 func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
@@ -55,8 +60,9 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 		clients:  map[id.UserID]*client{},
 		channels: map[string]*channel{},
 		puppets:  newPuppets(cfg.Casemapping),
+		turns:    map[id.UserID]time.Time{},
 	}
-	n.report, n.dial = n.reportState, dial
+	n.report, n.dial, n.identity = n.reportState, dial, n.identityOf
 	return n
 }
 
@@ -81,14 +87,23 @@ func (n *network) channel(name string) *channel {
 
 // client returns the client of a user, and makes and starts it the first time.
 func (n *network) client(user id.UserID) *client {
-	n.mu.Lock()
-	c, ok := n.clients[user]
-	if !ok {
-		c = newClient(n, user)
-		n.clients[user] = c
+	c := n.running(user)
+	if c == nil {
+		// Without the lock, because what is stored for the user is looked up.
+		c = n.adopt(newClient(n, user))
 	}
-	n.mu.Unlock()
 	c.start(n.conn.ctx)
+	return c
+}
+
+// adopt makes a client that of its user, unless another has been quicker, and returns which one is.
+func (n *network) adopt(c *client) *client {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if other, ok := n.clients[c.user]; ok {
+		return other
+	}
+	n.clients[c.user] = c
 	return c
 }
 
@@ -182,6 +197,8 @@ type channel struct {
 	mu     sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
 	feed   feed[*client, item]
 	outage time.Time // when people were last told that the network is away
+	// resting are members that are about to close their connections, because their people say nothing.
+	resting map[*client]bool
 }
 
 func newChannel(l *lane) *channel {
@@ -192,6 +209,7 @@ func newChannel(l *lane) *channel {
 func (ch *channel) join(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	delete(ch.resting, c)
 	ch.feed.add(c)
 }
 
@@ -206,6 +224,7 @@ func (ch *channel) leads(c *client) bool {
 func (ch *channel) part(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	delete(ch.resting, c)
 	deliver, next := ch.feed.remove(c)
 	for _, it := range deliver {
 		ch.lane.put(it)

@@ -202,7 +202,7 @@ func TestServerErrors(t *testing.T) {
 			conn.Send(":irc.test 465 alice :You are banned from this server- spam")
 			conn.Send("ERROR :Closing Link: alice (K-Lined)")
 			conn.Close()
-			w.awaitNotice(room, "net cannot be reached at the moment (Closing Link: alice (K-Lined))")
+			w.awaitNotice(room, "net has banned you (Closing Link: alice (K-Lined)); the bridge does not try again")
 			w.hs.Say(alice, room, "x")
 		}, "net has banned you"},
 	} {

@@ -69,6 +69,7 @@ func (s *send) apply(c *client) {
 		return
 	}
 	now := time.Now()
+	c.spoke(now)
 	s.key = c.net.ids.fold.Fold(s.channel)
 	m := c.channels[s.key]
 	switch {
@@ -92,7 +93,7 @@ func (s *send) apply(c *client) {
 		if c.phase == pausing && c.failures == 0 {
 			s.deadline = c.nextDial.Add(sendWait) // it only waits for its turn
 		}
-		if c.banned || !now.Before(s.deadline) {
+		if c.banned || c.barred != "" || !now.Before(s.deadline) {
 			s.done(failure("%s", c.whyNot()))
 			return
 		}
