@@ -24,14 +24,19 @@ type bench struct {
 	servers chan net.Conn
 	dials   []time.Duration // since began
 	down    bool            // dialling fails
+	states  []status.BridgeState
 }
 
 // newBench starts alice's client, who wants #c.
-func newBench(t *testing.T, cfg NetworkConfig) *bench {
+func newBench(t *testing.T, cfg NetworkConfig) *bench { return newBenchAs(t, cfg, identity{}) }
+
+// newBenchAs is newBench with a login.
+func newBenchAs(t *testing.T, cfg NetworkConfig, as identity) *bench {
 	b := &bench{t: t, began: time.Now(), servers: make(chan net.Conn, 100)}
 	cfg.Address = "irc.test:6667"
 	n := newNetwork(&Connector{}, "net", cfg)
-	n.report = func(id.UserID, status.BridgeState) {}
+	n.report = func(_ id.UserID, state status.BridgeState) { b.states = append(b.states, state) }
+	n.identity = func(id.UserID) identity { return as }
 	n.dial = func(context.Context, NetworkConfig, source) (net.Conn, error) {
 		b.dials = append(b.dials, time.Since(b.began))
 		if b.down {

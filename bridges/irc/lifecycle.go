@@ -24,7 +24,7 @@ func isThrottled(text string) bool { return throttledText.MatchString(text) }
 
 // refuse notes what the server said before it closes the connection.
 func (c *client) refuse(text string) {
-	c.lastErr = c.clean(text)
+	c.lastErr = c.clean(plainText(text))
 	c.banned = c.banned || bannedText.MatchString(text)
 }
 

@@ -30,7 +30,7 @@ func (c *client) afterWelcome() (wait bool) {
 		c.login.until = now.Add(saslTimeout) // a server that has not waited itself
 		return true
 	}
-	if c.login.account != "" || c.login.tried || !c.mayLogin(now) {
+	if c.login.account != "" || c.login.tried || c.has("sasl") || !c.mayLogin(now) {
 		if c.net.cfg.Auth.Required && c.login.account == "" && c.barred == "" {
 			c.needLogin()
 			return true

@@ -325,12 +325,14 @@ func (c *client) cannotLogin(why string) {
 	}
 }
 
-// clean takes the password out of what a server says, which is shown in rooms and logs.
+// clean takes passwords out of what a server says, which is shown in rooms and logs.
 func (c *client) clean(text string) string {
-	if c.identity.password == "" {
-		return text
+	for _, secret := range []string{c.identity.password, c.net.cfg.WebIRC.Password, c.net.cfg.Password} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "…")
+		}
 	}
-	return strings.ReplaceAll(text, c.identity.password, "…")
+	return text
 }
 
 // bar ends the connection until its user does something.
