@@ -39,32 +39,33 @@ func answerError(w http.ResponseWriter, status int, code, message string) {
 func (h *Homeserver) routes() {
 	const v3 = "/_matrix/client/v3"
 	for pattern, f := range map[string]func(r *request) (any, error){
-		"GET /_matrix/client/versions":                   h.versions,
-		"POST " + v3 + "/register":                       h.register,
-		"GET " + v3 + "/account/whoami":                  h.whoami,
-		"GET " + v3 + "/capabilities":                    h.capabilities,
-		"GET /_matrix/client/v1/media/config":            h.mediaConfig,
-		"GET " + v3 + "/profile/{user}":                  h.getProfile,
-		"GET " + v3 + "/profile/{user}/displayname":      h.getProfile,
-		"PUT " + v3 + "/profile/{user}/displayname":      h.setName,
-		"POST " + v3 + "/createRoom":                     h.createRoom,
-		"POST " + v3 + "/join/{room}":                    h.join,
-		"POST " + v3 + "/rooms/{room}/join":              h.join,
-		"POST " + v3 + "/rooms/{room}/leave":             h.leave,
-		"POST " + v3 + "/rooms/{room}/kick":              h.kick,
-		"POST " + v3 + "/rooms/{room}/invite":            h.invite,
-		"PUT " + v3 + "/rooms/{room}/send/{type}/{txn}":  h.sendEvent,
-		"PUT " + v3 + "/rooms/{room}/state/{type}/{key}": h.sendState,
-		"PUT " + v3 + "/rooms/{room}/state/{type}":       h.sendState,
-		"PUT " + v3 + "/rooms/{room}/state/{type}/{$}":   h.sendState,
-		"GET " + v3 + "/rooms/{room}/state/{type}/{key}": h.getState,
-		"GET " + v3 + "/rooms/{room}/state/{type}":       h.getState,
-		"GET " + v3 + "/rooms/{room}/state/{type}/{$}":   h.getState,
-		"GET " + v3 + "/rooms/{room}/state":              h.allState,
-		"GET " + v3 + "/rooms/{room}/members":            h.members,
-		"GET " + v3 + "/rooms/{room}/joined_members":     h.joinedMembers,
-		"GET " + v3 + "/directory/room/{alias}":          h.getAlias,
-		"PUT " + v3 + "/directory/room/{alias}":          h.setAlias,
+		"GET /_matrix/client/versions":                     h.versions,
+		"POST " + v3 + "/register":                         h.register,
+		"GET " + v3 + "/account/whoami":                    h.whoami,
+		"GET " + v3 + "/capabilities":                      h.capabilities,
+		"GET /_matrix/client/v1/media/config":              h.mediaConfig,
+		"GET " + v3 + "/profile/{user}":                    h.getProfile,
+		"GET " + v3 + "/profile/{user}/displayname":        h.getProfile,
+		"PUT " + v3 + "/profile/{user}/displayname":        h.setName,
+		"POST " + v3 + "/createRoom":                       h.createRoom,
+		"POST " + v3 + "/join/{room}":                      h.join,
+		"POST " + v3 + "/rooms/{room}/join":                h.join,
+		"POST " + v3 + "/rooms/{room}/leave":               h.leave,
+		"POST " + v3 + "/rooms/{room}/kick":                h.kick,
+		"POST " + v3 + "/rooms/{room}/invite":              h.invite,
+		"PUT " + v3 + "/rooms/{room}/send/{type}/{txn}":    h.sendEvent,
+		"PUT " + v3 + "/rooms/{room}/redact/{event}/{txn}": h.redact,
+		"PUT " + v3 + "/rooms/{room}/state/{type}/{key}":   h.sendState,
+		"PUT " + v3 + "/rooms/{room}/state/{type}":         h.sendState,
+		"PUT " + v3 + "/rooms/{room}/state/{type}/{$}":     h.sendState,
+		"GET " + v3 + "/rooms/{room}/state/{type}/{key}":   h.getState,
+		"GET " + v3 + "/rooms/{room}/state/{type}":         h.getState,
+		"GET " + v3 + "/rooms/{room}/state/{type}/{$}":     h.getState,
+		"GET " + v3 + "/rooms/{room}/state":                h.allState,
+		"GET " + v3 + "/rooms/{room}/members":              h.members,
+		"GET " + v3 + "/rooms/{room}/joined_members":       h.joinedMembers,
+		"GET " + v3 + "/directory/room/{alias}":            h.getAlias,
+		"PUT " + v3 + "/directory/room/{alias}":            h.setAlias,
 	} {
 		h.mux.HandleFunc(pattern, h.handler(pattern, f))
 	}
@@ -228,6 +229,12 @@ func (h *Homeserver) sendEvent(r *request) (any, error) {
 	e := h.add(&Event{Room: r.room(), Sender: r.user, Type: r.PathValue("type"), Content: r.body,
 		TS: h.timestamp(r), TxnID: r.PathValue("txn")})
 	h.txns[txn] = e.ID
+	return object{"event_id": e.ID}, nil
+}
+
+// redact records a redaction, and leaves the event as it was.
+func (h *Homeserver) redact(r *request) (any, error) {
+	e := h.add(&Event{Room: r.room(), Sender: r.user, Type: "m.room.redaction", Content: object{"redacts": r.PathValue("event")}})
 	return object{"event_id": e.ID}, nil
 }
 
