@@ -74,6 +74,7 @@ type client struct {
 	nick, userHost string
 	nickTries      int
 	nickLen        int
+	whox           bool   // WHO can be asked for accounts, as announced
 	statusMsg      string // signs of rank before the name of a channel, as announced
 
 	bucket  bucket
@@ -240,6 +241,9 @@ func (c *client) due(now time.Time) time.Time {
 		for _, s := range m.waiting {
 			sooner(s.deadline)
 		}
+		if !m.askedWho.IsZero() {
+			sooner(m.askedWho.Add(whoWait))
+		}
 	}
 	if c.goodbye {
 		sooner(c.goodbyeEnd)
@@ -262,6 +266,7 @@ func (c *client) tick(now time.Time) {
 		c.keepAlive(now)
 	}
 	c.checkLogin(now)
+	c.checkWho(now)
 	c.rest(now)
 	c.expire(now)
 }
@@ -363,7 +368,7 @@ func (c *client) connected(r dialResult) {
 	c.deadline = now.Add(registerTimeout)
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
-	c.userHost, c.statusMsg, c.leaving = "", "", false
+	c.userHost, c.statusMsg, c.whox, c.leaving = "", "", false, false
 	c.private = c.isPrivate(r.conn)
 	c.login.renew()
 	if c.net.cfg.WebIRC.Password != "" {

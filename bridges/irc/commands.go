@@ -20,6 +20,7 @@ var incoming = map[string]struct {
 }{
 	"AUTHENTICATE": {1, (*client).onAuthenticate},
 
+	"ACCOUNT": {1, (*client).onAccount},
 	"CAP":     {3, (*client).onCap},
 	"CHGHOST": {2, (*client).onChghost},
 	"PING":    {1, (*client).onPing},
@@ -36,8 +37,10 @@ var incoming = map[string]struct {
 
 	"001": {1, (*client).onWelcome},      // RPL_WELCOME
 	"005": {2, (*client).onISupport},     // RPL_ISUPPORT
+	"315": {2, (*client).onEndOfWho},     // RPL_ENDOFWHO
 	"332": {3, (*client).onCurrentTopic}, // RPL_TOPIC
 	"353": {4, (*client).onNames},        // RPL_NAMREPLY
+	"354": {5, (*client).onWhoX},         // RPL_WHOSPCRPL
 	"366": {2, (*client).onEndOfNames},   // RPL_ENDOFNAMES
 	"376": {0, (*client).onReady},        // RPL_ENDOFMOTD
 	"396": {2, (*client).onHost},         // RPL_HOSTHIDDEN
@@ -129,6 +132,7 @@ func (c *client) onISupport(m message) {
 		if signs, ok := strings.CutPrefix(token, "STATUSMSG="); ok {
 			c.statusMsg = signs
 		}
+		c.whox = c.whox || token == "WHOX"
 		value, ok := strings.CutPrefix(token, "CASEMAPPING=")
 		if ok && value != string(c.net.cfg.Casemapping) {
 			c.net.warnCasemapping.Do(func() {
@@ -264,6 +268,7 @@ func (c *client) onMessage(m message) {
 	if !ok || c.occupantOf(ms, nick, m.Source).puppet != nil || !validNick(nick) {
 		return
 	}
+	c.noteTag(ms, m)
 	msgType, text, ok := readMessage(m.Command, m.Params[1])
 	if ok {
 		c.observe(ms, sight(m, messageItem{

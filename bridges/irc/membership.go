@@ -34,6 +34,8 @@ type membership struct {
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
+	// askedWho is when the list of accounts was asked for, while the room waits for it.
+	askedWho time.Time
 }
 
 // occupant is somebody in a channel. Whether it is one of our own connections is decided when it comes and stays
@@ -41,6 +43,8 @@ type membership struct {
 type occupant struct {
 	nick   string
 	puppet *client
+	// account is what they are logged in to, if that is known; see tracksAccounts.
+	account string
 }
 
 // joinRequest wants a channel.
@@ -137,7 +141,7 @@ type resyncRequest struct{ channel string }
 
 func (r resyncRequest) apply(c *client) {
 	if m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]; ok && m.state == joined && m.ch.leads(c) {
-		m.ch.lane.put(m.list())
+		c.putList(m)
 	}
 }
 
@@ -147,6 +151,9 @@ func (m *membership) list() namesItem {
 	for _, o := range m.names {
 		if o.puppet == nil {
 			list.nicks = append(list.nicks, o.nick)
+			if o.account != "" {
+				list.account(o.nick, o.account)
+			}
 		}
 	}
 	return list
@@ -155,7 +162,7 @@ func (m *membership) list() namesItem {
 // enteredChannel is our own JOIN.
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
-	m.names = map[string]occupant{}
+	m.names, m.askedWho = map[string]occupant{}, time.Time{}
 	m.ch.join(c)
 	waiting := m.waiting
 	m.waiting = nil
