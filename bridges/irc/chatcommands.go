@@ -25,6 +25,7 @@ func (c *Connector) chatCommands() []commands.CommandHandler {
 		}
 	}
 	return []commands.CommandHandler{
+		alone(commands.CommandLogin), alone(commands.CommandRelogin),
 		row("nick", "_network_ _nick_", "Change your nick on a network; - is the one the bridge would give you", c.cmdNick),
 		row("status", "", "Show your nick and account on each network, and what is stored for it", c.cmdStatus),
 		row("whois", "_network_ _nick or Matrix ID_", "Tell which Matrix user a nick is, or what a Matrix user is called on IRC", c.cmdWhois),
@@ -32,6 +33,23 @@ func (c *Connector) chatCommands() []commands.CommandHandler {
 		row("fingerprint", "_network_", "Show the fingerprint of your certificate", c.cmdFingerprint),
 		row("reconnect", "_network_", "Connect anew to a network, also after it has banned you", c.cmdReconnect),
 	}
+}
+
+// alone is one of bridgev2's commands that is not for the room of a channel: a password would be said to everybody there, and
+// on IRC too, when it is the answer to a question.
+func alone(command *commands.FullHandler) commands.CommandHandler {
+	copied := *command
+	copied.Func = func(ce *commands.Event) {
+		if ce.Portal == nil {
+			command.Func(ce)
+			return
+		}
+		if len(ce.Args) > 1 {
+			ce.Redact()
+		}
+		ce.Reply("Not here, where others read it. Start a chat with `%s` and say `login` there.", ce.Bridge.Bot.GetMXID())
+	}
+	return &copied
 }
 
 // addCommands adds them to bridgev2's.

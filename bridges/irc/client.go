@@ -30,6 +30,10 @@ const (
 	goodbyeWait = 3 * time.Second
 	// regainEvery is the pause between attempts to get the wanted nick back.
 	regainEvery = time.Minute
+	// reconnectBurst and reconnectEvery bound how often a user has their connection made anew, which uses up turns that others
+	// wait for.
+	reconnectBurst = 5
+	reconnectEvery = time.Minute
 	// maxUrgent is the number of lines that may wait beside the queue, to go before it.
 	maxUrgent = 64
 	// quitMessage is what others read when we go.
@@ -98,6 +102,8 @@ type client struct {
 	stale              bool   // the connection that is being made is for an identity of before
 	resting            bool   // the connection is closed because the user says nothing
 	restLater          time.Time
+	reconnects         bucket    // of the user's own wish
+	notBefore          time.Time // of the next attempt, when there were too many of these
 	quitSent           bool
 	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
@@ -115,6 +121,7 @@ func newClient(n *network, user id.UserID) *client {
 		dialled: make(chan dialResult, 1), channels: map[string]*membership{}, nickLen: n.cfg.NickLen,
 	}
 	c.shownNick.Store("")
+	c.reconnects = newBucket(reconnectBurst, reconnectEvery, time.Now())
 	c.identity = n.identity(user)
 	return c
 }
@@ -322,8 +329,10 @@ func (c *client) pause(now time.Time) {
 	turn := c.net.turn(c.user, now)
 	c.phase = pausing
 	c.nextDial = now.Add(wait)
-	if turn.After(c.nextDial) {
-		c.nextDial = turn
+	for _, at := range []time.Time{turn, c.notBefore} {
+		if at.After(c.nextDial) {
+			c.nextDial = at
+		}
 	}
 }
 

@@ -187,6 +187,9 @@ func (reconnectRequest) apply(c *client) { c.reconnect(time.Now()) }
 // reconnect begins again, with no account of what went wrong before.
 func (c *client) reconnect(now time.Time) {
 	c.banned, c.barred, c.failures, c.resting = false, "", 0, false
+	if !c.reconnects.take(now) {
+		c.notBefore = c.reconnects.next(now)
+	}
 	switch c.phase {
 	case offline:
 		if len(c.channels) > 0 {

@@ -16,8 +16,10 @@ var (
 
 // bannedText and throttledText recognise what servers write in ERROR and in numerics; there is no code for it.
 var (
-	bannedText    = regexp.MustCompile(`(?i)\b(banned|[kgdz]-?lined?|akill(ed)?)\b`)
-	throttledText = regexp.MustCompile(`(?i)(throttl|too fast|too many connections|reconnecting)`)
+	bannedText = regexp.MustCompile(`(?i)\b(banned|[kgdz]-?lined?|akill(ed)?)\b`)
+	// needsLoginText is how networks tell that from an address like ours only people with an account may come.
+	needsLoginText = regexp.MustCompile(`(?i)(sasl access only|requires? sasl|sasl (authentication )?(is )?required|you need to (identify|log in) (via|with|using) sasl)`)
+	throttledText  = regexp.MustCompile(`(?i)(throttl|too fast|too many connections|reconnecting)`)
 )
 
 func isThrottled(text string) bool { return throttledText.MatchString(text) }
@@ -25,6 +27,10 @@ func isThrottled(text string) bool { return throttledText.MatchString(text) }
 // refuse notes what the server said before it closes the connection.
 func (c *client) refuse(text string) {
 	c.lastErr = c.clean(plainText(text))
+	if needsLoginText.MatchString(text) {
+		c.barred = c.net.name + " lets in only who is logged in to an account (`!irc login`): " + c.lastErr
+		return
+	}
 	c.banned = c.banned || bannedText.MatchString(text)
 }
 

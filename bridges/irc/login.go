@@ -241,7 +241,7 @@ func (p *loginProcess) fill(n *network, login *bridgev2.UserLogin, in map[string
 				Nick: in["nick"], Account: in["username"], Mechanism: in["mechanism"], Password: sealed,
 				Certificate: meta.Certificate, SpokeTS: meta.SpokeTS,
 			}
-		}, "", nil
+		}, " Remove your password from this room, if it is still there.", nil
 	case flowCertificate:
 		if !n.cfg.TLS {
 			return nil, "", fmt.Errorf("connections to %s are not encrypted, so certificates have no use there", n.name)

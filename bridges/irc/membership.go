@@ -107,10 +107,11 @@ func (r partRequest) apply(c *client) {
 	}
 }
 
-// logoutRequest wants none of the channels any more.
+// logoutRequest wants none of the channels any more, and forgets the login.
 type logoutRequest struct{}
 
 func (logoutRequest) apply(c *client) {
+	c.identity, c.login.account = identity{}, ""
 	for _, m := range c.channels {
 		partRequest{channel: m.name, reason: "logged out"}.apply(c)
 	}

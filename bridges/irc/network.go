@@ -147,7 +147,11 @@ func (n *network) nickOf(user id.UserID) string {
 }
 
 // isPuppet reports whether a nick is at this moment that of one of our connections.
-func (n *network) isPuppet(nick string) bool { return n.puppet(nick, "") != nil }
+func (n *network) isPuppet(nick string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.puppets.nicks[n.ids.fold.Fold(nick)] != nil
+}
 
 // puppet returns whose connection has a nick, or had it a moment ago with this mask, or nil.
 func (n *network) puppet(nick, mask string) *client {
@@ -161,6 +165,13 @@ func (n *network) renamePuppet(c *client, from, to, mask string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.puppets.rename(c, from, to, mask, time.Now())
+}
+
+// puppetQuit records that somebody has seen a connection of ours end; see puppets.quit.
+func (n *network) puppetQuit(c *client, nick, mask string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.puppets.quit(c, nick, mask)
 }
 
 // drain stops all clients, and then all lanes when they have delivered what they hold.

@@ -67,6 +67,9 @@ func (c *client) onQuit(m message) {
 			continue
 		}
 		delete(ms.names, key)
+		if o.puppet != nil {
+			c.net.puppetQuit(o.puppet, nick, m.Source)
+		}
 		c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: "Quit: " + plainText(last(m))}))
 	}
 	if !c.nextNick.IsZero() && key == c.net.ids.fold.Fold(c.wantedNick()) {

@@ -303,6 +303,42 @@ func TestLoginRequired(t *testing.T) {
 	}
 }
 
+// A network that lets in nobody without an account is not asked again and again.
+func TestSASLAccessOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, quick)
+		s := b.accept()
+		s.expect("CAP LS 302")
+		s.expect("NICK alice")
+		s.expect("USER alice 0 * @alice:hs.test")
+		s.send("ERROR :Closing Link: h (SASL access only)")
+		_ = s.conn.Close()
+		time.Sleep(48 * time.Hour)
+		if len(b.dials) != 1 {
+			t.Errorf("got %d connections, want 1", len(b.dials))
+		}
+	})
+}
+
+// Who connects anew again and again has to wait, and not others.
+func TestReconnectLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, quick)
+		b.accept().welcome()
+		for range 50 {
+			b.c.box.add(reconnectRequest{})
+			synctest.Wait()
+			for len(b.servers) > 0 {
+				_ = (<-b.servers).Close()
+			}
+			time.Sleep(time.Second)
+		}
+		if got := len(b.dials); got > 40 {
+			t.Errorf("got %d connections", got)
+		}
+	})
+}
+
 // Services that come back are logged in to without a new connection.
 func TestSASLComesLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
