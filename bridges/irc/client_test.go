@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,7 @@ type bench struct {
 	began   time.Time
 	servers chan net.Conn
 	dials   []time.Duration // since began
-	down    bool            // dialling fails
+	down    atomic.Bool     // dialling fails
 	states  []status.BridgeState
 }
 
@@ -39,7 +40,7 @@ func newBenchAs(t *testing.T, cfg NetworkConfig, as identity) *bench {
 	n.identity = func(id.UserID) identity { return as }
 	n.dial = func(context.Context, NetworkConfig, source) (net.Conn, error) {
 		b.dials = append(b.dials, time.Since(b.began))
-		if b.down {
+		if b.down.Load() {
 			return nil, errors.New("connection refused")
 		}
 		client, server := net.Pipe()
@@ -175,7 +176,7 @@ func TestFloodControl(t *testing.T) {
 func TestServerDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, quick)
-		b.down = true
+		b.down.Store(true)
 		start := time.Now()
 		err := <-b.say("anybody?")
 		if got := time.Since(start).Round(time.Second); got != sendWait {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
-	"maunium.net/go/mautrix/bridgev2/status"
 )
 
 // The login flows.
@@ -212,7 +211,6 @@ func (p *loginProcess) store(ctx context.Context, n *network, login *bridgev2.Us
 	}
 	switch err := c.apply(ctx, n, login, true); {
 	case err == nil:
-		login.BridgeState.Send(status.BridgeState{StateEvent: status.StateConnected})
 		return "Stored for " + n.name + "." + words, nil
 	case errors.Is(err, errLoginSlow) || p.flow == flowCertificate:
 		// A certificate is refused until the network has been told of it.

@@ -3,6 +3,8 @@ package irc
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -194,4 +196,53 @@ func TestVault(t *testing.T) {
 			t.Errorf("got %q, %v with another %s", got, err, name)
 		}
 	}
+}
+
+// In a channel's room, nobody can log in: what they said there was read by all, and an answer without a prefix would go to IRC.
+func TestNoLoginInARoom(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	log := &bridgetest.Recorder{}
+	w := startLogged(t, testNetwork(ircd.Address), log)
+	alice := w.hs.User("alice")
+	room := w.join(alice, "#c")
+	conn := ircd.Accept()
+	conn.Welcome("alice")
+	conn.Joined("alice", "#c", "")
+	said := w.hs.Say(alice, room, "!irc login password net - al "+secret+" auto")
+	w.hs.AwaitEvent("redaction of the command", func(e *bridgetest.Event) bool {
+		return e.Room == room && e.Type == "m.room.redaction" && e.Content["redacts"] == string(said.ID)
+	})
+	w.awaitText(room, "Not here, where others read it")
+	w.hs.Say(alice, room, "hello")
+	conn.Expect("PRIVMSG #c :hello") // and nothing before it
+	conn.Pong()
+	w.hs.AwaitAcknowledged()
+	w.stop()
+	w.absent(log, secret)
+}
+
+// What is stored opens no more when the key is another: its owner is told, and is on IRC without a login.
+func TestLostKey(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
+	w := start(t, hs, dir, testNetwork(ircd.Address))
+	alice := hs.User("alice")
+	w.manage(alice)
+	hs.Say(alice, dm, "login password net - al "+secret+" auto")
+	w.awaitText(dm, "Stored for net")
+	hs.AwaitAcknowledged()
+	w.stop()
+	key := filepath.Join(dir, "bridge-irc.key")
+	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 || info.Size() != 32 {
+		t.Fatalf("got %v, %v for the key", info, err)
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	w = start(t, hs, dir, testNetwork(ircd.Address))
+	w.join(alice, "#c")
+	conn := ircd.Accept()
+	conn.Welcome("alice")
+	conn.Joined("alice", "#c", "")
+	w.awaitText(dm, "cannot be read any more; log in again")
 }

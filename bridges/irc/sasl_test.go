@@ -252,10 +252,10 @@ func TestWrongPassword(t *testing.T) {
 			s.send(":s 001 alice :hi")
 			s.send(":s 376 alice :end")
 			s.expect("JOIN #c")
-			b.down = true
+			b.down.Store(true)
 			_ = s.conn.Close()
 			time.Sleep(loginRetry / 3)
-			b.down = false
+			b.down.Store(false)
 		}
 		if tries != maxLoginFailures {
 			t.Errorf("tried %d times, want %d", tries, maxLoginFailures)
