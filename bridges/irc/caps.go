@@ -70,6 +70,9 @@ func (c *client) onCap(m message) {
 	case "LS":
 		c.offer(names)
 		if c.caps.listing = more; !more {
+			if c.heedSTS() {
+				return
+			}
 			c.request()
 		}
 	case "NEW":

@@ -99,6 +99,7 @@ type client struct {
 	lastErr            string
 	banned, goodbye    bool
 	barred             string // why nothing is tried before the user does something
+	stsPort            int    // where TLS was asked for, on the connection before
 	stale              bool   // the connection that is being made is for an identity of before
 	resting            bool   // the connection is closed because the user says nothing
 	restLater          time.Time
@@ -345,8 +346,9 @@ func (c *client) dial() {
 	}
 	ctx, from := c.ctx, source{user: c.user, certificate: c.identity.certificate, ident: c.net.conn.identd}
 	c.stale = false
+	cfg := c.dialConfig(time.Now())
 	go func() {
-		conn, err := c.net.dial(ctx, c.net.cfg, from)
+		conn, err := c.net.dial(ctx, cfg, from)
 		c.dialled <- dialResult{conn, err}
 	}()
 }
@@ -362,7 +364,7 @@ func (c *client) connected(r dialResult) {
 		return
 	}
 	if r.err != nil {
-		c.phase = offline
+		c.phase, c.stsPort = offline, 0
 		c.lastErr = r.err.Error()
 		c.failed(now)
 		return

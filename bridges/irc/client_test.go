@@ -3,6 +3,7 @@ package irc
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -26,6 +27,8 @@ type bench struct {
 	dials   []time.Duration // since began
 	down    atomic.Bool     // dialling fails
 	states  []status.BridgeState
+	cfgs    []NetworkConfig // of the connections that were tried
+	badTLS  atomic.Bool     // the next attempt with TLS fails
 }
 
 // newBench starts alice's client, who wants #c.
@@ -38,12 +41,20 @@ func newBenchAs(t *testing.T, cfg NetworkConfig, as identity) *bench {
 	n := newNetwork(&Connector{}, "net", cfg)
 	n.report = func(_ id.UserID, state status.BridgeState) { b.states = append(b.states, state) }
 	n.identity = func(id.UserID) identity { return as }
-	n.dial = func(context.Context, NetworkConfig, source) (net.Conn, error) {
+	n.dial = func(_ context.Context, cfg NetworkConfig, _ source) (net.Conn, error) {
 		b.dials = append(b.dials, time.Since(b.began))
 		if b.down.Load() {
 			return nil, errors.New("connection refused")
 		}
+		b.cfgs = append(b.cfgs, cfg)
 		client, server := net.Pipe()
+		switch {
+		case cfg.TLS && b.badTLS.CompareAndSwap(true, false):
+			return nil, errors.New("no certificate")
+		case cfg.TLS:
+			b.servers <- server
+			return tls.Client(client, &tls.Config{InsecureSkipVerify: true}), nil
+		}
 		b.servers <- server
 		return client, nil
 	}

@@ -81,7 +81,7 @@ func (c *Connector) Start(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("account of network %s: %w", name, err)
 		}
-		c.networks[name].login = login
+		c.networks[name].login, c.networks[name].sts = login, c.meta(login).STS
 	}
 	c.addCommands()
 	if err := c.planTurns(ctx); err != nil {

@@ -36,6 +36,8 @@ type loginMeta struct {
 	SCRAM bool `json:"scram,omitempty"`
 	// SpokeTS is about when the user last said something, ms.
 	SpokeTS int64 `json:"spoke_ts,omitempty"`
+	// STS is the network's policy; with the login of the network itself only.
+	STS *stsPolicy `json:"sts,omitempty"`
 }
 
 // identity is who a client is to be on its network: loginMeta with its secrets open.

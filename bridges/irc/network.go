@@ -46,6 +46,7 @@ type network struct {
 	clients  map[id.UserID]*client
 	channels map[string]*channel // by folded name
 	puppets  puppets
+	sts      *stsPolicy              // whether to use TLS although it is not configured
 	turns    map[id.UserID]time.Time // when to connect after the start; see planTurns
 
 	restMu sync.Mutex // guards the decision who may rest
