@@ -43,7 +43,7 @@ func makeSecret(path string) ([]byte, error) {
 		return nil, err
 	}
 	key := make([]byte, secretBytes)
-	_, _ = rand.Read(key) // never fails: crypto/rand ends the process instead
+	_, _ = rand.Read(key)                                 // never fails: crypto/rand ends the process instead
 	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // with mode 0600
 	if err != nil {
 		return nil, err

@@ -31,8 +31,8 @@ const scramHeader = "n,,"
 
 // Errors of a SCRAM server that a client must not believe.
 var (
-	errSCRAMServer  = errors.New("the server does not know your password either: it may be somebody else, and was told nothing")
-	errSCRAMMessage = errors.New("the server's answer makes no sense")
+	errSCRAMServer = errors.New("the server does not know your password either: it may be somebody else, and was told nothing")
+	errSASLMessage = errors.New("the server's answer makes no sense")
 )
 
 // scram is one authentication by SCRAM-SHA-256. RFC 5802 and RFC 7677. The password goes to nobody: the server shows that it
@@ -68,7 +68,7 @@ func (s *scram) next(challenge []byte) ([]byte, error) {
 	case 3:
 		return nil, s.verify(string(challenge))
 	}
-	return nil, errSCRAMMessage
+	return nil, errSASLMessage
 }
 
 // proved reports whether the server has shown that it knows the password.
@@ -89,7 +89,7 @@ func (s *scram) prove(serverFirst string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !strings.HasPrefix(nonce, s.nonce) || len(nonce) == len(s.nonce) || len(nonce) > maxSCRAMNonce:
-		return nil, errSCRAMMessage
+		return nil, errSASLMessage
 	}
 	s.salted, err = pbkdf2.Key(sha256.New, s.password, salt, iterations, sha256.Size)
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *scram) prove(serverFirst string) ([]byte, error) {
 func parseServerFirst(message string) (nonce string, salt []byte, iterations int, err error) {
 	parts := strings.Split(message, ",")
 	if len(parts) < 3 {
-		return "", nil, 0, errSCRAMMessage
+		return "", nil, 0, errSASLMessage
 	}
 	nonce, okNonce := strings.CutPrefix(parts[0], "r=")
 	saltText, okSalt := strings.CutPrefix(parts[1], "s=")
@@ -119,7 +119,7 @@ func parseServerFirst(message string) (nonce string, salt []byte, iterations int
 	iterations, errCount := strconv.Atoi(countText)
 	switch {
 	case !okNonce || !okSalt || !okCount || errSalt != nil || errCount != nil || len(salt) == 0 || len(salt) > maxSCRAMSalt:
-		return "", nil, 0, errSCRAMMessage
+		return "", nil, 0, errSASLMessage
 	case iterations < minSCRAMIterations || iterations > maxSCRAMIterations:
 		return "", nil, 0, fmt.Errorf("the server asks for %d iterations, which is not from %d to %d", iterations, minSCRAMIterations, maxSCRAMIterations)
 	}
@@ -135,7 +135,7 @@ func (s *scram) verify(serverFinal string) error {
 	signature, ok := strings.CutPrefix(first, "v=")
 	got, err := base64.StdEncoding.DecodeString(signature)
 	if !ok || err != nil {
-		return errSCRAMMessage
+		return errSASLMessage
 	}
 	want := hmacSHA256(hmacSHA256(s.salted, "Server Key"), s.auth)
 	if !hmac.Equal(got, want) {

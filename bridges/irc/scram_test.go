@@ -89,7 +89,7 @@ func TestSCRAMEscapesTheName(t *testing.T) {
 		t.Errorf("got %q", first)
 	}
 	s.step = 3
-	if _, err := s.next(nil); !errors.Is(err, errSCRAMMessage) {
+	if _, err := s.next(nil); !errors.Is(err, errSASLMessage) {
 		t.Errorf("got %v for a fourth message", err)
 	}
 }
