@@ -55,6 +55,8 @@ func openSQLite(opts Options) (*dbutil.Database, error) {
 	}
 	q := url.Values{"_txlock": {"immediate"}}
 	for _, pragma := range []string{
+		// What people wrote, and passwords said to a bot, are overwritten when they are deleted.
+		"secure_delete(ON)",
 		"journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", fmt.Sprintf("busy_timeout(%d)", busyTimeoutMS),
 	} {
 		q.Add("_pragma", pragma)

@@ -141,5 +141,8 @@ func (c *IRCConn) Pong() {
 	c.Send(":irc.test PONG irc.test :%s", token)
 }
 
+// Remote is where the connection comes from.
+func (c *IRCConn) Remote() net.Addr { return c.conn.RemoteAddr() }
+
 // Close ends the connection.
 func (c *IRCConn) Close() { _ = c.conn.Close() }

@@ -1,7 +1,9 @@
 package bridgetest
 
 import (
+	"bytes"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -32,4 +34,24 @@ func (w *testLog) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.t = nil
+}
+
+// Recorder is a log that is looked into at the end of a test.
+type Recorder struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (r *Recorder) Write(line []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(line)
+}
+
+// Contains reports whether a text was logged.
+func (r *Recorder) Contains(text string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Contains(r.text.String(), text)
 }

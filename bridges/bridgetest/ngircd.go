@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -19,8 +20,9 @@ type NGIRCd struct {
 	cmd  *exec.Cmd
 }
 
-// StartNGIRCd starts Debian's ngircd without flood limits. It is stopped at the end of the test.
-func StartNGIRCd(t testing.TB) *NGIRCd {
+// StartNGIRCd starts Debian's ngircd without flood limits, with more lines of the section [Options] if there are any. It is stopped
+// at the end of the test.
+func StartNGIRCd(t testing.TB, options ...string) *NGIRCd {
 	t.Helper()
 	if _, err := exec.LookPath("ngircd"); err != nil {
 		t.Fatal("ngircd is missing; install it: apt-get install -y ngircd")
@@ -50,6 +52,9 @@ func StartNGIRCd(t testing.TB) *NGIRCd {
 	Name = oper
 	Password = operpass
 `, host, port)
+	if len(options) > 0 {
+		conf += "[Options]\n\t" + strings.Join(options, "\n\t") + "\n"
+	}
 	if os.Getuid() == 0 {
 		// It gives up root, and then must be able to read its own configuration.
 		conf += "[Global]\n\tServerUID = irc\n\tServerGID = irc\n"

@@ -3,6 +3,7 @@ package irc
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -95,6 +96,7 @@ func (a *account) GetUserInfo(_ context.Context, ghost *bridgev2.Ghost) (*bridge
 		return nil, nil
 	}
 	_, nick, _ := splitID(string(ghost.ID))
+	nick = strings.TrimPrefix(nick, accountPrefix)
 	return &bridgev2.UserInfo{Name: &nick}, nil
 }
 
@@ -152,7 +154,11 @@ func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matr
 	if !ok || !gone || msg.Type.IsSelf {
 		return nil, nil
 	}
-	_, nick, _ := splitID(string(ghost.ID))
+	nicks := a.net.channel(msg.Portal.Name).lane.nicksOf(ghost.ID)
+	if len(nicks) == 0 {
+		return nil, nil // they are gone already
+	}
+	nick := nicks[0]
 	s := &send{verb: "KICK", nick: nick, lines: []string{oneLine(msg.Content.Reason)}}
 	return nil, a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
 		if err != nil {

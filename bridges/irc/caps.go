@@ -31,6 +31,7 @@ var wantedCaps = map[string]func(c *client) bool{
 	"invite-notify":     nil, // who invites whom
 	"message-tags":      nil, // identities of lines, and what clients say to each other
 	"multi-prefix":      nil, // all the signs of rank that somebody has
+	"sasl":              (*client).wantsSASL,
 	"server-time":       nil, // when a line was said
 	"setname":           nil, // a new real name
 	"userhost-in-names": nil, // masks of those who are there
@@ -75,6 +76,9 @@ func (c *client) onCap(m message) {
 	case "LS":
 		c.offer(names)
 		if c.caps.listing = more; !more {
+			if c.heedSTS() {
+				return
+			}
 			c.request()
 		}
 	case "NEW":
@@ -89,6 +93,9 @@ func (c *client) onCap(m message) {
 		c.acknowledged(names)
 		if !more {
 			c.caps.open--
+		}
+		if slices.Contains(names, "sasl") {
+			c.startSASL()
 		}
 	case "NAK":
 		c.caps.open--
@@ -156,7 +163,7 @@ func (c *client) acknowledged(names []string) {
 
 // settleCaps ends the negotiation when nothing is open any more, and the server goes on with the registration.
 func (c *client) settleCaps() {
-	if c.phase != registering || c.caps.closed || c.caps.listing || c.caps.open > 0 {
+	if c.phase != registering || c.caps.closed || c.caps.listing || c.caps.open > 0 || c.login.mech != nil {
 		return
 	}
 	c.caps.closed = true

@@ -26,12 +26,14 @@ const (
 	stableAfter = 60 * time.Second
 	// throttledRetry is the least pause after a server said that we connect too fast.
 	throttledRetry = time.Minute
-	// bannedRetry is the pause after a ban.
-	bannedRetry = time.Hour
 	// goodbyeWait bounds how long what was begun may take when the bridge stops.
 	goodbyeWait = 3 * time.Second
 	// regainEvery is the pause between attempts to get the wanted nick back.
 	regainEvery = time.Minute
+	// reconnectBurst and reconnectEvery bound how often a user has their connection made anew, which uses up turns that others
+	// wait for.
+	reconnectBurst = 5
+	reconnectEvery = time.Minute
 	// maxUrgent is the number of lines that may wait beside the queue, to go before it.
 	maxUrgent = 64
 	// quitMessage is what others read when we go.
@@ -70,9 +72,13 @@ type client struct {
 	channels map[string]*membership // by folded name
 
 	caps           caps
+	identity       identity
+	login          login
+	private        bool // a password may go over the connection as it is
 	nick, userHost string
 	nickTries      int
 	nickLen        int
+	whox           bool   // WHO can be asked for accounts, as announced
 	statusMsg      string // signs of rank before the name of a channel, as announced
 
 	bucket  bucket
@@ -99,6 +105,13 @@ type client struct {
 	failures           int
 	lastErr            string
 	banned, goodbye    bool
+	barred             string // why nothing is tried before the user does something
+	stsPort            int    // where TLS was asked for, on the connection before
+	stale              bool   // the connection that is being made is for an identity of before
+	resting            bool   // the connection is closed because the user says nothing
+	restLater          time.Time
+	reconnects         bucket    // of the user's own wish
+	notBefore          time.Time // of the next attempt, when there were too many of these
 	quitSent           bool
 	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
@@ -116,6 +129,8 @@ func newClient(n *network, user id.UserID) *client {
 		dialled: make(chan dialResult, 1), channels: map[string]*membership{}, nickLen: n.cfg.NickLen,
 	}
 	c.shownNick.Store("")
+	c.reconnects = newBucket(reconnectBurst, reconnectEvery, time.Now())
+	c.identity = n.identity(user)
 	return c
 }
 
@@ -227,6 +242,12 @@ func (c *client) due(now time.Time) time.Time {
 		if !c.nextNick.IsZero() {
 			sooner(c.nextNick)
 		}
+		if !c.login.until.IsZero() {
+			sooner(c.login.until)
+		}
+		if at := c.restAt(); !at.IsZero() && len(c.unacked)+len(c.queue) == 0 {
+			sooner(at)
+		}
 	}
 	if next := c.bucket.next(now); c.sess != nil && len(c.queue) > 0 && next.After(now) {
 		sooner(next)
@@ -234,6 +255,9 @@ func (c *client) due(now time.Time) time.Time {
 	for _, m := range c.channels {
 		for _, s := range m.waiting {
 			sooner(s.deadline)
+		}
+		if !m.askedWho.IsZero() {
+			sooner(m.askedWho.Add(whoWait))
 		}
 		if next := m.typing.next(); c.phase == up && !c.goodbye && !next.IsZero() {
 			sooner(next)
@@ -253,6 +277,8 @@ func (c *client) lastIn() time.Time { return time.UnixMilli(c.sess.lastInTS.Load
 // tick does what is due. It may come early or twice.
 func (c *client) tick(now time.Time) {
 	switch {
+	case c.phase == pausing && !now.Before(c.nextDial) && c.keepsResting(now):
+		c.phase, c.resting = offline, true
 	case c.phase == pausing && !now.Before(c.nextDial):
 		c.dial()
 	case c.phase == registering && !now.Before(c.deadline):
@@ -266,6 +292,9 @@ func (c *client) tick(now time.Time) {
 		}
 	}
 	c.sendEdits(func(e *pendingEdit) bool { return !now.Before(e.due) })
+	c.checkLogin(now)
+	c.checkWho(now)
+	c.rest(now)
 	c.expire(now)
 }
 
@@ -287,14 +316,23 @@ func (c *client) keepAlive(now time.Time) {
 
 // wantedNick is the nick of the configuration, as long as this network takes it.
 func (c *client) wantedNick() string {
-	return nickVariant(makeNick(c.net.cfg.Nick, c.user), 0, c.nickLen)
+	return nickVariant(c.fullNick(), 0, c.nickLen)
+}
+
+// fullNick is the nick of the user's own choice, or else of the template.
+func (c *client) fullNick() string {
+	if c.identity.nick != "" && !c.net.cfg.Auth.FixedNicks {
+		return c.identity.nick
+	}
+	return makeNick(c.net.cfg.Nick, c.user)
 }
 
 // connect makes sure that a connection is made, now or when the pause after a failure has ended.
 func (c *client) connect(now time.Time) {
-	if c.phase != offline || c.goodbye {
+	if c.phase != offline || c.goodbye || c.barred != "" || c.resting {
 		return
 	}
+	c.banned = false // who is banned has done something, and may be so no longer
 	c.downSince = now
 	c.pause(now)
 }
@@ -305,15 +343,17 @@ func (c *client) pause(now time.Time) {
 	if c.failures > 0 {
 		wait = rand.N(c.net.cfg.Connect.backoff(c.failures))
 	}
-	switch {
-	case c.banned:
-		wait = bannedRetry + wait
-	case isThrottled(c.lastErr):
+	if isThrottled(c.lastErr) {
 		wait = max(wait, throttledRetry+rand.N(throttledRetry))
 	}
-	turn := c.net.limiter.ReserveN(now, 1).DelayFrom(now)
+	turn := c.net.turn(c.user, now)
 	c.phase = pausing
-	c.nextDial = now.Add(max(wait, turn))
+	c.nextDial = now.Add(wait)
+	for _, at := range []time.Time{turn, c.notBefore} {
+		if at.After(c.nextDial) {
+			c.nextDial = at
+		}
+	}
 }
 
 // dial connects in a goroutine of its own, whose result comes back through dialled.
@@ -323,9 +363,11 @@ func (c *client) dial() {
 		// Waiting for one's turn does not count as being away.
 		c.downSince = time.Now()
 	}
-	ctx := c.ctx
+	ctx, from := c.ctx, source{user: c.user, certificate: c.identity.certificate, ident: c.net.conn.identd}
+	c.stale = false
+	cfg := c.dialConfig(time.Now())
 	go func() {
-		conn, err := c.net.dial(ctx, c.net.cfg)
+		conn, err := c.net.dial(ctx, cfg, from)
 		c.dialled <- dialResult{conn, err}
 	}()
 }
@@ -341,9 +383,14 @@ func (c *client) connected(r dialResult) {
 		return
 	}
 	if r.err != nil {
-		c.phase = offline
+		c.phase, c.stsPort = offline, 0
 		c.lastErr = r.err.Error()
 		c.failed(now)
+		return
+	}
+	if c.stale {
+		_ = r.conn.Close()
+		c.pause(now)
 		return
 	}
 	c.sess = newSession(r.conn)
@@ -351,8 +398,18 @@ func (c *client) connected(r dialResult) {
 	c.deadline = now.Add(registerTimeout)
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
-	c.userHost, c.statusMsg, c.leaving = "", "", false
+	c.userHost, c.statusMsg, c.whox, c.leaving = "", "", false, false
 	c.deniedTags = deniedTags{}
+	c.private = c.isPrivate(r.conn)
+	c.login.renew()
+	if c.net.cfg.WebIRC.Password != "" {
+		params, err := webIRC(c.net.cfg, c.user)
+		if err != nil {
+			c.lost(err)
+			return
+		}
+		c.first("WEBIRC", params...)
+	}
 	c.askCaps()
 	if c.net.cfg.Password != "" {
 		c.first("PASS", c.net.cfg.Password)
@@ -370,6 +427,10 @@ func (c *client) failed(now time.Time) {
 	c.net.report(c.user, status.BridgeState{
 		StateEvent: status.StateTransientDisconnect, Error: "irc-disconnected", Message: c.lastErr,
 	})
+	if c.banned || c.barred != "" {
+		c.giveUp()
+		return
+	}
 	for _, m := range c.channels {
 		m.ch.tellOutage(now, c.net.name+" cannot be reached at the moment ("+c.lastErr+"). The bridge keeps trying.", c.user)
 	}

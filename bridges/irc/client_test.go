@@ -3,11 +3,13 @@ package irc
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,21 +25,36 @@ type bench struct {
 	began   time.Time
 	servers chan net.Conn
 	dials   []time.Duration // since began
-	down    bool            // dialling fails
+	down    atomic.Bool     // dialling fails
+	states  []status.BridgeState
+	cfgs    []NetworkConfig // of the connections that were tried
+	badTLS  atomic.Bool     // the next attempt with TLS fails
 }
 
 // newBench starts alice's client, who wants #c.
-func newBench(t *testing.T, cfg NetworkConfig) *bench {
+func newBench(t *testing.T, cfg NetworkConfig) *bench { return newBenchAs(t, cfg, identity{}) }
+
+// newBenchAs is newBench with a login.
+func newBenchAs(t *testing.T, cfg NetworkConfig, as identity) *bench {
 	b := &bench{t: t, began: time.Now(), servers: make(chan net.Conn, 100)}
 	cfg.Address = "irc.test:6667"
 	n := newNetwork(&Connector{}, "net", cfg)
-	n.report = func(id.UserID, status.BridgeState) {}
-	n.dial = func(context.Context, NetworkConfig) (net.Conn, error) {
+	n.report = func(_ id.UserID, state status.BridgeState) { b.states = append(b.states, state) }
+	n.identity = func(id.UserID) identity { return as }
+	n.dial = func(_ context.Context, cfg NetworkConfig, _ source) (net.Conn, error) {
 		b.dials = append(b.dials, time.Since(b.began))
-		if b.down {
+		if b.down.Load() {
 			return nil, errors.New("connection refused")
 		}
+		b.cfgs = append(b.cfgs, cfg)
 		client, server := net.Pipe()
+		switch {
+		case cfg.TLS && b.badTLS.CompareAndSwap(true, false):
+			return nil, errors.New("no certificate")
+		case cfg.TLS:
+			b.servers <- server
+			return tls.Client(client, &tls.Config{InsecureSkipVerify: true}), nil
+		}
 		b.servers <- server
 		return client, nil
 	}
@@ -170,7 +187,7 @@ func TestFloodControl(t *testing.T) {
 func TestServerDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, quick)
-		b.down = true
+		b.down.Store(true)
 		start := time.Now()
 		err := <-b.say("anybody?")
 		if got := time.Since(start).Round(time.Second); got != sendWait {
@@ -228,7 +245,6 @@ func TestServerSaysStop(t *testing.T) {
 		min, max   time.Duration
 	}{
 		{"throttled", "ERROR :Trying to reconnect too fast.", throttledRetry, 3 * throttledRetry},
-		{"banned", "ERROR :Closing Link: (K-Lined)", bannedRetry, bannedRetry + 5*time.Minute},
 		{"restart", "ERROR :Server going down", 0, 10 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -244,6 +260,28 @@ func TestServerSaysStop(t *testing.T) {
 					t.Errorf("connected again after %v, want between %v and %v", got, test.min, test.max)
 				}
 			})
+		})
+	}
+}
+
+// Who is banned stays away until they ask for it.
+func TestBanned(t *testing.T) {
+	for _, line := range []string{"ERROR :Closing Link: (K-Lined)", ":s 465 alice :You are banned"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, quick)
+			s := b.accept()
+			s.welcome()
+			s.send(line)
+			_ = s.conn.Close()
+			time.Sleep(30 * 24 * time.Hour)
+			if len(b.dials) != 1 {
+				t.Errorf("connected again %d times", len(b.dials)-1)
+			}
+			if err := <-b.say("x"); err == nil || !strings.Contains(err.Error(), "has banned you") {
+				t.Errorf("got %v", err)
+			}
+			b.c.box.add(reconnectRequest{})
+			b.accept().welcome()
 		})
 	}
 }

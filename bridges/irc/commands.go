@@ -18,6 +18,9 @@ var incoming = map[string]struct {
 	params int
 	handle func(c *client, m message)
 }{
+	"AUTHENTICATE": {1, (*client).onAuthenticate},
+
+	"ACCOUNT": {1, (*client).onAccount},
 	"CAP":     {3, (*client).onCap},
 	"CHGHOST": {2, (*client).onChghost},
 	"PING":    {1, (*client).onPing},
@@ -38,12 +41,24 @@ var incoming = map[string]struct {
 
 	"001": {1, (*client).onWelcome},      // RPL_WELCOME
 	"005": {2, (*client).onISupport},     // RPL_ISUPPORT
+	"315": {2, (*client).onEndOfWho},     // RPL_ENDOFWHO
 	"332": {3, (*client).onCurrentTopic}, // RPL_TOPIC
 	"353": {4, (*client).onNames},        // RPL_NAMREPLY
+	"354": {5, (*client).onWhoX},         // RPL_WHOSPCRPL
 	"366": {2, (*client).onEndOfNames},   // RPL_ENDOFNAMES
 	"376": {0, (*client).onReady},        // RPL_ENDOFMOTD
 	"396": {2, (*client).onHost},         // RPL_HOSTHIDDEN
 	"422": {0, (*client).onReady},        // ERR_NOMOTD
+
+	"900": {3, (*client).onLoggedIn},    // RPL_LOGGEDIN
+	"901": {0, (*client).onLoggedOut},   // RPL_LOGGEDOUT
+	"902": {0, (*client).onSASLFail},    // ERR_NICKLOCKED
+	"903": {0, (*client).onSASLSuccess}, // RPL_SASLSUCCESS
+	"904": {0, (*client).onSASLFail},    // ERR_SASLFAIL
+	"905": {0, (*client).onSASLFail},    // ERR_SASLTOOLONG
+	"906": {0, (*client).onSASLFail},    // ERR_SASLABORTED
+	"907": {0, (*client).onSASLAlready}, // ERR_SASLALREADY
+	"908": {2, (*client).onSASLMechs},   // RPL_SASLMECHS
 
 	"431": {0, (*client).onBadNick},     // ERR_NONICKNAMEGIVEN
 	"432": {0, (*client).onBadNick},     // ERR_ERRONEUSNICKNAME
@@ -126,6 +141,7 @@ func (c *client) onISupport(m message) {
 		if signs, ok := strings.CutPrefix(token, "STATUSMSG="); ok {
 			c.statusMsg = signs
 		}
+		c.whox = c.whox || token == "WHOX"
 		value, ok := strings.CutPrefix(token, "CASEMAPPING=")
 		if ok && value != string(c.net.cfg.Casemapping) {
 			c.net.warnCasemapping.Do(func() {
@@ -148,11 +164,12 @@ func (c *client) onReady(message) {
 	}
 	c.log.Info().Str("nick", c.nick).Msg("connected")
 	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
-	for _, m := range c.channels {
-		c.join(m)
-	}
 	if len(c.channels) == 0 {
 		c.quitEmpty()
+		return
+	}
+	if !c.afterWelcome() {
+		c.joinAll()
 	}
 }
 
@@ -179,7 +196,7 @@ func (c *client) onBadNick(m message) {
 	if c.phase != registering {
 		return
 	}
-	wanted := makeNick(c.net.cfg.Nick, c.user)
+	wanted := c.fullNick()
 	if m.Command == "432" && c.nickLen > shortNick && len(wanted) > shortNick {
 		c.nickLen = shortNick
 	} else {
@@ -266,13 +283,14 @@ func (c *client) onMessage(m message) {
 // onText takes a text of one or, where the network takes them together, several lines.
 func (c *client) onText(m message, lines []string) {
 	nick, target := m.Nick(), m.Params[0]
-	if nick == "" || c.isMe(nick) || c.forSome(target) {
+	if c.isServiceTalk(m) || nick == "" || c.isMe(nick) || c.forSome(target) {
 		return
 	}
 	ms, ok := c.channels[c.net.ids.fold.Fold(target)]
 	if !ok || c.occupantOf(ms, nick, m.Source).puppet != nil || !validNick(nick) {
 		return
 	}
+	c.noteTag(ms, m)
 	if c.isReactionInWords(m) {
 		c.onTagMsg(m)
 		return

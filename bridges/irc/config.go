@@ -15,6 +15,8 @@ type Config struct {
 	// Networks by name. The name appears in every alias and ghost (#irc_NAME_#channel, @irc_NAME_nick):
 	// lower-case letters, digits, "." and "-". It should never change.
 	Networks map[string]NetworkConfig `yaml:"networks"`
+	// Identd answers servers of all networks that ask whose a connection is.
+	Identd IdentdConfig `yaml:"identd"`
 }
 
 // NetworkConfig is one IRC network.
@@ -43,6 +45,14 @@ type NetworkConfig struct {
 	Connect ConnectConfig `yaml:"connect,omitempty"`
 	// Content says how messages look on IRC.
 	Content ContentConfig `yaml:"content,omitempty"`
+	// Auth is how people log in to the network's accounts.
+	Auth AuthConfig `yaml:"auth,omitempty"`
+	// Dial is how connections are made.
+	Dial DialConfig `yaml:"dial,omitempty"`
+	// WebIRC tells the network who is behind a connection.
+	WebIRC WebIRCConfig `yaml:"webirc,omitempty"`
+	// Idle closes the connections of people who say nothing.
+	Idle IdleConfig `yaml:"idle,omitempty"`
 }
 
 // FloodConfig is a token bucket for lines.
@@ -81,7 +91,7 @@ func (c ConnectConfig) backoff(failures int) time.Duration {
 
 // Validate checks the configuration; errors name the field.
 func (c Config) Validate() error {
-	var errs []error
+	errs := []error{c.Identd.validate()}
 	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
 		field := "networks." + name
 		if !networkName.MatchString(name) || len(name) > maxNetworkName {
@@ -124,7 +134,8 @@ func (n NetworkConfig) validate(field string) error {
 	case n.Connect.RetryMin < 0 || n.Connect.RetryMax < 0:
 		return fmt.Errorf("%s.connect.retry_min and retry_max: must not be negative", field)
 	}
-	return n.Content.validate(field + ".content")
+	return errors.Join(n.Content.validate(field+".content"), n.Auth.validate(field+".auth"), n.Dial.validate(field+".dial", n.TLS),
+		n.WebIRC.validate(field+".webirc"), n.Idle.validate(field+".idle"))
 }
 
 // withDefaults fills what is left out.
@@ -159,5 +170,6 @@ func (n NetworkConfig) withDefaults() NetworkConfig {
 	orTime(&n.Connect.RetryMax, 5*time.Minute)
 	n.Connect.RetryMax = max(n.Connect.RetryMax, n.Connect.RetryMin)
 	n.Content = n.Content.withDefaults()
+	n.Auth, n.WebIRC = n.Auth.withDefaults(), n.WebIRC.withDefaults()
 	return n
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.mau.fi/util/configupgrade"
@@ -30,6 +31,10 @@ type Connector struct {
 	boot     string
 	// publicAddress is where outsiders find a file, or "" when there are no such addresses.
 	publicAddress func(uri id.ContentURIString) string
+	vault         *vault     // of people's secrets; set by Start
+	clerk         *clerk     // set by Start
+	identd        *identd    // set by Start, if one is configured
+	metaMu        sync.Mutex // guards the Metadata of logins
 
 	ctx    context.Context // of the clients and lanes; set by Start
 	cancel context.CancelFunc
@@ -71,13 +76,39 @@ func (c *Connector) Init(br *bridgev2.Bridge) {
 
 // Start implements bridgev2.NetworkConnector. It makes the account that each network itself has.
 func (c *Connector) Start(ctx context.Context) error {
+	var err error
+	if c.vault, err = openVault(c.host); err != nil {
+		return err
+	}
 	c.ctx, c.cancel = context.WithCancel(c.br.BackgroundCtx)
+	c.clerk = startClerk(c.ctx)
 	for _, name := range slices.Sorted(maps.Keys(c.networks)) {
 		login, err := c.login(ctx, c.networks[name], c.br.Bot.GetMXID())
 		if err != nil {
 			return fmt.Errorf("account of network %s: %w", name, err)
 		}
-		c.networks[name].login = login
+		c.networks[name].login, c.networks[name].sts = login, c.meta(login).STS
+	}
+	c.addCommands()
+	if err := c.planTurns(ctx); err != nil {
+		return err
+	}
+	if c.cfg.Identd.Listen != "" {
+		c.identd, err = startIdentd(c.ctx, c.cfg.Identd, c.br.Log.With().Str("part", "identd").Logger())
+	}
+	return err
+}
+
+// planTurns loads all logins, as bridgev2 does next, and puts them in their order.
+func (c *Connector) planTurns(ctx context.Context) error {
+	// With the users, their logins come into the cache.
+	if _, err := c.br.GetUsersToStart(ctx); err != nil {
+		return fmt.Errorf("load the logins: %w", err)
+	}
+	for name, n := range c.networks {
+		if err := n.planTurns(ctx); err != nil {
+			return fmt.Errorf("order of connections to %s: %w", name, err)
+		}
 	}
 	return nil
 }
@@ -89,6 +120,10 @@ func (c *Connector) Drain(ctx context.Context) {
 	}
 	for _, n := range c.networks {
 		n.drain(ctx)
+	}
+	c.clerk.close(ctx)
+	if c.identd != nil {
+		c.identd.close()
 	}
 	c.cancel()
 }
@@ -215,7 +250,9 @@ func (c *Connector) GetName() bridgev2.BridgeName {
 }
 
 // GetDBMetaTypes implements bridgev2.NetworkConnector.
-func (c *Connector) GetDBMetaTypes() database.MetaTypes { return database.MetaTypes{} }
+func (c *Connector) GetDBMetaTypes() database.MetaTypes {
+	return database.MetaTypes{UserLogin: func() any { return &loginMeta{} }}
+}
 
 // GetCapabilities implements bridgev2.NetworkConnector.
 func (c *Connector) GetCapabilities() *bridgev2.NetworkGeneralCapabilities {
@@ -228,14 +265,6 @@ func (c *Connector) GetBridgeInfoVersion() (info, capabilities int) { return 1, 
 // GetConfig implements bridgev2.NetworkConnector. The configuration comes to New instead.
 func (c *Connector) GetConfig() (string, any, configupgrade.Upgrader) {
 	return "", nil, configupgrade.NoopUpgrader
-}
-
-// GetLoginFlows implements bridgev2.NetworkConnector: people are logged in by joining a room.
-func (c *Connector) GetLoginFlows() []bridgev2.LoginFlow { return nil }
-
-// CreateLogin implements bridgev2.NetworkConnector.
-func (c *Connector) CreateLogin(context.Context, *bridgev2.User, string) (bridgev2.LoginProcess, error) {
-	return nil, bridgev2.ErrInvalidLoginFlowID
 }
 
 // memberTimeout bounds the database work for one member event.

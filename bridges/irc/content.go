@@ -106,7 +106,7 @@ func (a *account) nickOfUser(ctx context.Context, user id.UserID) string {
 	if known, err := a.connector.br.GetExistingGhostByID(ctx, ghost); err == nil && known != nil && known.Name != "" {
 		return known.Name
 	}
-	return nick
+	return strings.TrimPrefix(nick, accountPrefix)
 }
 
 // plainLines are the lines of a plain text, the empty ones too.

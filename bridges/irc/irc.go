@@ -24,6 +24,14 @@
 // goes by them, and otherwise in words or not at all (content.go, matrix.go, textconfig.go). Edits wait a moment for
 // further ones (edits.go); what has not been sent is changed where it waits (pending.go).
 //
+// # Who is who
+//
+// A user's login (login.go, identity.go) holds what they are called on a network and how they log in there: by SASL (sasl.go,
+// scram.go, mechanisms.go) or NickServ (nickserv.go). Secrets are sealed (seal.go) under a key outside of the database. On the
+// other side, who has an account on the network is one ghost by whatever nick (accounts.go); a lane knows the accounts of those in
+// its channel, so that an item needs no more than a nick. Our own connections are known by the nick that the server has confirmed
+// to them, and by their masks (puppets.go); never because somebody uses a name.
+//
 // # What is promised
 //
 // Matrix to IRC: at least once, in order within a room. A line is sent again when the connection or the

@@ -76,13 +76,14 @@ func (l *lane) userOf(o occupant) id.UserID {
 	if o.puppet != nil {
 		return o.puppet.user
 	}
-	return l.net.conn.br.Matrix.FormatGhostMXID(l.net.ids.ghost(o.nick))
+	return l.net.conn.br.Matrix.FormatGhostMXID(l.ghostID(o.nick))
 }
 
 // joinItem is somebody who came.
-type joinItem struct{ nick string }
+type joinItem struct{ nick, account string }
 
 func (j joinItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	l.know(j.nick, j.account)
 	return l.enter(ctx, portal, j.nick)
 }
 
@@ -93,18 +94,20 @@ func (i leaveItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 	return l.leave(ctx, portal, i.nick, i.reason)
 }
 
-// nickItem is somebody who changed their nick. A ghost is a nick, so the new one's ghost enters and the old one's
+// nickItem is somebody who changed their nick. Who has an account stays the same ghost, by another name. Else a ghost is a nick, so the new one's ghost enters and the old one's
 // leaves, saying who it is now; if only capitals changed, it is the same ghost with another name.
 type nickItem struct{ from, to string }
 
 func (n nickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	before := l.ghostID(n.from)
+	l.rename(n.from, n.to)
 	if err := l.enter(ctx, portal, n.to); err != nil {
 		return err
 	}
-	if l.net.ids.ghost(n.from) == l.net.ids.ghost(n.to) {
+	if before == l.ghostID(n.to) {
 		return nil
 	}
-	return l.leave(ctx, portal, n.from, "is now known as "+n.to)
+	return l.leaveAs(ctx, portal, before, n.from, "is now known as "+n.to)
 }
 
 // topicItem is the channel's topic; nick set it, or is empty when it is news to us only.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 )
@@ -40,6 +43,9 @@ type lane struct {
 	items chan item
 	done  chan struct{} // closed when the goroutine ends
 	log   zerolog.Logger
+
+	mu       sync.Mutex       // guards accounts
+	accounts map[string]known // of who is in the channel, by folded nick
 
 	stuck atomic.Bool  // put has waited in vain and nothing was delivered since
 	lost  atomic.Int64 // items lost since then
@@ -184,13 +190,18 @@ func isFinal(err error) bool {
 	return status >= 400 && status < 500 && status != http.StatusTooManyRequests
 }
 
-// ghost returns the ghost of a nick, with the nick as it is written now for its name.
+// ghost returns the ghost of a nick, or of its account, with the nick as it is written now for its name.
 func (l *lane) ghost(ctx context.Context, nick string) (*bridgev2.Ghost, error) {
-	ghost, err := l.net.conn.br.GetGhostByID(ctx, l.net.ids.ghost(nick))
+	return l.ghostNamed(ctx, nick, false)
+}
+
+// ghostNamed is ghost, where comes tells that the nick is new in the channel, or for somebody there.
+func (l *lane) ghostNamed(ctx context.Context, nick string, comes bool) (*bridgev2.Ghost, error) {
+	ghost, err := l.net.conn.br.GetGhostByID(ctx, l.ghostID(nick))
 	if err != nil {
 		return nil, err
 	}
-	if ghost.Name != nick || !ghost.NameSet {
+	if (ghost.Name != nick || !ghost.NameSet) && !l.namedElse(ghost, nick, comes) {
 		ghost.UpdateInfo(ctx, &bridgev2.UserInfo{Name: &nick})
 	}
 	return ghost, nil
@@ -201,16 +212,27 @@ func (l *lane) enter(ctx context.Context, portal *bridgev2.Portal, nick string) 
 	if l.net.isPuppet(nick) {
 		return nil
 	}
-	ghost, err := l.ghost(ctx, nick)
+	ghost, err := l.ghostNamed(ctx, nick, true)
 	if err != nil {
 		return err
 	}
 	return ghost.Intent.EnsureJoined(ctx, portal.MXID)
 }
 
-// leave lets the ghost of a nick leave, if it is there.
+// leave lets the ghost of a nick leave, if it is there and is nobody else's in the channel.
 func (l *lane) leave(ctx context.Context, portal *bridgev2.Portal, nick, reason string) error {
-	ghost, err := l.net.conn.br.GetExistingGhostByID(ctx, l.net.ids.ghost(nick))
+	if !l.shared(nick) {
+		if err := l.leaveAs(ctx, portal, l.ghostID(nick), nick, reason); err != nil {
+			return err
+		}
+	}
+	l.know(nick, "")
+	return nil
+}
+
+// leaveAs lets a ghost leave that was known by a nick.
+func (l *lane) leaveAs(ctx context.Context, portal *bridgev2.Portal, id networkid.UserID, nick, reason string) error {
+	ghost, err := l.net.conn.br.GetExistingGhostByID(ctx, id)
 	if err != nil || ghost == nil {
 		return err
 	}
@@ -226,40 +248,63 @@ func (l *lane) leave(ctx context.Context, portal *bridgev2.Portal, nick, reason 
 }
 
 // namesItem makes the ghosts in the room those of a list of nicks.
-type namesItem struct{ nicks []string }
+type namesItem struct {
+	nicks    []string
+	accounts map[string]string // by nick, of those who have one
+}
+
+func (n *namesItem) account(nick, account string) {
+	if n.accounts == nil {
+		n.accounts = map[string]string{}
+	}
+	n.accounts[nick] = account
+}
+
+// whyGone tells why a ghost is not of the list: who is known by their account from now on is there still.
+func (n namesItem) whyGone(nick string, fold Casemapping) string {
+	for known := range n.accounts {
+		if fold.Fold(known) == nick {
+			return "is known by their account on IRC from now on"
+		}
+	}
+	return "is not on the channel any more"
+}
 
 func (n namesItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	members, err := l.net.conn.br.Matrix.GetMembers(ctx, portal.MXID)
 	if err != nil {
 		return err
 	}
+	l.knowAll(n.accounts)
 	gone := l.ghostsIn(members)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(laneParallel)
 	for _, nick := range n.nicks {
-		user := l.net.conn.br.Matrix.FormatGhostMXID(l.net.ids.ghost(nick))
+		user := l.net.conn.br.Matrix.FormatGhostMXID(l.ghostID(nick))
 		if _, there := gone[user]; there {
 			delete(gone, user)
 			continue
 		}
 		group.Go(func() error { return l.enter(ctx, portal, nick) })
 	}
-	for _, nick := range gone {
-		group.Go(func() error { return l.leave(ctx, portal, nick, "is not on the channel any more") })
+	for _, ghost := range gone {
+		_, nick, _ := splitID(string(ghost))
+		nick = strings.TrimPrefix(nick, accountPrefix)
+		group.Go(func() error { return l.leaveAs(ctx, portal, ghost, nick, n.whyGone(nick, l.net.ids.fold)) })
 	}
 	return group.Wait()
 }
 
-// ghostsIn returns the joined ghosts of this network with their nicks.
-func (l *lane) ghostsIn(members map[id.UserID]*event.MemberEventContent) map[id.UserID]string {
-	ghosts := map[id.UserID]string{}
+// ghostsIn returns the joined ghosts of this network.
+func (l *lane) ghostsIn(members map[id.UserID]*event.MemberEventContent) map[id.UserID]networkid.UserID {
+	ghosts := map[id.UserID]networkid.UserID{}
 	for user, member := range members {
 		if member.Membership != event.MembershipJoin {
 			continue
 		}
 		ghost, ok := l.net.conn.br.Matrix.ParseGhostMXID(user)
-		if network, nick, _ := splitID(string(ghost)); ok && network == l.net.name {
-			ghosts[user] = nick
+		if network, _, _ := splitID(string(ghost)); ok && network == l.net.name {
+			ghosts[user] = ghost
 		}
 	}
 	return ghosts

@@ -16,15 +16,21 @@ var (
 
 // bannedText and throttledText recognise what servers write in ERROR and in numerics; there is no code for it.
 var (
-	bannedText    = regexp.MustCompile(`(?i)\b(banned|[kgdz]-?lined?|akill(ed)?)\b`)
-	throttledText = regexp.MustCompile(`(?i)(throttl|too fast|too many connections|reconnecting)`)
+	bannedText = regexp.MustCompile(`(?i)\b(banned|[kgdz]-?lined?|akill(ed)?)\b`)
+	// needsLoginText is how networks tell that from an address like ours only people with an account may come.
+	needsLoginText = regexp.MustCompile(`(?i)(sasl access only|requires? sasl|sasl (authentication )?(is )?required|you need to (identify|log in) (via|with|using) sasl)`)
+	throttledText  = regexp.MustCompile(`(?i)(throttl|too fast|too many connections|reconnecting)`)
 )
 
 func isThrottled(text string) bool { return throttledText.MatchString(text) }
 
 // refuse notes what the server said before it closes the connection.
 func (c *client) refuse(text string) {
-	c.lastErr = text
+	c.lastErr = c.clean(plainText(text))
+	if needsLoginText.MatchString(text) {
+		c.barred = c.net.name + " lets in only who is logged in to an account (`!irc login`): " + c.lastErr
+		return
+	}
 	c.banned = c.banned || bannedText.MatchString(text)
 }
 
@@ -49,6 +55,7 @@ func (c *client) lost(err error) {
 	c.restoreMemberships(now)
 	switch {
 	case len(c.channels) == 0:
+	case c.resting:
 	case c.leaving:
 		c.connect(now)
 	default:
@@ -153,6 +160,21 @@ func (c *client) end(why error) {
 	}
 }
 
+// giveUp tries no more, because the network has said that it does not want the user, or the user has to do something. To go
+// on knocking would only prolong a ban, and may extend it to others.
+func (c *client) giveUp() {
+	now := time.Now()
+	text := c.whyNot() + "; the bridge does not try again until you ask for it with `!irc reconnect " + c.net.name + "`"
+	for _, m := range c.channels {
+		for _, s := range m.waiting {
+			s.done(failure("%s", c.whyNot()))
+		}
+		m.waiting = nil
+		m.ch.tellOutage(now, text, c.user)
+	}
+	c.net.tell(c.user, text)
+}
+
 // showNick makes a change of the nick known: to the registry, before anything can be done under it, and to
 // currentNick. The registry remembers the old mask for connections that lag behind.
 func (c *client) showNick(nick string) {
@@ -183,6 +205,9 @@ func (c *client) whyNot() string {
 	}
 	if c.lastErr != "" {
 		b.WriteString(" (" + c.lastErr + ")")
+	}
+	if c.barred != "" {
+		return "you are not connected to " + c.net.name + ": " + c.barred
 	}
 	return b.String()
 }

@@ -37,6 +37,8 @@ type membership struct {
 	// noColours is that the channel takes none (mode +c).
 	noColours bool
 	typing    typing
+	// askedWho is when the list of accounts was asked for, while the room waits for it.
+	askedWho time.Time
 }
 
 // occupant is somebody in a channel. Whether it is one of our own connections is decided when it comes and stays
@@ -44,10 +46,16 @@ type membership struct {
 type occupant struct {
 	nick   string
 	puppet *client
+	// account is what they are logged in to, if that is known; see tracksAccounts.
+	account string
 }
 
 // joinRequest wants a channel.
-type joinRequest struct{ channel string }
+type joinRequest struct {
+	channel string
+	// fresh tells that a person has just entered the room, and is not only found in it after a start.
+	fresh bool
+}
 
 func (r joinRequest) apply(c *client) {
 	key := c.net.ids.fold.Fold(r.channel)
@@ -67,12 +75,15 @@ func (r joinRequest) apply(c *client) {
 	if c.phase == up {
 		c.join(m)
 	}
+	if r.fresh {
+		c.resting = false
+	}
 	c.connect(time.Now())
 }
 
 // join sends JOIN if that is to be done.
 func (c *client) join(m *membership) {
-	if m.state == wanted {
+	if m.state == wanted && c.mayJoin() {
 		m.state = joining
 		c.command("JOIN", m.name)
 	}
@@ -99,10 +110,11 @@ func (r partRequest) apply(c *client) {
 	}
 }
 
-// logoutRequest wants none of the channels any more.
+// logoutRequest wants none of the channels any more, and forgets the login.
 type logoutRequest struct{}
 
 func (logoutRequest) apply(c *client) {
+	c.identity, c.login.account = identity{}, ""
 	for _, m := range c.channels {
 		partRequest{channel: m.name, reason: "logged out"}.apply(c)
 	}
@@ -133,7 +145,7 @@ type resyncRequest struct{ channel string }
 
 func (r resyncRequest) apply(c *client) {
 	if m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]; ok && m.state == joined && m.ch.leads(c) {
-		m.ch.lane.put(m.list())
+		c.putList(m)
 	}
 }
 
@@ -143,6 +155,9 @@ func (m *membership) list() namesItem {
 	for _, o := range m.names {
 		if o.puppet == nil {
 			list.nicks = append(list.nicks, o.nick)
+			if o.account != "" {
+				list.account(o.nick, o.account)
+			}
 		}
 	}
 	return list
@@ -151,7 +166,7 @@ func (m *membership) list() namesItem {
 // enteredChannel is our own JOIN.
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
-	m.names = map[string]occupant{}
+	m.names, m.askedWho = map[string]occupant{}, time.Time{}
 	m.noColours, m.typing = false, typing{}
 	m.ch.join(c)
 	waiting := m.waiting

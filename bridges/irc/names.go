@@ -89,7 +89,7 @@ func (i ids) portal(channel string) networkid.PortalKey {
 	return networkid.PortalKey{ID: networkid.PortalID(i.network + "/" + i.fold.Fold(channel))}
 }
 
-// ghost is the ID of a nick: NETWORK/nick, folded.
+// ghost is the ID of a nick: NETWORK/nick, folded. Who has an account has accountGhost instead.
 func (i ids) ghost(nick string) networkid.UserID {
 	return networkid.UserID(i.network + "/" + i.fold.Fold(nick))
 }
@@ -142,7 +142,7 @@ func unescapeLocalpart(escaped string) (string, bool) {
 	return plain, escapeLocalpart(plain) == escaped
 }
 
-// GhostLocalpart implements bridges.GhostNamer: irc_NETWORK_nick.
+// GhostLocalpart implements bridges.GhostNamer: irc_NETWORK_nick, or irc_NETWORK_account=20name.
 func (c *Connector) GhostLocalpart(user networkid.UserID) string {
 	network, nick, _ := splitID(string(user))
 	return c.host.Prefix() + network + "_" + escapeLocalpart(nick)
@@ -160,5 +160,5 @@ func (c *Connector) ParseGhostLocalpart(localpart string) (networkid.UserID, boo
 		return "", false
 	}
 	nick, ok := unescapeLocalpart(escaped)
-	return networkid.UserID(network + "/" + nick), ok && validNick(nick)
+	return networkid.UserID(network + "/" + nick), ok && validGhost(nick)
 }

@@ -33,7 +33,9 @@ type network struct {
 
 	warnCasemapping sync.Once
 	// dial makes a connection.
-	dial func(ctx context.Context, cfg NetworkConfig) (net.Conn, error)
+	dial func(ctx context.Context, cfg NetworkConfig, from source) (net.Conn, error)
+	// identity is who a user is to be on the network.
+	identity func(user id.UserID) identity
 	// report tells bridgev2 how a user's connection fares.
 	report func(user id.UserID, state status.BridgeState)
 
@@ -46,6 +48,10 @@ type network struct {
 	clients  map[id.UserID]*client
 	channels map[string]*channel // by folded name
 	puppets  puppets
+	sts      *stsPolicy              // whether to use TLS although it is not configured
+	turns    map[id.UserID]time.Time // when to connect after the start; see planTurns
+
+	restMu sync.Mutex // guards the decision who may rest
 }
 
 func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
@@ -57,8 +63,9 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 		clients:  map[id.UserID]*client{},
 		channels: map[string]*channel{},
 		puppets:  newPuppets(cfg.Casemapping),
+		turns:    map[id.UserID]time.Time{},
 	}
-	n.report, n.dial = n.reportState, dial
+	n.report, n.dial, n.identity = n.reportState, dial, n.identityOf
 	return n
 }
 
@@ -83,14 +90,23 @@ func (n *network) channel(name string) *channel {
 
 // client returns the client of a user, and makes and starts it the first time.
 func (n *network) client(user id.UserID) *client {
-	n.mu.Lock()
-	c, ok := n.clients[user]
-	if !ok {
-		c = newClient(n, user)
-		n.clients[user] = c
+	c := n.running(user)
+	if c == nil {
+		// Without the lock, because what is stored for the user is looked up.
+		c = n.adopt(newClient(n, user))
 	}
-	n.mu.Unlock()
 	c.start(n.conn.ctx)
+	return c
+}
+
+// adopt makes a client that of its user, unless another has been quicker, and returns which one is.
+func (n *network) adopt(c *client) *client {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if other, ok := n.clients[c.user]; ok {
+		return other
+	}
+	n.clients[c.user] = c
 	return c
 }
 
@@ -134,7 +150,11 @@ func (n *network) nickOf(user id.UserID) string {
 }
 
 // isPuppet reports whether a nick is at this moment that of one of our connections.
-func (n *network) isPuppet(nick string) bool { return n.puppet(nick, "") != nil }
+func (n *network) isPuppet(nick string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.puppets.nicks[n.ids.fold.Fold(nick)] != nil
+}
 
 // puppet returns whose connection has a nick, or had it a moment ago with this mask, or nil.
 func (n *network) puppet(nick, mask string) *client {
@@ -148,6 +168,13 @@ func (n *network) renamePuppet(c *client, from, to, mask string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.puppets.rename(c, from, to, mask, time.Now())
+}
+
+// puppetQuit records that somebody has seen a connection of ours end; see puppets.quit.
+func (n *network) puppetQuit(c *client, nick, mask string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.puppets.quit(c, nick, mask)
 }
 
 // drain stops all clients, and then all lanes when they have delivered what they hold.
@@ -184,6 +211,8 @@ type channel struct {
 	mu     sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
 	feed   feed[*client, item]
 	outage time.Time // when people were last told that the network is away
+	// resting are members that are about to close their connections, because their people say nothing.
+	resting map[*client]bool
 }
 
 func newChannel(l *lane) *channel {
@@ -194,6 +223,7 @@ func newChannel(l *lane) *channel {
 func (ch *channel) join(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	delete(ch.resting, c)
 	ch.feed.add(c)
 }
 
@@ -208,6 +238,7 @@ func (ch *channel) leads(c *client) bool {
 func (ch *channel) part(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	delete(ch.resting, c)
 	deliver, next := ch.feed.remove(c)
 	for _, it := range deliver {
 		ch.lane.put(it)

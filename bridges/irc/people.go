@@ -28,11 +28,11 @@ func (c *client) onJoin(m message) {
 	if !ok || !validNick(nick) {
 		return
 	}
-	o := occupant{nick: nick, puppet: c.net.puppet(nick, m.Source)}
+	o := occupant{nick: nick, puppet: c.net.puppet(nick, m.Source), account: c.joinAccount(m)}
 	if ms.names != nil {
 		ms.names[c.net.ids.fold.Fold(nick)] = o
 	}
-	c.observe(ms, cameOrWent(m, o, true, joinItem{nick: nick}))
+	c.observe(ms, cameOrWent(m, o, true, joinItem{nick: nick, account: o.account}))
 }
 
 func (c *client) onPart(m message) {
@@ -67,6 +67,9 @@ func (c *client) onQuit(m message) {
 			continue
 		}
 		delete(ms.names, key)
+		if o.puppet != nil {
+			c.net.puppetQuit(o.puppet, nick, m.Source)
+		}
 		c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: "Quit: " + plainText(last(m))}))
 	}
 	if !c.nextNick.IsZero() && key == c.net.ids.fold.Fold(c.wantedNick()) {
@@ -150,6 +153,6 @@ func (c *client) onNames(m message) {
 func (c *client) onEndOfNames(m message) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
 	if ok && ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.put(ms.list())
+		c.putList(ms)
 	}
 }

@@ -35,7 +35,7 @@ func (r redactItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 	}
 	// Whoever is not its author acts by the power of the network, which here is the bot's.
 	var sender bridgev2.EventSender
-	if r.nick != "" && target.SenderID == l.net.ids.ghost(r.nick) {
+	if r.nick != "" && target.SenderID == l.ghostID(r.nick) {
 		sender.Sender = target.SenderID
 	}
 	l.net.recent.forget(target.ID)

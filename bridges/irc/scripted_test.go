@@ -162,6 +162,38 @@ func TestNoEcho(t *testing.T) {
 	}
 }
 
+// A connection of ours that is dead and does not know it yet does not lend its nick to who takes it; when only the network was
+// split, it is ours again.
+func TestNickOfTheDead(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	w := startNew(t, testNetwork(ircd.Address))
+	room := w.join(w.hs.User("alice"), "#c")
+	a := ircd.Accept()
+	a.Welcome("alice")
+	a.Joined("alice", "#c", "")
+	w.join(w.hs.User("bob"), "#c")
+	b := ircd.Accept()
+	b.Welcome("bob")
+	b.Expect("JOIN #c")
+	a.Send(":bob!bob@host.test JOIN #c")
+	b.Enter("bob", "#c", "alice")
+	// Alice sees bob go, and come back after the split.
+	a.Send(":bob!bob@host.test QUIT :a.test b.test")
+	a.Send(":bob!bob@host.test JOIN #c")
+	a.Send(":bob!bob@host.test PRIVMSG #c :echo")
+	// Now he is dead, and somebody else is called bob.
+	a.Send(":bob!bob@host.test QUIT :Ping timeout")
+	a.Send(":bob!other@elsewhere.test JOIN #c")
+	w.hs.AwaitMembership(room, w.ghost("bob"), "join")
+	a.Send(":bob!other@elsewhere.test PRIVMSG #c :I am another bob")
+	if e := w.hs.AwaitText(room, "I am another bob"); e.Sender != w.ghost("bob") {
+		t.Errorf("got sender %s", e.Sender)
+	}
+	if got, want := w.fromIRC(room), []string{"bob: I am another bob"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // Errors of the server are told to the person they concern, in the room.
 func TestServerErrors(t *testing.T) {
 	for _, test := range []struct {
@@ -202,7 +234,7 @@ func TestServerErrors(t *testing.T) {
 			conn.Send(":irc.test 465 alice :You are banned from this server- spam")
 			conn.Send("ERROR :Closing Link: alice (K-Lined)")
 			conn.Close()
-			w.awaitNotice(room, "net cannot be reached at the moment (Closing Link: alice (K-Lined))")
+			w.awaitNotice(room, "net has banned you (Closing Link: alice (K-Lined)); the bridge does not try again")
 			w.hs.Say(alice, room, "x")
 		}, "net has banned you"},
 	} {

@@ -90,6 +90,7 @@ func (s *send) queue(c *client) {
 		return
 	}
 	now := time.Now()
+	c.spoke(now)
 	s.key = c.net.ids.fold.Fold(s.channel)
 	m := c.channels[s.key]
 	switch {
@@ -113,7 +114,7 @@ func (s *send) queue(c *client) {
 		if c.phase == pausing && c.failures == 0 {
 			s.deadline = c.nextDial.Add(sendWait) // it only waits for its turn
 		}
-		if c.banned || !now.Before(s.deadline) {
+		if c.banned || c.barred != "" || !now.Before(s.deadline) {
 			s.done(failure("%s", c.whyNot()))
 			return
 		}

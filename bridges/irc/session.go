@@ -1,9 +1,6 @@
 package irc
 
 import (
-	"context"
-	"crypto/tls"
-	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -40,23 +37,6 @@ type session struct {
 	done      chan struct{}
 	closeOnce sync.Once
 	wg        sync.WaitGroup
-}
-
-// dial connects as the configuration says.
-func dial(ctx context.Context, cfg NetworkConfig) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", cfg.Address)
-	if err != nil || !cfg.TLS {
-		return conn, err
-	}
-	host, _, _ := net.SplitHostPort(cfg.Address)
-	secure := tls.Client(conn, &tls.Config{ServerName: host, InsecureSkipVerify: cfg.TLSInsecure})
-	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("TLS with %s (is the port one for TLS? if not, set tls: false): %w", cfg.Address, err)
-	}
-	return secure, nil
 }
 
 func newSession(conn net.Conn) *session {

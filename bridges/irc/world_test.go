@@ -1,7 +1,11 @@
 package irc
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +25,7 @@ type world struct {
 	bridge *bridges.Bridge
 	conn   *Connector
 	stop   func()
+	dir    string
 }
 
 // testNetwork is the configuration of a network without delays.
@@ -41,14 +46,55 @@ func start(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg NetworkConfi
 // startConfig is start with any networks.
 func startConfig(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg Config) *world {
 	t.Helper()
-	w := &world{t: t, hs: hs}
+	return startWith(t, hs, dir, cfg, zerolog.New(bridgetest.LogTo(t)).Level(zerolog.WarnLevel))
+}
+
+// startLogged is startNew with everything logged that ever is.
+func startLogged(t *testing.T, cfg NetworkConfig, log *bridgetest.Recorder) *world {
+	t.Helper()
+	return startWith(t, bridgetest.NewHomeserver(t, "hs.test"), t.TempDir(), Config{Networks: map[string]NetworkConfig{"net": cfg}},
+		zerolog.New(log).Level(zerolog.TraceLevel))
+}
+
+// absent checks that nothing of ours has shown a secret: no log, no event but those of people, no file.
+func (w *world) absent(log *bridgetest.Recorder, secret string) {
+	w.t.Helper()
+	if log.Contains(secret) {
+		w.t.Error("the secret is in the log")
+	}
+	for _, e := range w.hs.Events(func(e *bridgetest.Event) bool {
+		return e.Sender == w.bridge.Bot() || strings.HasPrefix(string(e.Sender), "@irc_")
+	}) {
+		if strings.Contains(fmt.Sprint(e.Content), secret) {
+			w.t.Errorf("the secret is in an event of %s: %v", e.Sender, e.Content)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(w.dir, "*"))
+	if err != nil || len(files) == 0 {
+		w.t.Fatalf("no files in %s: %v", w.dir, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte(secret)) {
+			w.t.Errorf("the secret is in %s", filepath.Base(file))
+		}
+	}
+}
+
+// startWith is start with everything to be chosen.
+func startWith(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg Config, log zerolog.Logger) *world {
+	t.Helper()
+	w := &world{t: t, hs: hs, dir: dir}
 	var err error
 	if w.conn, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	w.bridge, err = bridges.New(bridges.Options{
 		ID: "irc", ServerName: hs.ServerName, Transport: hs, Network: w.conn, DataDir: dir,
-		Log: zerolog.New(bridgetest.LogTo(t)).Level(zerolog.WarnLevel),
+		Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
