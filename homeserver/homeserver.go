@@ -183,7 +183,7 @@ func New(c Config) *Server {
 	}
 	s.handler = httpapi.NewMux(routes, httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
-		QueryTokens: c.Legacy.QueryTokens, Seen: clientapi.Seen(s.Accounts),
+		QueryTokens: c.Legacy.QueryTokens, Seen: clientapi.Seen(s.Accounts), Unlimited: clientapi.Unlimited(s.Accounts),
 	})
 	return s
 }
