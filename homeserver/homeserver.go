@@ -76,6 +76,7 @@ type Config struct {
 	Aliases     room.AliasQuerier
 	AliasOwner  func(id.RoomAlias) string
 	Pinger      clientapi.Pinger
+	Networks    clientapi.Networks
 
 	QuickPasswords bool // account.Config has it, for tests alone
 }
@@ -160,6 +161,7 @@ func New(c Config) *Server {
 		Push:       pushes,
 		E2EE:       devices,
 		Pinger:     c.Pinger,
+		Networks:   c.Networks,
 		Threepids:  outside.threepids,
 		Identity:   outside.service,
 		OldEvents:  c.Legacy.Events,

@@ -85,6 +85,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Aliases:            send,
 		AliasOwner:         aliasOwner(folder),
 		Pinger:             send,
+		Networks:           send,
 	})
 	toHomeserver.SetHandler(hs.Handler())
 	if err := send.Prepare(ctx); err != nil {

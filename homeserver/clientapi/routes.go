@@ -249,6 +249,14 @@ func (a *API) v3() []row {
 		{"GET", "/publicRooms", optional, httpapi.JSON(a.publicRooms).Limited(httpapi.ClassDirectory)},
 		{"POST", "/publicRooms", user, httpapi.JSON(a.searchPublicRooms).Limited(httpapi.ClassDirectory)},
 
+		// Networks that application services bridge.
+		{"GET", "/thirdparty/protocols", user, httpapi.JSON(a.protocols).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/protocol/{protocol}", user, httpapi.JSON(a.protocol).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/user", user, httpapi.JSON(a.networkUsersOf).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/user/{protocol}", user, httpapi.JSON(a.networkUsers).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/location", user, httpapi.JSON(a.networkLocationsOf).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/location/{protocol}", user, httpapi.JSON(a.networkLocations).Limited(httpapi.ClassDirectory)},
+
 		// Rooms: what is said.
 		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", guest, httpapi.Dynamic(a.sendEvent).Limited(httpapi.ClassMessage)},
 		{"PUT", "/rooms/{roomId}/state/{eventType}/{$}", guest, httpapi.Dynamic(a.sendState).Limited(httpapi.ClassMessage)},
