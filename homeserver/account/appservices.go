@@ -71,6 +71,12 @@ func (s *Service) ServiceOf(token string) *registration.Registration {
 	return s.appServices().ByToken(token)
 }
 
+// anybody is a name that nobody is likely to have chosen a namespace for.
+const anybody = "any.name-of/a=person"
+
+// CoversAll tells whether an application service may act for all users of this server, as one for double puppeting may.
+func (s *Service) CoversAll(reg *registration.Registration) bool { return s.covers(reg, s.userID(anybody)) }
+
 // Manages tells whether the account of a user is an application service's to manage: it has made it, or has it to itself, and it is no
 // person's, whom it may speak for all the same.
 func (s *Service) Manages(ctx context.Context, appService string, user id.UserID) (bool, error) {

@@ -107,6 +107,7 @@ func (a *API) unstable() []row {
 		{"PUT", "/uk.timedout.msc4323/admin/suspend/{userId}", admin, httpapi.JSON(a.suspend).Limited(httpapi.ClassAccountData)},
 		{"GET", "/uk.timedout.msc4323/admin/lock/{userId}", admin, httpapi.JSON(a.locked).Limited(httpapi.ClassRead)},
 		{"PUT", "/uk.timedout.msc4323/admin/lock/{userId}", admin, httpapi.JSON(a.lockOut).Limited(httpapi.ClassAccountData)},
+		{"POST", "/com.beeper.backfill/rooms/{roomId}/batch_send", service, httpapi.JSON(a.batchSend).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage).NotSuspended()},
 		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},
 	}
 }
@@ -246,6 +247,7 @@ func (a *API) v3() []row {
 		{"GET", "/directory/list/room/{roomId}", optional, httpapi.JSON(a.getVisibility).Limited(httpapi.ClassDirectory)},
 		{"PUT", "/directory/list/room/{roomId}", user, httpapi.JSON(a.setVisibility).Limited(httpapi.ClassDirectory).NotSuspended()},
 		{"PUT", "/directory/list/appservice/{networkId}/{roomId}", service, httpapi.JSON(a.setNetworkVisibility)},
+		{"DELETE", "/directory/list/appservice/{networkId}/{roomId}", service, httpapi.JSON(a.dropNetworkVisibility)},
 		{"GET", "/publicRooms", optional, httpapi.JSON(a.publicRooms).Limited(httpapi.ClassDirectory)},
 		{"POST", "/publicRooms", user, httpapi.JSON(a.searchPublicRooms).Limited(httpapi.ClassDirectory)},
 
