@@ -80,8 +80,11 @@ func (s *Service) SendBatch(ctx context.Context, by By, roomID id.RoomID, in Bat
 	if err != nil {
 		return nil, err
 	}
-	if now != event.MembershipJoin {
+	switch {
+	case now != event.MembershipJoin:
 		return nil, notIn(roomID)
+	case by.Suspended:
+		return nil, errSuspended
 	}
 	b := &batch{s: s, by: by, roomID: roomID, in: in, ids: make([]id.EventID, len(in.Events)), named: make(map[id.EventID]int), joined: make(map[id.UserID]struct{})}
 	if err := b.check(ctx); err != nil {
