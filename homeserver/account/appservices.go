@@ -27,14 +27,14 @@ func (s *Service) appServiceOf(token string) (*registration.Registration, error)
 	return reg, nil
 }
 
-// UsersOf returns what tells whether a user is one of an application service's, itself included; nil when there is no service
+// UsersOf returns what tells whether a user is one whom an application service may act for, itself included; nil when there is no service
 // of that id.
 func (s *Service) UsersOf(appService string) func(id.UserID) bool {
 	reg := s.appServices().ByID(appService)
 	if reg == nil {
 		return nil
 	}
-	return func(user id.UserID) bool { return s.covers(reg, user) }
+	return func(user id.UserID) bool { return s.inReach(reg, user) == nil }
 }
 
 // covers tells whether a user is of this server, and either an application service itself or in one of its namespaces.
@@ -75,7 +75,9 @@ func (s *Service) ServiceOf(token string) *registration.Registration {
 const anybody = "any.name-of/a=person"
 
 // CoversAll tells whether an application service may act for all users of this server, as one for double puppeting may.
-func (s *Service) CoversAll(reg *registration.Registration) bool { return s.covers(reg, s.userID(anybody)) }
+func (s *Service) CoversAll(reg *registration.Registration) bool {
+	return s.covers(reg, s.userID(anybody))
+}
 
 // Manages tells whether the account of a user is an application service's to manage: it has made it, or has it to itself, and it is no
 // person's, whom it may speak for all the same.

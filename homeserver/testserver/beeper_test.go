@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"causeway/homeserver/doctor"
+	"causeway/homeserver/testserver"
 )
 
 const batchSend = "/_matrix/client/unstable/com.beeper.backfill/rooms/<room>/batch_send"
@@ -182,11 +185,31 @@ func TestLargeBatch(t *testing.T) {
 		}
 		var sending sync.WaitGroup
 		answers := make([]string, 4)
+		// One that is refused leaves nothing behind, whatever of others is under way.
+		refused := `{"forward":true,"events":[` + events[7] + `,{"type":"a.b","sender":"@irc_a:test","origin_server_ts":1,"content":{"x":1.5}}]}`
 		for i := range answers {
-			sending.Go(func() { answers[i] = string(s.ask("irc POST "+batchSend, `{"forward":true,"events":[`+strings.Join(events, ",")+`]}`).Body) })
-			sending.Go(func() { s.ask(fmt.Sprint("alice PUT /rooms/<room>/send/a.b/", i), `{}`) })
+			sending.Go(func() {
+				if a := s.ask("irc POST "+batchSend, refused); a.Status != 400 {
+					t.Errorf("a batch with what is no event: %d %s", a.Status, a.Body)
+				}
+			})
+			sending.Go(func() {
+				answers[i] = string(s.ask("irc POST "+batchSend, `{"forward":true,"events":[`+strings.Join(events, ",")+`]}`).Body)
+			})
+			for k := range 10 {
+				for _, request := range []string{"alice PUT /rooms/<room>/send/a.b/%d.%d", "irc PUT /rooms/<room>/state/a.b/%d.%d"} {
+					sending.Go(func() {
+						if a := s.ask(fmt.Sprintf(request, i, k), `{}`); a.Status != 200 {
+							t.Errorf("one who speaks meanwhile: %d %s", a.Status, a.Body)
+						}
+					})
+				}
+			}
 		}
 		sending.Wait()
+		if r, err := doctor.Run(t.Context(), s.DB, doctor.Options{ServerName: testserver.Name}); err != nil || !r.Sound() {
+			t.Errorf("the database is not sound: %v, %+v", err, r)
+		}
 		for _, a := range answers[1:] {
 			if a != answers[0] {
 				s.t.Errorf("the answers are %s and %s", answers[0], a)

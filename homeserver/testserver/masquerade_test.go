@@ -1,6 +1,9 @@
 package testserver_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -11,6 +14,8 @@ import (
 	"causeway/homeserver/clientapi"
 	"causeway/homeserver/httpapi"
 	"causeway/registration"
+
+	"github.com/rs/zerolog"
 )
 
 // puppets is withServices with two services more: "puppets" may act for every user of the server, and "crypt" makes devices without logging in.
@@ -180,4 +185,36 @@ func TestDoublePuppeting(t *testing.T) {
 			s.t.Errorf("the message is %s", n)
 		}
 	})
+}
+
+// TestMasqueradeIsLogged reads the log of who acts for whom.
+func TestMasqueradeIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	each(t, "alice", func(s *script) {
+		s.tokens["irc"] = services(t).ByID("irc").ASToken
+		s.get("irc POST /register", `{"type":"m.login.application_service","username":"irc_a","inhibit_login":true}`)
+		s.ask("irc PUT /devices/DEV?user_id=@irc_a:test", `{}`)
+		log.Reset()
+		s.get("irc GET /account/whoami?user_id=@irc_a:test&device_id=DEV", ``)
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 2 {
+			t.Fatalf("the log is %q", log.String())
+		}
+		var said, request map[string]any
+		if err := errors.Join(json.Unmarshal([]byte(lines[0]), &said), json.Unmarshal([]byte(lines[1]), &request)); err != nil {
+			t.Fatal(err)
+		}
+		if said["level"] != "debug" || said["appservice"] != "irc" || said["user_id"] != "@irc_a:test" || said["device_id"] != "DEV" ||
+			said["request_id"] != request["request_id"] || request["route"] == nil {
+			t.Errorf("the log is %q", lines)
+		}
+		if strings.Contains(log.String(), s.tokens["irc"]) {
+			t.Errorf("the log has the token: %q", lines)
+		}
+		log.Reset()
+		s.get("alice GET /account/whoami?user_id=@irc_a:test", ``)
+		if strings.Contains(log.String(), "acts for") {
+			t.Errorf("a person acts for nobody: %q", log.String())
+		}
+	}, withServices(t), func(c *homeserver.Config) { c.Log = zerolog.New(&log).Level(zerolog.DebugLevel) })
 }
