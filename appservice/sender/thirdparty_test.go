@@ -166,3 +166,56 @@ func TestTooManyLookups(t *testing.T) {
 		}
 	})
 }
+
+// FuzzThirdParty reads what services may say of networks, users and places: what of it clients are shown is what the specification has.
+func FuzzThirdParty(f *testing.F) {
+	f.Add([]byte(ircProtocol))
+	for _, c := range findCases {
+		f.Add([]byte(c.first.body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		reg := &registration.Registration{ID: "irc", Protocols: []string{"irc"}}
+		a := found{question: question{client: &client{matcher: newMatcher(reg, "test")}, protocol: "irc"}, body: body}
+		if p, err := readProtocol(a); err == nil {
+			raw, err := json.Marshal(merge(nil, p))
+			var shown struct {
+				UserFields     *[]string `json:"user_fields"`
+				LocationFields *[]string `json:"location_fields"`
+				Icon           *string   `json:"icon"`
+				FieldTypes     *map[string]struct {
+					Regexp      *string `json:"regexp"`
+					Placeholder *string `json:"placeholder"`
+				} `json:"field_types"`
+				Instances *[]struct {
+					Fields map[string]any `json:"fields"`
+					ID     string         `json:"instance_id"`
+				} `json:"instances"`
+			}
+			if err != nil || json.Unmarshal(raw, &shown) != nil || shown.UserFields == nil || shown.LocationFields == nil || shown.Icon == nil ||
+				shown.FieldTypes == nil || shown.Instances == nil {
+				t.Fatalf("%q became %q, %v", body, raw, err)
+			}
+			for _, kind := range *shown.FieldTypes {
+				if kind.Regexp == nil || kind.Placeholder == nil {
+					t.Errorf("%q became %q", body, raw)
+				}
+			}
+			for _, i := range *shown.Instances {
+				if i.Fields == nil || !strings.HasPrefix(i.ID, "irc|") {
+					t.Errorf("%q became %q", body, raw)
+				}
+			}
+		}
+		things, _ := readThings(a, "userid")
+		for _, raw := range things {
+			var shown struct {
+				UserID   *string        `json:"userid"`
+				Protocol *string        `json:"protocol"`
+				Fields   map[string]any `json:"fields"`
+			}
+			if json.Unmarshal(raw, &shown) != nil || shown.UserID == nil || shown.Protocol == nil || shown.Fields == nil {
+				t.Errorf("%q became %q", body, raw)
+			}
+		}
+	})
+}
