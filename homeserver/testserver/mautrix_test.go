@@ -58,7 +58,7 @@ func TestMautrixService(t *testing.T) {
 			return &event.MessageEventContent{MsgType: event.MsgText, Body: body}
 		}
 		then := time.UnixMilli(1_000_000_000_000)
-		said, err := ghost.SendMassagedMessageEvent(ctx, made.RoomID, event.EventMessage, text("old"), then.UnixMilli())
+		said, err := ghost.SendMessageEvent(ctx, made.RoomID, event.EventMessage, text("old"), mautrix.ReqSendEvent{Timestamp: then.UnixMilli()})
 		must(s.t, err)
 		batch, err := bot.BeeperBatchSend(ctx, made.RoomID, &mautrix.ReqBeeperBatchSend{Forward: true, Events: []*event.Event{
 			{ID: "$b", Type: event.EventMessage, Sender: other.UserID, RoomID: made.RoomID, Timestamp: then.UnixMilli() + 1, Content: event.Content{Parsed: text("batch")}},
