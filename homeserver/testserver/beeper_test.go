@@ -228,3 +228,31 @@ func TestLargeBatch(t *testing.T) {
 		s.run([]step{{"a reply over chunks", "alice GET /rooms/<room>/event/<last>", ``, 200, "content/m.relates_to/m.in_reply_to/event_id=<before>", ""}})
 	})
 }
+
+// TestBatchOfAPuppet brings in what a person said elsewhere, and has read there, by a service that may act for the person.
+func TestBatchOfAPuppet(t *testing.T) {
+	eachWithPuppets(t, "alice bob", func(s *script) {
+		s.get("irc POST /register", `{"type":"m.login.application_service","username":"irc_a","inhibit_login":true}`)
+		s.words["room"] = s.text("puppets POST /createRoom", `{"preset":"private_chat","invite":["<alice>","<bob>"]}`, "room_id")
+		s.get("bob POST /rooms/<room>/join", ``)
+		said := func(sender, body string, ts int) string {
+			return fmt.Sprintf(`{"type":"m.room.message","sender":%q,"origin_server_ts":%d,"content":{"msgtype":"m.text","body":%q}}`, sender, ts, body)
+		}
+		const alice, bob = "@alice:test", "@bob:test"
+		s.run([]step{
+			{"what both said", "puppets POST " + batchSend, `{"forward":true,"send_notification":true,"events":[` + said(alice, "a", 1) + `,` + said(bob, "b", 2) + `,` + said(alice, "a", 1) + `]}`, 200, "event_ids/2:eventid", ""},
+			{"the invitation is taken", "bob GET /rooms/<room>/state/m.room.member/<alice>?format=event", ``, 200, "sender=<alice> content/membership=join origin_server_ts=1", ""},
+			{"bob has not read the last", "bob GET /sync", ``, 200, "rooms/join/<room>/unread_notifications/notification_count=1", ""},
+			{"and reads", "puppets POST " + batchSend, `{"forward":true,"send_notification":true,"mark_read_by":"<bob>","events":[` + said(alice, "c", 3) + `]}`, 200, "", ""},
+			{"all", "bob GET /sync", ``, 200, "rooms/join/<room>/unread_notifications/notification_count=0", ""},
+			{"not for who is another service's", "puppets POST " + batchSend, `{"forward":true,"events":[` + said("@irc_a:test", "x", 4) + `]}`, 403, "M_EXCLUSIVE", ""},
+			{"who is banned", "puppets POST /rooms/<room>/ban", `{"user_id":"<bob>"}`, 200, "{}", ""},
+			{"does not come back so", "puppets POST " + batchSend, `{"forward":true,"events":[` + said(bob, "x", 5) + `]}`, 403, "M_FORBIDDEN", ""},
+			{"in a room that is none", "puppets POST /_matrix/client/unstable/com.beeper.backfill/rooms/!none:test/batch_send", `{"forward":true,"events":[` + said(bob, "x", 5) + `]}`, 403, "M_FORBIDDEN", ""},
+		})
+		if got := s.allSaid("alice"); fmt.Sprint(got) != "[a b a c]" {
+			s.t.Errorf("the room says %q", got)
+		}
+		s.run([]step{{"by who is not in the room", "puppets POST " + batchSend + "?user_id=<bob>", `{"forward":true,"events":[` + said(alice, "x", 6) + `]}`, 403, "M_FORBIDDEN", ""}})
+	})
+}
