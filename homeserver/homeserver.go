@@ -77,6 +77,7 @@ type Config struct {
 	AliasOwner  func(id.RoomAlias) string
 	Pinger      clientapi.Pinger
 	Alive       func(appServiceID string) // told of each request of a service; must not block
+	Networks    clientapi.Networks
 
 	QuickPasswords bool // account.Config has it, for tests alone
 }
@@ -164,6 +165,7 @@ func New(c Config) *Server {
 		Push:       pushes,
 		E2EE:       devices,
 		Pinger:     c.Pinger,
+		Networks:   c.Networks,
 		Threepids:  outside.threepids,
 		Identity:   outside.service,
 		OldEvents:  c.Legacy.Events,
@@ -187,7 +189,7 @@ func New(c Config) *Server {
 	}
 	s.handler = httpapi.NewMux(routes, httpapi.Options{
 		Logger: c.Log, Identifier: clientapi.Identifier(s.Accounts), Closing: s.closing, Limits: c.Limits, ForwardedFor: c.ForwardedFor,
-		QueryTokens: c.Legacy.QueryTokens, Seen: clientapi.Seen(s.Accounts, c.Alive),
+		QueryTokens: c.Legacy.QueryTokens, Seen: clientapi.Seen(s.Accounts, c.Alive), Unlimited: clientapi.Unlimited(s.Accounts),
 	})
 	return s
 }

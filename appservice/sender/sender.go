@@ -55,6 +55,7 @@ type Sender struct {
 	network *http.Transport
 	feed    *feed
 	reload  chan struct{} // holds one
+	lookups lookups       // of third-party networks
 
 	mu      sync.Mutex // guards all below
 	set     *registration.Set

@@ -86,6 +86,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		AliasOwner:         aliasOwner(folder),
 		Pinger:             send,
 		Alive:              send.Alive,
+		Networks:           send,
 	})
 	send.Attend(hs)
 	toHomeserver.SetHandler(hs.Handler())

@@ -1,6 +1,8 @@
 package account
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -25,19 +27,104 @@ func (s *Service) appServiceOf(token string) (*registration.Registration, error)
 	return reg, nil
 }
 
-// UsersOf returns what tells whether a user is one of an application service's, itself included; nil when there is no service
+// UsersOf returns what tells whether a user is one whom an application service may act for, itself included; nil when there is no service
 // of that id.
 func (s *Service) UsersOf(appService string) func(id.UserID) bool {
 	reg := s.appServices().ByID(appService)
 	if reg == nil {
 		return nil
 	}
-	return func(user id.UserID) bool { return s.covers(reg, user) }
+	return func(user id.UserID) bool { return s.inReach(reg, user) == nil }
 }
 
 // covers tells whether a user is of this server, and either an application service itself or in one of its namespaces.
 func (s *Service) covers(reg *registration.Registration, user id.UserID) bool {
 	return user.Homeserver() == s.cfg.ServerName && reg.MatchesUser(user)
+}
+
+// limited tells whether an application service is rate-limited when it acts for a user, "" for its sender, which never is.
+func (s *Service) limited(reg *registration.Registration, user id.UserID) bool {
+	return reg.RateLimited && user != "" && user != s.userID(reg.SenderLocalpart)
+}
+
+// sessionLimited tells whether who has logged in is rate-limited. The users of an application service are as they are when it acts for them.
+func (s *Service) sessionLimited(session store.Session) bool {
+	if session.AppService == "" {
+		return true
+	}
+	reg := s.appServices().ByID(session.AppService)
+	return reg == nil || s.limited(reg, session.UserID)
+}
+
+// Unlimited tells whether an access token is that of an application service that no rate limit holds back when it acts for a user, ""
+// for its sender.
+func (s *Service) Unlimited(token string, asUser id.UserID) bool {
+	reg := s.appServices().ByToken(token)
+	return reg != nil && !s.limited(reg, asUser) && (asUser == "" || s.covers(reg, asUser))
+}
+
+// ServiceOf returns the registration of the application service whose as_token a token is, nil for others.
+func (s *Service) ServiceOf(token string) *registration.Registration {
+	if token == "" {
+		return nil
+	}
+	return s.appServices().ByToken(token)
+}
+
+// anybody is a name that nobody is likely to have chosen a namespace for.
+const anybody = "any.name-of/a=person"
+
+// CoversAll tells whether an application service may act for all users of this server, as one for double puppeting may.
+func (s *Service) CoversAll(reg *registration.Registration) bool {
+	return s.covers(reg, s.userID(anybody))
+}
+
+// Manages tells whether the account of a user is an application service's to manage: it has made it, or has it to itself, and it is no
+// person's, whom it may speak for all the same.
+func (s *Service) Manages(ctx context.Context, appService string, user id.UserID) (bool, error) {
+	u, err := s.user(ctx, user)
+	if err != nil {
+		return false, fmt.Errorf("look up whose account %s is: %w", user, err)
+	}
+	if u.AppService == "" {
+		return false, nil
+	}
+	reg := s.appServices().ByID(appService)
+	return u.AppService == appService || reg != nil && reg.ExclusiveUser(user), nil
+}
+
+// MayActFor returns nil when an application service may act for a user of its own. Errors: 403 M_FORBIDDEN, M_EXCLUSIVE,
+// M_USER_DEACTIVATED, M_USER_SUSPENDED; 401 M_USER_LOCKED.
+func (s *Service) MayActFor(ctx context.Context, appService string, user id.UserID) error {
+	reg := s.appServices().ByID(appService)
+	if reg == nil {
+		return unknownToken()
+	}
+	if err := s.inReach(reg, user); err != nil {
+		return err
+	}
+	if user == s.userID(reg.SenderLocalpart) {
+		return s.ensureSender(ctx, user, reg.ID)
+	}
+	who := Identity{UserID: user}
+	if err := s.checkGhost(ctx, &who); err != nil {
+		return err
+	}
+	if who.IsSuspended {
+		return matrixError(http.StatusForbidden, "M_USER_SUSPENDED", "%s is suspended", user)
+	}
+	return who.Locked
+}
+
+// inReach refuses users outside of an application service's namespaces, and those that another has to itself.
+func (s *Service) inReach(reg *registration.Registration, user id.UserID) error {
+	switch {
+	case !s.covers(reg, user):
+		return forbidden("Application service cannot masquerade as this user")
+	case !reg.ExclusiveUser(user) && s.exclusiveTo(user) != "":
+		return matrixError(http.StatusForbidden, "M_EXCLUSIVE", "The user is in a namespace of another application service")
+	}
+	return nil
 }
 
 // exclusiveTo returns the id of the application service that has a user of this server to itself, or "".

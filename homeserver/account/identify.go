@@ -29,7 +29,7 @@ type Identity struct {
 
 // Identify finds out whose an access token is. asUser and asDevice name whom an application service acts for ("" for its
 // sender, and for no device); they count for nothing when the token is a person's. Errors: 401 M_UNKNOWN_TOKEN, 403
-// M_FORBIDDEN for a user that the application service may not act for, 400 M_UNKNOWN_DEVICE.
+// M_FORBIDDEN or M_EXCLUSIVE for a user that the application service may not act for, 400 M_UNKNOWN_DEVICE.
 func (s *Service) Identify(ctx context.Context, token string, asUser id.UserID, asDevice id.DeviceID) (Identity, error) {
 	if reg := s.appServices().ByToken(token); reg != nil {
 		return s.identifyAppService(ctx, reg, asUser, asDevice)
@@ -48,7 +48,7 @@ func (s *Service) Identify(ctx context.Context, token string, asUser id.UserID, 
 		return Identity{}, softLogout()
 	}
 	return Identity{
-		UserID: session.UserID, DeviceID: session.DeviceID, IsAdmin: session.Admin, IsGuest: session.Guest, RateLimited: true,
+		UserID: session.UserID, DeviceID: session.DeviceID, IsAdmin: session.Admin, IsGuest: session.Guest, RateLimited: s.sessionLimited(session),
 		Locked: barred(session.Locked, session.ValidUntilTS, s.now()), IsSuspended: session.Suspended,
 	}, nil
 }
@@ -73,17 +73,18 @@ func (s *Service) session(ctx context.Context, hash [32]byte) (store.Session, er
 
 // identifyAppService follows the Application Service API, Identity assertion.
 func (s *Service) identifyAppService(ctx context.Context, reg *registration.Registration, asUser id.UserID, asDevice id.DeviceID) (Identity, error) {
-	who := Identity{UserID: asUser, DeviceID: asDevice, AppService: reg, RateLimited: reg.RateLimited}
+	who := Identity{UserID: asUser, DeviceID: asDevice, AppService: reg, RateLimited: s.limited(reg, asUser)}
 	sender := s.userID(reg.SenderLocalpart)
 	switch {
 	case asUser == "" || asUser == sender:
-		who.UserID, who.RateLimited = sender, false
+		who.UserID = sender
 		if err := s.ensureSender(ctx, sender, reg.ID); err != nil {
 			return Identity{}, err
 		}
-	case !s.covers(reg, asUser):
-		return Identity{}, forbidden("Application service cannot masquerade as this user")
 	default:
+		if err := s.inReach(reg, asUser); err != nil {
+			return Identity{}, err
+		}
 		if err := s.checkGhost(ctx, &who); err != nil {
 			return Identity{}, err
 		}

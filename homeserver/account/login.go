@@ -187,11 +187,20 @@ func (s *Service) passwordLogin(ctx context.Context, in LoginRequest) (*store.Us
 	return user, err
 }
 
+// loginUnsupported is for an application service whose registration says that it makes devices without logging in: it is held to that, as it
+// would be where people sign in by OAuth alone (MSC4190; Application Service API, "Server admin style permissions").
+func loginUnsupported(format string, args ...any) error {
+	return matrixError(http.StatusBadRequest, "M_APPSERVICE_LOGIN_UNSUPPORTED", format, args...)
+}
+
 // appServiceLogin follows the Client-Server API, Appservice Login.
 func (s *Service) appServiceLogin(ctx context.Context, in LoginRequest) (*store.User, error) {
 	reg, err := s.appServiceOf(in.AppServiceToken)
 	if err != nil {
 		return nil, err
+	}
+	if reg.MSC4190 {
+		return nil, loginUnsupported("Make a device with PUT /devices/{deviceId}, and name it in device_id")
 	}
 	userID, err := s.identified(ctx, in.Identifier, in.User)
 	if err != nil {
@@ -201,8 +210,8 @@ func (s *Service) appServiceLogin(ctx context.Context, in LoginRequest) (*store.
 		if err := s.ensureSender(ctx, sender, reg.ID); err != nil {
 			return nil, err
 		}
-	} else if !s.covers(reg, userID) {
-		return nil, exclusive("The user is not in a namespace of the application service")
+	} else if s.inReach(reg, userID) != nil {
+		return nil, exclusive("The user is not in a namespace of the application service, or in one of another's own")
 	}
 	user, err := s.user(ctx, userID)
 	if errors.Is(err, store.ErrNotFound) {

@@ -71,6 +71,9 @@ func (s *Service) registerGhost(ctx context.Context, in RegisterRequest, device 
 	if err != nil {
 		return Login{}, err
 	}
+	if reg.MSC4190 && !in.InhibitLogin {
+		return Login{}, loginUnsupported("Register users with inhibit_login")
+	}
 	if in.Username == "" {
 		return Login{}, missingParam("username")
 	}

@@ -5,6 +5,8 @@ package clientapi
 
 import (
 	"context"
+	"encoding/json"
+	"net/url"
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/e2ee"
@@ -25,6 +27,16 @@ type Pinger interface {
 	Ping(ctx context.Context, appServiceID, txnID string) (durationMS int64, err error)
 }
 
+// Networks asks the application services about the networks that they bridge. Answers are those of the endpoints in whole; errors are Matrix
+// errors. Client-Server API, "Third-party Networks".
+type Networks interface {
+	Protocols(ctx context.Context) (json.RawMessage, error)
+	Protocol(ctx context.Context, name string) (json.RawMessage, error)
+	// Users and Locations look up what the query says on a network, or by an id of this server when protocol is "".
+	Users(ctx context.Context, protocol string, query url.Values) (json.RawMessage, error)
+	Locations(ctx context.Context, protocol string, query url.Values) (json.RawMessage, error)
+}
+
 // Services are what the handlers call.
 type Services struct {
 	ServerName string
@@ -39,6 +51,7 @@ type Services struct {
 	Push        *push.Service
 	E2EE        *e2ee.Service
 	Pinger      Pinger
+	Networks    Networks // nil for none
 	Threepids   *threepid.Service
 	Identity    *identity.Service // nil for none, or one elsewhere
 	OldEvents   bool              // serve GET /events, /events/{eventId} and /initialSync

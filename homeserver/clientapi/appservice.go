@@ -29,3 +29,21 @@ func (a *API) pingAppService(ctx context.Context, r *httpapi.Request, in pingReq
 	duration, err := a.Pinger.Ping(ctx, service, in.TransactionID)
 	return pingResponse{DurationMS: duration}, err
 }
+
+// ofOwner keeps an endpoint to who has an account, and away from application services that act for people: a namespace may hold the users of
+// this server (for double puppeting), and what speaks for them everywhere must not be able to lock them out of their accounts, or to keep a
+// way in of its own. "This applies to all aspects of the Client-Server API, except for Account Management." Application Service API,
+// "Identity assertion". Users that an application service has made have nobody else to manage their accounts.
+func ofOwner[In, Out any](a *API, f func(context.Context, *httpapi.Request, In) (Out, error)) func(context.Context, *httpapi.Request, In) (Out, error) {
+	return func(ctx context.Context, r *httpapi.Request, in In) (out Out, err error) {
+		if r.Requester != nil && r.Requester.AppService != "" {
+			switch manages, err := a.Accounts.Manages(ctx, r.Requester.AppService, r.Requester.UserID); {
+			case err != nil:
+				return out, err
+			case !manages:
+				return out, httpapi.Forbidden("An application service manages the accounts alone that it has made")
+			}
+		}
+		return f(ctx, r, in)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -29,8 +30,16 @@ func (i identifier) Identify(ctx context.Context, token, asUser string, asDevice
 	}
 	if who.AppService != nil {
 		requester.AppService = who.AppService.ID
+		// The line of the request itself, with its route and the same request_id, follows.
+		zerolog.Ctx(ctx).Debug().Str("appservice", who.AppService.ID).Stringer("user_id", who.UserID).
+			Stringer("device_id", who.DeviceID).Msg("Application service acts for a user")
 	}
 	return requester, nil
+}
+
+// Unlimited has the accounts say which application services no rate limit holds back, for httpapi.Options.
+func Unlimited(accounts *account.Service) func(token, asUser string) bool {
+	return func(token, asUser string) bool { return accounts.Unlimited(token, id.UserID(asUser)) }
 }
 
 // Seen has the accounts know when and from where devices are seen, for httpapi.Options, and alive, unless it is nil, of which application

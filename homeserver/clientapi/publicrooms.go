@@ -57,6 +57,12 @@ func (a *API) setNetworkVisibility(ctx context.Context, r *httpapi.Request, in v
 	return httpapi.Empty{}, a.Rooms.PublishOn(ctx, by(r), r.Path("networkId"), roomID(r), published)
 }
 
+// dropNetworkVisibility is DELETE /directory/list/appservice/{networkId}/{roomId}, which bridges call and the specification does not have: the
+// room is private then.
+func (a *API) dropNetworkVisibility(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (httpapi.Empty, error) {
+	return httpapi.Empty{}, a.Rooms.PublishOn(ctx, by(r), r.Path("networkId"), roomID(r), false)
+}
+
 // publicRooms is GET /publicRooms.
 func (a *API) publicRooms(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) (*room.DirectoryPage, error) {
 	limit, err := r.QueryInt("limit", 0)

@@ -20,6 +20,16 @@ func by(r *httpapi.Request) room.By {
 	return room.By{User: q.UserID, AppService: q.AppService, Device: device, Guest: q.IsGuest, Suspended: q.IsSuspended, TS: q.TS}
 }
 
+// byService is by, with whom else an application service may act for.
+func (a *API) byService(r *httpapi.Request) room.By { return a.actingFor(by(r)) }
+
+func (a *API) actingFor(who room.By) room.By {
+	if service := who.AppService; service != "" {
+		who.ActFor = func(ctx context.Context, user id.UserID) error { return a.Accounts.MayActFor(ctx, service, user) }
+	}
+	return who
+}
+
 // querySticky is the parameter by which an event is made sticky. MSC4354.
 const querySticky = "org.matrix.msc4354.sticky_duration_ms"
 
@@ -48,7 +58,7 @@ type eventIDResponse struct {
 
 // createRoom is POST /createRoom.
 func (a *API) createRoom(ctx context.Context, r *httpapi.Request, in room.CreateRequest) (roomIDResponse, error) {
-	roomID, err := a.Rooms.Create(ctx, by(r), in)
+	roomID, err := a.Rooms.Create(ctx, a.byService(r), in)
 	return roomIDResponse{roomID}, err
 }
 
@@ -86,7 +96,7 @@ func (a *API) sendState(ctx context.Context, r *httpapi.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	eventID, err := a.Rooms.SendState(ctx, who, roomID(r), r.Path("eventType"), stateKey, in)
+	eventID, err := a.Rooms.SendState(ctx, a.actingFor(who), roomID(r), r.Path("eventType"), stateKey, in)
 	return eventIDResponse{eventID}, err
 }
 

@@ -65,7 +65,7 @@ func (a *API) v1() []row {
 		{"GET", "/auth_metadata", public, httpapi.JSON(a.authMetadata)},
 		{"GET", "/register/m.login.registration_token/validity", public, httpapi.JSON(a.registrationTokenValidity).Limited(httpapi.ClassRegister)},
 		{"POST", "/refresh", public, httpapi.JSON(a.refresh).Limited(httpapi.ClassRefresh)},
-		{"POST", "/login/get_token", user, httpapi.JSON(a.getLoginToken).Limited(httpapi.ClassLogin)},
+		{"POST", "/login/get_token", user, httpapi.JSON(ofOwner(a, a.getLoginToken)).Limited(httpapi.ClassLogin)},
 		{"GET", "/admin/suspend/{userId}", admin, httpapi.JSON(a.suspended).Limited(httpapi.ClassRead)},
 		{"PUT", "/admin/suspend/{userId}", admin, httpapi.JSON(a.suspend).Limited(httpapi.ClassAccountData)},
 		{"GET", "/admin/lock/{userId}", admin, httpapi.JSON(a.locked).Limited(httpapi.ClassRead)},
@@ -107,6 +107,7 @@ func (a *API) unstable() []row {
 		{"PUT", "/uk.timedout.msc4323/admin/suspend/{userId}", admin, httpapi.JSON(a.suspend).Limited(httpapi.ClassAccountData)},
 		{"GET", "/uk.timedout.msc4323/admin/lock/{userId}", admin, httpapi.JSON(a.locked).Limited(httpapi.ClassRead)},
 		{"PUT", "/uk.timedout.msc4323/admin/lock/{userId}", admin, httpapi.JSON(a.lockOut).Limited(httpapi.ClassAccountData)},
+		{"POST", "/com.beeper.backfill/rooms/{roomId}/batch_send", service, httpapi.JSON(a.batchSend).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
 		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},
 	}
 }
@@ -165,8 +166,8 @@ func (a *API) v3() []row {
 		{"POST", "/logout/all", guest, httpapi.JSON(a.logoutAll).EvenLocked()},
 		{"POST", "/register", public, httpapi.JSON(a.register)},
 		{"GET", "/register/available", public, httpapi.JSON(a.available).Limited(httpapi.ClassRegister)},
-		{"POST", "/account/password", optional, httpapi.JSON(a.changePassword)},
-		{"POST", "/account/deactivate", user, httpapi.JSON(a.deactivate).Limited(httpapi.ClassAccountData)},
+		{"POST", "/account/password", optional, httpapi.JSON(ofOwner(a, a.changePassword))},
+		{"POST", "/account/deactivate", user, httpapi.JSON(ofOwner(a, a.deactivate)).Limited(httpapi.ClassAccountData)},
 		{"GET", "/login/sso/redirect", public, httpapi.Raw(a.ssoRedirect).Limited(httpapi.ClassRead)},
 		{"GET", "/login/sso/redirect/{idpId}", public, httpapi.Raw(a.ssoRedirectTo).Limited(httpapi.ClassRead)},
 		{"GET", "/auth/{type}/fallback/web", public, httpapi.Raw(a.fallbackPage).Limited(httpapi.ClassRead)},
@@ -182,13 +183,13 @@ func (a *API) v3() []row {
 
 		// Addresses and telephone numbers.
 		{"GET", "/account/3pid", user, httpapi.JSON(a.threepids)},
-		{"POST", "/account/3pid", user, httpapi.JSON(a.bindThreepidDeprecated).Limited(httpapi.ClassMail)},
-		{"POST", "/account/3pid/add", user, httpapi.JSON(a.addThreepid).Limited(httpapi.ClassMail)},
-		{"POST", "/account/3pid/bind", user, httpapi.JSON(a.bindThreepid).Limited(httpapi.ClassMail)},
-		{"POST", "/account/3pid/unbind", user, httpapi.JSON(a.unbindThreepid).Limited(httpapi.ClassMail)},
-		{"POST", "/account/3pid/delete", user, httpapi.JSON(a.deleteThreepid).Limited(httpapi.ClassMail).NotSuspended()},
-		{"POST", "/account/3pid/email/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.Email)).Limited(httpapi.ClassMail)},
-		{"POST", "/account/3pid/msisdn/requestToken", optional, httpapi.JSON(a.requestToken(threepid.Add, mail.MSISDN)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid", user, httpapi.JSON(ofOwner(a, a.bindThreepidDeprecated)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/add", user, httpapi.JSON(ofOwner(a, a.addThreepid)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/bind", user, httpapi.JSON(ofOwner(a, a.bindThreepid)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/unbind", user, httpapi.JSON(ofOwner(a, a.unbindThreepid)).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/delete", user, httpapi.JSON(ofOwner(a, a.deleteThreepid)).Limited(httpapi.ClassMail).NotSuspended()},
+		{"POST", "/account/3pid/email/requestToken", optional, httpapi.JSON(ofOwner(a, a.requestToken(threepid.Add, mail.Email))).Limited(httpapi.ClassMail)},
+		{"POST", "/account/3pid/msisdn/requestToken", optional, httpapi.JSON(ofOwner(a, a.requestToken(threepid.Add, mail.MSISDN))).Limited(httpapi.ClassMail)},
 		{"POST", "/account/password/email/requestToken", public, httpapi.JSON(a.requestToken(threepid.Password, mail.Email)).Limited(httpapi.ClassMail)},
 		{"POST", "/account/password/msisdn/requestToken", public, httpapi.JSON(a.requestToken(threepid.Password, mail.MSISDN)).Limited(httpapi.ClassMail)},
 		{"POST", "/register/email/requestToken", public, httpapi.JSON(a.requestToken(threepid.Register, mail.Email)).Limited(httpapi.ClassMail)},
@@ -246,8 +247,17 @@ func (a *API) v3() []row {
 		{"GET", "/directory/list/room/{roomId}", optional, httpapi.JSON(a.getVisibility).Limited(httpapi.ClassDirectory)},
 		{"PUT", "/directory/list/room/{roomId}", user, httpapi.JSON(a.setVisibility).Limited(httpapi.ClassDirectory).NotSuspended()},
 		{"PUT", "/directory/list/appservice/{networkId}/{roomId}", service, httpapi.JSON(a.setNetworkVisibility)},
+		{"DELETE", "/directory/list/appservice/{networkId}/{roomId}", service, httpapi.JSON(a.dropNetworkVisibility)},
 		{"GET", "/publicRooms", optional, httpapi.JSON(a.publicRooms).Limited(httpapi.ClassDirectory)},
 		{"POST", "/publicRooms", user, httpapi.JSON(a.searchPublicRooms).Limited(httpapi.ClassDirectory)},
+
+		// Networks that application services bridge.
+		{"GET", "/thirdparty/protocols", user, httpapi.JSON(a.protocols).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/protocol/{protocol}", user, httpapi.JSON(a.protocol).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/user", user, httpapi.JSON(a.networkUsersOf).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/user/{protocol}", user, httpapi.JSON(a.networkUsers).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/location", user, httpapi.JSON(a.networkLocationsOf).Limited(httpapi.ClassDirectory)},
+		{"GET", "/thirdparty/location/{protocol}", user, httpapi.JSON(a.networkLocations).Limited(httpapi.ClassDirectory)},
 
 		// Rooms: what is said.
 		{"PUT", "/rooms/{roomId}/send/{eventType}/{txnId}", guest, httpapi.Dynamic(a.sendEvent).Limited(httpapi.ClassMessage)},

@@ -75,6 +75,8 @@ var oldPaths = []string{
 	"GET /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}",
 	"POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}",
 	"POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}/{}",
+	"POST /_matrix/client/unstable/com.beeper.backfill/rooms/{}/batch_send",
+	"DELETE /_matrix/client/v3/directory/list/appservice/{}/{}",
 }
 
 func TestOldPathsAreServed(t *testing.T) {

@@ -53,10 +53,13 @@ type versionsResponse struct {
 	UnstableFeatures map[string]bool `json:"unstable_features"`
 }
 
-// versions is GET /versions.
-func (a *API) versions(context.Context, *httpapi.Request, httpapi.Empty) (versionsResponse, error) {
+// versions is GET /versions. Application services are told of more than others.
+func (a *API) versions(_ context.Context, r *httpapi.Request, _ httpapi.Empty) (versionsResponse, error) {
 	features := maps.Clone(unstableFeatures)
 	maps.Copy(features, a.configuredFeatures())
+	if service := a.Accounts.ServiceOf(bearer(r)); service != nil {
+		maps.Copy(features, serviceFeatures(service.BuiltIn, a.Accounts.CoversAll(service)))
+	}
 	return versionsResponse{Versions: specVersions, UnstableFeatures: features}, nil
 }
 

@@ -40,6 +40,11 @@ type Options struct {
 	AnswerTimeout time.Duration
 	// Limits are the rate limits by class. A class that is not there is free.
 	Limits map[Class]Limit
+	// Unlimited tells whether an access token is that of an application service
+	// that no rate limit holds back, when it acts as a user ("" for its own); it
+	// is asked on routes that look at no token. It reads memory alone, as anybody
+	// may send anything. It may be nil.
+	Unlimited func(token, asUser string) bool
 	// ForwardedFor takes the client's address from the X-Forwarded-For header,
 	// which only a reverse proxy in front makes trustworthy.
 	ForwardedFor bool

@@ -140,7 +140,24 @@ func (r *Request) Limit(class Class, who string) error {
 }
 
 // LimitClient counts one request of the client's address in a class, as Limit does.
-func (r *Request) LimitClient(class Class) error { return r.Limit(class, r.Network()) }
+// Who is not limited by the token that the request bears is not counted.
+func (r *Request) LimitClient(class Class) error {
+	if r.unlimited() {
+		return nil
+	}
+	return r.Limit(class, r.Network())
+}
+
+// unlimited tells whether the access token is that of an application service that no rate limit holds back. It matters where nobody looks at
+// tokens, which may well be those of sessions that have ended.
+func (r *Request) unlimited() bool {
+	ask := r.mux.options.Unlimited
+	if ask == nil {
+		return false
+	}
+	token := r.token()
+	return token != "" && len(token) <= maxTokenBytes && ask(token, r.Query("user_id"))
+}
 
 // Network is the part of the client's address that one customer has, as text: by it strangers are counted.
 func (r *Request) Network() string { return network(r.ClientIP()) }
@@ -170,6 +187,9 @@ func (r *Request) payer(class Class) string {
 		return ""
 	}
 	if r.Requester == nil {
+		if r.unlimited() {
+			return ""
+		}
 		return network(r.ClientIP())
 	}
 	if !r.Requester.RateLimited {

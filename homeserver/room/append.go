@@ -29,10 +29,14 @@ type draft struct {
 	Suspended bool     // the sender is suspended
 	StickyMS  int64    // for how long the event is sticky, 0 when it is not
 	Redeems   bool     // an invitation in return for one by an address, whose sender may have left
+	Silent    bool     // nobody is told of it: what is brought in from elsewhere, where it was read already
 	From      []string // of a member event: the memberships that it may follow, nil for any
 
 	TxnDevice, TxnID string
 	TxnTarget        id.EventID // of /redact
+
+	// rewrite, if not nil, makes the content anew when the ids of the drafts before this one are known, which it is given.
+	rewrite func(before []id.EventID) (json.RawMessage, error)
 
 	// stored, if not nil, runs in the transaction that stores the event, and where there is one already that says the same, in one of
 	// its own; like all writes it may run more than once.
@@ -86,6 +90,32 @@ func (s *Service) append(ctx context.Context, roomID id.RoomID, drafts []draft, 
 	return nil, fmt.Errorf("append to %s: %w", roomID, errStale)
 }
 
+// errManyTips means that a room has more tips than an event can name, and takes events one by one for as long.
+var errManyTips = errors.New("the room has more tips than an event can name")
+
+// appendAll appends events together, or in a room that has too many tips one after the other.
+func (s *Service) appendAll(ctx context.Context, roomID id.RoomID, drafts []draft) ([]id.EventID, error) {
+	ids, err := s.append(ctx, roomID, drafts, nil)
+	if !errors.Is(err, errManyTips) {
+		return ids, err
+	}
+	ids = nil
+	for _, d := range drafts {
+		if d.rewrite != nil {
+			if d.Content, err = d.rewrite(ids); err != nil {
+				return nil, err
+			}
+			d.rewrite = nil
+		}
+		one, err := s.append(ctx, roomID, []draft{d}, nil)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, one...)
+	}
+	return ids, nil
+}
+
 // outcome is what became of a write.
 type outcome struct {
 	done chan struct{} // closed when err is set
@@ -125,7 +155,7 @@ func (s *Service) appendOnce(ctx context.Context, h *head, drafts []draft, also 
 }
 
 // enqueue builds the events on the room's tip and hands them to the writer before anyone else can build on it. When there is
-// more than one draft, nobody else may hold h: if a later draft is refused, the earlier ones have changed it.
+// more than one draft, either all of them are stored or, with an error, none.
 func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also func(*store.Tx) error) (receipt, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -139,15 +169,30 @@ func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also fun
 	if r, ok := h.repeated(drafts[0]); ok {
 		return r, nil
 	}
-	if len(h.tips) > event.MaxPrevEvents && len(drafts) == 1 {
+	switch many := len(h.tips) > event.MaxPrevEvents; {
+	case many && len(drafts) == 1:
 		return s.appendBeside(ctx, h, drafts[0], also)
+	case many:
+		return receipt{}, errManyTips
+	}
+	if len(drafts) > 1 && !h.create {
+		// If a later draft is refused, the earlier ones have changed the head, which then has to be read anew: what is under way must be in
+		// the database by then.
+		if err := s.settle(h); err != nil {
+			return receipt{}, err
+		}
 	}
 	r := receipt{ids: make([]id.EventID, 0, len(drafts))}
 	fresh := make([]*entry, 0, len(drafts))
 	result := &outcome{done: make(chan struct{})}
+	h.making = result
+	defer func() { h.making = nil }()
 	for _, d := range drafts {
-		e, isNew, err := s.build(ctx, h, d)
+		e, isNew, err := s.rewriteAndBuild(ctx, h, d, r.ids)
 		if err != nil {
+			if len(fresh) > 0 {
+				h.failed.Store(true)
+			}
 			return receipt{}, err
 		}
 		if isNew {
@@ -166,6 +211,16 @@ func (s *Service) enqueue(ctx context.Context, h *head, drafts []draft, also fun
 	}
 	r.outcome, r.own = result, true
 	return r, s.hand(ctx, h, fresh, also, result)
+}
+
+// rewriteAndBuild is build for a draft whose content may depend on the ids of those before it.
+func (s *Service) rewriteAndBuild(ctx context.Context, h *head, d draft, before []id.EventID) (e *entry, isNew bool, err error) {
+	if d.rewrite != nil {
+		if d.Content, err = d.rewrite(before); err != nil {
+			return nil, false, err
+		}
+	}
+	return s.build(ctx, h, d)
 }
 
 // alongside returns what runs in the transaction that stores events: what their drafts ask for, and also.
@@ -291,7 +346,7 @@ func (s *Service) build(ctx context.Context, h *head, d draft) (e *entry, isNew 
 	if err := s.checkRelation(ctx, h, pdu); err != nil {
 		return nil, false, err
 	}
-	e = &entry{pdu: pdu, after: h.last, prevs: h.tips, txn: d.txn(h.roomID), redacts: redacts}
+	e = &entry{pdu: pdu, after: h.last, prevs: h.tips, txn: d.txn(h.roomID), redacts: redacts, silent: d.Silent}
 	if d.StateKey != nil {
 		e.auth = auth
 	}

@@ -43,6 +43,7 @@ type CreateRequest struct {
 	Preset          string          `json:"preset"`
 	IsDirect        bool            `json:"is_direct"`
 	PowerLevels     json.RawMessage `json:"power_level_content_override"`
+	ServiceCreate
 }
 
 // InitialState is a state event that a new room starts with.
@@ -75,6 +76,9 @@ func (s *Service) Create(ctx context.Context, by By, in CreateRequest) (id.RoomI
 	}
 	rules, err := in.check()
 	if err != nil {
+		return "", err
+	}
+	if err := in.checkMembers(by); err != nil {
 		return "", err
 	}
 	var alias id.RoomAlias
@@ -153,8 +157,6 @@ func (in *CreateRequest) check() (preset, error) {
 	switch {
 	case !ok:
 		return rules, matrixError(400, "M_BAD_JSON", "preset is %q: it must be private_chat, trusted_private_chat or public_chat", in.Preset)
-	case len(in.Invite) > maxInvites:
-		return rules, matrixError(400, "M_LIMIT_EXCEEDED", "invite has more than %d users", maxInvites)
 	case len(in.InitialState) > maxInitialState:
 		return rules, matrixError(400, "M_LIMIT_EXCEEDED", "initial_state has more than %d events", maxInitialState)
 	}
@@ -228,18 +230,34 @@ func (s *Service) firstEvents(ctx context.Context, by By, version *event.RoomVer
 			"m.text": []any{map[string]any{"body": in.Topic}}, // Client-Server API, "m.room.topic"
 		}})
 	}
-	for _, user := range in.Invite {
+	if err := s.addArrivals(ctx, b, in); err != nil {
+		return nil, err
+	}
+	return b.drafts, b.err
+}
+
+// addArrivals adds the invitations to a new room, and the joins of those who come at once.
+func (s *Service) addArrivals(ctx context.Context, b *draftList, in CreateRequest) error {
+	invited, joining := in.arrivals(ctx, b.by)
+	for _, user := range invited {
 		var extra map[string]any
 		if in.IsDirect {
 			extra = map[string]any{"is_direct": true}
 		}
-		content, err := s.memberContent(ctx, user, "invite", extra)
+		content, err := s.memberContent(ctx, user, event.MembershipInvite, extra)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b.add(event.TypeMember, string(user), content)
+		if !joining[user] {
+			continue
+		}
+		if content, err = s.memberContent(ctx, user, event.MembershipJoin, nil); err != nil {
+			return err
+		}
+		b.addJoin(user, content)
 	}
-	return b.drafts, b.err
+	return nil
 }
 
 // draftList collects the drafts of state events.

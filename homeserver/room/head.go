@@ -45,6 +45,7 @@ type head struct {
 	places int                           // about how many bytes state takes
 
 	annotations map[annotation]*outcome // that are on their way
+	making      *outcome                // of the events that are being built, nil when none are
 
 	recent     map[store.Txn]receipt // of one event each
 	recentKeys []store.Txn           // oldest first
@@ -61,6 +62,7 @@ type entry struct {
 	memberNID  int64 // of an m.room.member event: the user whose membership it is
 
 	received bool      // from elsewhere
+	silent   bool      // see draft.Silent
 	auth     []*entry  // of a state event: its auth events
 	authNIDs []int64   // and those that are stored
 	after    *entry    // the event that this one's state builds on

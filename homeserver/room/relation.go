@@ -31,6 +31,9 @@ func (s *Service) checkRelation(ctx context.Context, h *head, pdu *event.PDU) er
 	said := annotation{r.Parent, pdu.Sender, pdu.Type, r.KeyHash}
 	annotates := r.Type == event.RelAnnotation && r.Fit
 	if before := h.annotations[said]; annotates && before != nil {
+		if before == h.making { // it is written together with this one
+			return saidTwice()
+		}
 		<-before.done // whether it is said already is seen when that is stored, or not
 	}
 	return s.DB.View(ctx, func(tx *store.Tx) error {
@@ -53,10 +56,14 @@ func (s *Service) checkRelation(ctx context.Context, h *head, pdu *event.PDU) er
 		}
 		twice, err := tx.Annotated(said.parent, said.sender, said.eventType, said.keyHash)
 		if err == nil && twice {
-			err = matrixError(400, "M_DUPLICATE_ANNOTATION", "You have annotated this event in this way already")
+			err = saidTwice()
 		}
 		return err
 	})
+}
+
+func saidTwice() error {
+	return matrixError(400, "M_DUPLICATE_ANNOTATION", "You have annotated this event in this way already")
 }
 
 // rememberAnnotation keeps an annotation while it is on its way, so that its like waits to see what becomes of it. The caller holds

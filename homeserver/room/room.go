@@ -99,11 +99,14 @@ func New(c Config) *Service {
 type By struct {
 	User       id.UserID
 	AppService string // id of the application service that acts for the user, "" when the user acts
-	Device     string // scope of transaction ids: the device, or the application service
-	Guest      bool   // the user is a guest
-	Suspended  bool   // the user may say nothing, and leave
-	StickyMS   *int64 // for how long what is sent is to be sticky (MSC4354), in milliseconds; nil when it is not
-	TS         int64  // origin_server_ts of what is sent, in milliseconds; 0 is now (Application Service API, "Timestamp massaging")
+	// ActFor returns nil for those whom the application service may act for as well, and the error to answer with for others. It is nil for
+	// people, and where a service does no more than they do.
+	ActFor    func(ctx context.Context, user id.UserID) error
+	Device    string // scope of transaction ids: the device, or the application service
+	Guest     bool   // the user is a guest
+	Suspended bool   // the user may say nothing, and leave
+	StickyMS  *int64 // for how long what is sent is to be sticky (MSC4354), in milliseconds; nil when it is not
+	TS        int64  // origin_server_ts of what is sent, in milliseconds; 0 is now (Application Service API, "Timestamp massaging")
 }
 
 func (s *Service) ts(by By) int64 {

@@ -45,6 +45,9 @@ func (s *Service) sendStateDraft(ctx context.Context, by By, roomID id.RoomID, d
 	if d.Type == event.TypeMember && joinsOneself(by, *d.StateKey, d.Content) {
 		return s.joinBy(ctx, roomID, d)
 	}
+	if d.Type == event.TypeMember && by.ActFor != nil && *d.StateKey != string(by.User) {
+		return s.sendMemberOf(ctx, by, roomID, d)
+	}
 	if d.Type == typeTombstone {
 		s.followAll(&d)
 	}

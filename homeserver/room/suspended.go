@@ -14,5 +14,7 @@ func admitSuspended(d draft, redacts *redaction) error {
 	if leaves || redacts != nil && d.StateKey == nil && redacts.original.Sender == d.Sender {
 		return nil
 	}
-	return matrixError(403, "M_USER_SUSPENDED", "You cannot do this while your account is suspended")
+	return errSuspended
 }
+
+var errSuspended = matrixError(403, "M_USER_SUSPENDED", "You cannot do this while your account is suspended")

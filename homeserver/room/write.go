@@ -67,8 +67,10 @@ func (s *Service) writeEvent(tx *store.Tx, h *head, e *entry) error {
 	if err := tx.ReplaceExtremities(h.nid, gone, e.nid); err != nil {
 		return err
 	}
-	if err := s.judge(tx, store.Placed{Event: &row, RoomBefore: before, RoomAfter: e.stateAfter, Was: e.was()}); err != nil {
-		return err
+	if !e.silent || e.pdu.IsState() {
+		if err := s.judge(tx, store.Placed{Event: &row, RoomBefore: before, RoomAfter: e.stateAfter, Was: e.was()}); err != nil {
+			return err
+		}
 	}
 	if e.received {
 		if err := tx.AdoptChildren(&row); err != nil {

@@ -4,7 +4,6 @@ import "strings"
 
 // Why an endpoint of the specification is not served yet: the part of the product that it belongs to.
 const (
-	services  = "application services"
 	calls     = "calls"
 	mediaPush = "media and push"
 	peers     = "federation"
@@ -12,7 +11,6 @@ const (
 
 // pending are the endpoints that are not served yet, a prefix of their paths each, with the reason.
 var pending = map[string]string{
-	"GET /_matrix/client/v3/thirdparty/":    services,
 	"GET /_matrix/client/v3/voip/":          calls,
 	"GET /_matrix/client/v1/media/":         mediaPush,
 	"GET /_matrix/media/":                   mediaPush,

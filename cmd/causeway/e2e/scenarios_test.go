@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,12 +23,28 @@ func gopher(t *testing.T) string {
 	return program
 }
 
+// serviceTemplate is the registration of the application service that takes part in the scenarios (testdata/scenarios/services.mjs). It is JSON,
+// which is YAML, too.
+const serviceTemplate = `{"id": "bots", "url": "http://%s", "as_token": "as-token-of-the-bots-0123", "hs_token": "hs-token-of-the-bots-0123",
+"sender_localpart": "bot_main", "rate_limited": false, "protocols": ["bots"], "namespaces": {
+"users": [{"exclusive": true, "regex": "@bot_.*:%[2]s"}], "aliases": [{"exclusive": true, "regex": "#bot_.*:%[2]s"}], "rooms": []}}`
+
+// registerService adds the registration, which it returns, of an application service that is yet to listen.
+func (c *causeway) registerService(t *testing.T) string {
+	t.Helper()
+	text := fmt.Sprintf(serviceTemplate, freePort(t), serverName)
+	write(t, filepath.Join(c.dir, "registration", "bots.yaml"), text)
+	return text
+}
+
 // TestScenarios has matrix-js-sdk do what people do with a client (testdata/scenarios): each scenario is a test of its own.
 // CAUSEWAY_TEST_SCENARIO names a part of a name to run those alone.
 func TestScenarios(t *testing.T) {
 	onEngines(t, func(t *testing.T, database string) {
-		server := startServer(t, options{database: database, guests: true})
-		runNode(t, []string{"CAUSEWAY_TEST_GOPHER=" + gopher(t)}, "scenarios/main.mjs", server.url(""), os.Getenv("CAUSEWAY_TEST_SCENARIO"))
+		server := install(t, options{database: database, guests: true})
+		service := server.registerService(t)
+		server.start()
+		runNode(t, []string{"CAUSEWAY_TEST_GOPHER=" + gopher(t), "CAUSEWAY_TEST_SERVICE=" + service}, "scenarios/main.mjs", server.url(""), os.Getenv("CAUSEWAY_TEST_SCENARIO"))
 	})
 }
 

@@ -40,14 +40,12 @@ type session struct {
 	DeviceID id.DeviceID `json:"device_id"`
 }
 
-// login logs in, publishes keys, and returns when the first answer of /sync was processed.
+// login logs in with a password.
 func (g *gopher) login(ctx context.Context, in loginArgs) (any, error) {
 	client, err := mautrix.NewClient(in.BaseURL, "", "")
 	if err != nil {
 		return nil, err
 	}
-	client.Log = zerolog.New(os.Stderr).With().Timestamp().Str("user", in.Username).Logger()
-	ctx = client.Log.WithContext(ctx)
 	_, err = client.Login(ctx, &mautrix.ReqLogin{
 		Type: mautrix.AuthTypePassword, Identifier: mautrix.UserIdentifier{Type: mautrix.IdentifierTypeUser, User: in.Username},
 		Password: in.Password, DeviceID: in.DeviceID, StoreCredentials: true,
@@ -55,7 +53,33 @@ func (g *gopher) login(ctx context.Context, in loginArgs) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.client, g.password = client, in.Password
+	g.password = in.Password
+	return g.begin(ctx, client, nil)
+}
+
+type puppetArgs struct {
+	BaseURL string    `json:"base_url"`
+	UserID  id.UserID `json:"user_id"`
+	Token   string    `json:"as_token"`
+}
+
+// puppet is login for a user of an application service, which makes a device without logging in (MSC4190), and acts as it (MSC4326).
+func (g *gopher) puppet(ctx context.Context, in puppetArgs) (any, error) {
+	client, err := mautrix.NewClient(in.BaseURL, in.UserID, in.Token)
+	if err != nil {
+		return nil, err
+	}
+	client.SetAppServiceUserID = true
+	return g.begin(ctx, client, func(helper *cryptohelper.CryptoHelper) {
+		helper.MSC4190, helper.LoginAs = true, &mautrix.ReqLogin{InitialDeviceDisplayName: "gopher"}
+	})
+}
+
+// begin publishes keys, and returns when the first answer of /sync was processed. change, if not nil, may change how it has a device.
+func (g *gopher) begin(ctx context.Context, client *mautrix.Client, change func(*cryptohelper.CryptoHelper)) (any, error) {
+	client.Log = zerolog.New(os.Stderr).With().Timestamp().Stringer("user", client.UserID).Logger()
+	ctx = client.Log.WithContext(ctx)
+	g.client = client
 	syncer := &firstSyncer{DefaultSyncer: mautrix.NewDefaultSyncer(), first: make(chan struct{})}
 	client.Syncer = syncer
 	// What mautrix-go keeps in memory alone takes those who have left a room for its members. A connection each would be a database each.
@@ -70,6 +94,9 @@ func (g *gopher) login(ctx context.Context, in loginArgs) (any, error) {
 	}
 	if g.helper, err = cryptohelper.NewCryptoHelper(client, []byte("pickle"), stores); err != nil {
 		return nil, err
+	}
+	if change != nil {
+		change(g.helper)
 	}
 	if err := g.helper.Init(ctx); err != nil {
 		return nil, err

@@ -90,6 +90,7 @@ func operation[Args any](f func(g *gopher, ctx context.Context, in Args) (any, e
 
 var operations = map[string]func(*gopher, context.Context, json.RawMessage) (any, error){
 	"login":      operation((*gopher).login),
+	"puppet":     operation((*gopher).puppet),
 	"logout":     operation((*gopher).logout),
 	"createRoom": operation((*gopher).createRoom),
 	"join":       operation((*gopher).join),

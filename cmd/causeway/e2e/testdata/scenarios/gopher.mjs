@@ -20,6 +20,13 @@ export class Gopher extends Watcher {
         return Object.assign(gopher, { id, deviceId: device_id });
     }
 
+    // puppet is a user of an application service, at a device of its own.
+    static async puppet(baseUrl, userId, asToken) {
+        const gopher = new Gopher(userId);
+        const { user_id: id, device_id: deviceId } = await gopher.do("puppet", { base_url: baseUrl, user_id: userId, as_token: asToken });
+        return Object.assign(gopher, { id, deviceId });
+    }
+
     constructor(username) {
         super(username);
         this.answers = new Map(); // of requests that wait for one

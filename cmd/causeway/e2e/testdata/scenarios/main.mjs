@@ -9,7 +9,7 @@ process.on("unhandledRejection", (error) => console.error("unhandled:", error?.m
 const { Person } = await import("./people.mjs");
 const { Gopher } = await import("./gopher.mjs");
 const chapters = await Promise.all(
-    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed", "encryption", "verification", "backup", "twolanguages", "qr"].map(
+    ["messages", "threads", "presence", "reading", "returning", "guests", "spaces", "membership", "lazy", "sliding", "delayed", "encryption", "verification", "backup", "twolanguages", "qr", "services"].map(
         (name) => import(`./${name}.mjs`),
     ),
 );
@@ -31,6 +31,7 @@ async function play(name, scenario) {
     cue.guest = async () => joined(await Person.guest(baseUrl));
     cue.again = async (person, deviceId) => joined(await person.again(deviceId));
     cue.restarted = (person) => joined(person.restarted());
+    cue.puppet = async (id, token) => joined(await Gopher.puppet(baseUrl, id, token));
     cue.gopher = async (person) => Object.assign(joined(await Gopher.login(person)), { person });
     let error;
     try {
