@@ -52,6 +52,7 @@ func (h *Homeserver) routes() {
 		"POST " + v3 + "/rooms/{room}/join":              h.join,
 		"POST " + v3 + "/rooms/{room}/leave":             h.leave,
 		"POST " + v3 + "/rooms/{room}/kick":              h.kick,
+		"POST " + v3 + "/rooms/{room}/unban":             h.kick,
 		"POST " + v3 + "/rooms/{room}/invite":            h.invite,
 		"PUT " + v3 + "/rooms/{room}/send/{type}/{txn}":  h.sendEvent,
 		"PUT " + v3 + "/rooms/{room}/state/{type}/{key}": h.sendState,
@@ -63,6 +64,7 @@ func (h *Homeserver) routes() {
 		"GET " + v3 + "/rooms/{room}/state":              h.allState,
 		"GET " + v3 + "/rooms/{room}/members":            h.members,
 		"GET " + v3 + "/rooms/{room}/joined_members":     h.joinedMembers,
+		"PUT " + v3 + "/directory/list/room/{room}":      h.setListed,
 		"GET " + v3 + "/directory/room/{alias}":          h.getAlias,
 		"PUT " + v3 + "/directory/room/{alias}":          h.setAlias,
 	} {
@@ -287,6 +289,16 @@ func (h *Homeserver) getAlias(r *request) (any, error) {
 		return nil, &failure{http.StatusNotFound, "M_NOT_FOUND", "no such alias"}
 	}
 	return object{"room_id": room, "servers": []string{h.ServerName}}, nil
+}
+
+func (h *Homeserver) setListed(r *request) (any, error) {
+	if h.listed == nil {
+		h.listed = map[id.RoomID]bool{}
+	}
+	h.listed[r.room()] = r.text("visibility") == "public"
+	close(h.change)
+	h.change = make(chan struct{})
+	return object{}, nil
 }
 
 func (h *Homeserver) setAlias(r *request) (any, error) {

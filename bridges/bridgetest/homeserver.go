@@ -66,6 +66,7 @@ type Homeserver struct {
 	state    map[id.RoomID]map[[2]string]*Event
 	aliases  map[id.RoomAlias]id.RoomID
 	names    map[id.UserID]string
+	listed   map[id.RoomID]bool
 	txns     map[string]id.EventID
 	users    map[id.UserID]bool
 	count    int

@@ -106,6 +106,13 @@ func (h *Homeserver) Joined(room id.RoomID) []id.UserID {
 	return users
 }
 
+// Listed reports whether a room is in the directory.
+func (h *Homeserver) Listed(room id.RoomID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.listed[room]
+}
+
 // DisplayName is what a user set in their profile.
 func (h *Homeserver) DisplayName(user id.UserID) string {
 	h.mu.Lock()

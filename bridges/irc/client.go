@@ -73,11 +73,12 @@ type client struct {
 	nick, userHost string
 	nickTries      int
 	nickLen        int
-	statusMsg      string // signs of rank before the name of a channel, as announced
+	isupport       isupport
 
 	bucket  bucket
 	urgent  []string
 	queue   []entry
+	idle    []string // lines that go when nothing else is to be sent
 	unacked []*send
 	unsent  []*send   // taken out of the queue at the goodbye
 	barrier uint64    // number of the last PING
@@ -107,6 +108,7 @@ func newClient(n *network, user id.UserID) *client {
 		net: n, user: user, box: newMailbox(), ended: make(chan struct{}),
 		log:     n.log.With().Stringer("user_id", user).Logger(),
 		dialled: make(chan dialResult, 1), channels: map[string]*membership{}, nickLen: n.cfg.NickLen,
+		isupport: newISupport(),
 	}
 	c.shownNick.Store("")
 	return c
@@ -332,7 +334,7 @@ func (c *client) connected(r dialResult) {
 	c.deadline = now.Add(registerTimeout)
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
-	c.userHost, c.statusMsg, c.leaving = "", "", false
+	c.userHost, c.isupport, c.leaving = "", newISupport(), false
 	c.askCaps()
 	if c.net.cfg.Password != "" {
 		c.first("PASS", c.net.cfg.Password)

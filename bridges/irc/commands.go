@@ -28,12 +28,14 @@ var incoming = map[string]struct {
 	"QUIT":    {0, (*client).onQuit},
 	"NICK":    {1, (*client).onNick},
 	"KICK":    {2, (*client).onKick},
+	"MODE":    {2, (*client).onMode},
 	"TOPIC":   {2, (*client).onTopic},
 	"PRIVMSG": {2, (*client).onMessage},
 	"NOTICE":  {2, (*client).onMessage},
 
 	"001": {1, (*client).onWelcome},      // RPL_WELCOME
 	"005": {2, (*client).onISupport},     // RPL_ISUPPORT
+	"324": {3, (*client).onModeIs},       // RPL_CHANNELMODEIS
 	"332": {3, (*client).onCurrentTopic}, // RPL_TOPIC
 	"353": {4, (*client).onNames},        // RPL_NAMREPLY
 	"366": {2, (*client).onEndOfNames},   // RPL_ENDOFNAMES
@@ -108,23 +110,6 @@ func (c *client) onWelcome(m message) {
 	c.caps.listing, c.caps.closed = false, true // a server that knows no capabilities has said nothing about them
 	c.nick = m.Params[0]
 	c.showNick(c.nick)
-}
-
-// onISupport learns the signs of rank, and looks for what contradicts the configuration: IDs are made before a server
-// can be asked.
-func (c *client) onISupport(m message) {
-	for _, token := range m.Params[1:] {
-		if signs, ok := strings.CutPrefix(token, "STATUSMSG="); ok {
-			c.statusMsg = signs
-		}
-		value, ok := strings.CutPrefix(token, "CASEMAPPING=")
-		if ok && value != string(c.net.cfg.Casemapping) {
-			c.net.warnCasemapping.Do(func() {
-				c.log.Warn().Str("server", value).Str("config", string(c.net.cfg.Casemapping)).
-					Msg("the network's casemapping differs from its configuration; set casemapping of the network to what the server has")
-			})
-		}
-	}
 }
 
 // onReady ends the registration. 376 also answers a MOTD that an operator sends later.
@@ -238,7 +223,7 @@ func (c *client) observe(ms *membership, s sighting[*client, item]) {
 // forSome reports whether a target is only those of a channel who have some rank ("@#channel"). RPL_ISUPPORT,
 // STATUSMSG. A server that does not announce the signs has none that could begin the name of a channel of ours.
 func (c *client) forSome(target string) bool {
-	return len(target) > 1 && strings.Contains(c.statusMsg, target[:1]) && isChannel(target[1:])
+	return len(target) > 1 && strings.Contains(c.isupport.statusMsg, target[:1]) && isChannel(target[1:])
 }
 
 // onMessage takes what is said to a whole channel of ours; the room has people without rank in it.

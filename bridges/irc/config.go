@@ -41,6 +41,8 @@ type NetworkConfig struct {
 	Flood FloodConfig `yaml:"flood,omitempty"`
 	// Connect limits how fast connections are opened, all users together.
 	Connect ConnectConfig `yaml:"connect,omitempty"`
+	// Modes says how modes of channels and power levels go together.
+	Modes ModesConfig `yaml:"modes,omitempty"`
 }
 
 // FloodConfig is a token bucket for lines.
@@ -122,7 +124,7 @@ func (n NetworkConfig) validate(field string) error {
 	case n.Connect.RetryMin < 0 || n.Connect.RetryMax < 0:
 		return fmt.Errorf("%s.connect.retry_min and retry_max: must not be negative", field)
 	}
-	return nil
+	return n.Modes.validate(field + ".modes")
 }
 
 // withDefaults fills what is left out.
@@ -156,5 +158,6 @@ func (n NetworkConfig) withDefaults() NetworkConfig {
 	orTime(&n.Connect.RetryMin, 2*time.Second)
 	orTime(&n.Connect.RetryMax, 5*time.Minute)
 	n.Connect.RetryMax = max(n.Connect.RetryMax, n.Connect.RetryMin)
+	n.Modes = n.Modes.withDefaults()
 	return n
 }

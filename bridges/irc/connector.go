@@ -195,7 +195,12 @@ func channelInfo(channel string) *bridgev2.ChatInfo {
 		Name:     &channel,
 		JoinRule: &event.JoinRulesEventContent{JoinRule: event.JoinRulePublic},
 		Members: &bridgev2.ChatMemberList{PowerLevels: &bridgev2.PowerLevelOverrides{
-			Events: map[event.Type]int{event.StateTopic: 0},
+			// The modes of the channel say who may set the topic, and an operator of it may change its modes, but
+			// who may read what was said is not theirs to decide.
+			Events: map[event.Type]int{
+				event.StateTopic: 0, event.StatePowerLevels: standardLevels["o"], event.StateHistoryVisibility: maxLevel,
+				event.StateCanonicalAlias: maxLevel,
+			},
 		}},
 	}
 }

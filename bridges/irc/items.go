@@ -53,6 +53,10 @@ func (m messageItem) send(l *lane, portal *bridgev2.Portal, ghost *bridgev2.Ghos
 type joinItem struct{ nick string }
 
 func (j joinItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	l.setStand(stand{nick: j.nick})
+	if l.scene.splits.comeBack(l.net.ids.fold.Fold(j.nick), time.Now()) {
+		return nil
+	}
 	return l.enter(ctx, portal, j.nick)
 }
 
@@ -60,12 +64,13 @@ func (j joinItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal)
 type leaveItem struct{ nick, reason string }
 
 func (i leaveItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	l.setStand(stand{nick: i.nick})
 	return l.leave(ctx, portal, i.nick, i.reason)
 }
 
 // nickItem is somebody who changed their nick. A ghost is a nick, so the new one's ghost enters and the old one's
 // leaves, saying who it is now; if only capitals changed, it is the same ghost with another name.
-type nickItem struct{ from, to string }
+type nickItem struct{ from, to, rank string }
 
 func (n nickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	if err := l.enter(ctx, portal, n.to); err != nil {
@@ -74,6 +79,8 @@ func (n nickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal)
 	if l.net.ids.ghost(n.from) == l.net.ids.ghost(n.to) {
 		return nil
 	}
+	l.setStand(stand{nick: n.from})
+	l.setStand(stand{nick: n.to, rank: n.rank})
 	return l.leave(ctx, portal, n.from, "is now known as "+n.to)
 }
 

@@ -41,6 +41,8 @@ type lane struct {
 	done  chan struct{} // closed when the goroutine ends
 	log   zerolog.Logger
 
+	scene scene // of the goroutine
+
 	stuck atomic.Bool  // put has waited in vain and nothing was delivered since
 	lost  atomic.Int64 // items lost since then
 }
@@ -124,10 +126,17 @@ func (stopItem) deliver(context.Context, *lane, *bridgev2.Portal) error { return
 
 func (l *lane) run(ctx context.Context) {
 	defer close(l.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
+		timer.Reset(time.Until(l.scene.due(time.Now())))
 		select {
 		case <-ctx.Done():
 			return
+		case <-timer.C:
+			if !l.deliver(ctx, dueItem{}) {
+				l.scene.giveUp()
+			}
 		case it := <-l.items:
 			if _, stop := it.(stopItem); stop {
 				return
@@ -139,25 +148,25 @@ func (l *lane) run(ctx context.Context) {
 
 // deliver does an item, again if need be. What cannot be done is dropped with an error in the log, so that the
 // rest can follow.
-func (l *lane) deliver(ctx context.Context, it item) {
+func (l *lane) deliver(ctx context.Context, it item) (done bool) {
 	pause := deliverPause
 	for try := 1; ; try++ {
 		err := l.deliverOnce(ctx, it)
 		switch {
 		case err == nil:
 			l.resume(ctx)
-			return
+			return true
 		case ctx.Err() != nil:
-			return
+			return false
 		case isFinal(err) || try == deliverTries:
 			l.log.Err(err).Msgf("drop %T", it)
-			return
+			return false
 		}
 		l.log.Warn().Err(err).Msgf("deliver %T, will try again", it)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return
+			return false
 		}
 		pause = min(2*pause, maxDeliverPause)
 	}
@@ -170,6 +179,9 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 	}
 	if portal == nil || portal.MXID == "" {
 		return nil
+	}
+	if err := l.beforehand(ctx, it, portal); err != nil {
+		return err
 	}
 	return it.deliver(ctx, l, portal)
 }
@@ -226,7 +238,10 @@ func (l *lane) leave(ctx context.Context, portal *bridgev2.Portal, nick, reason 
 }
 
 // namesItem makes the ghosts in the room those of a list of nicks.
-type namesItem struct{ nicks []string }
+type namesItem struct {
+	nicks  []string
+	stands []stand // of all who have a rank, and of us
+}
 
 func (n namesItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	members, err := l.net.conn.br.Matrix.GetMembers(ctx, portal.MXID)
@@ -234,9 +249,12 @@ func (n namesItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 		return err
 	}
 	gone := l.ghostsIn(members)
+	l.setStands(n.stands)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(laneParallel)
+	now := time.Now()
 	for _, nick := range n.nicks {
+		l.scene.splits.comeBack(l.net.ids.fold.Fold(nick), now)
 		user := l.net.conn.br.Matrix.FormatGhostMXID(l.net.ids.ghost(nick))
 		if _, there := gone[user]; there {
 			delete(gone, user)
@@ -245,6 +263,9 @@ func (n namesItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 		group.Go(func() error { return l.enter(ctx, portal, nick) })
 	}
 	for _, nick := range gone {
+		if _, split := l.scene.splits.away[l.net.ids.fold.Fold(nick)]; split {
+			continue
+		}
 		group.Go(func() error { return l.leave(ctx, portal, nick, "is not on the channel any more") })
 	}
 	return group.Wait()

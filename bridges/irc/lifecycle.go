@@ -74,7 +74,7 @@ func (c *client) dropSession() {
 		m.ch.part(c)
 	}
 	c.showNick("")
-	c.urgent, c.queue, c.since = nil, nil, 0
+	c.urgent, c.queue, c.idle, c.since = nil, nil, nil, 0
 }
 
 // restoreMemberships makes every channel wanted again, and puts back what was sent but not confirmed, in its

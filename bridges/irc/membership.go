@@ -34,13 +34,19 @@ type membership struct {
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
+	rank  string // our own
+
+	flags      []byte // modes of the channel that are set, without lists and ranks
+	modesKnown bool   // flags are complete
 }
 
 // occupant is somebody in a channel. Whether it is one of our own connections is decided when it comes and stays
 // so through changes of nick, because that is the order in which this client sees things.
 type occupant struct {
-	nick   string
-	puppet *client
+	nick     string
+	puppet   *client
+	rank     string // modes of rank, the highest first
+	userHost string // user@host, if known
 }
 
 // joinRequest wants a channel.
@@ -130,13 +136,14 @@ type resyncRequest struct{ channel string }
 
 func (r resyncRequest) apply(c *client) {
 	if m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]; ok && m.state == joined && m.ch.leads(c) {
-		m.ch.lane.put(m.list())
+		m.ch.lane.put(m.list(c))
+		c.inspect(m)
 	}
 }
 
 // list is everybody in the channel who is not one of us.
-func (m *membership) list() namesItem {
-	var list namesItem
+func (m *membership) list(c *client) namesItem {
+	list := namesItem{stands: m.stands(c)}
 	for _, o := range m.names {
 		if o.puppet == nil {
 			list.nicks = append(list.nicks, o.nick)
@@ -148,7 +155,7 @@ func (m *membership) list() namesItem {
 // enteredChannel is our own JOIN.
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
-	m.names = map[string]occupant{}
+	m.begin()
 	m.ch.join(c)
 	waiting := m.waiting
 	m.waiting = nil
@@ -157,10 +164,16 @@ func (c *client) enteredChannel(m *membership) {
 	}
 }
 
+// begin makes the view of a channel empty, before the server tells who is there and how it is set.
+func (m *membership) begin() {
+	m.names, m.rank, m.flags, m.modesKnown = map[string]occupant{}, "", nil, false
+}
+
 // leftChannel is our own PART, or the end of what was joined by somebody else's hand.
 func (c *client) leftChannel(m *membership) {
 	m.ch.part(c)
-	m.names = nil
+	m.ch.lane.put(modesItem{stands: []stand{{user: c.user}}})
+	m.names, m.rank = nil, ""
 	if m.again {
 		m.again, m.state = false, wanted
 		c.join(m)

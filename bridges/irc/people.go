@@ -19,7 +19,7 @@ func (c *client) onJoin(m message) {
 		case ok && ms.state == parting:
 			// JOIN was under way when the user left; PART follows it.
 			ms.ch.join(c)
-			ms.names = map[string]occupant{}
+			ms.begin()
 		case ok:
 			c.enteredChannel(ms)
 		}
@@ -29,6 +29,7 @@ func (c *client) onJoin(m message) {
 		return
 	}
 	o := occupant{nick: nick, puppet: c.net.puppet(nick, m.Source)}
+	_, o.userHost, _ = strings.Cut(m.Source, "!")
 	if ms.names != nil {
 		ms.names[c.net.ids.fold.Fold(nick)] = o
 	}
@@ -67,7 +68,11 @@ func (c *client) onQuit(m message) {
 			continue
 		}
 		delete(ms.names, key)
-		c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: "Quit: " + plainText(last(m))}))
+		var left item = leaveItem{nick: nick, reason: "Quit: " + plainText(last(m))}
+		if link, ok := netsplit(plainText(last(m))); ok {
+			left = splitItem{nick: nick, link: link, reason: plainText(last(m))}
+		}
+		c.observe(ms, cameOrWent(m, o, false, left))
 	}
 	if !c.nextNick.IsZero() && key == c.net.ids.fold.Fold(c.wantedNick()) {
 		c.nextNick = time.Now()
@@ -96,7 +101,7 @@ func (c *client) onNick(m message) {
 		o.nick = to
 		ms.names[c.net.ids.fold.Fold(to)] = o
 		if o.puppet == nil {
-			c.observe(ms, sight(m, nickItem{from: from, to: to}))
+			c.observe(ms, sight(m, nickItem{from: from, to: to, rank: o.rank}))
 		} else {
 			// Its own connection may not know yet, and its old nick may be somebody else's next.
 			c.net.renamePuppet(o.puppet, from, to, "")
@@ -134,22 +139,37 @@ func (c *client) onNames(m message) {
 		return
 	}
 	for nick := range strings.FieldsSeq(m.Params[3]) {
-		nick = strings.TrimLeft(nick, "~&@%+!*")
-		nick, _, _ = strings.Cut(nick, "!")
-		if !validNick(nick) || c.isMe(nick) {
+		rank, nick := c.isupport.rankOf(nick)
+		nick = strings.TrimLeft(nick, "~&@%+!*") // of a server that does not announce its signs
+		nick, userHost, _ := strings.Cut(nick, "!")
+		if c.isMe(nick) {
+			ms.rank = rank
+			continue
+		}
+		if !validNick(nick) {
 			continue
 		}
 		key := c.net.ids.fold.Fold(nick)
-		if _, known := ms.names[key]; !known {
-			ms.names[key] = occupant{nick: nick, puppet: c.net.puppet(nick, "")}
+		o, known := ms.names[key]
+		if !known {
+			o = occupant{nick: nick, puppet: c.net.puppet(nick, "")}
 		}
+		if o.rank = rank; userHost != "" {
+			o.userHost = userHost
+		}
+		ms.names[key] = o
 	}
 }
 
 // onEndOfNames gives the list to Matrix, if it is ours that counts.
 func (c *client) onEndOfNames(m message) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
-	if ok && ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.put(ms.list())
+	switch {
+	case !ok || ms.state != joined:
+	case ms.ch.leads(c):
+		ms.ch.lane.put(ms.list(c))
+		c.inspect(ms)
+	default:
+		ms.ch.lane.put(modesItem{stands: []stand{{user: c.user, rank: ms.rank}}})
 	}
 }

@@ -2,6 +2,7 @@ package irc
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ const (
 	barrierEvery = 16
 	// barrierAfter is the time after which it is asked likewise: what is not confirmed is sent again after a crash.
 	barrierAfter = 6 * time.Second
+	// maxIdleLines bounds the questions that wait until there is nothing else to send.
+	maxIdleLines = 256
 	// barrierPing and alivePing begin the tokens of our PINGs.
 	barrierPing = "cw-"
 	alivePing   = "alive"
@@ -257,6 +260,7 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- string, lin
 		c.quitSent = true
 		c.urgent = append(c.urgent, "QUIT :"+quitMessage)
 	}
+	c.relax()
 	switch {
 	case len(c.urgent) > 0:
 		return c.sess.in, c.sess.out, c.urgent[0]
@@ -264,6 +268,21 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- string, lin
 		return c.sess.in, c.sess.out, c.queue[0].line
 	}
 	return c.sess.in, nil, ""
+}
+
+// leisurely queues a line that may wait until nothing else is to be sent.
+func (c *client) leisurely(name string, params ...string) {
+	line := commandLine(name, params...)
+	if len(c.idle) < maxIdleLines && !slices.Contains(c.idle, line) {
+		c.idle = append(c.idle, line)
+	}
+}
+
+// relax lets one line go that had time.
+func (c *client) relax() {
+	if len(c.idle) > 0 && len(c.queue) == 0 && len(c.unacked) == 0 && c.phase == up && !c.goodbye {
+		c.queue, c.idle = append(c.queue, entry{line: c.idle[0]}), c.idle[1:]
+	}
 }
 
 // raiseBarrier queues a PING when messages are written that none follows yet: one for all of them when nothing

@@ -1,0 +1,181 @@
+package irc
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"maunium.net/go/mautrix/id"
+
+	"causeway/bridges/bridgetest"
+)
+
+// level is the power level of a user in a room.
+func (w *world) level(room id.RoomID, user id.UserID) int {
+	e := w.hs.State(room, "m.room.power_levels", "")
+	users, _ := e.Content["users"].(map[string]any)
+	level, _ := users[string(user)].(float64)
+	return int(level)
+}
+
+// setting is a field of the power levels.
+func (w *world) setting(room id.RoomID, field string) int {
+	content := w.hs.State(room, "m.room.power_levels", "").Content
+	if events, ok := content["events"].(map[string]any); ok && strings.HasPrefix(field, "m.") {
+		content = events
+	}
+	level, _ := content[field].(float64)
+	return int(level)
+}
+
+func (w *world) awaitLevel(room id.RoomID, user id.UserID, want int) {
+	w.t.Helper()
+	w.hs.Await(fmt.Sprintf("level %d of %s", want, user), func() bool { return w.level(room, user) == want })
+}
+
+// levelEvents counts the changes of power levels.
+func (w *world) levelEvents(room id.RoomID) int {
+	return len(w.hs.Events(func(e *bridgetest.Event) bool { return e.Room == room && e.Type == "m.room.power_levels" }))
+}
+
+// scripted lets alice into #c on a scripted server, with these others.
+func scripted(t *testing.T, cfg func(*NetworkConfig), tokens, others string) (w *world, conn *bridgetest.IRCConn, alice id.UserID, room id.RoomID) {
+	t.Helper()
+	ircd := bridgetest.NewIRCServer(t)
+	network := testNetwork(ircd.Address)
+	if cfg != nil {
+		cfg(&network)
+	}
+	w = startNew(t, network)
+	alice = w.hs.User("alice")
+	room = w.join(alice, "#c")
+	conn = ircd.Accept()
+	conn.Welcome("alice")
+	if tokens != "" {
+		conn.Send(":irc.test 005 alice %s :are supported", tokens)
+	}
+	conn.Joined("alice", "#c", others)
+	w.hs.AwaitAcknowledged()
+	return w, conn, alice, room
+}
+
+const allRanks = "PREFIX=(qaohv)~&@%+ CHANMODES=beI,k,l,imnpst MODES=4"
+
+// The ranks of NAMES and of MODE become power levels; a crowd of changes is one event.
+func TestRanksToLevels(t *testing.T) {
+	w, conn, alice, room := scripted(t, nil, allRanks, "~olga &anna @carol %hugo +vera @+both dave")
+	for nick, want := range map[string]int{"olga": 95, "anna": 90, "carol": 50, "hugo": 30, "vera": 1, "both": 50, "dave": 0} {
+		w.awaitLevel(room, w.ghost(nick), want)
+	}
+	if got := w.levelEvents(room); got != 2 {
+		t.Errorf("got %d events of power levels, want the room's first and one for the names", got)
+	}
+	conn.Send(":carol!c@h MODE #c +o-v+v alice vera dave")
+	conn.Send(":carol!c@h MODE #c +v alice")
+	w.awaitLevel(room, alice, 50)
+	w.awaitLevel(room, w.ghost("dave"), 1)
+	w.awaitLevel(room, w.ghost("vera"), 0)
+	conn.Send(":carol!c@h MODE #c -o alice")
+	w.awaitLevel(room, alice, 1)
+	conn.Send(":both!b@h NICK :other")
+	w.awaitLevel(room, w.ghost("other"), 50)
+	w.awaitLevel(room, w.ghost("both"), 0)
+	conn.Send(":carol!c@h PART #c")
+	w.awaitLevel(room, w.ghost("carol"), 0)
+	if got := w.levelEvents(room); got > 7 {
+		t.Errorf("got %d events of power levels, want one for each crowd", got)
+	}
+}
+
+// The modes of a channel become the rules of its room.
+func TestModesToRules(t *testing.T) {
+	w, conn, _, room := scripted(t, func(n *NetworkConfig) { n.Modes.Publish = true }, allRanks, "@carol")
+	conn.Questions = true
+	conn.Expect("MODE #c")
+	conn.Send(":irc.test 324 alice #c +ntk secret")
+	w.hs.Await("listed", func() bool { return w.hs.Listed(room) })
+	w.hs.Await("topic level", func() bool { return w.setting(room, "m.room.topic") == 30 })
+	conn.Send(":carol!c@h MODE #c +mis-t")
+	w.hs.Await("moderated", func() bool {
+		return w.setting(room, "events_default") == 1 && w.setting(room, "m.room.topic") == 0 && w.setting(room, "invite") == 30
+	})
+	w.hs.Await("invitation", func() bool { return w.hs.State(room, "m.room.join_rules", "").Content["join_rule"] == "invite" })
+	w.hs.Await("not listed", func() bool { return !w.hs.Listed(room) })
+	// Who gets a voice and speaks at once may do so.
+	conn.Send(":dave!d@h JOIN #c")
+	conn.Send(":carol!c@h MODE #c +v dave")
+	conn.Send(":dave!d@h PRIVMSG #c :thanks")
+	w.hs.AwaitText(room, "thanks")
+	level := 0
+	for _, e := range w.hs.Events(func(e *bridgetest.Event) bool { return e.Room == room }) {
+		if users, ok := e.Content["users"].(map[string]any); ok {
+			l, _ := users[string(w.ghost("dave"))].(float64)
+			level = int(l)
+		}
+		if e.Text() == "thanks" && level != 1 {
+			t.Errorf("dave spoke with level %d, want 1", level)
+		}
+	}
+	conn.Send(":carol!c@h MODE #c -mis")
+	w.hs.Await("normal", func() bool {
+		return w.setting(room, "events_default") == 0 && w.hs.State(room, "m.room.join_rules", "").Content["join_rule"] == "public" && w.hs.Listed(room)
+	})
+	for _, e := range w.hs.Events(func(e *bridgetest.Event) bool { return true }) {
+		if strings.Contains(fmt.Sprint(e.Content), "secret") {
+			t.Errorf("the key is in %s: %v", e.Type, e.Content)
+		}
+	}
+}
+
+// Levels from before a restart that nobody has any more are taken back.
+func TestLevelsAfterRestart(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
+	w := start(t, hs, dir, testNetwork(ircd.Address))
+	room := w.join(hs.User("alice"), "#c")
+	conn := ircd.Accept()
+	conn.Welcome("alice")
+	conn.Joined("alice", "#c", "@carol +dave")
+	w.awaitLevel(room, w.ghost("carol"), 50)
+	w.stop()
+	conn.Close()
+	w = start(t, hs, dir, testNetwork(ircd.Address))
+	conn = ircd.Accept()
+	conn.Welcome("alice")
+	conn.Joined("alice", "#c", "carol @dave")
+	w.awaitLevel(room, w.ghost("dave"), 50)
+	w.awaitLevel(room, w.ghost("carol"), 0)
+}
+
+// A netsplit is one line, and so is its end; who comes back has never left.
+func TestNetsplit(t *testing.T) {
+	var others []string
+	for i := range 34 {
+		others = append(others, fmt.Sprintf("n%d", i))
+	}
+	w, conn, _, room := scripted(t, nil, allRanks, "carol @"+strings.Join(others, " "))
+	for _, nick := range others {
+		w.hs.AwaitMembership(room, w.ghost(nick), "join")
+	}
+	w.awaitLevel(room, w.ghost("n0"), 50)
+	for _, nick := range others {
+		conn.Send(":%s!u@h QUIT :a.example b.example", nick)
+	}
+	w.awaitNotice(room, "Netsplit a.example <-> b.example: 34 people left.")
+	conn.Send(":carol!c@h QUIT :Quit: a.example b.example")
+	w.hs.AwaitMembership(room, w.ghost("carol"), "leave")
+	before := w.levelEvents(room)
+	for _, nick := range others {
+		conn.Send(":%s!u@h JOIN #c", nick)
+	}
+	conn.Send(":b.example MODE #c +o n0")
+	w.awaitNotice(room, "Netsplit a.example <-> b.example: 34 people came back.")
+	for _, e := range w.hs.Events(func(e *bridgetest.Event) bool { return e.Room == room && e.Type == "m.room.member" }) {
+		if e.Membership() == "leave" && e.Sender != w.ghost("carol") {
+			t.Errorf("%s left", e.Sender)
+		}
+	}
+	if got := w.levelEvents(room); got != before {
+		t.Errorf("got %d events of power levels in the netsplit, want none", got-before)
+	}
+}

@@ -1,0 +1,277 @@
+package irc
+
+import (
+	"context"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+)
+
+const (
+	// levelsPause is how long changes of rank are collected, counted from the last one, and maxLevelsPause from the
+	// first: a network that comes together again gives a rank back to everybody, and one event is enough.
+	levelsPause    = 500 * time.Millisecond
+	maxLevelsPause = 5 * time.Second
+	// maxLevels bounds the users who have a level of their own; beyond it only operators get one. An event
+	// has room for 65536 bytes.
+	maxLevels = 400
+)
+
+// settings are the modes of a channel that its room shows.
+type settings struct {
+	moderated   bool // +m
+	inviteOnly  bool // +i
+	topicLocked bool // +t
+	secret      bool // +s or +p
+}
+
+// scene is what a lane knows of the state of its channel, and what of that the room does not show yet. The lane's
+// goroutine owns it.
+type scene struct {
+	levels   map[id.UserID]int // what is to be set
+	ranked   map[string]bool   // folded nicks of ghosts who have a rank
+	settings settings
+	known    bool // settings are
+	unset    bool // settings are not applied yet
+	complete bool // who has no rank here has none on IRC
+	quieted  map[id.UserID]bool
+
+	firstChange, lastChange time.Time // firstChange is zero when there is nothing to do
+	splits                  splits
+}
+
+// changed notes that there is something to apply.
+func (s *scene) changed(now time.Time) {
+	if s.firstChange.IsZero() {
+		s.firstChange = now
+	}
+	s.lastChange = now
+}
+
+// setLevel notes the level of a user.
+func (s *scene) setLevel(user id.UserID, level int) {
+	if s.levels == nil {
+		s.levels = map[id.UserID]int{}
+	}
+	s.levels[user] = level
+	s.changed(time.Now())
+}
+
+// due is when the lane has something to do by itself.
+func (s *scene) due(now time.Time) time.Time {
+	at := now.Add(time.Hour)
+	if !s.firstChange.IsZero() {
+		at = s.lastChange.Add(levelsPause)
+		if latest := s.firstChange.Add(maxLevelsPause); latest.Before(at) {
+			at = latest
+		}
+	}
+	if next := s.splits.due(); !next.IsZero() && next.Before(at) {
+		at = next
+	}
+	return at
+}
+
+// stand is the rank of somebody: a ghost's nick, or one of us.
+type stand struct {
+	nick string
+	user id.UserID
+	rank string
+}
+
+// stateful marks items that change a scene or come in crowds with what does; all others are delivered after what the
+// scene holds, if that decides whether they may be.
+type stateful interface{ stateful() }
+
+func (joinItem) stateful()  {}
+func (leaveItem) stateful() {}
+func (nickItem) stateful()  {}
+func (namesItem) stateful() {}
+func (modesItem) stateful() {}
+func (dueItem) stateful()   {}
+
+// setStand takes note of a rank.
+func (l *lane) setStand(s stand) {
+	level := l.net.cfg.Modes.level(s.rank)
+	if s.user != "" {
+		if s.rank == "" && l.scene.quieted[s.user] {
+			level = quietLevel
+		}
+		l.scene.setLevel(s.user, level)
+		return
+	}
+	key := l.net.ids.fold.Fold(s.nick)
+	if s.rank == "" && !l.scene.ranked[key] {
+		return
+	}
+	if l.scene.ranked == nil {
+		l.scene.ranked = map[string]bool{}
+	}
+	if l.scene.ranked[key] = true; s.rank == "" {
+		delete(l.scene.ranked, key)
+	}
+	l.scene.setLevel(l.net.conn.br.Matrix.FormatGhostMXID(l.net.ids.ghost(s.nick)), level)
+}
+
+// setStands makes the ranks those of a list, which is complete.
+func (l *lane) setStands(list []stand) {
+	listed := map[string]bool{}
+	for _, s := range list {
+		l.setStand(s)
+		if s.user == "" {
+			listed[l.net.ids.fold.Fold(s.nick)] = true
+		}
+	}
+	for key := range l.scene.ranked {
+		if _, split := l.scene.splits.away[key]; !listed[key] && !split {
+			l.setStand(stand{nick: key})
+		}
+	}
+	l.scene.complete = true // also for levels from before the bridge started
+	l.scene.changed(time.Now())
+}
+
+// setSettings takes note of the modes of the channel.
+func (l *lane) setSettings(s settings) {
+	if l.scene.known && l.scene.settings == s {
+		return
+	}
+	l.scene.settings, l.scene.known, l.scene.unset = s, true, true
+	l.scene.changed(time.Now())
+}
+
+// modesItem is a change of ranks, modes and bans, or the state of them all.
+type modesItem struct {
+	stands   []stand
+	settings *settings // nil when they are unknown or the same
+}
+
+func (m modesItem) deliver(_ context.Context, l *lane, _ *bridgev2.Portal) error {
+	for _, s := range m.stands {
+		l.setStand(s)
+	}
+	if m.settings != nil {
+		l.setSettings(*m.settings)
+	}
+	return nil
+}
+
+// dueItem does what the lane has to do by itself.
+type dueItem struct{}
+
+func (dueItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	now := time.Now()
+	if err := l.foldSplits(ctx, portal, now); err != nil {
+		return err
+	}
+	if !l.scene.firstChange.IsZero() {
+		return l.applyScene(ctx, portal)
+	}
+	return nil
+}
+
+// beforehand applies the scene before an item whose sender's level could matter.
+func (l *lane) beforehand(ctx context.Context, it item, portal *bridgev2.Portal) error {
+	if _, ok := it.(stateful); ok || l.scene.firstChange.IsZero() {
+		return nil
+	}
+	if !l.scene.unset && !l.scene.settings.moderated {
+		return nil
+	}
+	return l.applyScene(ctx, portal)
+}
+
+// giveUp forgets what could not be applied, so that it is not tried for ever. The next list of names has it all.
+func (s *scene) giveUp() {
+	s.levels, s.firstChange, s.unset, s.complete = nil, time.Time{}, false, false
+	s.splits.giveUp()
+}
+
+// applyScene brings the room up to date. Of a room that the bridge did not make, the power levels and rules are its
+// owners' to set.
+func (l *lane) applyScene(ctx context.Context, portal *bridgev2.Portal) error {
+	host := l.net.conn.host
+	levels, err := host.PowerLevels(ctx, portal.MXID)
+	if err != nil {
+		return err
+	}
+	if levels.CreateEvent == nil || levels.CreateEvent.Sender != l.net.conn.br.Bot.GetMXID() {
+		l.scene.giveUp()
+		return nil
+	}
+	if l.applyLevels(levels) {
+		if err := host.SetPowerLevels(ctx, portal.MXID, levels); err != nil {
+			return err
+		}
+	}
+	if l.scene.unset {
+		if err := l.applyRules(ctx, portal.MXID); err != nil {
+			return err
+		}
+	}
+	l.scene.levels, l.scene.firstChange, l.scene.unset, l.scene.complete = nil, time.Time{}, false, false
+	return nil
+}
+
+// applyLevels changes power levels to what the channel's state says, and reports whether anything was.
+func (l *lane) applyLevels(levels *event.PowerLevelsEventContent) bool {
+	modes, bot := l.net.cfg.Modes, l.net.conn.br.Bot.GetMXID()
+	changed := false
+	for user, level := range l.scene.levels {
+		now := levels.GetUserLevel(user)
+		if modes.means(now, level) || now == level || len(levels.Users) >= maxLevels && now == normalLevel && level < modes.Levels["o"] {
+			continue
+		}
+		changed = levels.EnsureUserLevelAs(bot, user, level) || changed
+	}
+	for user := range levels.Users {
+		ghost, ours := l.net.conn.br.Matrix.ParseGhostMXID(user)
+		network, nick, _ := splitID(string(ghost))
+		if l.scene.complete && ours && network == l.net.name && !l.scene.ranked[nick] && l.scene.levels[user] == normalLevel {
+			changed = levels.EnsureUserLevelAs(bot, user, normalLevel) || changed
+		}
+	}
+	if !l.scene.unset {
+		return changed
+	}
+	speak, topic, invite := normalLevel, normalLevel, normalLevel
+	if l.scene.settings.moderated {
+		speak = modes.Levels["v"]
+	}
+	if l.scene.settings.topicLocked {
+		topic = modes.topicLevel()
+	}
+	if l.scene.settings.inviteOnly {
+		invite = modes.topicLevel()
+	}
+	if levels.EventsDefault != speak {
+		levels.EventsDefault, changed = speak, true
+	}
+	if levels.Invite() != invite {
+		levels.InvitePtr, changed = &invite, true
+	}
+	if now, set := levels.Events[event.StateTopic.Type]; !set || now != topic {
+		if levels.Events == nil {
+			levels.Events = map[string]int{}
+		}
+		levels.Events[event.StateTopic.Type], changed = topic, true
+	}
+	return changed
+}
+
+// applyRules sets who may join and whether the room is listed.
+func (l *lane) applyRules(ctx context.Context, room id.RoomID) error {
+	rule := event.JoinRulePublic
+	if l.scene.settings.inviteOnly {
+		rule = event.JoinRuleInvite
+	}
+	if err := l.net.conn.host.SetJoinRule(ctx, room, rule); err != nil {
+		return err
+	}
+	if !l.net.cfg.Modes.Publish {
+		return nil
+	}
+	return l.net.conn.host.SetListed(ctx, room, !l.scene.settings.secret && !l.scene.settings.inviteOnly)
+}
