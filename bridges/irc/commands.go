@@ -55,6 +55,18 @@ var incoming = map[string]struct {
 
 	"401": {3, (*client).onSendError}, // ERR_NOSUCHNICK
 	"404": {3, (*client).onSendError}, // ERR_CANNOTSENDTOCHAN
+	"443": {4, (*client).onSendError}, // ERR_USERONCHANNEL
+	"460": {2, (*client).onModeError}, // a mode that may not be changed, on some
+	"461": {3, (*client).onModeError}, // ERR_NEEDMOREPARAMS
+	"467": {3, (*client).onModeError}, // ERR_KEYSET
+	"472": {3, (*client).onModeError}, // ERR_UNKNOWNMODE
+	"478": {3, (*client).onModeError}, // ERR_BANLISTFULL
+	"481": {2, (*client).onModeError}, // ERR_NOPRIVILEGES
+	"484": {2, (*client).onModeError}, // ERR_RESTRICTED, or a protected user
+	"485": {2, (*client).onModeError}, // ERR_UNIQOPPRIVSNEEDED
+	"499": {3, (*client).onModeError}, // only an owner may
+	"696": {3, (*client).onModeError}, // ERR_INVALIDMODEPARAM
+	"974": {3, (*client).onModeError}, // a mode that may not be changed
 	"408": {3, (*client).onSendError}, // no colours on this channel, and others
 	"441": {4, (*client).onSendError}, // ERR_USERNOTINCHANNEL
 	"442": {3, (*client).onSendError}, // ERR_NOTONCHANNEL
@@ -204,13 +216,28 @@ func (c *client) onSendError(m message) {
 			c.leftChannel(ms)
 			return
 		}
-		c.rejected(key, last(m))
+		if m.Command == "404" || !c.rejectedAs(stateVerbs, key, last(m)) {
+			c.rejected(key, last(m))
+		}
 		return
 	}
 	// 401 names only the nick: of the message that is the first to be answered.
 	if len(c.unacked) > 0 {
 		c.rejected(c.unacked[0].key, last(m))
 	}
+}
+
+// stateVerbs are the commands that change the state of a channel.
+var stateVerbs = []string{"MODE", "KICK", "INVITE", "TOPIC"}
+
+// onModeError is about a command that changes something of a channel, which it may not name.
+func (c *client) onModeError(m message) {
+	for _, p := range m.Params[1 : len(m.Params)-1] {
+		if isChannel(p) && c.rejectedAs(stateVerbs, c.net.ids.fold.Fold(p), last(m)) {
+			return
+		}
+	}
+	c.rejectedAs(stateVerbs, "", last(m))
 }
 
 // observe gives a line to the feed of a channel, if we are in it.

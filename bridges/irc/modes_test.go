@@ -179,3 +179,89 @@ func TestNetsplit(t *testing.T) {
 		t.Errorf("got %d events of power levels in the netsplit, want none", got-before)
 	}
 }
+
+// Levels that somebody on Matrix sets become ranks, by their own connection.
+func TestLevelsToRanks(t *testing.T) {
+	for _, test := range []struct {
+		name, others string
+		users        map[string]int // by nick
+		want         []string       // lines
+	}{
+		{"operator", "dave", map[string]int{"dave": 50}, []string{"MODE #c +o dave"}},
+		{"several at once", "dave eve", map[string]int{"dave": 50, "eve": 1}, []string{"MODE #c +ov dave eve"}},
+		{"more than fit in a line", "a b d e f", map[string]int{"a": 1, "b": 1, "d": 1, "e": 1, "f": 1}, []string{"MODE #c +vvvv a b d e", "MODE #c +v f"}},
+		{"down", "@dave", map[string]int{"dave": 1}, []string{"MODE #c +v-o dave dave"}},
+		{"all", "@+dave", map[string]int{"dave": 0}, []string{"MODE #c -ov dave dave"}},
+		{"between", "dave", map[string]int{"dave": 40}, []string{"MODE #c +h dave"}},
+		{"owner", "dave", map[string]int{"dave": 100}, []string{"MODE #c +q dave"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w, conn, alice, room := scripted(t, nil, allRanks, test.others)
+			conn.Send(":irc.test MODE #c +o alice")
+			w.awaitLevel(room, alice, 50)
+			for _, nick := range strings.Fields(test.others) {
+				if rank, nick := support(strings.Fields(allRanks)...).rankOf(nick); rank != "" {
+					w.hs.Await("levels", func() bool { return w.level(room, w.ghost(nick)) > 0 })
+				}
+			}
+			w.setLevels(alice, room, test.users)
+			for _, want := range test.want {
+				conn.Expect(want)
+				conn.Send(":alice!alice@host.test %s", want)
+			}
+			conn.Pong()
+			w.hs.AwaitAcknowledged()
+			for nick, level := range test.users {
+				if got := w.level(room, w.ghost(nick)); got != level {
+					t.Errorf("got level %d of %s, want %d to stay", got, nick, level)
+				}
+			}
+		})
+	}
+}
+
+// setLevels changes levels as a user.
+func (w *world) setLevels(user id.UserID, room id.RoomID, levels map[string]int) {
+	before := w.hs.State(room, "m.room.power_levels", "").Content
+	content, users := map[string]any{}, map[string]any{}
+	for key, value := range before {
+		content[key] = value
+	}
+	if old, ok := before["users"].(map[string]any); ok {
+		for key, value := range old {
+			users[key] = value
+		}
+	}
+	for nick, level := range levels {
+		users[string(w.ghost(nick))] = float64(level)
+	}
+	content["users"] = users
+	w.hs.SendState(user, room, "m.room.power_levels", "", content)
+}
+
+// What the server refuses, or does not do, is taken back, and its sender is told.
+func TestLevelsRefused(t *testing.T) {
+	for _, test := range []struct{ name, answer, want string }{
+		{"refused", ":irc.test 482 alice #c :You're not channel operator", "net says: You're not channel operator"},
+		{"unknown", ":irc.test 472 alice o :is unknown mode char to me", "net says: is unknown mode char to me"},
+		{"ignored", "", "net ignored it"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w, conn, alice, room := scripted(t, nil, allRanks, "dave @carol")
+			w.awaitLevel(room, w.ghost("carol"), 50)
+			w.hs.Say(alice, room, "a line whose error it is not")
+			w.setLevels(alice, room, map[string]int{"dave": 50, "carol": 0})
+			conn.Expect("PRIVMSG #c :a line whose error it is not")
+			conn.Pong()
+			conn.Expect("MODE #c -o+o carol dave")
+			if test.answer != "" {
+				conn.Send("%s", test.answer)
+			}
+			conn.Pong()
+			w.awaitNotice(room, test.want)
+			w.awaitLevel(room, w.ghost("dave"), 0)
+			w.awaitLevel(room, w.ghost("carol"), 50)
+			w.hs.AwaitAcknowledged()
+		})
+	}
+}

@@ -146,9 +146,14 @@ func (l *lane) setSettings(s settings) {
 type modesItem struct {
 	stands   []stand
 	settings *settings // nil when they are unknown or the same
+	complete bool      // stands are all that there are, and the room is to show this whatever it showed before
 }
 
 func (m modesItem) deliver(_ context.Context, l *lane, _ *bridgev2.Portal) error {
+	if m.complete {
+		l.setStands(m.stands)
+		l.scene.known = false
+	}
 	for _, s := range m.stands {
 		l.setStand(s)
 	}

@@ -40,10 +40,12 @@ func failure(format string, args ...any) error { return &sendError{fmt.Sprintf(f
 // send is one Matrix event on its way: some lines of one command to one channel.
 type send struct {
 	channel string
-	verb    string // PRIVMSG, NOTICE, TOPIC, KICK
+	verb    string // PRIVMSG, NOTICE, TOPIC, KICK, MODE, INVITE
 	nick    string // KICK: whom
 	action  bool   // PRIVMSG: as /me
 	lines   []string
+	// plan, if there is one, makes the lines when they are to be sent, as whole commands.
+	plan func(c *client, m *membership) []string
 	// done is called once, in the client's goroutine, when the server has processed the lines (nil), or when
 	// it is certain that they were not all sent. It is not called for what is left when the bridge stops.
 	done func(err error)
@@ -135,6 +137,11 @@ func (c *client) enqueue(s *send) {
 		lines = append(lines, c.compose(s, m.name, text)...)
 	}
 	lines = c.shorten(s, lines)
+	if s.plan != nil {
+		for _, line := range s.plan(c, m) {
+			lines = append(lines, cutBytes(withoutLineEnds(line)))
+		}
+	}
 	// What is sent again was within the limit when it came.
 	if s.tries == 0 && c.backlog()+len(lines) > maxBacklog {
 		s.done(errBacklog)
@@ -342,8 +349,13 @@ func (c *client) confirmed(token string) {
 // rejected puts an error of the server down to the first message to that channel that it can be about.
 // It reports false when there is none.
 func (c *client) rejected(key, text string) bool {
+	return c.rejectedAs(nil, key, text)
+}
+
+// rejectedAs is rejected for an error that can only be about some commands; nil is any. An empty key is any channel.
+func (c *client) rejectedAs(verbs []string, key, text string) bool {
 	for _, s := range c.unacked {
-		if s.key == key && s.failed < s.written {
+		if (key == "" || s.key == key) && s.failed < s.written && (verbs == nil || slices.Contains(verbs, s.verb)) {
 			s.failed++
 			s.err = failure("%s says: %s", c.net.name, text)
 			return true

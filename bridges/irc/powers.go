@@ -1,0 +1,164 @@
+package irc
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+)
+
+var _ bridgev2.PowerLevelHandlingNetworkAPI = (*account)(nil)
+
+// wish is what somebody on Matrix wants a level to be on IRC.
+type wish struct {
+	nick  string
+	level int
+}
+
+// HandleMatrixPowerLevels implements bridgev2.PowerLevelHandlingNetworkAPI: levels become ranks, and rules modes, if
+// the channel lets whoever changed them. What it refuses is taken back in the room.
+func (a *account) HandleMatrixPowerLevels(ctx context.Context, msg *bridgev2.MatrixPowerLevelChange) (bool, error) {
+	var wishes []wish
+	for _, user := range slices.Sorted(maps.Keys(msg.Users)) {
+		if nick := a.nickOf(user); nick != "" {
+			wishes = append(wishes, wish{nick: nick, level: msg.Users[user].NewLevel})
+		}
+	}
+	flags := map[byte]bool{}
+	if change := msg.EventsDefault; change != nil && (change.NewLevel > 0) != (change.OrigLevel > 0) {
+		flags['m'] = change.NewLevel > 0
+	}
+	if change := msg.Events[event.StateTopic.Type]; change != nil && (change.NewLevel > 0) != (change.OrigLevel > 0) {
+		flags['t'] = change.NewLevel > 0
+	}
+	if len(wishes) == 0 && len(flags) == 0 {
+		return true, nil
+	}
+	return true, a.setModes(ctx, msg.Portal, msg.Event, "The power levels were not changed", func(c *client, m *membership) []change {
+		return c.changesFor(m, wishes, flags)
+	})
+}
+
+// nickOf is the nick of a ghost of this network, or of one of us.
+func (a *account) nickOf(user id.UserID) string {
+	ghost, ours := a.connector.br.Matrix.ParseGhostMXID(user)
+	if !ours {
+		return a.net.nickOf(user)
+	}
+	if network, nick, _ := splitID(string(ghost)); network == a.net.name {
+		return nick
+	}
+	return ""
+}
+
+// setModes changes modes of a channel as its sender. want says which, in the client's goroutine, where the channel's
+// state is known. When the server refuses them, or has ignored them, the room is told why and shows again what holds.
+func (a *account) setModes(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, failed string,
+	want func(c *client, m *membership) []change) error {
+	var c *client
+	s := &send{verb: "MODE"}
+	s.plan = func(client *client, m *membership) (lines []string) {
+		c = client
+		for _, line := range client.isupport.modeLines(want(client, m)) {
+			lines = append(lines, "MODE "+m.name+" "+line)
+		}
+		return lines
+	}
+	return a.submit(ctx, portal, evt, s, func(_ context.Context, err error) {
+		if m := c.membershipOf(s.channel); err == nil && m != nil && len(want(c, m)) > 0 {
+			err = failure("%s ignored it", a.net.name)
+		}
+		if err != nil {
+			ch := a.net.channel(s.channel)
+			ch.lane.put(noticeItem{text: failed + " on IRC: " + err.Error(), to: a.login.UserMXID})
+			ch.restate()
+		}
+	})
+}
+
+// membershipOf is the client's place in a channel, or nil while it is not in it.
+func (c *client) membershipOf(channel string) *membership {
+	if c == nil {
+		return nil
+	}
+	if m := c.channels[c.net.ids.fold.Fold(channel)]; m != nil && m.state == joined {
+		return m
+	}
+	return nil
+}
+
+// changesFor are the modes that make ranks and flags as somebody wants them.
+func (c *client) changesFor(m *membership, wishes []wish, flags map[byte]bool) []change {
+	var list []change
+	for _, w := range wishes {
+		rank, there := m.rankOf(c, w.nick)
+		if there {
+			list = append(list, c.rankChanges(w.nick, rank, w.level)...)
+		}
+	}
+	for _, mode := range slices.Sorted(maps.Keys(flags)) {
+		if strings.IndexByte(c.isupport.flags, mode) >= 0 && slices.Contains(m.flags, mode) != flags[mode] {
+			list = append(list, change{on: flags[mode], mode: mode})
+		}
+	}
+	return list
+}
+
+// rankOf is the rank of a nick in a channel.
+func (m *membership) rankOf(c *client, nick string) (rank string, there bool) {
+	if c.isMe(nick) {
+		return m.rank, true
+	}
+	o, there := m.names[c.net.ids.fold.Fold(nick)]
+	return o.rank, there
+}
+
+// rankChanges give somebody the rank of a level: higher ones go, lower ones may stay.
+func (c *client) rankChanges(nick, rank string, level int) []change {
+	modes := c.net.cfg.Modes
+	want := modes.rankFor(level, c.isupport.ranks)
+	var list []change
+	if want != "" && !strings.Contains(rank, want) {
+		list = append(list, change{on: true, mode: want[0], arg: nick})
+	}
+	for i := range len(rank) {
+		if has := rank[i : i+1]; want == "" || modes.Levels[has] > modes.Levels[want] {
+			list = append(list, change{mode: rank[i], arg: nick})
+		}
+	}
+	return list
+}
+
+// restate asks the leader of a channel to show its modes and ranks in the room again.
+func (ch *channel) restate() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.feed.lead != nil {
+		ch.feed.lead.member.box.add(restateRequest{channel: ch.lane.name})
+	}
+}
+
+// restateRequest asks a leader for the state of a channel.
+type restateRequest struct{ channel string }
+
+func (r restateRequest) apply(c *client) {
+	m := c.membershipOf(r.channel)
+	if m == nil || !m.ch.leads(c) {
+		return
+	}
+	m.ch.lane.put(c.stateOf(m))
+}
+
+// stateOf is all that a client knows of a channel's modes.
+func (c *client) stateOf(m *membership) modesItem {
+	item := modesItem{stands: m.stands(c), complete: true}
+	if m.modesKnown {
+		now := m.settings(c)
+		item.settings = &now
+	}
+	return item
+}
