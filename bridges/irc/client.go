@@ -78,7 +78,8 @@ type client struct {
 	bucket  bucket
 	urgent  []string
 	queue   []entry
-	idle    []string // lines that go when nothing else is to be sent
+	found   map[string]found // by folded nick, of who is on none of our channels
+	idle    []string         // lines that go when nothing else is to be sent
 	unacked []*send
 	unsent  []*send   // taken out of the queue at the goodbye
 	barrier uint64    // number of the last PING

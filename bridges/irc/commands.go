@@ -36,6 +36,14 @@ var incoming = map[string]struct {
 	"001": {1, (*client).onWelcome},      // RPL_WELCOME
 	"005": {2, (*client).onISupport},     // RPL_ISUPPORT
 	"324": {3, (*client).onModeIs},       // RPL_CHANNELMODEIS
+	"352": {7, (*client).onWho},          // RPL_WHOREPLY
+	"354": {7, (*client).onWhoX},         // RPL_WHOSPCRPL
+	"348": {2, (*client).onListEntry},    // RPL_EXCEPTLIST
+	"349": {2, (*client).onListEnd},      // RPL_ENDOFEXCEPTLIST
+	"367": {2, (*client).onListEntry},    // RPL_BANLIST
+	"368": {2, (*client).onListEnd},      // RPL_ENDOFBANLIST
+	"728": {3, (*client).onListEntry},    // RPL_QUIETLIST
+	"729": {3, (*client).onListEnd},      // RPL_ENDOFQUIETLIST
 	"332": {3, (*client).onCurrentTopic}, // RPL_TOPIC
 	"353": {4, (*client).onNames},        // RPL_NAMREPLY
 	"366": {2, (*client).onEndOfNames},   // RPL_ENDOFNAMES

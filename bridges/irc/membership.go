@@ -38,6 +38,9 @@ type membership struct {
 
 	flags      []byte // modes of the channel that are set, without lists and ranks
 	modesKnown bool   // flags are complete
+	// lists are the entries of the channel's lists by mode, as far as we have heard; listing is what has come of an
+	// answer that has not ended.
+	lists, listing map[byte][]string
 }
 
 // occupant is somebody in a channel. Whether it is one of our own connections is decided when it comes and stays
@@ -47,6 +50,7 @@ type occupant struct {
 	puppet   *client
 	rank     string // modes of rank, the highest first
 	userHost string // user@host, if known
+	account  string // if known
 }
 
 // joinRequest wants a channel.
@@ -167,12 +171,13 @@ func (c *client) enteredChannel(m *membership) {
 // begin makes the view of a channel empty, before the server tells who is there and how it is set.
 func (m *membership) begin() {
 	m.names, m.rank, m.flags, m.modesKnown = map[string]occupant{}, "", nil, false
+	m.lists, m.listing = nil, nil
 }
 
 // leftChannel is our own PART, or the end of what was joined by somebody else's hand.
 func (c *client) leftChannel(m *membership) {
 	m.ch.part(c)
-	m.ch.lane.put(modesItem{stands: []stand{{user: c.user}}})
+	m.ch.lane.put(modesItem{stands: []stand{{user: c.user, gone: true}}})
 	m.names, m.rank = nil, ""
 	if m.again {
 		m.again, m.state = false, wanted

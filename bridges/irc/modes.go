@@ -20,6 +20,9 @@ func (c *client) onMode(m message) {
 				item.stands = append(item.stands, s)
 			}
 		case ch.list:
+			if l, ok := c.setList(ms, ch); ok {
+				item.lists = append(item.lists, l)
+			}
 		default:
 			ms.setMode(ch)
 		}
@@ -27,7 +30,7 @@ func (c *client) onMode(m message) {
 	if now := ms.settings(c); ms.modesKnown && now != before {
 		item.settings = &now
 	}
-	if len(item.stands) > 0 || item.settings != nil {
+	if len(item.stands)+len(item.lists) > 0 || item.settings != nil {
 		c.observe(ms, sight(m, item))
 	}
 }
@@ -36,7 +39,7 @@ func (c *client) onMode(m message) {
 func (c *client) rerank(ms *membership, ch change) (stand, bool) {
 	if c.isMe(ch.arg) {
 		ms.rank = c.isupport.withRank(ms.rank, ch)
-		return stand{user: c.user, rank: ms.rank}, true
+		return c.ownStand(ms), true
 	}
 	key := c.net.ids.fold.Fold(ch.arg)
 	o, there := ms.names[key]
@@ -60,7 +63,11 @@ func (s *isupport) withRank(rank string, ch change) string {
 // stand is what an occupant's rank is.
 func (o occupant) stand() stand {
 	if o.puppet != nil {
-		return stand{user: o.puppet.user, rank: o.rank}
+		s := stand{user: o.puppet.user, rank: o.rank, account: o.account}
+		if o.userHost != "" {
+			s.mask = o.nick + "!" + o.userHost
+		}
+		return s
 	}
 	return stand{nick: o.nick, rank: o.rank}
 }
@@ -104,11 +111,21 @@ func (c *client) onModeIs(m message) {
 // inspect asks for the state of a channel that NAMES does not tell. It does not hurry.
 func (c *client) inspect(ms *membership) {
 	c.leisurely("MODE", ms.name)
+	for _, list := range []byte{'b', 'q', c.isupport.excepts} {
+		if list != 0 && strings.IndexByte(c.isupport.lists, list) >= 0 {
+			c.leisurely("MODE", ms.name, string(list))
+		}
+	}
+}
+
+// ownStand is our own rank in a channel.
+func (c *client) ownStand(ms *membership) stand {
+	return stand{user: c.user, rank: ms.rank, mask: c.mask()}
 }
 
 // stands are the ranks of all who have one, and of all of us.
 func (ms *membership) stands(c *client) []stand {
-	list := []stand{{user: c.user, rank: ms.rank}}
+	list := []stand{c.ownStand(ms)}
 	for _, o := range ms.names {
 		if o.puppet != nil || o.rank != "" {
 			list = append(list, o.stand())

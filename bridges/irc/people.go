@@ -30,6 +30,9 @@ func (c *client) onJoin(m message) {
 	}
 	o := occupant{nick: nick, puppet: c.net.puppet(nick, m.Source)}
 	_, o.userHost, _ = strings.Cut(m.Source, "!")
+	if len(m.Params) > 2 && m.Params[1] != "*" { // IRCv3, "extended-join"
+		o.account = m.Params[1]
+	}
 	if ms.names != nil {
 		ms.names[c.net.ids.fold.Fold(nick)] = o
 	}
@@ -170,6 +173,6 @@ func (c *client) onEndOfNames(m message) {
 		ms.ch.lane.put(ms.list(c))
 		c.inspect(ms)
 	default:
-		ms.ch.lane.put(modesItem{stands: []stand{{user: c.user, rank: ms.rank}}})
+		ms.ch.lane.put(modesItem{stands: []stand{c.ownStand(ms)}})
 	}
 }

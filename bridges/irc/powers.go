@@ -17,6 +17,8 @@ var _ bridgev2.PowerLevelHandlingNetworkAPI = (*account)(nil)
 type wish struct {
 	nick  string
 	level int
+	// quiet tells that they may not speak any more, and free that they may again.
+	quiet, free bool
 }
 
 // HandleMatrixPowerLevels implements bridgev2.PowerLevelHandlingNetworkAPI: levels become ranks, and rules modes, if
@@ -25,7 +27,11 @@ func (a *account) HandleMatrixPowerLevels(ctx context.Context, msg *bridgev2.Mat
 	var wishes []wish
 	for _, user := range slices.Sorted(maps.Keys(msg.Users)) {
 		if nick := a.nickOf(user); nick != "" {
-			wishes = append(wishes, wish{nick: nick, level: msg.Users[user].NewLevel})
+			change := msg.Users[user]
+			wishes = append(wishes, wish{
+				nick: nick, level: change.NewLevel,
+				quiet: change.NewLevel < 0 && change.OrigLevel >= 0, free: change.NewLevel >= 0 && change.OrigLevel < 0,
+			})
 		}
 	}
 	flags := map[byte]bool{}
@@ -38,8 +44,11 @@ func (a *account) HandleMatrixPowerLevels(ctx context.Context, msg *bridgev2.Mat
 	if len(wishes) == 0 && len(flags) == 0 {
 		return true, nil
 	}
-	return true, a.setModes(ctx, msg.Portal, msg.Event, "The power levels were not changed", func(c *client, m *membership) []change {
-		return c.changesFor(m, wishes, flags)
+	return true, a.setModes(ctx, msg.Portal, msg.Event, modeWish{
+		failed: "The power levels were not changed",
+		ask:    func(c *client, m *membership) []string { return c.askForQuiets(m, wishes) },
+		want:   func(c *client, m *membership) []change { return c.changesFor(m, wishes, flags) },
+		check:  func(c *client) error { return c.quietsFail(wishes) },
 	})
 }
 
@@ -55,26 +64,36 @@ func (a *account) nickOf(user id.UserID) string {
 	return ""
 }
 
-// setModes changes modes of a channel as its sender. want says which, in the client's goroutine, where the channel's
-// state is known. When the server refuses them, or has ignored them, the room is told why and shows again what holds.
-func (a *account) setModes(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, failed string,
-	want func(c *client, m *membership) []change) error {
+// modeWish is what somebody on Matrix wants of a channel's modes. Its functions are called in the client's goroutine,
+// where the channel's state is known.
+type modeWish struct {
+	failed string // begins the notice
+	ask    func(c *client, m *membership) []string
+	want   func(c *client, m *membership) []change
+	check  func(c *client) error // what cannot be done at all
+}
+
+// setModes changes modes of a channel as its sender. When the server refuses them, or has ignored them, the room is told why and shows again what holds.
+func (a *account) setModes(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, w modeWish) error {
 	var c *client
-	s := &send{verb: "MODE"}
+	s := &send{verb: "MODE", ask: w.ask}
 	s.plan = func(client *client, m *membership) (lines []string) {
 		c = client
-		for _, line := range client.isupport.modeLines(want(client, m)) {
+		for _, line := range client.isupport.modeLines(w.want(client, m)) {
 			lines = append(lines, "MODE "+m.name+" "+line)
 		}
 		return lines
 	}
 	return a.submit(ctx, portal, evt, s, func(_ context.Context, err error) {
-		if m := c.membershipOf(s.channel); err == nil && m != nil && len(want(c, m)) > 0 {
+		if m := c.membershipOf(s.channel); err == nil && m != nil && len(w.want(c, m)) > 0 {
 			err = failure("%s ignored it", a.net.name)
+		}
+		if err == nil && c != nil && w.check != nil {
+			err = w.check(c)
 		}
 		if err != nil {
 			ch := a.net.channel(s.channel)
-			ch.lane.put(noticeItem{text: failed + " on IRC: " + err.Error(), to: a.login.UserMXID})
+			ch.lane.put(noticeItem{text: w.failed + " on IRC: " + err.Error(), to: a.login.UserMXID})
 			ch.restate()
 		}
 	})
@@ -99,6 +118,7 @@ func (c *client) changesFor(m *membership, wishes []wish, flags map[byte]bool) [
 		if there {
 			list = append(list, c.rankChanges(w.nick, rank, w.level)...)
 		}
+		list = append(list, c.quietChanges(m, w)...)
 	}
 	for _, mode := range slices.Sorted(maps.Keys(flags)) {
 		if strings.IndexByte(c.isupport.flags, mode) >= 0 && slices.Contains(m.flags, mode) != flags[mode] {
@@ -128,6 +148,54 @@ func (c *client) rankChanges(nick, rank string, level int) []change {
 	for i := range len(rank) {
 		if has := rank[i : i+1]; want == "" || modes.Levels[has] > modes.Levels[want] {
 			list = append(list, change{mode: rank[i], arg: nick})
+		}
+	}
+	return list
+}
+
+// askForQuiets asks for what quietChanges needs to know.
+func (c *client) askForQuiets(m *membership, wishes []wish) (lines []string) {
+	asked := false
+	for _, w := range wishes {
+		ch, can := c.isupport.quietFor("", !w.free)
+		if !can || !w.quiet && !w.free {
+			continue
+		}
+		lines = append(lines, c.lookUp(m, w.nick)...)
+		if w.free && !asked {
+			lines, asked = append(lines, "MODE "+m.name+" "+string(ch.mode)), true
+		}
+	}
+	return lines
+}
+
+// quietsFail returns an error when somebody is to be quiet and the network knows no such thing.
+func (c *client) quietsFail(wishes []wish) error {
+	_, can := c.isupport.quietFor("", true)
+	if !can && slices.ContainsFunc(wishes, func(w wish) bool { return w.quiet }) {
+		return failure("%s cannot forbid somebody to speak", c.net.name)
+	}
+	return nil
+}
+
+// quietChanges forbid somebody to speak, or take away all that does so to them alone.
+func (c *client) quietChanges(m *membership, w wish) []change {
+	masks := c.banMasks(m, w.nick)
+	var list []change
+	for _, mask := range masks {
+		_, byAccount, _ := c.isupport.extban(mask)
+		ch, can := c.isupport.quietFor(mask, !w.free)
+		if !can || byAccount != "" && ch.mode != 'q' {
+			continue // no ban of a kind within another
+		}
+		set := slices.ContainsFunc(m.lists[ch.mode], func(entry string) bool { return strings.EqualFold(entry, ch.arg) })
+		switch {
+		case w.free && set:
+			list = append(list, ch)
+		case w.quiet && set:
+			return nil
+		case w.quiet && len(list) == 0:
+			list = append(list, ch)
 		}
 	}
 	return list

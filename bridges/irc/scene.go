@@ -33,10 +33,18 @@ type scene struct {
 	levels   map[id.UserID]int // what is to be set
 	ranked   map[string]bool   // folded nicks of ghosts who have a rank
 	settings settings
-	known    bool // settings are
-	unset    bool // settings are not applied yet
-	complete bool // who has no rank here has none on IRC
-	quieted  map[id.UserID]bool
+	known    bool                 // settings are
+	unset    bool                 // settings are not applied yet
+	complete bool                 // who has no rank here has none on IRC
+	people   map[id.UserID]person // of us in the channel
+	quieted  map[id.UserID]bool   // of people
+	// The lists of the channel by kind of entry, those of which all is known, and the bans that were lifted. They are
+	// unread until they have been compared with people.
+	lists     map[byte][]string
+	listKnown map[byte]bool
+	lifted    []string
+	unread    bool
+	recheck   bool // bans of the room may have ended
 
 	firstChange, lastChange time.Time // firstChange is zero when there is nothing to do
 	splits                  splits
@@ -79,6 +87,9 @@ type stand struct {
 	nick string
 	user id.UserID
 	rank string
+	// Of one of us: nick!user@host and account as others see them, empty while unknown, and whether they are gone.
+	mask, account string
+	gone          bool
 }
 
 // stateful marks items that change a scene or come in crowds with what does; all others are delivered after what the
@@ -96,6 +107,7 @@ func (dueItem) stateful()   {}
 func (l *lane) setStand(s stand) {
 	level := l.net.cfg.Modes.level(s.rank)
 	if s.user != "" {
+		l.setPerson(s)
 		if s.rank == "" && l.scene.quieted[s.user] {
 			level = quietLevel
 		}
@@ -113,6 +125,29 @@ func (l *lane) setStand(s stand) {
 		delete(l.scene.ranked, key)
 	}
 	l.scene.setLevel(l.net.conn.br.Matrix.FormatGhostMXID(l.net.ids.ghost(s.nick)), level)
+}
+
+// setPerson takes note of what is known of one of us.
+func (l *lane) setPerson(s stand) {
+	before, known := l.scene.people[s.user]
+	p := before
+	if p.rank = s.rank; s.mask != "" {
+		p.mask = s.mask
+	}
+	if s.account != "" {
+		p.account = s.account
+	}
+	switch {
+	case s.gone:
+		delete(l.scene.people, s.user)
+		delete(l.scene.quieted, s.user)
+	case !known || p != before:
+		if l.scene.people == nil {
+			l.scene.people = map[id.UserID]person{}
+		}
+		l.scene.people[s.user] = p
+		l.scene.unread = true
+	}
 }
 
 // setStands makes the ranks those of a list, which is complete.
@@ -146,7 +181,9 @@ func (l *lane) setSettings(s settings) {
 type modesItem struct {
 	stands   []stand
 	settings *settings // nil when they are unknown or the same
-	complete bool      // stands are all that there are, and the room is to show this whatever it showed before
+	lists    []listChange
+	whole    []byte // kinds of entries of which lists has all
+	complete bool   // stands are all that there are, and the room is to show this whatever it showed before
 }
 
 func (m modesItem) deliver(_ context.Context, l *lane, _ *bridgev2.Portal) error {
@@ -159,6 +196,9 @@ func (m modesItem) deliver(_ context.Context, l *lane, _ *bridgev2.Portal) error
 	}
 	if m.settings != nil {
 		l.setSettings(*m.settings)
+	}
+	if len(m.lists)+len(m.whole) > 0 {
+		l.setLists(m.lists, m.whole)
 	}
 	return nil
 }
@@ -190,7 +230,7 @@ func (l *lane) beforehand(ctx context.Context, it item, portal *bridgev2.Portal)
 
 // giveUp forgets what could not be applied, so that it is not tried for ever. The next list of names has it all.
 func (s *scene) giveUp() {
-	s.levels, s.firstChange, s.unset, s.complete = nil, time.Time{}, false, false
+	s.levels, s.firstChange, s.unset, s.complete, s.unread = nil, time.Time{}, false, false, false
 	s.splits.giveUp()
 }
 
@@ -206,6 +246,9 @@ func (l *lane) applyScene(ctx context.Context, portal *bridgev2.Portal) error {
 		l.scene.giveUp()
 		return nil
 	}
+	if l.scene.unread {
+		l.applyQuiets()
+	}
 	if l.applyLevels(levels) {
 		if err := host.SetPowerLevels(ctx, portal.MXID, levels); err != nil {
 			return err
@@ -215,6 +258,12 @@ func (l *lane) applyScene(ctx context.Context, portal *bridgev2.Portal) error {
 		if err := l.applyRules(ctx, portal.MXID); err != nil {
 			return err
 		}
+	}
+	if l.scene.unread {
+		if err := l.applyBans(ctx, portal); err != nil {
+			return err
+		}
+		l.scene.unread, l.scene.recheck = false, false
 	}
 	l.scene.levels, l.scene.firstChange, l.scene.unset, l.scene.complete = nil, time.Time{}, false, false
 	return nil

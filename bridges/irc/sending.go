@@ -44,6 +44,8 @@ type send struct {
 	nick    string // KICK: whom
 	action  bool   // PRIVMSG: as /me
 	lines   []string
+	// ask, if there is one, returns what is to be asked of the server before plan.
+	ask func(c *client, m *membership) []string
 	// plan, if there is one, makes the lines when they are to be sent, as whole commands.
 	plan func(c *client, m *membership) []string
 	// done is called once, in the client's goroutine, when the server has processed the lines (nil), or when
@@ -132,6 +134,9 @@ func (c *client) expire(now time.Time) {
 // enqueue splits a message into lines that arrive whole, and queues them.
 func (c *client) enqueue(s *send) {
 	m := c.channels[s.key]
+	if c.askFirst(s, m) {
+		return
+	}
 	var lines []string
 	for _, text := range s.lines {
 		lines = append(lines, c.compose(s, m.name, text)...)
@@ -157,6 +162,30 @@ func (c *client) enqueue(s *send) {
 	for _, line := range lines {
 		c.queue = append(c.queue, entry{line: line, send: s})
 	}
+}
+
+// askFirst asks what a message needs to know; it is queued when the server has answered.
+func (c *client) askFirst(s *send, m *membership) bool {
+	if s.ask == nil {
+		return false
+	}
+	lines := s.ask(c, m)
+	s.ask = nil
+	if len(lines) == 0 {
+		return false
+	}
+	question := &send{channel: s.channel, key: s.key, verb: "WHO"}
+	question.plan = func(*client, *membership) []string { return lines }
+	question.done = func(err error) {
+		// An answer that says no is one.
+		if m := c.channels[s.key]; m == nil || m.state != joined || c.goodbye {
+			s.done(failure("you have left the channel"))
+			return
+		}
+		c.enqueue(s)
+	}
+	c.enqueue(question)
+	return true
 }
 
 // errBacklog tells a sender that the connection does not keep up.
