@@ -20,7 +20,7 @@ import (
 )
 
 // Patience is how long the Await functions wait before they fail the test.
-const Patience = 6 * time.Second
+const Patience = 30 * time.Second
 
 // Event is one event of a room as the homeserver recorded it.
 type Event struct {

@@ -44,7 +44,8 @@ func (a *account) Connect(ctx context.Context) {
 		if err != nil || portal == nil || portal.MXID == "" {
 			continue
 		}
-		if err := a.net.ask(a.login.UserMXID, joinRequest{channel: portal.Name}); err != nil {
+		key := a.connector.channelKey(ctx, a.net, a.login.UserMXID, portal.Name)
+		if err := a.net.ask(a.login.UserMXID, joinRequest{channel: portal.Name, key: key}); err != nil {
 			a.login.Log.Err(err).Msg("join the channels of a login")
 			return
 		}
@@ -177,7 +178,11 @@ func (a *account) HandleMatrixRoomTopic(ctx context.Context, msg *bridgev2.Matri
 func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.MatrixMembershipChange) (*bridgev2.MatrixMembershipResult, error) {
 	ghost, ok := msg.Target.(*bridgev2.Ghost)
 	switch {
-	case !ok || msg.Type.IsSelf:
+	case a.net == nil || msg.Type.IsSelf:
+		return nil, nil
+	case msg.Type.To == event.MembershipInvite:
+		return nil, a.invite(ctx, msg)
+	case !ok:
 		return nil, nil
 	case msg.Type.To == event.MembershipBan:
 		return nil, a.banGhost(ctx, msg, ghost)

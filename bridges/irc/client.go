@@ -95,6 +95,8 @@ type client struct {
 	lastErr            string
 	banned, goodbye    bool
 	quitSent           bool
+	invitesSince       time.Time // since when invites are counted
+	invites            int
 	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
 }
@@ -228,6 +230,9 @@ func (c *client) due(now time.Time) time.Time {
 		sooner(next)
 	}
 	for _, m := range c.channels {
+		if !m.mercy.IsZero() {
+			sooner(m.mercy)
+		}
 		for _, s := range m.waiting {
 			sooner(s.deadline)
 		}
@@ -251,6 +256,7 @@ func (c *client) tick(now time.Time) {
 		c.keepAlive(now)
 	}
 	c.expire(now)
+	c.endMercy(now)
 }
 
 // keepAlive notices a connection that died without a word, and wants the right nick back.

@@ -28,6 +28,7 @@ var incoming = map[string]struct {
 	"QUIT":    {0, (*client).onQuit},
 	"NICK":    {1, (*client).onNick},
 	"KICK":    {2, (*client).onKick},
+	"INVITE":  {2, (*client).onInvite},
 	"MODE":    {2, (*client).onMode},
 	"TOPIC":   {2, (*client).onTopic},
 	"PRIVMSG": {2, (*client).onMessage},
@@ -201,6 +202,9 @@ func (c *client) onJoinError(m message) {
 	key := c.net.ids.fold.Fold(m.Params[1])
 	ms, ok := c.channels[key]
 	switch {
+	case ok && m.Command == "473" && c.begMercy(ms, last(m)):
+	case ok && m.Command == "475" && ms.state == joining:
+		c.refusedChannel(ms, last(m)+c.net.keyHint(ms.name), false)
 	case ok && (ms.state == joining || ms.state == parting):
 		c.refusedChannel(ms, last(m), passes(m))
 	case ok:

@@ -73,6 +73,7 @@ func (c *Connector) Start(ctx context.Context) error {
 		}
 		c.networks[name].login = login
 	}
+	c.addModeCommands()
 	return nil
 }
 
@@ -255,6 +256,8 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 	switch content.Membership {
 	case event.MembershipJoin:
 		return c.userJoined(ctx, n, portal, user)
+	case event.MembershipInvite:
+		n.channel(portal.Name).expect(user, evt.Sender)
 	case event.MembershipLeave, event.MembershipBan:
 		return c.userLeft(ctx, n, portal, user, content.Reason)
 	}
@@ -276,7 +279,7 @@ func (c *Connector) userJoined(ctx context.Context, n *network, portal *bridgev2
 	if _, err := c.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, portal.PortalKey); err != nil {
 		return err
 	}
-	return n.ask(user, joinRequest{channel: portal.Name})
+	return n.ask(user, joinRequest{channel: portal.Name, key: c.channelKey(ctx, n, user, portal.Name)})
 }
 
 func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID, reason string) error {

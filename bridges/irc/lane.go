@@ -177,6 +177,15 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 	if err != nil {
 		return err
 	}
+	if maker, ok := it.(roomMaker); ok && (portal == nil || portal.MXID == "") {
+		if err := maker.makeRoom(ctx, l); err != nil {
+			return err
+		}
+		portal, err = l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.name))
+		if err != nil {
+			return err
+		}
+	}
 	if portal == nil || portal.MXID == "" {
 		return nil
 	}

@@ -28,6 +28,9 @@ type membership struct {
 	state memberState
 	again bool // join again after parting
 
+	pass  string    // the channel's key, if we know one; never shown or logged
+	mercy time.Time // until when an invitation may come after a refusal
+
 	refusal   string
 	refusedAt time.Time
 	waiting   []*send // until it is joined
@@ -54,7 +57,10 @@ type occupant struct {
 }
 
 // joinRequest wants a channel.
-type joinRequest struct{ channel string }
+type joinRequest struct {
+	channel string
+	key     string // of the channel, if it has one that the user knows
+}
 
 func (r joinRequest) apply(c *client) {
 	key := c.net.ids.fold.Fold(r.channel)
@@ -71,6 +77,9 @@ func (r joinRequest) apply(c *client) {
 	case m.state == refused:
 		m.state = wanted
 	}
+	if r.key != "" {
+		m.pass = r.key
+	}
 	if c.phase == up {
 		c.join(m)
 	}
@@ -80,7 +89,11 @@ func (r joinRequest) apply(c *client) {
 // join sends JOIN if that is to be done.
 func (c *client) join(m *membership) {
 	if m.state == wanted {
-		m.state = joining
+		m.state, m.mercy = joining, time.Time{}
+		if m.pass != "" {
+			c.command("JOIN", m.name, m.pass)
+			return
+		}
 		c.command("JOIN", m.name)
 	}
 }

@@ -24,7 +24,9 @@ func (c *client) onMode(m message) {
 				item.lists = append(item.lists, l)
 			}
 		default:
-			ms.setMode(ch)
+			if ms.setMode(ch); ch.mode == 'k' {
+				c.sawKey(ms, ch)
+			}
 		}
 	}
 	if now := ms.settings(c); ms.modesKnown && now != before {

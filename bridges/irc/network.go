@@ -179,9 +179,10 @@ func (n *network) drain(ctx context.Context) {
 type channel struct {
 	lane *lane
 
-	mu     sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
-	feed   feed[*client, item]
-	outage time.Time // when people were last told that the network is away
+	mu       sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
+	feed     feed[*client, item]
+	expected map[id.UserID]id.UserID // who is invited to the room, by whom
+	outage   time.Time               // when people were last told that the network is away
 }
 
 func newChannel(l *lane) *channel {
