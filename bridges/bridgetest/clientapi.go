@@ -46,6 +46,7 @@ func (h *Homeserver) routes() {
 		"GET /_matrix/client/v1/media/config":            h.mediaConfig,
 		"GET " + v3 + "/profile/{user}":                  h.getProfile,
 		"GET " + v3 + "/profile/{user}/displayname":      h.getProfile,
+		"PUT " + v3 + "/presence/{user}/status":          h.setPresence,
 		"PUT " + v3 + "/profile/{user}/displayname":      h.setName,
 		"POST " + v3 + "/createRoom":                     h.createRoom,
 		"POST " + v3 + "/join/{room}":                    h.join,
@@ -139,6 +140,16 @@ func (h *Homeserver) getProfile(r *request) (any, error) {
 
 func (h *Homeserver) setName(r *request) (any, error) {
 	h.names[id.UserID(r.PathValue("user"))] = r.text("displayname")
+	close(h.change)
+	h.change = make(chan struct{})
+	return object{}, nil
+}
+
+func (h *Homeserver) setPresence(r *request) (any, error) {
+	if h.presence == nil {
+		h.presence = map[id.UserID]string{}
+	}
+	h.presence[id.UserID(r.PathValue("user"))] = r.text("presence") + " " + r.text("status_msg")
 	close(h.change)
 	h.change = make(chan struct{})
 	return object{}, nil

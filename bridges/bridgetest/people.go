@@ -113,6 +113,13 @@ func (h *Homeserver) Listed(room id.RoomID) bool {
 	return h.listed[room]
 }
 
+// Presence is the presence that a user set, and their words about it.
+func (h *Homeserver) Presence(user id.UserID) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.presence[user]
+}
+
 // DisplayName is what a user set in their profile.
 func (h *Homeserver) DisplayName(user id.UserID) string {
 	h.mu.Lock()

@@ -95,6 +95,9 @@ type client struct {
 	lastErr            string
 	banned, goodbye    bool
 	quitSent           bool
+	awayWords          string    // why the user is away, empty when they are there
+	awayTold           string    // what the server knows of that
+	awayDue            time.Time // when it is to be told, zero when it need not
 	invitesSince       time.Time // since when invites are counted
 	invites            int
 	leaving            bool // QUIT is queued because no channel was left
@@ -237,6 +240,9 @@ func (c *client) due(now time.Time) time.Time {
 			sooner(s.deadline)
 		}
 	}
+	if !c.awayDue.IsZero() {
+		sooner(c.awayDue)
+	}
 	if c.goodbye {
 		sooner(c.goodbyeEnd)
 	}
@@ -257,6 +263,7 @@ func (c *client) tick(now time.Time) {
 	}
 	c.expire(now)
 	c.endMercy(now)
+	c.awayTick(now)
 }
 
 // keepAlive notices a connection that died without a word, and wants the right nick back.
@@ -342,6 +349,7 @@ func (c *client) connected(r dialResult) {
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
 	c.userHost, c.isupport, c.leaving = "", newISupport(), false
+	c.awayTold = ""
 	c.askCaps()
 	if c.net.cfg.Password != "" {
 		c.first("PASS", c.net.cfg.Password)

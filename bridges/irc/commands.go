@@ -28,6 +28,7 @@ var incoming = map[string]struct {
 	"QUIT":    {0, (*client).onQuit},
 	"NICK":    {1, (*client).onNick},
 	"KICK":    {2, (*client).onKick},
+	"AWAY":    {0, (*client).onAway},
 	"INVITE":  {2, (*client).onInvite},
 	"MODE":    {2, (*client).onMode},
 	"TOPIC":   {2, (*client).onTopic},
@@ -145,6 +146,9 @@ func (c *client) onReady(message) {
 	}
 	c.log.Info().Str("nick", c.nick).Msg("connected")
 	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
+	if c.awayDue.IsZero() {
+		c.tellAway()
+	}
 	for _, m := range c.channels {
 		c.join(m)
 	}

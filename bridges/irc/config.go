@@ -43,6 +43,10 @@ type NetworkConfig struct {
 	Connect ConnectConfig `yaml:"connect,omitempty"`
 	// Modes says how modes of channels and power levels go together.
 	Modes ModesConfig `yaml:"modes,omitempty"`
+	// Away says who hears when somebody is away.
+	Away AwayConfig `yaml:"away,omitempty"`
+	// Members says whom of a channel the room shows.
+	Members MembersConfig `yaml:"members,omitempty"`
 }
 
 // FloodConfig is a token bucket for lines.
@@ -124,7 +128,7 @@ func (n NetworkConfig) validate(field string) error {
 	case n.Connect.RetryMin < 0 || n.Connect.RetryMax < 0:
 		return fmt.Errorf("%s.connect.retry_min and retry_max: must not be negative", field)
 	}
-	return n.Modes.validate(field + ".modes")
+	return errors.Join(n.Modes.validate(field+".modes"), n.Away.validate(field+".away"), n.Members.validate(field+".members"))
 }
 
 // withDefaults fills what is left out.
@@ -159,5 +163,6 @@ func (n NetworkConfig) withDefaults() NetworkConfig {
 	orTime(&n.Connect.RetryMax, 5*time.Minute)
 	n.Connect.RetryMax = max(n.Connect.RetryMax, n.Connect.RetryMin)
 	n.Modes = n.Modes.withDefaults()
+	orTime(&n.Away.Delay, defaultAwayDelay)
 	return n
 }

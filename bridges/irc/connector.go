@@ -86,6 +86,9 @@ func (c *Connector) Drain(ctx context.Context) {
 		n.drain(ctx)
 	}
 	c.cancel()
+	for _, n := range c.networks {
+		n.presences.wait()
+	}
 }
 
 // loginID is NETWORK/@user:server; that of the bot is the network's own account.

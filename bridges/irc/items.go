@@ -54,17 +54,23 @@ type joinItem struct{ nick string }
 
 func (j joinItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	l.setStand(stand{nick: j.nick})
-	if l.scene.splits.comeBack(l.net.ids.fold.Fold(j.nick), time.Now()) {
+	if l.scene.splits.comeBack(l.net.ids.fold.Fold(j.nick), time.Now()) || l.net.shows(l.name) != showAll {
 		return nil
 	}
 	return l.enter(ctx, portal, j.nick)
 }
 
 // leaveItem is somebody who left, quit or was kicked.
-type leaveItem struct{ nick, reason string }
+type leaveItem struct {
+	nick, reason string
+	kicked       bool
+}
 
 func (i leaveItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	l.setStand(stand{nick: i.nick})
+	if l.net.shows(l.name) == showNone && !i.kicked {
+		return nil
+	}
 	return l.leave(ctx, portal, i.nick, i.reason)
 }
 
@@ -73,14 +79,20 @@ func (i leaveItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 type nickItem struct{ from, to, rank string }
 
 func (n nickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
-	if err := l.enter(ctx, portal, n.to); err != nil {
+	l.setStand(stand{nick: n.to, rank: n.rank})
+	there, err := l.isIn(ctx, portal, n.from)
+	if err != nil {
 		return err
+	}
+	if there || l.net.shows(l.name) == showAll {
+		if err := l.enter(ctx, portal, n.to); err != nil {
+			return err
+		}
 	}
 	if l.net.ids.ghost(n.from) == l.net.ids.ghost(n.to) {
 		return nil
 	}
 	l.setStand(stand{nick: n.from})
-	l.setStand(stand{nick: n.to, rank: n.rank})
 	return l.leave(ctx, portal, n.from, "is now known as "+n.to)
 }
 

@@ -246,6 +246,13 @@ func (l *lane) leave(ctx context.Context, portal *bridgev2.Portal, nick, reason 
 	return err
 }
 
+// isIn reports whether the ghost of a nick is in the room.
+func (l *lane) isIn(ctx context.Context, portal *bridgev2.Portal, nick string) (bool, error) {
+	user := l.net.conn.br.Matrix.FormatGhostMXID(l.net.ids.ghost(nick))
+	member, err := l.net.conn.br.Matrix.GetMemberInfo(ctx, portal.MXID, user)
+	return err == nil && member != nil && member.Membership == event.MembershipJoin, err
+}
+
 // namesItem makes the ghosts in the room those of a list of nicks.
 type namesItem struct {
 	nicks  []string
@@ -269,7 +276,9 @@ func (n namesItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 			delete(gone, user)
 			continue
 		}
-		group.Go(func() error { return l.enter(ctx, portal, nick) })
+		if l.net.shows(l.name) == showAll {
+			group.Go(func() error { return l.enter(ctx, portal, nick) })
+		}
 	}
 	for _, nick := range gone {
 		if _, split := l.scene.splits.away[l.net.ids.fold.Fold(nick)]; split {

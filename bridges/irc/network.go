@@ -40,6 +40,8 @@ type network struct {
 	boot    string // unique to this run, part of message IDs
 	counter atomic.Int64
 
+	presences presences
+
 	mu       sync.Mutex // guards what follows
 	clients  map[id.UserID]*client
 	channels map[string]*channel // by folded name

@@ -59,7 +59,7 @@ func (c *client) gone(m message, nick, channel, reason string) {
 	}
 	o := c.occupantOf(ms, nick, m.Source)
 	delete(ms.names, c.net.ids.fold.Fold(nick))
-	c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: reason}))
+	c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: reason, kicked: m.Command == "KICK"}))
 }
 
 func (c *client) onQuit(m message) {
@@ -76,6 +76,9 @@ func (c *client) onQuit(m message) {
 			left = splitItem{nick: nick, link: link, reason: plainText(last(m))}
 		}
 		c.observe(ms, cameOrWent(m, o, false, left))
+	}
+	if !c.net.cfg.Away.HideFromMatrix && validNick(nick) {
+		c.net.presences.quit(c.net, nick)
 	}
 	if !c.nextNick.IsZero() && key == c.net.ids.fold.Fold(c.wantedNick()) {
 		c.nextNick = time.Now()
