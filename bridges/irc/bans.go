@@ -184,6 +184,6 @@ func (p pardonItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 	if err := l.net.conn.host.ForgetMembership(ctx, portal.MXID, user); err != nil {
 		return err
 	}
-	l.net.channel(l.name).resync() // who is on the channel comes back with the list
+	l.net.channel(l.called()).resync() // who is on the channel comes back with the list
 	return nil
 }

@@ -21,19 +21,20 @@ const (
 // wantedCaps is what we ask for where it is offered. A row says why. What needs more than the offer, such as a login, has a
 // condition.
 var wantedCaps = map[string]func(c *client) bool{
-	"account-notify":    nil, // who logs in or out while we watch
-	"account-tag":       nil, // who says something, by account
-	"away-notify":       nil, // who goes away and comes back
-	"batch":             nil, // what belongs together
-	"cap-notify":        nil, // implied by 302; some servers want to be asked
-	"chghost":           nil, // a new host without QUIT and JOIN
-	"extended-join":     nil, // who comes, by account
-	"invite-notify":     nil, // who invites whom
-	"message-tags":      nil, // identities of lines, and what clients say to each other
-	"multi-prefix":      nil, // all the signs of rank that somebody has
-	"server-time":       nil, // when a line was said
-	"setname":           nil, // a new real name
-	"userhost-in-names": nil, // masks of those who are there
+	"account-notify":       nil, // who logs in or out while we watch
+	"account-tag":          nil, // who says something, by account
+	"away-notify":          nil, // who goes away and comes back
+	"batch":                nil, // what belongs together
+	"cap-notify":           nil, // implied by 302; some servers want to be asked
+	"chghost":              nil, // a new host without QUIT and JOIN
+	"draft/channel-rename": nil, // a new name of a channel, without everybody's leaving it
+	"extended-join":        nil, // who comes, by account
+	"invite-notify":        nil, // who invites whom
+	"message-tags":         nil, // identities of lines, and what clients say to each other
+	"multi-prefix":         nil, // all the signs of rank that somebody has
+	"server-time":          nil, // when a line was said
+	"setname":              nil, // a new real name
+	"userhost-in-names":    nil, // masks of those who are there
 }
 
 // caps is the negotiation of capabilities on one connection. IRCv3, "Capability Negotiation".

@@ -30,6 +30,7 @@ var incoming = map[string]struct {
 	"KICK":    {2, (*client).onKick},
 	"AWAY":    {0, (*client).onAway},
 	"INVITE":  {2, (*client).onInvite},
+	"RENAME":  {2, (*client).onRename},
 	"MODE":    {2, (*client).onMode},
 	"TOPIC":   {2, (*client).onTopic},
 	"PRIVMSG": {2, (*client).onMessage},
@@ -46,7 +47,9 @@ var incoming = map[string]struct {
 	"368": {2, (*client).onListEnd},      // RPL_ENDOFBANLIST
 	"728": {3, (*client).onListEntry},    // RPL_QUIETLIST
 	"729": {3, (*client).onListEnd},      // RPL_ENDOFQUIETLIST
+	"331": {2, (*client).onNoTopic},      // RPL_NOTOPIC
 	"332": {3, (*client).onCurrentTopic}, // RPL_TOPIC
+	"333": {4, (*client).onTopicWho},     // RPL_TOPICWHOTIME
 	"353": {4, (*client).onNames},        // RPL_NAMREPLY
 	"366": {2, (*client).onEndOfNames},   // RPL_ENDOFNAMES
 	"376": {0, (*client).onReady},        // RPL_ENDOFMOTD
@@ -327,12 +330,4 @@ func (c *client) onTopic(m message) {
 		t.nick = nick
 	}
 	c.observe(ms, sight(m, t))
-}
-
-// onCurrentTopic comes after JOIN; the leader's counts.
-func (c *client) onCurrentTopic(m message) {
-	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
-	if ok && ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.put(topicItem{topic: plainText(m.Params[2])})
-	}
 }

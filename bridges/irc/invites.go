@@ -46,7 +46,7 @@ type inviteItem struct {
 }
 
 func (i inviteItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
-	reason := i.nick + " invites you to " + l.name + " on " + l.net.name
+	reason := i.nick + " invites you to " + l.called() + " on " + l.net.name
 	err := l.net.conn.host.Invite(ctx, portal.MXID, i.user, reason)
 	if isFinal(err) { // banned from the room, or not to be asked
 		l.log.Info().Err(err).Stringer("user_id", i.user).Msg("pass on an invitation")
@@ -57,7 +57,7 @@ func (i inviteItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 
 // makeRoom makes the room of a lane's channel.
 func (i inviteItem) makeRoom(ctx context.Context, l *lane) error {
-	return l.net.conn.QueryAlias(ctx, l.net.conn.alias(l.net, l.name))
+	return l.net.conn.QueryAlias(ctx, l.net.conn.alias(l.net, l.called()))
 }
 
 // roomMaker is an item that is delivered also where there is no room yet.

@@ -54,7 +54,7 @@ type joinItem struct{ nick string }
 
 func (j joinItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	l.setStand(stand{nick: j.nick})
-	if l.scene.splits.comeBack(l.net.ids.fold.Fold(j.nick), time.Now()) || l.net.shows(l.name) != showAll {
+	if l.scene.splits.comeBack(l.net.ids.fold.Fold(j.nick), time.Now()) || l.net.shows(l.called()) != showAll {
 		return nil
 	}
 	return l.enter(ctx, portal, j.nick)
@@ -68,7 +68,7 @@ type leaveItem struct {
 
 func (i leaveItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	l.setStand(stand{nick: i.nick})
-	if l.net.shows(l.name) == showNone && !i.kicked {
+	if l.net.shows(l.called()) == showNone && !i.kicked {
 		return nil
 	}
 	return l.leave(ctx, portal, i.nick, i.reason)
@@ -84,7 +84,7 @@ func (n nickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal)
 	if err != nil {
 		return err
 	}
-	if there || l.net.shows(l.name) == showAll {
+	if there || l.net.shows(l.called()) == showAll {
 		if err := l.enter(ctx, portal, n.to); err != nil {
 			return err
 		}
@@ -97,11 +97,18 @@ func (n nickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal)
 }
 
 // topicItem is the channel's topic; nick set it, or is empty when it is news to us only.
-type topicItem struct{ nick, topic string }
+type topicItem struct {
+	nick, topic string
+	at          time.Time // when it was set, zero for now
+}
 
 func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	var sender bridgev2.EventSender
-	if t.nick != "" && !l.net.isPuppet(t.nick) {
+	there, err := l.isIn(ctx, portal, t.nick)
+	if err != nil {
+		return err
+	}
+	if t.nick != "" && !l.net.isPuppet(t.nick) && (there || t.at.IsZero()) {
 		ghost, err := l.ghost(ctx, t.nick)
 		if err != nil {
 			return err
@@ -111,6 +118,7 @@ func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 	return l.net.login.QueueRemoteEvent(&simplevent.ChatInfoChange{
 		EventMeta: simplevent.EventMeta{
 			Type: bridgev2.RemoteEventChatInfoChange, PortalKey: portal.PortalKey, Sender: sender,
+			Timestamp: t.at,
 		},
 		ChatInfoChange: &bridgev2.ChatInfoChange{ChatInfo: &bridgev2.ChatInfo{Topic: &t.topic}},
 	}).Error

@@ -34,13 +34,14 @@ func (c *Connector) channelKey(ctx context.Context, n *network, user id.UserID, 
 // through the lane, so that the client need not wait for the database; it is not for the room.
 type keyItem struct {
 	user id.UserID
+	name string // of the channel
 	key  string // empty when there is none any more
 }
 
 func (keyItem) stateful() {}
 
 func (k keyItem) deliver(ctx context.Context, l *lane, _ *bridgev2.Portal) error {
-	kv, row := l.net.conn.br.DB.KV, l.net.keyOf(k.user, l.name)
+	kv, row := l.net.conn.br.DB.KV, l.net.keyOf(k.user, k.name)
 	if k.key == "" {
 		kv.Delete(ctx, row)
 	} else {
@@ -61,7 +62,7 @@ func (c *client) sawKey(ms *membership, ch change) {
 	default:
 		return // a server hides it
 	}
-	ms.ch.lane.put(keyItem{user: c.user, key: ms.pass})
+	ms.ch.lane.put(keyItem{user: c.user, name: ms.name, key: ms.pass})
 }
 
 // keyHint tells how to give the key of a channel.

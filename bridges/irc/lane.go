@@ -36,12 +36,14 @@ const (
 // lane carries what happens in one channel to Matrix, one thing after the other.
 type lane struct {
 	net   *network
-	name  string // of the channel
+	name  string // of the channel when it was made
 	items chan item
 	done  chan struct{} // closed when the goroutine ends
 	log   zerolog.Logger
 
 	scene scene // of the goroutine
+
+	renamed atomic.Pointer[string] // what the channel is called now, if that is not name
 
 	stuck atomic.Bool  // put has waited in vain and nothing was delivered since
 	lost  atomic.Int64 // items lost since then
@@ -60,6 +62,14 @@ func newLane(ctx context.Context, net *network, name string) *lane {
 	}
 	go l.run(l.log.WithContext(ctx))
 	return l
+}
+
+// called is the name of the channel.
+func (l *lane) called() string {
+	if name := l.renamed.Load(); name != nil {
+		return *name
+	}
+	return l.name
 }
 
 // put queues an item. While the queue is full it waits, but in all not longer than putWait until something is delivered
@@ -116,7 +126,7 @@ func (l *lane) resume(ctx context.Context) {
 	if err := l.deliverOnce(ctx, noticeItem{text: text}); err != nil {
 		l.log.Err(err).Msg("tell a room that lines are lost")
 	}
-	l.net.channel(l.name).resync()
+	l.net.channel(l.called()).resync()
 }
 
 // stopItem ends a lane after all that is before it.
@@ -173,7 +183,7 @@ func (l *lane) deliver(ctx context.Context, it item) (done bool) {
 }
 
 func (l *lane) deliverOnce(ctx context.Context, it item) error {
-	portal, err := l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.name))
+	portal, err := l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.called()))
 	if err != nil {
 		return err
 	}
@@ -181,7 +191,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 		if err := maker.makeRoom(ctx, l); err != nil {
 			return err
 		}
-		portal, err = l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.name))
+		portal, err = l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.called()))
 		if err != nil {
 			return err
 		}
@@ -276,7 +286,7 @@ func (n namesItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 			delete(gone, user)
 			continue
 		}
-		if l.net.shows(l.name) == showAll {
+		if l.net.shows(l.called()) == showAll {
 			group.Go(func() error { return l.enter(ctx, portal, nick) })
 		}
 	}

@@ -37,7 +37,9 @@ type membership struct {
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
-	rank  string // our own
+	rank  string     // our own
+	named bool       // names is complete
+	topic *topicItem // what was said of the topic before the names
 
 	flags      []byte // modes of the channel that are set, without lists and ranks
 	modesKnown bool   // flags are complete
@@ -185,6 +187,7 @@ func (c *client) enteredChannel(m *membership) {
 func (m *membership) begin() {
 	m.names, m.rank, m.flags, m.modesKnown = map[string]occupant{}, "", nil, false
 	m.lists, m.listing = nil, nil
+	m.named, m.topic = false, nil
 }
 
 // leftChannel is our own PART, or the end of what was joined by somebody else's hand.

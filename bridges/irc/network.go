@@ -214,7 +214,7 @@ func (ch *channel) part(c *client) {
 		ch.lane.put(it)
 	}
 	if next != nil {
-		(*next).box.add(resyncRequest{channel: ch.lane.name})
+		(*next).box.add(resyncRequest{channel: ch.lane.called()})
 	}
 }
 
@@ -223,7 +223,7 @@ func (ch *channel) resync() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.feed.lead != nil {
-		ch.feed.lead.member.box.add(resyncRequest{channel: ch.lane.name})
+		ch.feed.lead.member.box.add(resyncRequest{channel: ch.lane.called()})
 	}
 }
 

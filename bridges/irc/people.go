@@ -174,6 +174,7 @@ func (c *client) onEndOfNames(m message) {
 	case !ok || ms.state != joined:
 	case ms.ch.leads(c):
 		ms.ch.lane.put(ms.list(c))
+		c.putTopic(ms)
 		c.inspect(ms)
 	default:
 		ms.ch.lane.put(modesItem{stands: []stand{c.ownStand(ms)}})

@@ -206,7 +206,7 @@ func (ch *channel) restate() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.feed.lead != nil {
-		ch.feed.lead.member.box.add(restateRequest{channel: ch.lane.name})
+		ch.feed.lead.member.box.add(restateRequest{channel: ch.lane.called()})
 	}
 }
 

@@ -124,7 +124,7 @@ func (l *lane) setStand(s stand) {
 	if l.scene.ranked[key] = true; s.rank == "" {
 		delete(l.scene.ranked, key)
 	}
-	if l.net.shows(l.name) != showAll && level > normalLevel && level < l.net.cfg.Modes.topicLevel() && !l.scene.settings.moderated {
+	if l.net.shows(l.called()) != showAll && level > normalLevel && level < l.net.cfg.Modes.topicLevel() && !l.scene.settings.moderated {
 		return // a voice is worth nothing while everybody may speak
 	}
 	l.scene.setLevel(l.net.conn.br.Matrix.FormatGhostMXID(l.net.ids.ghost(s.nick)), level)
@@ -176,8 +176,8 @@ func (l *lane) setSettings(s settings) {
 	if l.scene.known && l.scene.settings == s {
 		return
 	}
-	if s.moderated && !l.scene.settings.moderated && l.net.shows(l.name) != showAll {
-		l.net.channel(l.name).restate() // now voices count
+	if s.moderated && !l.scene.settings.moderated && l.net.shows(l.called()) != showAll {
+		l.net.channel(l.called()).restate() // now voices count
 	}
 	l.scene.settings, l.scene.known, l.scene.unset = s, true, true
 	l.scene.changed(time.Now())
