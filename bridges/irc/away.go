@@ -147,6 +147,9 @@ func (p *presences) set(n *network, state presence) {
 	key := n.ids.fold.Fold(state.nick)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.shown == nil && state.is != event.PresenceUnavailable {
+		return
+	}
 	if p.shown == nil {
 		p.shown, p.due = map[string]presence{}, map[string]presenceDue{}
 		p.bell, p.done = make(chan struct{}, 1), make(chan struct{})

@@ -104,11 +104,15 @@ type topicItem struct {
 
 func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	var sender bridgev2.EventSender
-	there, err := l.isIn(ctx, portal, t.nick)
-	if err != nil {
-		return err
+	show := t.nick != "" && !l.net.isPuppet(t.nick)
+	if show && !t.at.IsZero() {
+		there, err := l.isIn(ctx, portal, t.nick)
+		if err != nil {
+			return err
+		}
+		show = there
 	}
-	if t.nick != "" && !l.net.isPuppet(t.nick) && (there || t.at.IsZero()) {
+	if show {
 		ghost, err := l.ghost(ctx, t.nick)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"maunium.net/go/mautrix/id"
 
@@ -263,5 +264,94 @@ func TestLevelsRefused(t *testing.T) {
 			w.awaitLevel(room, w.ghost("carol"), 50)
 			w.hs.AwaitAcknowledged()
 		})
+	}
+}
+
+// What two of our connections see is done once, also when the one that counts ends in the middle of it.
+func TestSplitOverTwoConnections(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	w := startNew(t, testNetwork(ircd.Address))
+	alice, bob := w.hs.User("alice"), w.hs.User("bob")
+	room := w.join(alice, "#c")
+	a := ircd.Accept()
+	a.Welcome("alice")
+	a.Joined("alice", "#c", "@n1 n2 n3 n4 carol")
+	w.join(bob, "#c")
+	b := ircd.Accept()
+	b.Welcome("bob")
+	b.Expect("JOIN #c")
+	a.Send(":bob!bob@host.test JOIN #c")
+	b.Enter("bob", "#c", "alice @n1 n2 n3 n4 carol")
+	for _, nick := range []string{"n1", "n2", "n3", "n4", "carol"} {
+		w.hs.AwaitMembership(room, w.ghost(nick), "join")
+	}
+	w.awaitLevel(room, w.ghost("n1"), 50)
+	gone := func(conn *bridgetest.IRCConn, nick string) { conn.Send(":%s!u@h QUIT :x.example y.example", nick) }
+	for _, nick := range []string{"n1", "n2"} {
+		gone(a, nick)
+		gone(b, nick)
+	}
+	a.Send(":carol!c@h MODE #c +v carol")
+	b.Send(":carol!c@h MODE #c +v carol")
+	w.awaitLevel(room, w.ghost("carol"), 1)
+	gone(b, "n3") // alice ends before she sees it
+	gone(b, "n4")
+	a.Close()
+	w.awaitNotice(room, "Netsplit x.example <-> y.example: 4 people left.")
+	b.Send(":n3!u@h JOIN #c")
+	b.Send(":n1!u@h JOIN #c")
+	w.awaitNotice(room, "Netsplit x.example <-> y.example: 2 people came back.")
+	// n1 has come back without a rank.
+	w.awaitLevel(room, w.ghost("n1"), 0)
+	for _, nick := range []string{"n1", "n2", "n3", "n4"} {
+		if got := w.hs.State(room, "m.room.member", string(w.ghost(nick))).Membership(); got != "join" {
+			t.Errorf("got membership %s of %s, want join for a while", got, nick)
+		}
+	}
+	notices := w.hs.Events(func(e *bridgetest.Event) bool { return strings.HasPrefix(e.Text(), "Netsplit") })
+	if len(notices) != 2 {
+		t.Errorf("got %d notices, want 2", len(notices))
+	}
+}
+
+// Those who do not come back leave, each at a time of their own.
+func TestSplitsInTime(t *testing.T) {
+	now := time.Now()
+	var s splits
+	for i := range 100 {
+		s.leave(fmt.Sprint("n", i), fmt.Sprint("N", i), "a <-> b", now)
+	}
+	if s.leave("n1", "N1", "a <-> b", now); len(s.away) != 100 {
+		t.Errorf("got %d away, want 100", len(s.away))
+	}
+	if !s.comeBack("n0", now) || s.comeBack("n0", now) || s.comeBack("stranger", now) {
+		t.Error("who comes back, does so once")
+	}
+	if got, want := s.due(), now.Add(splitPause); !got.Equal(want) {
+		t.Errorf("got due %v, want %v", got, want)
+	}
+	times := map[time.Time]bool{}
+	for _, a := range s.away {
+		times[a.until] = true
+		if wait := a.until.Sub(now); wait < splitKeep || wait > splitKeep+splitJitter {
+			t.Errorf("got a wait of %v", wait)
+		}
+	}
+	if len(times) < 90 {
+		t.Errorf("got %d different times for 99 people", len(times))
+	}
+	s.giveUp()
+	if len(s.away) != 99 {
+		t.Errorf("got %d away after a failure, want 99", len(s.away))
+	}
+	for _, test := range []struct {
+		left, back int
+		want       string
+	}{
+		{1, 0, "Netsplit a <-> b: 1 person left."}, {3, 2, "Netsplit a <-> b: 3 people left, 2 people came back."}, {0, 1, "Netsplit a <-> b: 1 person came back."},
+	} {
+		if got := (&splitCount{left: test.left, back: test.back}).text("a <-> b"); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
 	}
 }

@@ -306,17 +306,22 @@ func (l *lane) applyLevels(levels *event.PowerLevelsEventContent) bool {
 	if l.scene.settings.inviteOnly {
 		invite = modes.topicLevel()
 	}
+	for eventType, level := range map[event.Type]int{
+		// An operator of the channel may change its ranks, but not who may read what was said.
+		event.StateTopic: topic, event.StatePowerLevels: min(levels.StateDefault(), modes.Levels["o"]), event.StateHistoryVisibility: maxLevel,
+	} {
+		if now, set := levels.Events[eventType.Type]; !set || now != level {
+			if levels.Events == nil {
+				levels.Events = map[string]int{}
+			}
+			levels.Events[eventType.Type], changed = level, true
+		}
+	}
 	if levels.EventsDefault != speak {
 		levels.EventsDefault, changed = speak, true
 	}
 	if levels.Invite() != invite {
 		levels.InvitePtr, changed = &invite, true
-	}
-	if now, set := levels.Events[event.StateTopic.Type]; !set || now != topic {
-		if levels.Events == nil {
-			levels.Events = map[string]int{}
-		}
-		levels.Events[event.StateTopic.Type], changed = topic, true
 	}
 	return changed
 }
