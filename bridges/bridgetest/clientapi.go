@@ -196,12 +196,20 @@ func (h *Homeserver) isJoined(user id.UserID, room id.RoomID) bool {
 	return e != nil && e.Membership() == "join"
 }
 
+func (h *Homeserver) isBanned(user id.UserID, room id.RoomID) bool {
+	e := h.state[room][[2]string{"m.room.member", string(user)}]
+	return e != nil && e.Membership() == "ban"
+}
+
 func (h *Homeserver) join(r *request) (any, error) {
 	if h.state[r.room()] == nil {
 		return nil, &failure{http.StatusNotFound, "M_NOT_FOUND", "no such room"}
 	}
 	if !h.users[r.user] {
 		return nil, &failure{http.StatusForbidden, "M_FORBIDDEN", "not registered"}
+	}
+	if h.isBanned(r.user, r.room()) {
+		return nil, &failure{http.StatusForbidden, "M_FORBIDDEN", string(r.user) + " is banned"}
 	}
 	if !h.isJoined(r.user, r.room()) {
 		h.member(r.user, r.room(), r.user, "join", "")
@@ -249,6 +257,9 @@ func (h *Homeserver) sendState(r *request) (any, error) {
 	eventType := r.PathValue("type")
 	if !h.isJoined(r.user, r.room()) && !(eventType == "m.room.member" && key == string(r.user)) {
 		return nil, &failure{http.StatusForbidden, "M_FORBIDDEN", string(r.user) + " is not in the room"}
+	}
+	if eventType == "m.room.member" && h.isBanned(id.UserID(key), r.room()) && r.user != h.bot {
+		return nil, &failure{http.StatusForbidden, "M_FORBIDDEN", key + " is banned"}
 	}
 	e := h.add(&Event{Room: r.room(), Sender: r.user, Type: eventType, StateKey: &key, Content: r.body,
 		TS: h.timestamp(r)})

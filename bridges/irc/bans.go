@@ -184,6 +184,7 @@ func (p pardonItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 	if err := l.net.conn.host.ForgetMembership(ctx, portal.MXID, user); err != nil {
 		return err
 	}
-	l.net.channel(l.called()).resync() // who is on the channel comes back with the list
+	// Who is on the channel comes back with the list. In a goroutine, because who holds the channel may wait for us.
+	go l.net.channel(l.called()).resync()
 	return nil
 }

@@ -177,7 +177,7 @@ func (l *lane) setSettings(s settings) {
 		return
 	}
 	if s.moderated && !l.scene.settings.moderated && l.net.shows(l.called()) != showAll {
-		l.net.channel(l.called()).restate() // now voices count
+		go l.net.channel(l.called()).restate() // now voices count; in a goroutine, because who holds the channel may wait for us
 	}
 	l.scene.settings, l.scene.known, l.scene.unset = s, true, true
 	l.scene.changed(time.Now())
