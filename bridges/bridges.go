@@ -173,6 +173,7 @@ func (b *Bridge) prepare() error {
 	b.conn.EventProcessor.ExecSyncWarnTime = 0
 	b.conn.EventProcessor.ExecSyncTimeout = 0
 	b.watchMembers()
+	b.watchPresence()
 	b.lanes = newLanes(b)
 	b.router = b.makeRouter()
 	return nil

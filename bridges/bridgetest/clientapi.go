@@ -68,6 +68,9 @@ func (h *Homeserver) routes() {
 		"GET " + v3 + "/rooms/{room}/event/{event}":        h.getEvent,
 		"GET " + v3 + "/directory/room/{alias}":            h.getAlias,
 		"PUT " + v3 + "/directory/room/{alias}":            h.setAlias,
+		"PUT " + v3 + "/presence/{user}/status":            h.setPresence,
+		"POST " + v3 + "/rooms/{room}/unban":               h.kick,
+		"PUT " + v3 + "/directory/list/room/{room}":        h.setListed,
 	} {
 		h.mux.HandleFunc(pattern, h.handler(pattern, f))
 	}
@@ -146,6 +149,16 @@ func (h *Homeserver) setName(r *request) (any, error) {
 	return object{}, nil
 }
 
+func (h *Homeserver) setPresence(r *request) (any, error) {
+	if h.presence == nil {
+		h.presence = map[id.UserID]string{}
+	}
+	h.presence[id.UserID(r.PathValue("user"))] = r.text("presence") + " " + r.text("status_msg")
+	close(h.change)
+	h.change = make(chan struct{})
+	return object{}, nil
+}
+
 func (h *Homeserver) createRoom(r *request) (any, error) {
 	h.count++
 	room := id.RoomID(fmt.Sprintf("!room%d", h.count))
@@ -187,12 +200,20 @@ func (h *Homeserver) isJoined(user id.UserID, room id.RoomID) bool {
 	return e != nil && e.Membership() == "join"
 }
 
+func (h *Homeserver) isBanned(user id.UserID, room id.RoomID) bool {
+	e := h.state[room][[2]string{"m.room.member", string(user)}]
+	return e != nil && e.Membership() == "ban"
+}
+
 func (h *Homeserver) join(r *request) (any, error) {
 	if h.state[r.room()] == nil {
 		return nil, &failure{http.StatusNotFound, "M_NOT_FOUND", "no such room"}
 	}
 	if !h.users[r.user] {
 		return nil, &failure{http.StatusForbidden, "M_FORBIDDEN", "not registered"}
+	}
+	if h.isBanned(r.user, r.room()) {
+		return nil, &failure{http.StatusForbidden, "M_FORBIDDEN", string(r.user) + " is banned"}
 	}
 	if !h.isJoined(r.user, r.room()) {
 		h.member(r.user, r.room(), r.user, "join", "")
@@ -240,6 +261,9 @@ func (h *Homeserver) sendState(r *request) (any, error) {
 	eventType := r.PathValue("type")
 	if !h.isJoined(r.user, r.room()) && !(eventType == "m.room.member" && key == string(r.user)) {
 		return nil, &failure{http.StatusForbidden, "M_FORBIDDEN", string(r.user) + " is not in the room"}
+	}
+	if eventType == "m.room.member" && h.isBanned(id.UserID(key), r.room()) && r.user != h.bot {
+		return nil, &failure{http.StatusForbidden, "M_FORBIDDEN", key + " is banned"}
 	}
 	e := h.add(&Event{Room: r.room(), Sender: r.user, Type: eventType, StateKey: &key, Content: r.body,
 		TS: h.timestamp(r)})
@@ -300,6 +324,16 @@ func (h *Homeserver) getAlias(r *request) (any, error) {
 		return nil, &failure{http.StatusNotFound, "M_NOT_FOUND", "no such alias"}
 	}
 	return object{"room_id": room, "servers": []string{h.ServerName}}, nil
+}
+
+func (h *Homeserver) setListed(r *request) (any, error) {
+	if h.listed == nil {
+		h.listed = map[id.RoomID]bool{}
+	}
+	h.listed[r.room()] = r.text("visibility") == "public"
+	close(h.change)
+	h.change = make(chan struct{})
+	return object{}, nil
 }
 
 func (h *Homeserver) setAlias(r *request) (any, error) {

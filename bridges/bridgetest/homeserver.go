@@ -66,6 +66,8 @@ type Homeserver struct {
 	state    map[id.RoomID]map[[2]string]*Event
 	aliases  map[id.RoomAlias]id.RoomID
 	names    map[id.UserID]string
+	listed   map[id.RoomID]bool
+	presence map[id.UserID]string
 	txns     map[string]id.EventID
 	users    map[id.UserID]bool
 	count    int
@@ -212,6 +214,20 @@ func (h *Homeserver) Put(txnID string, events ...*Event) int {
 	body, _ := json.Marshal(map[string]any{"events": list})
 	status, _ := h.call(http.MethodPut, "/_matrix/app/v1/transactions/"+txnID, body)
 	return status
+}
+
+// Present sends the presence of a user.
+func (h *Homeserver) Present(user id.UserID, presence, words string) {
+	h.mu.Lock()
+	h.count++
+	txn := fmt.Sprint("presence", h.count)
+	h.mu.Unlock()
+	body, _ := json.Marshal(map[string]any{"events": []any{}, "ephemeral": []any{map[string]any{
+		"type": "m.presence", "sender": user, "content": map[string]any{"presence": presence, "status_msg": words},
+	}}})
+	if status, answer := h.call(http.MethodPut, "/_matrix/app/v1/transactions/"+txn, body); status != http.StatusOK {
+		h.t.Errorf("presence: %d %s", status, answer)
+	}
 }
 
 // call makes a request of the bridge.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,10 +33,17 @@ func NewIRCServer(t testing.TB) *IRCServer {
 
 // IRCConn is one connection to an IRCServer.
 type IRCConn struct {
+	// Questions lets Read return also the questions about the state of a channel (MODE #c, MODE #c b), which come
+	// when there is nothing else to do.
+	Questions bool
+
 	t     testing.TB
 	conn  net.Conn
 	lines *bufio.Scanner
 }
+
+// question is a line that asks for modes or for a list.
+var question = regexp.MustCompile(`^MODE \S+( \+?[beq])?$`)
 
 // Accept waits for the next connection.
 func (s *IRCServer) Accept() *IRCConn {
@@ -53,10 +61,13 @@ func (s *IRCServer) Accept() *IRCConn {
 func (c *IRCConn) Read() string {
 	c.t.Helper()
 	_ = c.conn.SetReadDeadline(time.Now().Add(Patience))
-	if !c.lines.Scan() {
-		c.t.Fatal("no line came: ", c.lines.Err())
+	for c.lines.Scan() {
+		if line := c.lines.Text(); c.Questions || !question.MatchString(line) {
+			return line
+		}
 	}
-	return c.lines.Text()
+	c.t.Fatal("no line came: ", c.lines.Err())
+	return ""
 }
 
 // Expect reads a line that must be as given, or match it as a pattern of path.Match, where * stands for anything

@@ -106,6 +106,20 @@ func (h *Homeserver) Joined(room id.RoomID) []id.UserID {
 	return users
 }
 
+// Listed reports whether a room is in the directory.
+func (h *Homeserver) Listed(room id.RoomID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.listed[room]
+}
+
+// Presence is the presence that a user set, and their words about it.
+func (h *Homeserver) Presence(user id.UserID) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.presence[user]
+}
+
 // DisplayName is what a user set in their profile.
 func (h *Homeserver) DisplayName(user id.UserID) string {
 	h.mu.Lock()

@@ -42,7 +42,8 @@ func (a *account) Connect(ctx context.Context) {
 		if err != nil || portal == nil || portal.MXID == "" {
 			continue
 		}
-		if err := a.net.ask(a.login.UserMXID, joinRequest{channel: portal.Name}); err != nil {
+		key := a.connector.channelKey(ctx, a.net, a.login.UserMXID, portal.Name)
+		if err := a.net.ask(a.login.UserMXID, joinRequest{channel: portal.Name, key: key}); err != nil {
 			a.login.Log.Err(err).Msg("join the channels of a login")
 			return
 		}
@@ -146,12 +147,22 @@ func (a *account) HandleMatrixRoomTopic(ctx context.Context, msg *bridgev2.Matri
 	return true, nil
 }
 
-// HandleMatrixMembership implements bridgev2.MembershipHandlingNetworkAPI: a person kicks somebody on IRC. What
-// people do themselves is in Connector.HandleMember.
+// HandleMatrixMembership implements bridgev2.MembershipHandlingNetworkAPI: a person kicks, bans or unbans somebody on IRC.
+// What people do themselves is in Connector.HandleMember.
 func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.MatrixMembershipChange) (*bridgev2.MatrixMembershipResult, error) {
 	ghost, ok := msg.Target.(*bridgev2.Ghost)
-	gone := msg.Type.To == event.MembershipLeave || msg.Type.To == event.MembershipBan
-	if !ok || !gone || msg.Type.IsSelf {
+	switch {
+	case a.net == nil || msg.Type.IsSelf:
+		return nil, nil
+	case msg.Type.To == event.MembershipInvite:
+		return nil, a.invite(ctx, msg)
+	case !ok:
+		return nil, nil
+	case msg.Type.To == event.MembershipBan:
+		return nil, a.banGhost(ctx, msg, ghost)
+	case msg.Type.From == event.MembershipBan && msg.Type.To == event.MembershipLeave:
+		return nil, a.unbanGhost(ctx, msg, ghost)
+	case msg.Type.To != event.MembershipLeave || msg.Type.From != event.MembershipJoin:
 		return nil, nil
 	}
 	nicks := a.net.channel(msg.Portal.Name).lane.nicksOf(ghost.ID)
@@ -162,7 +173,9 @@ func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matr
 	s := &send{verb: "KICK", nick: nick, lines: []string{oneLine(msg.Content.Reason)}}
 	return nil, a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
 		if err != nil {
-			a.net.channel(s.channel).lane.put(noticeItem{text: nick + " was not kicked: " + err.Error(), to: a.login.UserMXID})
+			lane := a.net.channel(s.channel).lane
+			lane.put(noticeItem{text: nick + " was not kicked: " + err.Error(), to: a.login.UserMXID})
+			lane.put(pardonItem{ghost: ghost.ID})
 		}
 	})
 }

@@ -45,6 +45,14 @@ func (c *client) tracksAccounts() bool {
 	return c.net.cfg.Auth.Ghosts == GhostsByAccount && (c.has("extended-join") || c.has("account-notify") || c.has("account-tag"))
 }
 
+// ghostAccount is the account that makes somebody's ghost, or empty where nicks do.
+func (c *client) ghostAccount(o occupant) string {
+	if !c.tracksAccounts() {
+		return ""
+	}
+	return o.account
+}
+
 // accountOf is the account that a line says somebody has, or empty.
 func accountOf(text string) string {
 	if validAccount(text) {
@@ -55,7 +63,7 @@ func accountOf(text string) string {
 
 // joinAccount is the account in a JOIN. IRCv3, "extended-join".
 func (c *client) joinAccount(m message) string {
-	if !c.tracksAccounts() || !c.has("extended-join") || len(m.Params) < 2 {
+	if !c.has("extended-join") || len(m.Params) < 2 {
 		return ""
 	}
 	return accountOf(m.Params[1])
@@ -66,9 +74,6 @@ func (c *client) onAccount(m message) {
 	nick, account := m.Nick(), accountOf(m.Params[0])
 	if c.isMe(nick) {
 		c.login.account = account
-		return
-	}
-	if !c.tracksAccounts() {
 		return
 	}
 	for _, ms := range c.channels {
@@ -82,7 +87,7 @@ func (c *client) onAccount(m message) {
 // the tag, they have none. What is told of the past says nothing of the present.
 func (c *client) noteTag(ms *membership, m message) {
 	o, there := ms.names[c.net.ids.fold.Fold(m.Nick())]
-	if !there || !c.tracksAccounts() || !c.has("account-tag") || m.HasTag("batch") {
+	if !there || !c.has("account-tag") || m.HasTag("batch") {
 		return
 	}
 	_, text := m.GetTag("account")
@@ -96,7 +101,7 @@ func (c *client) learn(ms *membership, o occupant, account string, s sighting[*c
 	}
 	o.account = account
 	ms.names[c.net.ids.fold.Fold(o.nick)] = o
-	if o.puppet != nil || !validNick(o.nick) {
+	if o.puppet != nil || !validNick(o.nick) || !c.tracksAccounts() {
 		return
 	}
 	s.item = &accountItem{nick: o.nick, account: account}
@@ -106,8 +111,8 @@ func (c *client) learn(ms *membership, o occupant, account string, s sighting[*c
 // putList gives the room the list of who is in a channel: at once, or when their accounts have come, if the network can be
 // asked for them.
 func (c *client) putList(ms *membership) {
-	if !c.tracksAccounts() || !c.whox {
-		ms.ch.lane.put(ms.list())
+	if !c.tracksAccounts() || !c.isupport.whox {
+		c.showList(ms)
 		return
 	}
 	if ms.askedWho.IsZero() {
@@ -116,10 +121,26 @@ func (c *client) putList(ms *membership) {
 	}
 }
 
-// onWhoX is RPL_WHOSPCRPL: me, token, channel, nick, account.
+// showList gives the room the list, and the topic after those who may have set it.
+func (c *client) showList(ms *membership) {
+	ms.ch.lane.put(ms.list(c))
+	c.putTopic(ms)
+}
+
+// onWhoX is RPL_WHOSPCRPL. Its second parameter tells which question of ours it answers.
 func (c *client) onWhoX(m message) {
+	switch m.Params[1] {
+	case whoToken:
+		c.onWhoAccount(m)
+	case findToken:
+		c.onWhoFound(m)
+	}
+}
+
+// onWhoAccount is: me, token, channel, nick, account.
+func (c *client) onWhoAccount(m message) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[2])]
-	if !ok || m.Params[1] != whoToken {
+	if !ok {
 		return
 	}
 	key := c.net.ids.fold.Fold(m.Params[3])
@@ -143,7 +164,7 @@ func (c *client) endWho(ms *membership) {
 	}
 	ms.askedWho = time.Time{}
 	if ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.put(ms.list())
+		c.showList(ms)
 	}
 }
 
@@ -184,10 +205,13 @@ func (l *lane) know(nick, account string) {
 	l.accounts[key] = known{nick, account}
 }
 
-// knowAll forgets what was known before.
-func (l *lane) knowAll(accounts map[string]string) {
+// knowAll forgets what was known before, but of those who are away behind a netsplit.
+func (l *lane) knowAll(accounts map[string]string, away map[string]splitAway) {
 	l.mu.Lock()
-	l.accounts = nil
+	maps.DeleteFunc(l.accounts, func(key string, _ known) bool {
+		_, split := away[key]
+		return !split
+	})
 	l.mu.Unlock()
 	for nick, account := range accounts {
 		l.know(nick, account)
@@ -261,9 +285,13 @@ func (a *accountItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Por
 	if a.before == "" {
 		a.before, a.stays = l.ghostID(a.nick), l.shared(a.nick)
 		l.know(a.nick, a.account)
+		l.moveRank(a.nick, a.before)
 	}
 	if a.before == l.ghostID(a.nick) {
 		return nil
+	}
+	if there, err := l.isIn(ctx, portal, a.before); err != nil || !there && l.net.shows(l.called()) != showAll {
+		return err
 	}
 	if err := l.enter(ctx, portal, a.nick); err != nil || a.stays {
 		return err

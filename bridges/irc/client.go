@@ -78,12 +78,13 @@ type client struct {
 	nick, userHost string
 	nickTries      int
 	nickLen        int
-	whox           bool   // WHO can be asked for accounts, as announced
-	statusMsg      string // signs of rank before the name of a channel, as announced
+	isupport       isupport
 
 	bucket  bucket
 	urgent  []string
 	queue   []entry
+	found   map[string]found // by folded nick, of who is on none of our channels
+	idle    []string         // lines that go when nothing else is to be sent
 	unacked []*send
 	unsent  []*send // taken out of the queue at the goodbye
 	labels  labels  // lines that are not answered yet
@@ -113,6 +114,11 @@ type client struct {
 	reconnects         bucket    // of the user's own wish
 	notBefore          time.Time // of the next attempt, when there were too many of these
 	quitSent           bool
+	awayWords          string    // why the user is away, empty when they are there
+	awayTold           string    // what the server knows of that
+	awayDue            time.Time // when it is to be told, zero when it need not
+	invitesSince       time.Time // since when invites are counted
+	invites            int
 	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
 }
@@ -127,6 +133,7 @@ func newClient(n *network, user id.UserID) *client {
 		net: n, user: user, box: newMailbox(), ended: make(chan struct{}),
 		log:     n.log.With().Stringer("user_id", user).Logger(),
 		dialled: make(chan dialResult, 1), channels: map[string]*membership{}, nickLen: n.cfg.NickLen,
+		isupport: newISupport(),
 	}
 	c.shownNick.Store("")
 	c.reconnects = newBucket(reconnectBurst, reconnectEvery, time.Now())
@@ -253,6 +260,9 @@ func (c *client) due(now time.Time) time.Time {
 		sooner(next)
 	}
 	for _, m := range c.channels {
+		if !m.mercy.IsZero() {
+			sooner(m.mercy)
+		}
 		for _, s := range m.waiting {
 			sooner(s.deadline)
 		}
@@ -265,6 +275,9 @@ func (c *client) due(now time.Time) time.Time {
 	}
 	for _, e := range c.edits {
 		sooner(e.due)
+	}
+	if !c.awayDue.IsZero() {
+		sooner(c.awayDue)
 	}
 	if c.goodbye {
 		sooner(c.goodbyeEnd)
@@ -296,6 +309,8 @@ func (c *client) tick(now time.Time) {
 	c.checkWho(now)
 	c.rest(now)
 	c.expire(now)
+	c.endMercy(now)
+	c.awayTick(now)
 }
 
 // keepAlive notices a connection that died without a word, and wants the right nick back.
@@ -398,7 +413,7 @@ func (c *client) connected(r dialResult) {
 	c.deadline = now.Add(registerTimeout)
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
-	c.userHost, c.statusMsg, c.whox, c.leaving = "", "", false, false
+	c.userHost, c.isupport, c.leaving = "", newISupport(), false
 	c.deniedTags = deniedTags{}
 	c.private = c.isPrivate(r.conn)
 	c.login.renew()
@@ -410,6 +425,7 @@ func (c *client) connected(r dialResult) {
 		}
 		c.first("WEBIRC", params...)
 	}
+	c.awayTold = ""
 	c.askCaps()
 	if c.net.cfg.Password != "" {
 		c.first("PASS", c.net.cfg.Password)

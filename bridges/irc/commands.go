@@ -31,6 +31,10 @@ var incoming = map[string]struct {
 	"QUIT":    {0, (*client).onQuit},
 	"NICK":    {1, (*client).onNick},
 	"KICK":    {2, (*client).onKick},
+	"AWAY":    {0, (*client).onAway},
+	"INVITE":  {2, (*client).onInvite},
+	"RENAME":  {2, (*client).onRename},
+	"MODE":    {2, (*client).onMode},
 	"TOPIC":   {2, (*client).onTopic},
 	"PRIVMSG": {2, (*client).onMessage},
 	"NOTICE":  {2, (*client).onMessage},
@@ -42,7 +46,17 @@ var incoming = map[string]struct {
 	"001": {1, (*client).onWelcome},      // RPL_WELCOME
 	"005": {2, (*client).onISupport},     // RPL_ISUPPORT
 	"315": {2, (*client).onEndOfWho},     // RPL_ENDOFWHO
+	"324": {3, (*client).onModeIs},       // RPL_CHANNELMODEIS
+	"352": {7, (*client).onWho},          // RPL_WHOREPLY
+	"348": {2, (*client).onListEntry},    // RPL_EXCEPTLIST
+	"349": {2, (*client).onListEnd},      // RPL_ENDOFEXCEPTLIST
+	"367": {2, (*client).onListEntry},    // RPL_BANLIST
+	"368": {2, (*client).onListEnd},      // RPL_ENDOFBANLIST
+	"728": {3, (*client).onListEntry},    // RPL_QUIETLIST
+	"729": {3, (*client).onListEnd},      // RPL_ENDOFQUIETLIST
+	"331": {2, (*client).onNoTopic},      // RPL_NOTOPIC
 	"332": {3, (*client).onCurrentTopic}, // RPL_TOPIC
+	"333": {4, (*client).onTopicWho},     // RPL_TOPICWHOTIME
 	"353": {4, (*client).onNames},        // RPL_NAMREPLY
 	"354": {5, (*client).onWhoX},         // RPL_WHOSPCRPL
 	"366": {2, (*client).onEndOfNames},   // RPL_ENDOFNAMES
@@ -72,6 +86,18 @@ var incoming = map[string]struct {
 
 	"401": {3, (*client).onSendError}, // ERR_NOSUCHNICK
 	"404": {3, (*client).onSendError}, // ERR_CANNOTSENDTOCHAN
+	"443": {4, (*client).onSendError}, // ERR_USERONCHANNEL
+	"460": {2, (*client).onModeError}, // a mode that may not be changed, on some
+	"461": {3, (*client).onModeError}, // ERR_NEEDMOREPARAMS
+	"467": {3, (*client).onModeError}, // ERR_KEYSET
+	"472": {3, (*client).onModeError}, // ERR_UNKNOWNMODE
+	"478": {3, (*client).onModeError}, // ERR_BANLISTFULL
+	"481": {2, (*client).onModeError}, // ERR_NOPRIVILEGES
+	"484": {2, (*client).onModeError}, // ERR_RESTRICTED, or a protected user
+	"485": {2, (*client).onModeError}, // ERR_UNIQOPPRIVSNEEDED
+	"499": {3, (*client).onModeError}, // only an owner may
+	"696": {3, (*client).onModeError}, // ERR_INVALIDMODEPARAM
+	"974": {3, (*client).onModeError}, // a mode that may not be changed
 	"408": {3, (*client).onSendError}, // no colours on this channel, and others
 	"441": {4, (*client).onSendError}, // ERR_USERNOTINCHANNEL
 	"442": {3, (*client).onSendError}, // ERR_NOTONCHANNEL
@@ -92,12 +118,19 @@ var incoming = map[string]struct {
 
 func (c *client) handle(m message) {
 	c.pinged = time.Time{} // any line is a sign of life
-	if c.collect(m) || m.Command != "BATCH" && c.answered(m) {
+	if c.collect(m) {
+		return
+	}
+	line, answers := c.answerTo(m)
+	if answers && c.answered(m, line) {
 		return
 	}
 	c.watchColours(m)
 	if row, ok := incoming[m.Command]; ok && len(m.Params) >= row.params {
 		row.handle(c, m)
+	}
+	if answers {
+		c.carriedOut(m, line)
 	}
 }
 
@@ -133,25 +166,6 @@ func (c *client) onWelcome(m message) {
 	c.showNick(c.nick)
 }
 
-// onISupport learns the signs of rank, and looks for what contradicts the configuration: IDs are made before a server
-// can be asked.
-func (c *client) onISupport(m message) {
-	for _, token := range m.Params[1:] {
-		c.deniedTags.learn(token)
-		if signs, ok := strings.CutPrefix(token, "STATUSMSG="); ok {
-			c.statusMsg = signs
-		}
-		c.whox = c.whox || token == "WHOX"
-		value, ok := strings.CutPrefix(token, "CASEMAPPING=")
-		if ok && value != string(c.net.cfg.Casemapping) {
-			c.net.warnCasemapping.Do(func() {
-				c.log.Warn().Str("server", value).Str("config", string(c.net.cfg.Casemapping)).
-					Msg("the network's casemapping differs from its configuration; set casemapping of the network to what the server has")
-			})
-		}
-	}
-}
-
 // onReady ends the registration. 376 also answers a MOTD that an operator sends later.
 func (c *client) onReady(message) {
 	if c.phase != registering {
@@ -164,6 +178,9 @@ func (c *client) onReady(message) {
 	}
 	c.log.Info().Str("nick", c.nick).Msg("connected")
 	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
+	if c.awayDue.IsZero() {
+		c.tellAway()
+	}
 	if len(c.channels) == 0 {
 		c.quitEmpty()
 		return
@@ -222,6 +239,9 @@ func (c *client) onJoinError(m message) {
 	key := c.net.ids.fold.Fold(m.Params[1])
 	ms, ok := c.channels[key]
 	switch {
+	case ok && m.Command == "473" && c.begMercy(ms, last(m)):
+	case ok && m.Command == "475" && ms.state == joining:
+		c.refusedChannel(ms, last(m)+c.net.keyHint(ms.name), false)
 	case ok && (ms.state == joining || ms.state == parting):
 		c.refusedChannel(ms, last(m), passes(m))
 	case ok:
@@ -246,13 +266,28 @@ func (c *client) onSendError(m message) {
 			return
 		}
 		c.noteRefusal(key, m)
-		c.rejected(key, last(m))
+		if m.Command == "404" || !c.rejectedAs(stateVerbs, key, last(m)) {
+			c.rejected(key, last(m))
+		}
 		return
 	}
 	// 401 names only the nick: of the message that is the first to be answered.
 	if len(c.unacked) > 0 {
 		c.rejected(c.unacked[0].key, last(m))
 	}
+}
+
+// stateVerbs are the commands that change the state of a channel.
+var stateVerbs = []string{"MODE", "KICK", "INVITE", "TOPIC"}
+
+// onModeError is about a command that changes something of a channel, which it may not name.
+func (c *client) onModeError(m message) {
+	for _, p := range m.Params[1 : len(m.Params)-1] {
+		if isChannel(p) && c.rejectedAs(stateVerbs, c.net.ids.fold.Fold(p), last(m)) {
+			return
+		}
+	}
+	c.rejectedAs(stateVerbs, "", last(m))
 }
 
 // observe gives a line to the feed of a channel, if we are in it.
@@ -265,7 +300,7 @@ func (c *client) observe(ms *membership, s sighting[*client, item]) {
 // forSome reports whether a target is only those of a channel who have some rank ("@#channel"). RPL_ISUPPORT,
 // STATUSMSG. A server that does not announce the signs has none that could begin the name of a channel of ours.
 func (c *client) forSome(target string) bool {
-	return len(target) > 1 && strings.Contains(c.statusMsg, target[:1]) && isChannel(target[1:])
+	return len(target) > 1 && strings.Contains(c.isupport.statusMsg, target[:1]) && isChannel(target[1:])
 }
 
 // onMessage takes what is said to a whole channel of ours; the room has people without rank in it.
@@ -335,18 +370,11 @@ func (c *client) onTopic(m message) {
 	if !ok {
 		return
 	}
+	ms.topic = nil // what was said of it before is old
 	t := topicItem{topic: plainText(m.Params[1])}
 	if nick := m.Nick(); nick != "" && strings.Contains(m.Source, "!") && !c.isMe(nick) &&
 		c.occupantOf(ms, nick, m.Source).puppet == nil {
 		t.nick = nick
 	}
 	c.observe(ms, sight(m, t))
-}
-
-// onCurrentTopic comes after JOIN; the leader's counts.
-func (c *client) onCurrentTopic(m message) {
-	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
-	if ok && ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.put(topicItem{topic: plainText(m.Params[2])})
-	}
 }

@@ -53,6 +53,12 @@ type NetworkConfig struct {
 	WebIRC WebIRCConfig `yaml:"webirc,omitempty"`
 	// Idle closes the connections of people who say nothing.
 	Idle IdleConfig `yaml:"idle,omitempty"`
+	// Modes says how modes of channels and power levels go together.
+	Modes ModesConfig `yaml:"modes,omitempty"`
+	// Away says who hears when somebody is away.
+	Away AwayConfig `yaml:"away,omitempty"`
+	// Members says whom of a channel the room shows.
+	Members MembersConfig `yaml:"members,omitempty"`
 }
 
 // FloodConfig is a token bucket for lines.
@@ -135,7 +141,8 @@ func (n NetworkConfig) validate(field string) error {
 		return fmt.Errorf("%s.connect.retry_min and retry_max: must not be negative", field)
 	}
 	return errors.Join(n.Content.validate(field+".content"), n.Auth.validate(field+".auth"), n.Dial.validate(field+".dial", n.TLS),
-		n.WebIRC.validate(field+".webirc"), n.Idle.validate(field+".idle"))
+		n.WebIRC.validate(field+".webirc"), n.Idle.validate(field+".idle"),
+		n.Modes.validate(field+".modes"), n.Away.validate(field+".away"), n.Members.validate(field+".members"))
 }
 
 // withDefaults fills what is left out.
@@ -171,5 +178,7 @@ func (n NetworkConfig) withDefaults() NetworkConfig {
 	n.Connect.RetryMax = max(n.Connect.RetryMax, n.Connect.RetryMin)
 	n.Content = n.Content.withDefaults()
 	n.Auth, n.WebIRC = n.Auth.withDefaults(), n.WebIRC.withDefaults()
+	n.Modes = n.Modes.withDefaults()
+	orTime(&n.Away.Delay, defaultAwayDelay)
 	return n
 }

@@ -75,6 +75,13 @@ func TestConfigErrors(t *testing.T) {
 		{"edit window", "net", with(func(n *NetworkConfig) { n.Content.EditWindow = time.Hour }), "networks.net.content.edit_window"},
 		{"long lines", "net", with(func(n *NetworkConfig) { n.Content.LongLines = -1 }), "networks.net.content.long_lines"},
 		{"long code", "net", with(func(n *NetworkConfig) { n.Content.LongCode = -1 }), "networks.net.content.long_code"},
+		{"unknown rank", "net", with(func(n *NetworkConfig) { n.Modes.Levels = map[string]int{"op": 50} }), "networks.net.modes.levels"},
+		{"rank of nothing", "net", with(func(n *NetworkConfig) { n.Modes.Levels = map[string]int{"o": 0} }), "networks.net.modes.levels.o"},
+		{"rank above the bridge", "net", with(func(n *NetworkConfig) { n.Modes.Levels = map[string]int{"o": 101} }), "networks.net.modes.levels.o"},
+		{"away", "net", with(func(n *NetworkConfig) { n.Away.Delay = -1 }), "networks.net.away.delay"},
+		{"members", "net", with(func(n *NetworkConfig) { n.Members.Show = "some" }), "networks.net.members.show"},
+		{"members of no channel", "net", with(func(n *NetworkConfig) { n.Members.Channels = map[string]string{"c": "all"} }), "networks.net.members.channels"},
+		{"members of a channel", "net", with(func(n *NetworkConfig) { n.Members.Channels = map[string]string{"#c": "x"} }), "networks.net.members.channels.#c"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := Config{Networks: map[string]NetworkConfig{test.network: test.cfg}}.Validate()

@@ -90,6 +90,7 @@ func (c *Connector) Start(ctx context.Context) error {
 		c.networks[name].login, c.networks[name].sts = login, c.meta(login).STS
 	}
 	c.addCommands()
+	c.addModeCommands()
 	if err := c.planTurns(ctx); err != nil {
 		return err
 	}
@@ -126,6 +127,9 @@ func (c *Connector) Drain(ctx context.Context) {
 		c.identd.close()
 	}
 	c.cancel()
+	for _, n := range c.networks {
+		n.presences.wait()
+	}
 }
 
 // loginID is NETWORK/@user:server; that of the bot is the network's own account.
@@ -236,7 +240,12 @@ func channelInfo(channel string) *bridgev2.ChatInfo {
 		Name:     &channel,
 		JoinRule: &event.JoinRulesEventContent{JoinRule: event.JoinRulePublic},
 		Members: &bridgev2.ChatMemberList{PowerLevels: &bridgev2.PowerLevelOverrides{
-			Events: map[event.Type]int{event.StateTopic: 0},
+			// The modes of the channel say who may set the topic, and an operator of it may change its modes, but
+			// who may read what was said is not theirs to decide.
+			Events: map[event.Type]int{
+				event.StateTopic: 0, event.StatePowerLevels: standardLevels["o"], event.StateHistoryVisibility: maxLevel,
+				event.StateCanonicalAlias: maxLevel,
+			},
 		}},
 	}
 }
@@ -285,6 +294,8 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 	switch content.Membership {
 	case event.MembershipJoin:
 		return c.userJoined(ctx, n, portal, user)
+	case event.MembershipInvite:
+		n.channel(portal.Name).expect(user, evt.Sender)
 	case event.MembershipLeave, event.MembershipBan:
 		return c.userLeft(ctx, n, portal, user, content.Reason)
 	}
@@ -306,7 +317,7 @@ func (c *Connector) userJoined(ctx context.Context, n *network, portal *bridgev2
 	if _, err := c.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, portal.PortalKey); err != nil {
 		return err
 	}
-	return n.ask(user, joinRequest{channel: portal.Name})
+	return n.ask(user, joinRequest{channel: portal.Name, key: c.channelKey(ctx, n, user, portal.Name)})
 }
 
 func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID, reason string) error {

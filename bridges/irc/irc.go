@@ -32,6 +32,14 @@
 // its channel, so that an item needs no more than a nick. Our own connections are known by the nick that the server has confirmed
 // to them, and by their masks (puppets.go); never because somebody uses a name.
 //
+// # How a channel's state travels
+//
+// Each client reads modes by what its server says of itself (isupport.go) and knows the ranks and lists of its
+// channels; the leader also asks for what JOIN does not tell (modes.go, lists.go). Changes go through the feed as
+// lines do. The lane collects them (scene.go) and brings power levels, rules and bans of the room up to date, one
+// event for a crowd of changes, and before a line that depends on them. The way back is a command of the sender's
+// own client (powers.go, bans.go, invites.go); what the server refuses is taken back in the room.
+//
 // # What is promised
 //
 // Matrix to IRC: at least once, in order within a room. A line is sent again when the connection or the

@@ -84,25 +84,48 @@ type joinItem struct{ nick, account string }
 
 func (j joinItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	l.know(j.nick, j.account)
+	l.setStand(stand{nick: j.nick})
+	if l.scene.splits.comeBack(l.net.ids.fold.Fold(j.nick), time.Now()) || l.net.shows(l.called()) != showAll {
+		return nil
+	}
 	return l.enter(ctx, portal, j.nick)
 }
 
 // leaveItem is somebody who left, quit or was kicked.
-type leaveItem struct{ nick, reason string }
+type leaveItem struct {
+	nick, reason string
+	kicked       bool
+}
 
 func (i leaveItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	l.setStand(stand{nick: i.nick})
+	if l.net.shows(l.called()) == showNone && !i.kicked {
+		l.know(i.nick, "")
+		return nil
+	}
 	return l.leave(ctx, portal, i.nick, i.reason)
 }
 
-// nickItem is somebody who changed their nick. Who has an account stays the same ghost, by another name. Else a ghost is a nick, so the new one's ghost enters and the old one's
-// leaves, saying who it is now; if only capitals changed, it is the same ghost with another name.
-type nickItem struct{ from, to string }
+// nickItem is somebody who changed their nick. Who has an account stays the same ghost, by another name. Else a ghost is a
+// nick, so the new one's ghost enters and the old one's leaves, saying who it is now; if only capitals changed, it is the
+// same ghost with another name.
+type nickItem struct{ from, to, rank string }
 
 func (n nickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	before := l.ghostID(n.from)
-	l.rename(n.from, n.to)
-	if err := l.enter(ctx, portal, n.to); err != nil {
+	there, err := l.isIn(ctx, portal, before)
+	if err != nil {
 		return err
+	}
+	l.rename(n.from, n.to)
+	l.setStand(stand{nick: n.to, rank: n.rank})
+	if l.net.ids.ghost(n.from) != l.net.ids.ghost(n.to) {
+		l.setStand(stand{nick: n.from})
+	}
+	if there || l.net.shows(l.called()) == showAll {
+		if err := l.enter(ctx, portal, n.to); err != nil {
+			return err
+		}
 	}
 	if before == l.ghostID(n.to) {
 		return nil
@@ -111,11 +134,22 @@ func (n nickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal)
 }
 
 // topicItem is the channel's topic; nick set it, or is empty when it is news to us only.
-type topicItem struct{ nick, topic string }
+type topicItem struct {
+	nick, topic string
+	at          time.Time // when it was set, zero for now
+}
 
 func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	var sender bridgev2.EventSender
-	if t.nick != "" && !l.net.isPuppet(t.nick) {
+	show := t.nick != "" && !l.net.isPuppet(t.nick)
+	if show && !t.at.IsZero() {
+		there, err := l.isIn(ctx, portal, l.ghostID(t.nick))
+		if err != nil {
+			return err
+		}
+		show = there
+	}
+	if show {
 		ghost, err := l.ghost(ctx, t.nick)
 		if err != nil {
 			return err
@@ -125,6 +159,7 @@ func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 	return l.net.login.QueueRemoteEvent(&simplevent.ChatInfoChange{
 		EventMeta: simplevent.EventMeta{
 			Type: bridgev2.RemoteEventChatInfoChange, PortalKey: portal.PortalKey, Sender: sender,
+			Timestamp: t.at,
 		},
 		ChatInfoChange: &bridgev2.ChatInfoChange{ChatInfo: &bridgev2.ChatInfo{Topic: &t.topic}},
 	}).Error

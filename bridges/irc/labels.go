@@ -98,12 +98,17 @@ func (c *client) labelOf(m message) string {
 	return c.batches.label(ref)
 }
 
-// answered takes the answer to a line of ours, and reports whether that is all there is to it.
-func (c *client) answered(m message) bool {
-	l, ok := c.labels[c.labelOf(m)]
-	if !ok {
-		return false
+// answerTo is the line of ours that a line of the server answers.
+func (c *client) answerTo(m message) (labelled, bool) {
+	if m.Command == "BATCH" {
+		return labelled{}, false
 	}
+	l, ok := c.labels[c.labelOf(m)]
+	return l, ok
+}
+
+// answered takes the answer to a line of ours, and reports whether that is all there is to it.
+func (c *client) answered(m message, l labelled) bool {
 	switch {
 	case isError(m):
 		l.send.failed++
@@ -118,8 +123,16 @@ func (c *client) answered(m message) bool {
 		c.settle(m, l)
 		return true
 	}
-	c.settle(m, l)
-	return false // a change of state, which concerns everybody
+	return false // a change of state, which concerns everybody; see carriedOut
+}
+
+// carriedOut settles a line whose answer was a change of state or a piece of information, when that has been taken note of:
+// whoever waits for it looks at the state. What comes in a batch is all there at its end.
+func (c *client) carriedOut(m message, l labelled) {
+	_, label := m.GetTag("label")
+	if _, open := c.labels[label]; open {
+		c.settle(m, l)
+	}
 }
 
 // isError reports whether a line is a server's no.

@@ -39,13 +39,16 @@ const (
 // lane carries what happens in one channel to Matrix, one thing after the other.
 type lane struct {
 	net   *network
-	name  string // of the channel
+	name  string // of the channel when it was made
 	items chan item
 	done  chan struct{} // closed when the goroutine ends
 	log   zerolog.Logger
 
 	mu       sync.Mutex       // guards accounts
 	accounts map[string]known // of who is in the channel, by folded nick
+	scene    scene            // of the goroutine
+
+	renamed atomic.Pointer[string] // what the channel is called now, if that is not name
 
 	stuck atomic.Bool  // put has waited in vain and nothing was delivered since
 	lost  atomic.Int64 // items lost since then
@@ -64,6 +67,14 @@ func newLane(ctx context.Context, net *network, name string) *lane {
 	}
 	go l.run(l.log.WithContext(ctx))
 	return l
+}
+
+// called is the name of the channel.
+func (l *lane) called() string {
+	if name := l.renamed.Load(); name != nil {
+		return *name
+	}
+	return l.name
 }
 
 // put queues an item. While the queue is full it waits, but in all not longer than putWait until something is delivered
@@ -120,7 +131,7 @@ func (l *lane) resume(ctx context.Context) {
 	if err := l.deliverOnce(ctx, noticeItem{text: text}); err != nil {
 		l.log.Err(err).Msg("tell a room that lines are lost")
 	}
-	l.net.channel(l.name).resync()
+	l.net.channel(l.called()).resync()
 }
 
 // stopItem ends a lane after all that is before it.
@@ -130,10 +141,17 @@ func (stopItem) deliver(context.Context, *lane, *bridgev2.Portal) error { return
 
 func (l *lane) run(ctx context.Context) {
 	defer close(l.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
+		timer.Reset(time.Until(l.scene.due(time.Now())))
 		select {
 		case <-ctx.Done():
 			return
+		case <-timer.C:
+			if !l.deliver(ctx, dueItem{}) {
+				l.scene.giveUp()
+			}
 		case it := <-l.items:
 			if _, stop := it.(stopItem); stop {
 				return
@@ -145,37 +163,49 @@ func (l *lane) run(ctx context.Context) {
 
 // deliver does an item, again if need be. What cannot be done is dropped with an error in the log, so that the
 // rest can follow.
-func (l *lane) deliver(ctx context.Context, it item) {
+func (l *lane) deliver(ctx context.Context, it item) (done bool) {
 	pause := deliverPause
 	for try := 1; ; try++ {
 		err := l.deliverOnce(ctx, it)
 		switch {
 		case err == nil:
 			l.resume(ctx)
-			return
+			return true
 		case ctx.Err() != nil:
-			return
+			return false
 		case isFinal(err) || try == deliverTries:
 			l.log.Err(err).Msgf("drop %T", it)
-			return
+			return false
 		}
 		l.log.Warn().Err(err).Msgf("deliver %T, will try again", it)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return
+			return false
 		}
 		pause = min(2*pause, maxDeliverPause)
 	}
 }
 
 func (l *lane) deliverOnce(ctx context.Context, it item) error {
-	portal, err := l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.name))
+	portal, err := l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.called()))
 	if err != nil {
 		return err
 	}
+	if maker, ok := it.(roomMaker); ok && (portal == nil || portal.MXID == "") {
+		if err := maker.makeRoom(ctx, l); err != nil {
+			return err
+		}
+		portal, err = l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.called()))
+		if err != nil {
+			return err
+		}
+	}
 	if portal == nil || portal.MXID == "" {
 		return nil
+	}
+	if err := l.beforehand(ctx, it, portal); err != nil {
+		return err
 	}
 	return it.deliver(ctx, l, portal)
 }
@@ -247,10 +277,18 @@ func (l *lane) leaveAs(ctx context.Context, portal *bridgev2.Portal, id networki
 	return err
 }
 
+// isIn reports whether a ghost is in the room.
+func (l *lane) isIn(ctx context.Context, portal *bridgev2.Portal, ghost networkid.UserID) (bool, error) {
+	user := l.net.conn.br.Matrix.FormatGhostMXID(ghost)
+	member, err := l.net.conn.br.Matrix.GetMemberInfo(ctx, portal.MXID, user)
+	return err == nil && member != nil && member.Membership == event.MembershipJoin, err
+}
+
 // namesItem makes the ghosts in the room those of a list of nicks.
 type namesItem struct {
 	nicks    []string
 	accounts map[string]string // by nick, of those who have one
+	stands   []stand           // of all who have a rank, and of us
 }
 
 func (n *namesItem) account(nick, account string) {
@@ -275,8 +313,17 @@ func (n namesItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 	if err != nil {
 		return err
 	}
-	l.knowAll(n.accounts)
+	now := time.Now()
+	for _, nick := range n.nicks {
+		l.scene.splits.comeBack(l.net.ids.fold.Fold(nick), now)
+	}
+	l.knowAll(n.accounts, l.scene.splits.away)
+	split := map[networkid.UserID]bool{}
+	for _, away := range l.scene.splits.away {
+		split[l.ghostID(away.nick)] = true
+	}
 	gone := l.ghostsIn(members)
+	l.setStands(n.stands)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(laneParallel)
 	for _, nick := range n.nicks {
@@ -285,9 +332,14 @@ func (n namesItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 			delete(gone, user)
 			continue
 		}
-		group.Go(func() error { return l.enter(ctx, portal, nick) })
+		if l.net.shows(l.called()) == showAll {
+			group.Go(func() error { return l.enter(ctx, portal, nick) })
+		}
 	}
 	for _, ghost := range gone {
+		if split[ghost] {
+			continue
+		}
 		_, nick, _ := splitID(string(ghost))
 		nick = strings.TrimPrefix(nick, accountPrefix)
 		group.Go(func() error { return l.leaveAs(ctx, portal, ghost, nick, n.whyGone(nick, l.net.ids.fold)) })

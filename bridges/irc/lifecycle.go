@@ -81,7 +81,7 @@ func (c *client) dropSession() {
 		m.ch.part(c)
 	}
 	c.showNick("")
-	c.urgent, c.queue, c.since = nil, nil, 0
+	c.urgent, c.queue, c.idle, c.since = nil, nil, nil, 0
 	c.labels, c.batches = nil, nil
 }
 

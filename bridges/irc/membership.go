@@ -28,12 +28,24 @@ type membership struct {
 	state memberState
 	again bool // join again after parting
 
+	pass  string    // the channel's key, if we know one; never shown or logged
+	mercy time.Time // until when an invitation may come after a refusal
+
 	refusal   string
 	refusedAt time.Time
 	waiting   []*send // until it is joined
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
+	rank  string     // our own
+	named bool       // names is complete
+	topic *topicItem // what was said of the topic before the names
+
+	flags      []byte // modes of the channel that are set, without lists and ranks
+	modesKnown bool   // flags are complete
+	// lists are the entries of the channel's lists by mode, as far as we have heard; listing is what has come of an
+	// answer that has not ended.
+	lists, listing map[byte][]string
 	// noColours is that the channel takes none (mode +c).
 	noColours bool
 	typing    typing
@@ -44,15 +56,17 @@ type membership struct {
 // occupant is somebody in a channel. Whether it is one of our own connections is decided when it comes and stays
 // so through changes of nick, because that is the order in which this client sees things.
 type occupant struct {
-	nick   string
-	puppet *client
-	// account is what they are logged in to, if that is known; see tracksAccounts.
-	account string
+	nick     string
+	puppet   *client
+	rank     string // modes of rank, the highest first
+	userHost string // user@host, if known
+	account  string // what they are logged in to, if known
 }
 
 // joinRequest wants a channel.
 type joinRequest struct {
 	channel string
+	key     string // of the channel, if it has one that the user knows
 	// fresh tells that a person has just entered the room, and is not only found in it after a start.
 	fresh bool
 }
@@ -72,6 +86,9 @@ func (r joinRequest) apply(c *client) {
 	case m.state == refused:
 		m.state = wanted
 	}
+	if r.key != "" {
+		m.pass = r.key
+	}
 	if c.phase == up {
 		c.join(m)
 	}
@@ -84,7 +101,11 @@ func (r joinRequest) apply(c *client) {
 // join sends JOIN if that is to be done.
 func (c *client) join(m *membership) {
 	if m.state == wanted && c.mayJoin() {
-		m.state = joining
+		m.state, m.mercy = joining, time.Time{}
+		if m.pass != "" {
+			c.command("JOIN", m.name, m.pass)
+			return
+		}
 		c.command("JOIN", m.name)
 	}
 }
@@ -146,16 +167,17 @@ type resyncRequest struct{ channel string }
 func (r resyncRequest) apply(c *client) {
 	if m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]; ok && m.state == joined && m.ch.leads(c) {
 		c.putList(m)
+		c.inspect(m)
 	}
 }
 
 // list is everybody in the channel who is not one of us.
-func (m *membership) list() namesItem {
-	var list namesItem
+func (m *membership) list(c *client) namesItem {
+	list := namesItem{stands: m.stands(c)}
 	for _, o := range m.names {
 		if o.puppet == nil {
 			list.nicks = append(list.nicks, o.nick)
-			if o.account != "" {
+			if o.account != "" && c.tracksAccounts() {
 				list.account(o.nick, o.account)
 			}
 		}
@@ -166,8 +188,7 @@ func (m *membership) list() namesItem {
 // enteredChannel is our own JOIN.
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
-	m.names, m.askedWho = map[string]occupant{}, time.Time{}
-	m.noColours, m.typing = false, typing{}
+	m.begin()
 	m.ch.join(c)
 	waiting := m.waiting
 	m.waiting = nil
@@ -176,10 +197,19 @@ func (c *client) enteredChannel(m *membership) {
 	}
 }
 
+// begin makes the view of a channel empty, before the server tells who is there and how it is set.
+func (m *membership) begin() {
+	m.names, m.rank, m.flags, m.modesKnown = map[string]occupant{}, "", nil, false
+	m.lists, m.listing = nil, nil
+	m.named, m.topic = false, nil
+	m.noColours, m.typing, m.askedWho = false, typing{}, time.Time{}
+}
+
 // leftChannel is our own PART, or the end of what was joined by somebody else's hand.
 func (c *client) leftChannel(m *membership) {
 	m.ch.part(c)
-	m.names = nil
+	m.ch.lane.put(modesItem{stands: []stand{{user: c.user, gone: true}}})
+	m.names, m.rank = nil, ""
 	if m.again {
 		m.again, m.state = false, wanted
 		c.join(m)

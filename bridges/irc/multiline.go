@@ -170,8 +170,9 @@ func (c *client) onMultiline(b *batch) {
 	// The batch's first line has the tags and the source.
 	m := b.open
 	m.Command, m.Params = b.lines[0].Command, []string{b.params[0], strings.Join(lines, "\n")}
+	line, answers := c.answerTo(m)
 	switch {
-	case c.answered(m):
+	case answers && c.answered(m, line):
 	case c.isMe(m.Nick()):
 		c.echo(m)
 	default:

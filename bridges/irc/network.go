@@ -44,6 +44,8 @@ type network struct {
 	boot    string // unique to this run, part of message IDs
 	counter atomic.Int64
 
+	presences presences
+
 	mu       sync.Mutex // guards what follows
 	clients  map[id.UserID]*client
 	channels map[string]*channel // by folded name
@@ -208,9 +210,10 @@ func (n *network) drain(ctx context.Context) {
 type channel struct {
 	lane *lane
 
-	mu     sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
-	feed   feed[*client, item]
-	outage time.Time // when people were last told that the network is away
+	mu       sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
+	feed     feed[*client, item]
+	expected map[id.UserID]id.UserID // who is invited to the room, by whom
+	outage   time.Time               // when people were last told that the network is away
 	// resting are members that are about to close their connections, because their people say nothing.
 	resting map[*client]bool
 }
@@ -244,7 +247,7 @@ func (ch *channel) part(c *client) {
 		ch.lane.put(it)
 	}
 	if next != nil {
-		(*next).box.add(resyncRequest{channel: ch.lane.name})
+		(*next).box.add(resyncRequest{channel: ch.lane.called()})
 	}
 }
 
@@ -253,7 +256,7 @@ func (ch *channel) resync() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.feed.lead != nil {
-		ch.feed.lead.member.box.add(resyncRequest{channel: ch.lane.name})
+		ch.feed.lead.member.box.add(resyncRequest{channel: ch.lane.called()})
 	}
 }
 

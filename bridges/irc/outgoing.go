@@ -19,6 +19,13 @@ func (c *client) entriesOf(s *send, m *membership) ([]entry, error) {
 	if s.build != nil {
 		return s.build(c, m)
 	}
+	if s.plan != nil {
+		var entries []entry
+		for _, line := range s.plan(c, m) {
+			entries = append(entries, entry{line: cutBytes(withoutLineEnds(line))})
+		}
+		return entries, nil
+	}
 	if entries, ok := c.multiline(s, m); ok {
 		return entries, nil
 	}

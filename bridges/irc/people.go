@@ -19,7 +19,7 @@ func (c *client) onJoin(m message) {
 		case ok && ms.state == parting:
 			// JOIN was under way when the user left; PART follows it.
 			ms.ch.join(c)
-			ms.names = map[string]occupant{}
+			ms.begin()
 		case ok:
 			c.enteredChannel(ms)
 		}
@@ -29,10 +29,11 @@ func (c *client) onJoin(m message) {
 		return
 	}
 	o := occupant{nick: nick, puppet: c.net.puppet(nick, m.Source), account: c.joinAccount(m)}
+	_, o.userHost, _ = strings.Cut(m.Source, "!")
 	if ms.names != nil {
 		ms.names[c.net.ids.fold.Fold(nick)] = o
 	}
-	c.observe(ms, cameOrWent(m, o, true, joinItem{nick: nick, account: o.account}))
+	c.observe(ms, cameOrWent(m, o, true, joinItem{nick: nick, account: c.ghostAccount(o)}))
 }
 
 func (c *client) onPart(m message) {
@@ -55,7 +56,7 @@ func (c *client) gone(m message, nick, channel, reason string) {
 	}
 	o := c.occupantOf(ms, nick, m.Source)
 	delete(ms.names, c.net.ids.fold.Fold(nick))
-	c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: reason}))
+	c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: reason, kicked: m.Command == "KICK"}))
 }
 
 func (c *client) onQuit(m message) {
@@ -70,7 +71,14 @@ func (c *client) onQuit(m message) {
 		if o.puppet != nil {
 			c.net.puppetQuit(o.puppet, nick, m.Source)
 		}
-		c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: "Quit: " + plainText(last(m))}))
+		var left item = leaveItem{nick: nick, reason: "Quit: " + plainText(last(m))}
+		if link, ok := netsplit(plainText(last(m))); ok {
+			left = splitItem{nick: nick, link: link, reason: plainText(last(m))}
+		}
+		c.observe(ms, cameOrWent(m, o, false, left))
+	}
+	if !c.net.cfg.Away.HideFromMatrix && validNick(nick) {
+		c.net.presences.quit(c.net, nick)
 	}
 	if !c.nextNick.IsZero() && key == c.net.ids.fold.Fold(c.wantedNick()) {
 		c.nextNick = time.Now()
@@ -99,7 +107,7 @@ func (c *client) onNick(m message) {
 		o.nick = to
 		ms.names[c.net.ids.fold.Fold(to)] = o
 		if o.puppet == nil {
-			c.observe(ms, sight(m, nickItem{from: from, to: to}))
+			c.observe(ms, sight(m, nickItem{from: from, to: to, rank: o.rank}))
 		} else {
 			// Its own connection may not know yet, and its old nick may be somebody else's next.
 			c.net.renamePuppet(o.puppet, from, to, "")
@@ -137,22 +145,38 @@ func (c *client) onNames(m message) {
 		return
 	}
 	for nick := range strings.FieldsSeq(m.Params[3]) {
-		nick = strings.TrimLeft(nick, "~&@%+!*")
-		nick, _, _ = strings.Cut(nick, "!")
-		if !validNick(nick) || c.isMe(nick) {
+		rank, nick := c.isupport.rankOf(nick)
+		nick = strings.TrimLeft(nick, "~&@%+!*") // of a server that does not announce its signs
+		nick, userHost, _ := strings.Cut(nick, "!")
+		if c.isMe(nick) {
+			ms.rank = rank
+			continue
+		}
+		if !validNick(nick) {
 			continue
 		}
 		key := c.net.ids.fold.Fold(nick)
-		if _, known := ms.names[key]; !known {
-			ms.names[key] = occupant{nick: nick, puppet: c.net.puppet(nick, "")}
+		o, known := ms.names[key]
+		if !known {
+			o = occupant{nick: nick, puppet: c.net.puppet(nick, "")}
 		}
+		if o.rank = rank; userHost != "" {
+			o.userHost = userHost
+		}
+		ms.names[key] = o
 	}
 }
 
 // onEndOfNames gives the list to Matrix, if it is ours that counts.
 func (c *client) onEndOfNames(m message) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
-	if ok && ms.state == joined && ms.ch.leads(c) {
+	switch {
+	case !ok || ms.state != joined:
+	case ms.ch.leads(c):
 		c.putList(ms)
+		c.inspect(ms)
+	default:
+		c.putTopic(ms) // which is for the leader's channel only, and is old when we lead
+		ms.ch.lane.put(modesItem{stands: []stand{c.ownStand(ms)}})
 	}
 }

@@ -2,6 +2,7 @@ package irc
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ const (
 	barrierEvery = 16
 	// barrierAfter is the time after which it is asked likewise: what is not confirmed is sent again after a crash.
 	barrierAfter = 6 * time.Second
+	// maxIdleLines bounds the questions that wait until there is nothing else to send.
+	maxIdleLines = 256
 	// barrierPing and alivePing begin the tokens of our PINGs.
 	barrierPing = "cw-"
 	alivePing   = "alive"
@@ -39,7 +42,7 @@ func failure(format string, args ...any) error { return &sendError{fmt.Sprintf(f
 // send is one Matrix event on its way: some lines of one command to one channel.
 type send struct {
 	channel string
-	verb    string // PRIVMSG, NOTICE, TOPIC, KICK
+	verb    string // PRIVMSG, NOTICE, TOPIC, KICK, MODE, INVITE
 	nick    string // KICK: whom
 	action  bool   // PRIVMSG: as /me
 	lines   []string
@@ -52,6 +55,10 @@ type send struct {
 	final bool
 	// superseded is an edit in place of which a later one was sent.
 	superseded bool
+	// ask, if there is one, returns what is to be asked of the server before plan.
+	ask func(c *client, m *membership) []string
+	// plan, if there is one, makes the lines when they are to be sent, as whole commands.
+	plan func(c *client, m *membership) []string
 	// done is called once, in the client's goroutine, when the server has processed the lines (nil), or when
 	// it is certain that they were not all sent. It is not called for what is left when the bridge stops.
 	done func(err error)
@@ -149,6 +156,9 @@ func (c *client) expire(now time.Time) {
 // enqueue splits a message into lines that arrive whole, and queues them.
 func (c *client) enqueue(s *send) {
 	m := c.channels[s.key]
+	if c.askFirst(s, m) {
+		return
+	}
 	entries, err := c.entriesOf(s, m)
 	switch {
 	case err != nil:
@@ -168,6 +178,30 @@ func (c *client) enqueue(s *send) {
 	c.label(s, entries)
 	m.typing.stop = false // a message says as much
 	c.queue = append(c.queue, entries...)
+}
+
+// askFirst asks what a message needs to know; it is queued when the server has answered.
+func (c *client) askFirst(s *send, m *membership) bool {
+	if s.ask == nil {
+		return false
+	}
+	lines := s.ask(c, m)
+	s.ask = nil
+	if len(lines) == 0 {
+		return false
+	}
+	question := &send{channel: s.channel, key: s.key, verb: "WHO"}
+	question.plan = func(*client, *membership) []string { return lines }
+	question.done = func(err error) {
+		// An answer that says no is one.
+		if m := c.channels[s.key]; m == nil || m.state != joined || c.goodbye {
+			s.done(failure("you have left the channel"))
+			return
+		}
+		c.enqueue(s)
+	}
+	c.enqueue(question)
+	return true
 }
 
 // errBacklog tells a sender that the connection does not keep up.
@@ -267,6 +301,7 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- []string, l
 		c.quitSent = true
 		c.urgent = append(c.urgent, "QUIT :"+quitMessage)
 	}
+	c.relax()
 	switch {
 	case len(c.urgent) > 0:
 		return c.sess.in, c.sess.out, c.urgent[:1]
@@ -274,6 +309,21 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- []string, l
 		return c.sess.in, c.sess.out, c.queue[0].lines()
 	}
 	return c.sess.in, nil, nil
+}
+
+// leisurely queues a line that may wait until nothing else is to be sent.
+func (c *client) leisurely(name string, params ...string) {
+	line := commandLine(name, params...)
+	if len(c.idle) < maxIdleLines && !slices.Contains(c.idle, line) {
+		c.idle = append(c.idle, line)
+	}
+}
+
+// relax lets one line go that had time.
+func (c *client) relax() {
+	if len(c.idle) > 0 && len(c.queue) == 0 && len(c.unacked) == 0 && c.phase == up && !c.goodbye {
+		c.queue, c.idle = append(c.queue, entry{line: c.idle[0]}), c.idle[1:]
+	}
 }
 
 // raiseBarrier queues a PING when messages are written that none follows yet: one for all of them when nothing
@@ -340,8 +390,13 @@ func (c *client) finish() {
 // rejected puts an error of the server down to the first message to that channel that it can be about.
 // It reports false when there is none.
 func (c *client) rejected(key, text string) bool {
+	return c.rejectedAs(nil, key, text)
+}
+
+// rejectedAs is rejected for an error that can only be about some commands; nil is any. An empty key is any channel.
+func (c *client) rejectedAs(verbs []string, key, text string) bool {
 	for _, s := range c.unacked {
-		if s.key == key && s.failed < s.written {
+		if (key == "" || s.key == key) && s.failed < s.written && (verbs == nil || slices.Contains(verbs, s.verb)) {
 			s.failed++
 			s.err = failure("%s says: %s", c.net.name, text)
 			return true
