@@ -52,6 +52,9 @@ func TestKeys(t *testing.T) {
 	hs.AwaitAcknowledged()
 	w.stop()
 	conn.Close()
+	for _, key := range []string{"sesame", "open1"} {
+		w.absent(new(bridgetest.Recorder), key)
+	}
 
 	start(t, hs, dir, testNetwork(ircd.Address))
 	conn = ircd.Accept()

@@ -2,6 +2,7 @@ package irc
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"maunium.net/go/mautrix/bridgev2"
@@ -25,9 +26,27 @@ func (n *network) keyOf(user id.UserID, channel string) database.Key {
 	return database.Key("irc-key/" + string(n.ids.portal(channel).ID) + "/" + string(user))
 }
 
-// channelKey is the key that a user has told us for a channel, or has seen there.
+// keyField is what the vault binds the key of a channel to, beside the login.
+func (n *network) keyField(channel string) string { return "key " + string(n.ids.portal(channel).ID) }
+
+// channelKey is the key that a user has told us for a channel, or has seen there. One that cannot be opened any more is none.
 func (c *Connector) channelKey(ctx context.Context, n *network, user id.UserID, channel string) string {
-	return c.br.DB.KV.Get(ctx, n.keyOf(user, channel))
+	sealed := c.br.DB.KV.Get(ctx, n.keyOf(user, channel))
+	key, err := c.vault.open(loginID(n.name, user), n.keyField(channel), sealed)
+	if err != nil {
+		n.log.Warn().Err(err).Str("channel", channel).Stringer("user_id", user).Msg("open the key of a channel")
+	}
+	return key
+}
+
+// storeKey keeps the key of a channel for a user.
+func (c *Connector) storeKey(ctx context.Context, n *network, user id.UserID, channel, key string) error {
+	sealed, err := c.vault.seal(loginID(n.name, user), n.keyField(channel), key)
+	if err != nil {
+		return fmt.Errorf("store the key of a channel: %w", err)
+	}
+	c.br.DB.KV.Set(ctx, n.keyOf(user, channel), sealed)
+	return nil
 }
 
 // keyItem stores the key that one of us sees being set in a channel, because it is needed to come in again. It goes
@@ -41,11 +60,12 @@ type keyItem struct {
 func (keyItem) stateful() {}
 
 func (k keyItem) deliver(ctx context.Context, l *lane, _ *bridgev2.Portal) error {
-	kv, row := l.net.conn.br.DB.KV, l.net.keyOf(k.user, k.name)
 	if k.key == "" {
-		kv.Delete(ctx, row)
-	} else {
-		kv.Set(ctx, row, k.key)
+		l.net.conn.br.DB.KV.Delete(ctx, l.net.keyOf(k.user, k.name))
+		return nil
+	}
+	if err := l.net.conn.storeKey(ctx, l.net, k.user, k.name, k.key); err != nil {
+		l.log.Warn().Err(err).Msg("the key will be asked for again") // to try again does not help
 	}
 	return nil
 }
@@ -105,7 +125,11 @@ func (c *Connector) cmdKey(ce *commands.Event) {
 		ce.Reply("That is not the name of a channel, or not a key")
 		return
 	}
-	c.br.DB.KV.Set(ce.Ctx, n.keyOf(ce.User.MXID, channel), key)
+	if err := c.storeKey(ce.Ctx, n, ce.User.MXID, channel, key); err != nil {
+		ce.Log.Err(err).Msg("take a key")
+		ce.Reply("The key could not be stored.")
+		return
+	}
 	alias := c.alias(n, channel)
 	portal, err := c.br.GetExistingPortalByKey(ce.Ctx, n.ids.portal(channel))
 	if err == nil && portal != nil && portal.MXID != "" {
