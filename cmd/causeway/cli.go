@@ -104,6 +104,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.configCommand(),
 		c.doctorCommand(),
 		c.versionCommand(),
+		c.bridgeCommand(),
 	)
 	return root
 }
