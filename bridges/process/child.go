@@ -3,7 +3,6 @@ package process
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"os/exec"
@@ -181,20 +180,26 @@ func (c *Child) once(ctx context.Context) (words string, err error) {
 		defer close(handOver)
 		_, _ = stdin.Write(c.job) // a child that ended meanwhile has said why
 	}()
-	err = c.await(ctx, cmd, stdin, ended)
+	err = c.await(ctx, cmd, func() {
+		select {
+		case <-handOver: // so that it knows what it is to stop
+		case <-time.After(dialTimeout):
+		}
+		_ = stdin.Close()
+	}, ended)
 	_ = stdin.Close()
 	<-handOver
 	return said.String(), err
 }
 
 // await returns when the child has ended, which it is told to when ctx ends, and made to when it does not.
-func (c *Child) await(ctx context.Context, cmd *exec.Cmd, stdin io.Closer, ended <-chan error) error {
+func (c *Child) await(ctx context.Context, cmd *exec.Cmd, tell func(), ended <-chan error) error {
 	select {
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
 	}
-	_ = stdin.Close()
+	tell()
 	timer := time.NewTimer(stopWait)
 	defer timer.Stop()
 	select {
