@@ -87,18 +87,18 @@ func (c *Child) Status() Status {
 
 // Run keeps a child running until ctx ends, then has it stop in good order and returns nil.
 func (c *Child) Run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		words, err := c.once(ctx)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		pause := c.died(words, err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 // died notes the end of a child that was not asked to end, and says how long to wait before the next.

@@ -105,6 +105,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.doctorCommand(),
 		c.versionCommand(),
 		c.bridgeCommand(),
+		c.buildCommand(),
 	)
 	return root
 }

@@ -85,6 +85,7 @@ var arrows = map[string][]string{
 	"bridges/bridgetest":    {"bridges"},
 	// It runs a bridge in another process, whose requests are to look like those of one in this.
 	"bridges/process": {"bridges", "registration", "appservice/inproc"},
+	"bridges/builder": {},
 	"bridges/irc":     {"bridges"},
 	"bridges/xmpp":    {"bridges"},
 	"bridges/email":   {"bridges"},
