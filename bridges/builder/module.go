@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -105,6 +106,7 @@ func (b *build) moduleOf(ctx context.Context, path string) (m module, err error)
 // goMod is what a go.mod says, as far as it matters here.
 type goMod struct {
 	Module  struct{ Path string }
+	Require []module
 	Replace []struct{ Old, New module }
 }
 
@@ -117,7 +119,7 @@ func (b *build) declared(ctx context.Context, file string) (mod goMod, err error
 	return mod, json.Unmarshal([]byte(output), &mod)
 }
 
-// takeReplacements takes over what a connector's own go.mod replaces: the toolchain heeds only that of the main module.
+// takeReplacements refuses a connector whose go.mod asks for a newer mautrix, and takes over what a connector's own go.mod replaces: the toolchain heeds only that of the main module.
 func (b *build) takeReplacements(ctx context.Context, m module) error {
 	if m.GoMod == "" {
 		return nil
@@ -125,6 +127,11 @@ func (b *build) takeReplacements(ctx context.Context, m module) error {
 	theirs, err := b.declared(ctx, m.GoMod)
 	if err != nil {
 		return fmt.Errorf("read the go.mod of %s: %w", m.Path, err)
+	}
+	for _, r := range theirs.Require {
+		if r.Path == MautrixModule && newer(r.Version, b.mautrix) {
+			return b.tooNew(m.Path+" "+m.describe(), r.Version)
+		}
 	}
 	for _, r := range theirs.Replace {
 		switch {
@@ -157,8 +164,24 @@ func (b *build) checkMautrix(ctx context.Context, all []built) error {
 	for _, c := range all {
 		names = append(names, c.module.Path+" "+c.module.describe())
 	}
-	return fmt.Errorf("%s needs mautrix %s, and this Causeway is made for mautrix %s: take an older version of the connector (--with MODULE@VERSION), or a newer Causeway",
-		strings.Join(names, ", or "), is.Version, b.mautrix)
+	return b.tooNew(strings.Join(names, ", or "), is.Version)
+}
+
+func (b *build) tooNew(who, needs string) error {
+	return fmt.Errorf("%s needs mautrix %s, and this Causeway is made for mautrix %s: take an older version of the connector "+
+		"(--with MODULE@VERSION), or a newer Causeway", who, needs, b.mautrix)
+}
+
+// newer says whether a version of a module is newer than another. Where they are not of three numbers, it is not.
+func newer(version, than string) bool {
+	var a, b [3]int
+	if _, err := fmt.Sscanf(version, "v%d.%d.%d", &a[0], &a[1], &a[2]); err != nil {
+		return false
+	}
+	if _, err := fmt.Sscanf(than, "v%d.%d.%d", &b[0], &b[1], &b[2]); err != nil {
+		return false
+	}
+	return slices.Compare(a[:], b[:]) > 0
 }
 
 func isFolder(path string) bool {

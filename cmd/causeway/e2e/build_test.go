@@ -203,6 +203,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"own network", "irc:parrot.test/x", "has a network irc of its own"},
 		{"no folder", "parrot.test/mautrix-parrot=/nowhere", "neither a folder nor MODULE@VERSION"},
 		{"another module", "parrot.test/other=" + connector, "is parrot.test/mautrix-parrot, not parrot.test/other"},
+		{"newer mautrix", "parrot.test/mautrix-parrot=" + writeConnector(t, "v0.99.0"), "needs mautrix v0.99.0, and this Causeway is made for mautrix v0.31.0"},
 		{"no connector", "parrot.test/mautrix-parrot=" + empty, "there is no connector in it"},
 		{"does not compile", "parrot.test/mautrix-parrot=" + broken, "does not compile with mautrix v0.31.0"},
 	} {
