@@ -54,8 +54,7 @@ func TestCrashes(t *testing.T) {
 	} {
 		t.Run(test.role, func(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
-			var c *Child
-			c = child(t, test.role, writerFunc(func(line []byte) {
+			c := child(t, test.role, writerFunc(func(line []byte) {
 				if bytes.Contains(line, fmt.Appendf(nil, `"crashes":%d,`, downAfter)) {
 					stop()
 				}
