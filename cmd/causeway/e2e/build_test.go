@@ -92,6 +92,7 @@ func build(t *testing.T, args ...string) (output string, err error) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), causewayBinary, append([]string{"build", "--source", source}, args...)...)
+	cmd.Env = append(os.Environ(), "GOPROXY=off") // all that is needed is there: the program under test was built of it
 	all, err := cmd.CombinedOutput()
 	return string(all), err
 }
@@ -202,6 +203,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"nothing", "", "must begin with the path of a Go module"},
 		{"own network", "irc:parrot.test/x", "has a network irc of its own"},
 		{"no folder", "parrot.test/mautrix-parrot=/nowhere", "neither a folder nor MODULE@VERSION"},
+		{"no such version", "parrot.test/mautrix-parrot@v1.0.0", "there is no parrot.test/mautrix-parrot at version v1.0.0 to be had"},
 		{"another module", "parrot.test/other=" + connector, "is parrot.test/mautrix-parrot, not parrot.test/other"},
 		{"newer mautrix", "parrot.test/mautrix-parrot=" + writeConnector(t, "v0.99.0"), "needs mautrix v0.99.0, and this Causeway is made for mautrix v0.31.0"},
 		{"no connector", "parrot.test/mautrix-parrot=" + empty, "there is no connector in it"},
