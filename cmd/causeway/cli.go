@@ -104,6 +104,8 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.configCommand(),
 		c.doctorCommand(),
 		c.versionCommand(),
+		c.bridgeCommand(),
+		c.buildCommand(),
 	)
 	return root
 }

@@ -83,11 +83,14 @@ var arrows = map[string][]string{
 	"appservice/sender":     {"registration", "homeserver/store", "homeserver/notify", "homeserver/event"},
 	"bridges":               {"registration", "appservice/inproc"},
 	"bridges/bridgetest":    {"bridges"},
-	"bridges/irc":           {"bridges"},
-	"bridges/xmpp":          {"bridges"},
-	"bridges/email":         {"bridges"},
-	"sfu/track":             {"sfu/buffer", "sfu/bandwidth"},
-	"sfu":                   {"sfu/track", "sfu/signalling", "sfu/turn", "sfu/focus", "sfu/buffer", "sfu/bandwidth"},
+	// It runs a bridge in another process, whose requests are to look like those of one in this.
+	"bridges/process": {"bridges", "registration", "appservice/inproc"},
+	"bridges/builder": {},
+	"bridges/irc":     {"bridges"},
+	"bridges/xmpp":    {"bridges"},
+	"bridges/email":   {"bridges"},
+	"sfu/track":       {"sfu/buffer", "sfu/bandwidth"},
+	"sfu":             {"sfu/track", "sfu/signalling", "sfu/turn", "sfu/focus", "sfu/buffer", "sfu/bandwidth"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
 	// limits (httpapi), and accounts without a server (account).
 	"cmd/causeway": {

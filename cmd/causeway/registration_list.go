@@ -62,6 +62,9 @@ func printServices(w io.Writer, all servicesStatus, dir string, now time.Time) e
 		}
 	}
 	for _, s := range all.Services {
+		if p := s.Process; p != nil && p.Crashes > 0 {
+			fmt.Fprintf(w, "%s: its process has crashed %d times in a row: %s\n", s.ID, p.Crashes, p.LastWords)
+		}
 		if s.LastError != "" {
 			fmt.Fprintf(w, "%s: %s\n", s.ID, s.LastError)
 		}
@@ -101,6 +104,8 @@ func (s serviceStatus) state(running bool, now time.Time) string {
 		return "is sent nothing (url: null)"
 	case !running:
 		return "-"
+	case s.Process != nil && s.Process.Down:
+		return "down"
 	case !s.Followed:
 		return "starting"
 	case s.FailingTS != 0:
