@@ -7,13 +7,15 @@ import (
 )
 
 // withoutContent drops the log lines in which mautrix repeats the body of a request, which is what people
-// wrote. The caller of a failed request logs the error itself. It drops as well the warning about a homeserver
-// that takes no uploads.
+// wrote. The caller of a failed request logs the error itself. It drops as well warnings that are of no use here.
 type withoutContent struct{}
 
 // Run implements zerolog.Hook.
 func (withoutContent) Run(e *zerolog.Event, _ zerolog.Level, message string) {
-	if message == "Failed to fetch media config" {
+	switch message {
+	case "Failed to fetch media config",
+		// bridgev2's own is not, but ours is.
+		"Bridge built without end-to-bridge encryption, but encryption is enabled in config":
 		e.Discard()
 	}
 	if strings.HasPrefix(message, "Request ") {

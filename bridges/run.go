@@ -80,6 +80,7 @@ func (b *Bridge) stop(ctx context.Context) {
 	b.lanes.close()
 	b.txnMu.Unlock()
 	b.lanes.wait()
+	b.ephemera.wait()
 	if drainer, ok := b.opts.Network.(Drainer); ok {
 		drainCtx, cancel := context.WithTimeout(ctx, drainWait)
 		drainer.Drain(drainCtx)

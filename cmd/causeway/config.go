@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"causeway/bridges"
 	"causeway/bridges/irc"
 	"causeway/homeserver"
 	"causeway/homeserver/account"
@@ -77,6 +78,8 @@ type AppServicesConfig struct {
 // BridgesConfig holds a section for each network that Causeway bridges to itself.
 type BridgesConfig struct {
 	IRC irc.Config `yaml:"irc"`
+	// Encryption is of the rooms of all of them.
+	Encryption bridges.Encryption `yaml:"encryption"`
 }
 
 // LogConfig says what is logged, and how it looks.
@@ -252,6 +255,7 @@ func (c *Config) check(bad report) {
 		bad("appservices.dir", "must not be empty")
 	}
 	checkSection("bridges.irc", c.Bridges.IRC, bad)
+	checkSection("bridges.encryption", c.Bridges.Encryption, bad)
 	checkSection("support", c.Support, bad)
 	checkSection("registration", c.Registration.RegistrationRules, bad)
 	checkSection("sessions", c.Sessions, bad)

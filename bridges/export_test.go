@@ -1,0 +1,53 @@
+package bridges
+
+import (
+	"context"
+
+	"maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/id"
+)
+
+// Loop is the network of these tests, for those that run against the homeserver.
+type Loop struct{ *loopNetwork }
+
+// NewLoop returns an empty network.
+func NewLoop() Loop { return Loop{newLoopNetwork()} }
+
+// Await is loopNetwork.await.
+var Await = (*loopNetwork).await
+
+// Network returns the network of a Loop.
+func (l Loop) Network() *loopNetwork { return l.loopNetwork }
+
+// Ready is closed when transactions can be handled.
+func (b *Bridge) Ready() <-chan struct{} { return b.ready }
+
+// OpenPortal makes a room for a chat, with a login of a user, whom it invites.
+func (b *Bridge) OpenPortal(ctx context.Context, owner id.UserID, name networkid.PortalID) (id.RoomID, error) {
+	user, err := b.v2.GetUserByMXID(ctx, owner)
+	if err != nil {
+		return "", err
+	}
+	login, err := user.NewLogin(ctx, &database.UserLogin{ID: loopLogin}, nil)
+	if err != nil {
+		return "", err
+	}
+	portal, err := b.v2.GetPortalByKey(ctx, networkid.PortalKey{ID: name})
+	if err != nil {
+		return "", err
+	}
+	if err := portal.CreateMatrixRoom(ctx, login, nil); err != nil {
+		return "", err
+	}
+	login.MarkInPortal(ctx, portal)
+	return portal.MXID, b.v2.Bot.EnsureInvited(ctx, portal.MXID, owner)
+}
+
+// Remote queues a message of the network.
+func (b *Bridge) Remote(portal networkid.PortalID, sender networkid.UserID, messageID networkid.MessageID, text string) {
+	(&world{Bridge: b}).remote(portal, sender, messageID, text)
+}
+
+// Device is the device of the bridge's bot.
+func (b *Bridge) Device() id.DeviceID { return b.conn.Crypto.Client().DeviceID }
