@@ -64,6 +64,8 @@ type Options struct {
 	Permissions bridgeconfig.PermissionConfig
 	// Encryption is of the rooms that the bridge is in.
 	Encryption Encryption
+	// Reaper says when the bridge leaves rooms that everybody else has left; the zero value is never.
+	Reaper Reaper
 	// URL is what the registration says about where the homeserver reaches the bridge. By default it is an
 	// address that only makes sense for a homeserver that is handed the Handler.
 	URL string
@@ -71,19 +73,20 @@ type Options struct {
 
 // Bridge is one hosted network. Make it with New, then Run it; Close is for one that is never run.
 type Bridge struct {
-	opts     Options
-	log      zerolog.Logger
-	reg      *registration.Registration
-	raw      *dbutil.Database
-	v2       *bridgev2.Bridge
-	conn     *matrixConnector
-	inbox    *inbox
-	lanes    *lanes
-	ephemera *ephemera
-	crypto   *e2be.Machine // nil without encryption
-	router   http.Handler
-	ackWait  time.Duration // ackWait, but in tests
-	txnMu    sync.Mutex    // one transaction at a time enters the inbox and the lanes
+	opts      Options
+	log       zerolog.Logger
+	reg       *registration.Registration
+	raw       *dbutil.Database
+	v2        *bridgev2.Bridge
+	conn      *matrixConnector
+	inbox     *inbox
+	lanes     *lanes
+	ephemera  *ephemera
+	unbridger *unbridger
+	crypto    *e2be.Machine // nil without encryption
+	router    http.Handler
+	ackWait   time.Duration // ackWait, but in tests
+	txnMu     sync.Mutex    // one transaction at a time enters the inbox and the lanes
 
 	ready     chan struct{} // closed when transactions can be handled
 	closeOnce sync.Once
@@ -128,6 +131,9 @@ func (o *Options) complete() error {
 	}
 	if err := o.Encryption.Validate(); err != nil {
 		return fmt.Errorf("bridges: Encryption.%w", err)
+	}
+	if err := o.Reaper.Validate(); err != nil {
+		return fmt.Errorf("bridges: Reaper.%w", err)
 	}
 	if o.Name == "" {
 		o.Name = o.Network.GetName().DisplayName + " bridge"
@@ -186,6 +192,8 @@ func (b *Bridge) prepare() error {
 	b.watchPresence()
 	b.lanes = newLanes(b)
 	b.ephemera = newEphemera(b)
+	b.unbridger = newUnbridger(b)
+	b.addCommands()
 	b.router = b.makeRouter()
 	return nil
 }

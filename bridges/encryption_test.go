@@ -8,122 +8,22 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"causeway/appservice/inproc"
-	"causeway/appservice/sender"
 	"causeway/bridges"
 	"causeway/bridges/bridgetest"
-	"causeway/homeserver"
-	"causeway/homeserver/notify"
 	"causeway/homeserver/store"
 	"causeway/homeserver/storetest"
 	"causeway/homeserver/testserver"
-	"causeway/registration"
 
-	"github.com/rs/zerolog"
 	"go.mau.fi/util/dbutil"
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/crypto/cryptohelper"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 )
-
-// house is a homeserver with one bridge, which can be started anew.
-type house struct {
-	t      *testing.T
-	dir    string
-	crypt  bridges.Encryption
-	base   string // URL of the bridge's database, "" for a file
-	hs     *testserver.Server
-	toHS   *inproc.Transport
-	toApp  *inproc.Transport
-	net    bridges.Loop
-	bridge *bridges.Bridge
-	stop   func()
-}
-
-// newHouse starts both.
-func newHouse(t *testing.T, db *store.DB, crypt bridges.Encryption) *house {
-	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), crypt: crypt, toHS: inproc.New(nil), toApp: inproc.New(nil)}
-	if strings.HasSuffix(t.Name(), "/postgres") {
-		h.base = storetest.PostgresURL(t)
-	}
-	h.open()
-	set, err := registration.NewSet(h.bridge.Registration())
-	if err != nil {
-		t.Fatal(err)
-	}
-	regs := func() *registration.Set { return set }
-	bus := new(notify.Local)
-	send := sender.New(sender.Options{
-		DB: db, Bus: bus, ServerName: testserver.Name, Log: h.log(), Registrations: regs, PresenceMembers: 100,
-		Transport: func(*registration.Registration) http.RoundTripper { return h.toApp },
-	})
-	h.hs = testserver.New(t, db, func(c *homeserver.Config) {
-		c.Bus, c.AppServices, c.Aliases, c.Pinger, c.Alive = bus, regs, send, send, send.Alive
-	})
-	send.Attend(h.hs.Server)
-	h.toHS.SetHandler(h.hs.Handler())
-	if err := send.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = send.Run(ctx) })
-	running.Go(func() { _ = h.hs.Run(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
-	h.run()
-	return h
-}
-
-func (h *house) log() zerolog.Logger {
-	return zerolog.New(bridgetest.LogTo(h.t)).Level(zerolog.WarnLevel)
-}
-
-func (h *house) open() {
-	h.t.Helper()
-	h.net = bridges.NewLoop()
-	var err error
-	h.bridge, err = bridges.New(bridges.Options{
-		ID: "loop", ServerName: testserver.Name, Transport: h.toHS, Network: h.net, DataDir: h.dir, Log: h.log(),
-		Encryption: h.crypt, Database: h.base,
-	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.toApp.SetHandler(h.bridge.Handler())
-}
-
-func (h *house) run() {
-	h.t.Helper()
-	b := h.bridge
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- b.Run(ctx) }()
-	h.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			h.t.Error(err)
-		}
-	})
-	h.t.Cleanup(h.stop)
-	select {
-	case <-b.Ready():
-	case err := <-ended:
-		h.t.Fatal("the bridge ended: ", err)
-	}
-}
-
-// restart stops the bridge and starts it anew on what it has stored.
-func (h *house) restart() {
-	h.stop()
-	h.open()
-	h.run()
-}
 
 // person is a user with a client that encrypts.
 type person struct {
@@ -224,7 +124,9 @@ func (p *person) await(text string) *event.Event {
 // answered by a notice.
 func TestEncryptedRoom(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		h := newHouse(t, db, bridges.Encryption{Allow: true, Default: true, Require: true})
+		h := newHouse(t, db, func(h *house) {
+			h.crypt = bridges.Encryption{Allow: true, Default: true, Require: true}
+		})
 		alice := h.person("alice")
 		room, err := h.bridge.OpenPortal(t.Context(), alice.UserID, "chat")
 		if err != nil {

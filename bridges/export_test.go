@@ -2,7 +2,9 @@ package bridges
 
 import (
 	"context"
+	"time"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/id"
@@ -51,3 +53,32 @@ func (b *Bridge) Remote(portal networkid.PortalID, sender networkid.UserID, mess
 
 // Device is the device of the bridge's bot.
 func (b *Bridge) Device() id.DeviceID { return b.conn.Crypto.Client().DeviceID }
+
+// AddAlias is that of Host.
+func (b *Bridge) AddAlias(ctx context.Context, alias id.RoomAlias, room id.RoomID) error {
+	return (&Host{b: b}).AddAlias(ctx, alias, room)
+}
+
+// HastenUnbridging lets ghosts leave one right after the other. It comes before Run.
+func (b *Bridge) HastenUnbridging() { b.unbridger.pause = 0 }
+
+// Reap is reapOnce.
+func (b *Bridge) Reap(ctx context.Context, now time.Time) error { return b.reapOnce(ctx, now) }
+
+// Count counts the rows of a table.
+func (b *Bridge) Count(ctx context.Context, table string) (count int, err error) {
+	err = b.raw.QueryRow(ctx, `SELECT COUNT(*) FROM `+table).Scan(&count)
+	return count, err
+}
+
+// HasPortal says whether a room is one.
+func (b *Bridge) HasPortal(ctx context.Context, room id.RoomID) bool {
+	portal, err := b.v2.GetPortalByMXID(ctx, room)
+	return err != nil || portal != nil
+}
+
+// Invite has the bot invite a user, whatever it remembers.
+func (b *Bridge) Invite(ctx context.Context, room id.RoomID, user id.UserID) error {
+	_, err := b.conn.Bot.InviteUser(ctx, room, &mautrix.ReqInviteUser{UserID: user})
+	return err
+}

@@ -49,6 +49,13 @@ type PresenceWatcher interface {
 	HandlePresence(ctx context.Context, user id.UserID, presence *event.PresenceEventContent)
 }
 
+// PortalLeaver is implemented by a network that has to leave a chat on the network when its room is unbridged.
+type PortalLeaver interface {
+	// LeavePortal is called before the portal is deleted. It may be called again for the same portal, after an error or
+	// a new start.
+	LeavePortal(ctx context.Context, portal *bridgev2.Portal) error
+}
+
 // GhostNamer is implemented by a network that chooses the localparts of its ghosts itself. By default a
 // localpart is the bridge's ID, an underscore and the remote ID encoded as mautrix does.
 type GhostNamer interface {

@@ -216,6 +216,7 @@ func openBridges(cfg *Config, log zerolog.Logger, toHomeserver http.RoundTripper
 	opts := bridges.Options{
 		ID: "irc", Name: "IRC bridge", ServerName: cfg.ServerName, HomeserverURL: cfg.BaseURL(), Transport: toHomeserver,
 		URL: "http://irc.bridge", Network: network, DataDir: dir, Log: bridgeLog(cfg, log, "irc"), Encryption: cfg.Bridges.Encryption,
+		Reaper: cfg.Bridges.Reaper,
 	}
 	if sqldb.IsPostgres(cfg.Database) {
 		opts.Database = cfg.Database

@@ -80,6 +80,8 @@ type BridgesConfig struct {
 	IRC irc.Config `yaml:"irc"`
 	// Encryption is of the rooms of all of them.
 	Encryption bridges.Encryption `yaml:"encryption"`
+	// Reaper is of the rooms of all of them.
+	Reaper bridges.Reaper `yaml:"reaper"`
 }
 
 // LogConfig says what is logged, and how it looks.
@@ -155,6 +157,7 @@ func defaultConfig() *Config {
 		Listen:         "127.0.0.1:8008",
 		TrustedProxies: []string{},
 		AppServices:    AppServicesConfig{Dir: "registration"},
+		Bridges:        BridgesConfig{Reaper: bridges.DefaultReaper()},
 		Registration:   RegistrationConfig{RegistrationRules: account.DefaultRegistration()},
 		Support:        clientapi.Support{Contacts: []clientapi.Contact{}},
 		Sessions:       account.DefaultSessions(),
@@ -256,6 +259,7 @@ func (c *Config) check(bad report) {
 	}
 	checkSection("bridges.irc", c.Bridges.IRC, bad)
 	checkSection("bridges.encryption", c.Bridges.Encryption, bad)
+	checkSection("bridges.reaper", c.Bridges.Reaper, bad)
 	checkSection("support", c.Support, bad)
 	checkSection("registration", c.Registration.RegistrationRules, bad)
 	checkSection("sessions", c.Sessions, bad)
