@@ -23,10 +23,11 @@ type matrixConnector struct {
 	*matrix.Connector
 	id    string
 	namer GhostNamer
+	tally *tally
 }
 
 func newMatrixConnector(b *Bridge, cfg *bridgeconfig.Config) *matrixConnector {
-	c := &matrixConnector{Connector: matrix.NewConnector(cfg), id: b.opts.ID}
+	c := &matrixConnector{Connector: matrix.NewConnector(cfg), id: b.opts.ID, tally: newTally()}
 	c.namer, _ = b.opts.Network.(GhostNamer)
 	if c.namer == nil {
 		c.namer = encodedNames{prefix: b.opts.ID + "_"}

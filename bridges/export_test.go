@@ -82,3 +82,9 @@ func (b *Bridge) Invite(ctx context.Context, room id.RoomID, user id.UserID) err
 	_, err := b.conn.Bot.InviteUser(ctx, room, &mautrix.ReqInviteUser{UserID: user})
 	return err
 }
+
+// SetPower has the bot give a user a power level.
+func (b *Bridge) SetPower(ctx context.Context, room id.RoomID, user id.UserID, level int) error {
+	_, err := b.conn.Bot.SetPowerLevel(ctx, room, user, level)
+	return err
+}

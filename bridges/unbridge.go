@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"maunium.net/go/mautrix"
@@ -34,6 +36,7 @@ type unbridger struct {
 	b     *Bridge
 	pause time.Duration // leavePause, but in tests
 	wake  chan struct{} // of size 1
+	count atomic.Int64  // of rooms, for Status
 }
 
 func newUnbridger(b *Bridge) *unbridger {
@@ -102,6 +105,7 @@ func (u *unbridger) run(ctx context.Context) {
 		if err := u.load(ctx, jobs); err != nil && ctx.Err() == nil {
 			u.b.log.Err(err).Msg("unbridge")
 		}
+		u.count.Store(int64(len(jobs)))
 		left := false
 		for room, j := range jobs {
 			if ctx.Err() != nil {
@@ -120,6 +124,7 @@ func (u *unbridger) run(ctx context.Context) {
 				u.b.log.Err(err).Stringer("room_id", room).Dur("retry_in", j.retry).Msg("unbridge a room")
 			case finished:
 				delete(jobs, room)
+				u.count.Store(int64(len(jobs)))
 			default:
 				j.retry, left = 0, true
 				u.sleep(ctx, jitter(u.pause))
@@ -325,4 +330,20 @@ func (b *Bridge) addCommands() {
 		command("unbridge", "Take the bridge out of this room, and leave the room to those in it"),
 		command("delete-portal", "The same as unbridge"),
 	)
+}
+
+// IsIn says whether a room is a portal, or one that the bot is in.
+func (b *Bridge) IsIn(ctx context.Context, room id.RoomID) (bool, error) {
+	if err := b.awaitReady(ctx); err != nil {
+		return false, err
+	}
+	portal, err := b.v2.GetPortalByMXID(ctx, room)
+	if err != nil || portal != nil {
+		return portal != nil, err
+	}
+	joined, err := b.conn.Bot.JoinedRooms(ctx)
+	if err != nil {
+		return false, fmt.Errorf("list the rooms of the bot: %w", err)
+	}
+	return slices.Contains(joined.JoinedRooms, room), nil
 }

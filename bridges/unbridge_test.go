@@ -171,6 +171,36 @@ func TestUnbridgeSurvives(t *testing.T) {
 	})
 }
 
+// The bot's command is for those who may say that the room is bridged.
+func TestUnbridgeCommand(t *testing.T) {
+	h := newHouse(t, storetest.New(t))
+	alice, room := h.populated("bob")
+	h.bridge.HastenUnbridging()
+	say := func(txn string) {
+		t.Helper()
+		h.hs.OK("PUT", "/_matrix/client/v3/rooms/"+url.PathEscape(string(room))+"/send/m.room.message/"+txn, alice.Token,
+			map[string]any{"msgtype": "m.text", "body": "!loop unbridge"}, nil)
+	}
+	say("1")
+	h.until("it is refused", func() bool {
+		return slices.ContainsFunc(h.history(alice, room), func(e member) bool {
+			return e.Sender == h.bridge.Bot() && strings.Contains(e.Content.Body, "requires room admin rights")
+		})
+	})
+	if inside, err := h.bridge.IsIn(t.Context(), room); err != nil || !inside {
+		t.Errorf("the bridge is in the room: %v, %v", inside, err)
+	}
+	if err := h.bridge.SetPower(t.Context(), room, alice.ID, 100); err != nil {
+		t.Fatal(err)
+	}
+	say("2")
+	h.until("nobody else is there", func() bool { return len(h.joined(alice, room)) == 1 })
+	h.until("it is done", h.isDone)
+	if inside, err := h.bridge.IsIn(t.Context(), room); err != nil || inside {
+		t.Errorf("the bridge is in the room: %v, %v", inside, err)
+	}
+}
+
 // A room that everybody has left is left by the bridge, too, but not before its time, and not when somebody comes back.
 func TestReaper(t *testing.T) {
 	h := newHouse(t, storetest.New(t), func(h *house) {

@@ -93,13 +93,13 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		return err
 	}
 
-	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, log: log.With().Str("part", "registrations").Logger()}
+	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, bridges: hosted, log: log.With().Str("part", "registrations").Logger()}
 
 	web, err := listen(cfg, hs, log)
 	if err != nil {
 		return err
 	}
-	control, err := listenControl(cfg.DataDir, orders{hs.Maintenance, hs.Accounts, services}, log)
+	control, err := listenControl(cfg.DataDir, orders{hs.Maintenance, hs.Accounts, services, hosted}, log)
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
@@ -254,6 +254,26 @@ func (set bridgeSet) transport(reg *registration.Registration) http.RoundTripper
 		}
 	}
 	return nil
+}
+
+// find returns the bridge with an ID, nil when there is none.
+func (set bridgeSet) find(id string) *bridges.Bridge {
+	for _, b := range set {
+		if b.Registration().ID == id {
+			return b.Bridge
+		}
+	}
+	return nil
+}
+
+// status tells how a bridge is doing, nil for one that is not of this process.
+func (set bridgeSet) status(id string) *bridges.Status {
+	b := set.find(id)
+	if b == nil {
+		return nil
+	}
+	status := b.Status()
+	return &status
 }
 
 // withAccounts calls f with the accounts of a server that is not running.

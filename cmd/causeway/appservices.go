@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"causeway/appservice/sender"
+	"causeway/bridges"
 	"causeway/homeserver/account"
 	"causeway/registration"
 
@@ -23,6 +24,7 @@ type appServices struct {
 	folder   *registration.Folder
 	sender   *sender.Sender
 	accounts *account.Service
+	bridges  bridgeSet // those of this process
 	log      zerolog.Logger
 }
 
@@ -160,6 +162,8 @@ type serviceStatus struct {
 	LastError   string                  `json:"last_error,omitempty"`
 	Pending     bool                    `json:"pending"`
 	Followed    bool                    `json:"followed"` // a server runs and delivers
+	// Bridge is how a bridge of this server is doing itself.
+	Bridge *bridges.Status `json:"bridge,omitempty"`
 }
 
 // servicesStatus is what a server tells of all of them.
@@ -188,6 +192,7 @@ func (s *appServices) status() servicesStatus {
 			row.Followed, row.Pos, row.Behind, row.OldestTS, row.Pending = true, is.Pos, is.Behind, is.OldestTS, is.Pending
 			row.LastError, row.FailingTS, row.DeliveredTS = is.LastError, is.FailingSince, is.DeliveredTS
 		}
+		row.Bridge = s.bridges.status(reg.ID)
 		all.Services = append(all.Services, row)
 	}
 	return all

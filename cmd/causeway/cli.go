@@ -99,6 +99,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.userCommand(),
 		c.registrationCommand(),
 		c.registrationTokenCommand(),
+		c.bridgeCommand(),
 		c.purgeCommand(),
 		c.compactCommand(),
 		c.configCommand(),
