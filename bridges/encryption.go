@@ -60,13 +60,24 @@ func (b *Bridge) prepareEncryption(ctx context.Context) error {
 	b.crypto, err = e2be.New(e2be.Options{
 		Connector: b.conn.Connector, DB: b.raw, Account: b.opts.ID, Name: b.opts.Name, PickleKey: []byte(pickle),
 		IsGhost: b.v2.IsGhostMXID, Secrets: secrets{b.raw},
-		Hold: func(event id.EventID) func() { return b.lanes.hold(event) },
+		Hold: b.holdUnlessStopped,
 	})
 	if err != nil {
 		return err
 	}
 	b.conn.Crypto = b.crypto
 	return nil
+}
+
+// holdUnlessStopped keeps an event unfinished. What is called after the bridge has stopped does nothing: the event is
+// handled after the next start.
+func (b *Bridge) holdUnlessStopped(event id.EventID) (done func()) {
+	release := b.lanes.hold(event)
+	return func() {
+		if b.lanes.ctx.Err() == nil {
+			release()
+		}
+	}
 }
 
 // receiveBeside hands to encryption what a transaction holds for it.

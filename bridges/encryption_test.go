@@ -189,3 +189,57 @@ func TestEncryptedRoom(t *testing.T) {
 		}
 	})
 }
+
+// A message whose key comes late is handled when it is there, also when the bridge was started anew in between.
+func TestLateKey(t *testing.T) {
+	h := newHouse(t, storetest.New(t), func(h *house) { h.crypt = bridges.Encryption{Allow: true, Default: true} })
+	alice := h.person("alice")
+	room, err := h.bridge.OpenPortal(t.Context(), alice.UserID, "chat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.join(room, h.bridge.Bot())
+	ctx, machine := t.Context(), alice.helper.Machine()
+	// A key that is shared with nobody at first.
+	if err := machine.ShareGroupSession(ctx, room, nil); err != nil {
+		t.Fatal(err)
+	}
+	content := &event.Content{Parsed: &event.MessageEventContent{MsgType: event.MsgText, Body: "early"}}
+	encrypted, err := machine.EncryptMegolmEvent(ctx, room, event.EventMessage, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alice.MakeRequest(ctx, http.MethodPut,
+		alice.BuildClientURL("v3", "rooms", room, "send", "m.room.encrypted", "early"), encrypted, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the message waits", func() bool {
+		count, err := h.bridge.Count(ctx, "host_inbox WHERE done_ts=0 AND event LIKE '%megolm%'")
+		return err == nil && count == 1
+	})
+	h.restart()
+	session, err := machine.CryptoStore.GetGroupSession(ctx, room, encrypted.SessionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bot, err := machine.GetOrFetchDevice(ctx, h.bridge.Bot(), h.bridge.Device())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := session.Internal.Export(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = machine.SendEncryptedToDevice(ctx, bot, event.ToDeviceForwardedRoomKey, event.Content{Parsed: &event.ForwardedRoomKeyEventContent{
+		RoomKeyEventContent: event.RoomKeyEventContent{
+			Algorithm: id.AlgorithmMegolmV1, RoomID: room, SessionID: encrypted.SessionID, SessionKey: string(key),
+		},
+		SenderKey: session.SenderKey, SenderClaimedKey: session.SigningKey, ForwardingKeyChain: []string{},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bridges.Await(h.net.Network(), t, 1); !slices.Equal(got, []string{"early"}) {
+		t.Errorf("the network got %q", got)
+	}
+}
