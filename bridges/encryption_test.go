@@ -200,15 +200,14 @@ func TestLateKey(t *testing.T) {
 	}
 	alice.join(room, h.bridge.Bot())
 	ctx, machine := t.Context(), alice.helper.Machine()
-	// A key that is shared with nobody at first.
-	if err := machine.ShareGroupSession(ctx, room, nil); err != nil {
-		t.Fatal(err)
-	}
-	content := &event.Content{Parsed: &event.MessageEventContent{MsgType: event.MsgText, Body: "early"}}
-	encrypted, err := machine.EncryptMegolmEvent(ctx, room, event.EventMessage, content)
-	if err != nil {
-		t.Fatal(err)
-	}
+	// A key that is shared with nobody at first. The client drops it as long as it hears of new members.
+	var encrypted *event.EncryptedEventContent
+	h.until("alice encrypts", func() bool {
+		content := &event.Content{Parsed: &event.MessageEventContent{MsgType: event.MsgText, Body: "early"}}
+		_ = machine.ShareGroupSession(ctx, room, nil)
+		encrypted, err = machine.EncryptMegolmEvent(ctx, room, event.EventMessage, content)
+		return err == nil
+	})
 	if _, err := alice.MakeRequest(ctx, http.MethodPut,
 		alice.BuildClientURL("v3", "rooms", room, "send", "m.room.encrypted", "early"), encrypted, nil); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"maunium.net/go/mautrix/crypto"
@@ -124,9 +125,14 @@ func (m *Machine) people(ctx context.Context, room id.RoomID) ([]id.UserID, erro
 	return people, nil
 }
 
-// WaitForSession implements matrix.Crypto.
+// WaitForSession implements matrix.Crypto. When the bridge stops meanwhile, it ends the goroutine, with which bridgev2 would
+// tell people that the key did not come: the event stays unfinished, and is handled after the next start.
 func (m *Machine) WaitForSession(ctx context.Context, room id.RoomID, sender id.SenderKey, session id.SessionID, timeout time.Duration) bool {
-	return m.machine().WaitForSession(ctx, room, sender, session, timeout)
+	came := m.machine().WaitForSession(ctx, room, sender, session, timeout)
+	if !came && ctx.Err() != nil {
+		runtime.Goexit()
+	}
+	return came
 }
 
 // RequestSession implements matrix.Crypto: it asks the devices of who wrote a message for its key.
