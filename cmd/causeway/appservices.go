@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"causeway/appservice/sender"
+	"causeway/bridges"
 	"causeway/bridges/process"
 	"causeway/homeserver/account"
 	"causeway/registration"
@@ -163,6 +164,8 @@ type serviceStatus struct {
 	Pending     bool                    `json:"pending"`
 	Followed    bool                    `json:"followed"` // a server runs and delivers
 	Process     *process.Status         `json:"process,omitempty"`
+	// Bridge is how a bridge of this server is doing itself.
+	Bridge *bridges.Status `json:"bridge,omitempty"`
 }
 
 // servicesStatus is what a server tells of all of them.
@@ -192,6 +195,7 @@ func (s *appServices) status() servicesStatus {
 			row.Followed, row.Pos, row.Behind, row.OldestTS, row.Pending = true, is.Pos, is.Behind, is.OldestTS, is.Pending
 			row.LastError, row.FailingTS, row.DeliveredTS = is.LastError, is.FailingSince, is.DeliveredTS
 		}
+		row.Bridge = s.bridges.status(reg.ID)
 		all.Services = append(all.Services, row)
 	}
 	return all

@@ -73,20 +73,19 @@ func ownProgram() (string, error) {
 	return path, nil
 }
 
-// bridgeCommand is for the server alone, which starts it for a bridge with isolation: process.
-func (c *cli) bridgeCommand() *cobra.Command {
-	cmd := group("bridge", "Run a bridge for the server that starts this", &cobra.Command{
-		Use:   "run NAME",
-		Short: "Run a bridge; the job is read from standard input, whose end ends it",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+// bridgeRunCommand is for the server alone, which starts it for a bridge with isolation: process.
+func (c *cli) bridgeRunCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "run NAME",
+		Short:  "Run a bridge for the server that starts this; the job is read from standard input, whose end ends it",
+		Hidden: true,
+		Args:   usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// Only the parent says when to stop: a service manager that signals all processes would end the bridge
 			// before the requests that need it.
 			return c.runBridge(context.WithoutCancel(cmd.Context()), args[0])
 		},
-	})
-	cmd.Hidden = true
-	return cmd
+	}
 }
 
 func (c *cli) runBridge(ctx context.Context, name string) error {

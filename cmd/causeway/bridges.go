@@ -23,6 +23,10 @@ type BridgesConfig struct {
 	IRC IRCConfig `yaml:"irc"`
 	// Others are the networks that `causeway build` has put into this binary, by their IDs.
 	Others map[string]*NetworkConfig `yaml:",others"`
+	// Encryption is of the rooms of all of them.
+	Encryption bridges.Encryption `yaml:"encryption"`
+	// Reaper is of the rooms of all of them.
+	Reaper bridges.Reaper `yaml:"reaper"`
 }
 
 // IRCConfig is the section of IRC.
@@ -52,7 +56,7 @@ type NetworkConfig struct {
 
 // defaultBridges are the sections of all networks of this binary.
 func defaultBridges() BridgesConfig {
-	c := BridgesConfig{IRC: IRCConfig{Isolation: isolationNone}, Others: make(map[string]*NetworkConfig)}
+	c := BridgesConfig{IRC: IRCConfig{Isolation: isolationNone}, Others: make(map[string]*NetworkConfig), Reaper: bridges.DefaultReaper()}
 	for _, n := range networks {
 		c.Others[n.ID] = &NetworkConfig{Isolation: isolationNone}
 	}
@@ -70,6 +74,8 @@ var permissionLevels = map[string]bridgeconfig.Permissions{
 func (c BridgesConfig) check(bad report) {
 	checkSection("bridges.irc", c.IRC, bad)
 	checkIsolation("bridges.irc", c.IRC.Isolation, bad)
+	checkSection("bridges.encryption", c.Encryption, bad)
+	checkSection("bridges.reaper", c.Reaper, bad)
 	for _, n := range networks {
 		key, section := "bridges."+n.ID, c.Others[n.ID]
 		checkIsolation(key, section.Isolation, bad)
@@ -133,6 +139,7 @@ func planBridges(cfg *Config, log zerolog.Logger) ([]bridgePlan, error) {
 	plan := func(opts bridges.Options, isolation Isolation) {
 		opts.ServerName, opts.HomeserverURL, opts.DataDir = cfg.ServerName, cfg.BaseURL(), bridgesDir(cfg)
 		opts.URL, opts.Log = "http://"+opts.ID+".bridge", bridgeLog(cfg, log, opts.ID)
+		opts.Encryption, opts.Reaper = cfg.Bridges.Encryption, cfg.Bridges.Reaper
 		if sqldb.IsPostgres(cfg.Database) {
 			opts.Database = cfg.Database
 		}

@@ -99,12 +99,12 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.userCommand(),
 		c.registrationCommand(),
 		c.registrationTokenCommand(),
+		c.bridgeCommand(),
 		c.purgeCommand(),
 		c.compactCommand(),
 		c.configCommand(),
 		c.doctorCommand(),
 		c.versionCommand(),
-		c.bridgeCommand(),
 		c.buildCommand(),
 	)
 	return root

@@ -81,8 +81,10 @@ var arrows = map[string][]string{
 	// It wires a homeserver, so it makes what homeserver.Config holds.
 	"homeserver/testserver": {"homeserver", "homeserver/storetest", "homeserver/store", "homeserver/notify", "homeserver/event"},
 	"appservice/sender":     {"registration", "homeserver/store", "homeserver/notify", "homeserver/event"},
-	"bridges":               {"registration", "appservice/inproc"},
-	"bridges/bridgetest":    {"bridges"},
+	// Encryption knows nothing of transactions and networks: it is given the keys, and what transactions hold of them.
+	"bridges/e2be":       {},
+	"bridges":            {"registration", "appservice/inproc", "bridges/e2be"},
+	"bridges/bridgetest": {"bridges"},
 	// It runs a bridge in another process, whose requests are to look like those of one in this.
 	"bridges/process": {"bridges", "registration", "appservice/inproc"},
 	"bridges/builder": {},
