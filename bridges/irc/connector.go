@@ -306,7 +306,7 @@ func (c *Connector) userJoined(ctx context.Context, n *network, portal *bridgev2
 	if _, err := c.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, portal.PortalKey); err != nil {
 		return err
 	}
-	return n.ask(user, joinRequest{channel: portal.Name})
+	return n.ask(user, joinRequest{channel: portal.Name, fresh: true})
 }
 
 func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID, reason string) error {
