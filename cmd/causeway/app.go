@@ -167,6 +167,17 @@ func openStore(ctx context.Context, cfg *Config) (*store.DB, *event.Key, error) 
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
+	if !fresh {
+		// A first start that was killed before it had made its key has signed nothing, and is begun anew.
+		err = db.View(ctx, func(tx *store.Tx) error {
+			pos, err := tx.StreamPos()
+			fresh = pos == 0
+			return err
+		})
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
 	key, err := openKey(cfg, fresh)
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
