@@ -10,7 +10,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/causeway ./cmd/causeway
+RUN CGO_ENABLED=0 go build -tags goolm -trimpath -ldflags='-s -w' -o /out/causeway ./cmd/causeway
 # What a scratch image does not have, with the rights that it must have.
 RUN mkdir -p /out/root/data /out/root/tmp /out/root/etc/ssl/certs \
 	&& chmod 1777 /out/root/tmp \

@@ -5,9 +5,9 @@ GO ?= go
 
 .PHONY: build run test lint fmt e2e differential bench fuzz tools clean
 
-# The product is pure Go: one static binary.
+# The product is pure Go: one static binary. The tag is for encryption of bridges.
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -tags goolm -trimpath -o bin/ ./cmd/causeway ./cmd/causeway-bench
 
 # Serves on the address and from the folder that it prints.
 run: build

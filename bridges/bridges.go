@@ -33,6 +33,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/id"
 
+	"causeway/bridges/e2be"
 	"causeway/registration"
 )
 
@@ -62,6 +63,10 @@ type Options struct {
 	Log zerolog.Logger
 	// Permissions say who may use the bridge, as bridgev2 knows them; by default all users of ServerName.
 	Permissions bridgeconfig.PermissionConfig
+	// Encryption is of the rooms that the bridge is in.
+	Encryption Encryption
+	// Reaper says when the bridge leaves rooms that everybody else has left; the zero value is never.
+	Reaper Reaper
 	// URL is what the registration says about where the homeserver reaches the bridge. By default it is an
 	// address that only makes sense for a homeserver that is handed the Handler.
 	URL string
@@ -69,17 +74,20 @@ type Options struct {
 
 // Bridge is one hosted network. Make it with New, then Run it; Close is for one that is never run.
 type Bridge struct {
-	opts    Options
-	log     zerolog.Logger
-	reg     *registration.Registration
-	raw     *dbutil.Database
-	v2      *bridgev2.Bridge
-	conn    *matrixConnector
-	inbox   *inbox
-	lanes   *lanes
-	router  http.Handler
-	ackWait time.Duration // ackWait, but in tests
-	txnMu   sync.Mutex    // one transaction at a time enters the inbox and the lanes
+	opts      Options
+	log       zerolog.Logger
+	reg       *registration.Registration
+	raw       *dbutil.Database
+	v2        *bridgev2.Bridge
+	conn      *matrixConnector
+	inbox     *inbox
+	lanes     *lanes
+	ephemera  *ephemera
+	unbridger *unbridger
+	crypto    *e2be.Machine // nil without encryption
+	router    http.Handler
+	ackWait   time.Duration // ackWait, but in tests
+	txnMu     sync.Mutex    // one transaction at a time enters the inbox and the lanes
 
 	ready     chan struct{} // closed when transactions can be handled
 	closeOnce sync.Once
@@ -121,6 +129,12 @@ func (o *Options) complete() error {
 		return errors.New("bridges: Network is missing")
 	case o.Database == "" && o.DataDir == "":
 		return errors.New("bridges: one of Database and DataDir is needed")
+	}
+	if err := o.Encryption.Validate(); err != nil {
+		return fmt.Errorf("bridges: Encryption.%w", err)
+	}
+	if err := o.Reaper.Validate(); err != nil {
+		return fmt.Errorf("bridges: Reaper.%w", err)
 	}
 	if o.Name == "" {
 		o.Name = o.Network.GetName().DisplayName + " bridge"
@@ -165,6 +179,9 @@ func (b *Bridge) prepare() error {
 	b.v2 = bridgev2.NewBridge(networkid.BridgeID(b.opts.ID), b.raw, b.log, &cfg.Bridge, b.conn, b.opts.Network,
 		commands.NewProcessor)
 	b.v2.ExternallyManagedDB = true
+	if err := b.prepareEncryption(ctx); err != nil {
+		return err
+	}
 	if b.opts.Transport != nil {
 		b.conn.AS.HTTPClient.Transport = b.opts.Transport
 	}
@@ -175,6 +192,9 @@ func (b *Bridge) prepare() error {
 	b.watchMembers()
 	b.watchPresence()
 	b.lanes = newLanes(b)
+	b.ephemera = newEphemera(b)
+	b.unbridger = newUnbridger(b)
+	b.addCommands()
 	b.router = b.makeRouter()
 	return nil
 }
@@ -205,7 +225,8 @@ func (b *Bridge) makeConfig(t tokens) *bridgeconfig.Config {
 			Bot:              bridgeconfig.BotUserConfig{Username: b.botLocalpart(), Displayname: b.opts.Name},
 			UsernameTemplate: b.opts.ID + "_{{.}}",
 		},
-		Matrix: bridgeconfig.MatrixConfig{MessageErrorNotices: true, FederateRooms: true},
+		Encryption: b.opts.Encryption.config(),
+		Matrix:     bridgeconfig.MatrixConfig{MessageErrorNotices: true, FederateRooms: true},
 		Bridge: bridgeconfig.BridgeConfig{
 			CommandPrefix: "!" + b.opts.ID,
 			// No buffer: an event has been handled when the call that brings it returns.

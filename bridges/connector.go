@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"strings"
 
 	"maunium.net/go/mautrix"
@@ -22,10 +23,11 @@ type matrixConnector struct {
 	*matrix.Connector
 	id    string
 	namer GhostNamer
+	tally *tally
 }
 
 func newMatrixConnector(b *Bridge, cfg *bridgeconfig.Config) *matrixConnector {
-	c := &matrixConnector{Connector: matrix.NewConnector(cfg), id: b.opts.ID}
+	c := &matrixConnector{Connector: matrix.NewConnector(cfg), id: b.opts.ID, tally: newTally()}
 	c.namer, _ = b.opts.Network.(GhostNamer)
 	if c.namer == nil {
 		c.namer = encodedNames{prefix: b.opts.ID + "_"}
@@ -102,17 +104,35 @@ func (i *intent) SendMessage(ctx context.Context, room id.RoomID, eventType even
 		(eventType != event.EventMessage && eventType != event.EventSticker) {
 		return i.ASIntent.SendMessage(ctx, room, eventType, content, extra)
 	}
-	encrypted, err := i.Connector.StateStore.IsEncrypted(ctx, room)
-	if err != nil || encrypted || i.Matrix.IsCustomPuppet {
+	if i.Matrix.IsCustomPuppet {
 		return i.ASIntent.SendMessage(ctx, room, eventType, content, extra)
 	}
 	if message, ok := content.Parsed.(*event.MessageEventContent); ok && eventType == event.EventMessage {
 		message.AddPerMessageProfileFallback()
 	}
+	eventType, err := i.encrypt(ctx, room, eventType, content)
+	if err != nil {
+		return nil, err
+	}
 	return i.Matrix.SendMessageEvent(ctx, room, eventType, content, mautrix.ReqSendEvent{
 		Timestamp:     extra.Timestamp.UnixMilli(),
 		TransactionID: i.transactionID(extra),
 	})
+}
+
+// encrypt encrypts a message for a room in which all are, and returns the type that it then has.
+func (i *intent) encrypt(ctx context.Context, room id.RoomID, eventType event.Type, content *event.Content) (event.Type, error) {
+	encrypted, err := i.Connector.StateStore.IsEncrypted(ctx, room)
+	if err != nil {
+		return eventType, fmt.Errorf("ask whether %s is encrypted: %w", room, err)
+	}
+	if !encrypted && !i.Connector.Config.Encryption.Require {
+		return eventType, nil
+	}
+	if i.Connector.Crypto == nil {
+		return eventType, errNoEncryption
+	}
+	return event.EventEncrypted, i.Connector.Crypto.Encrypt(ctx, room, eventType, content)
 }
 
 // transactionID is a hash of bridge, portal, remote message and part.

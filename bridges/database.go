@@ -110,19 +110,45 @@ type tokens struct{ AS, HS string }
 const tokenBytes = 32
 
 // loadTokens returns the stored tokens and makes them the first time.
-func loadTokens(ctx context.Context, db *dbutil.Database) (tokens, error) {
-	var t tokens
+func loadTokens(ctx context.Context, db *dbutil.Database) (t tokens, err error) {
 	for name, value := range map[string]*string{"as_token": &t.AS, "hs_token": &t.HS} {
-		random := make([]byte, tokenBytes)
-		_, _ = rand.Read(random) // never fails: crypto/rand ends the process instead
-		_, err := db.Exec(ctx, `INSERT INTO host_token (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`,
-			name, base64.RawURLEncoding.EncodeToString(random))
-		if err != nil {
-			return tokens{}, fmt.Errorf("store a token: %w", err)
-		}
-		if err := db.QueryRow(ctx, `SELECT value FROM host_token WHERE name=$1`, name).Scan(value); err != nil {
-			return tokens{}, fmt.Errorf("load a token: %w", err)
+		if *value, err = loadToken(ctx, db, name); err != nil {
+			return tokens{}, err
 		}
 	}
 	return t, nil
+}
+
+// loadToken returns a stored random text and makes it the first time.
+func loadToken(ctx context.Context, db *dbutil.Database, name string) (value string, err error) {
+	random := make([]byte, tokenBytes)
+	_, _ = rand.Read(random) // never fails: crypto/rand ends the process instead
+	_, err = db.Exec(ctx, `INSERT INTO host_token (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`,
+		name, base64.RawURLEncoding.EncodeToString(random))
+	if err != nil {
+		return "", fmt.Errorf("store a token: %w", err)
+	}
+	if err := db.QueryRow(ctx, `SELECT value FROM host_token WHERE name=$1`, name).Scan(&value); err != nil {
+		return "", fmt.Errorf("load a token: %w", err)
+	}
+	return value, nil
+}
+
+// secrets are other rows beside the tokens.
+type secrets struct{ db *dbutil.Database }
+
+// Secret implements e2be.Secrets.
+func (s secrets) Secret(ctx context.Context, name string) (value string, err error) {
+	err = s.db.QueryRow(ctx, `SELECT value FROM host_token WHERE name=$1`, name).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return value, err
+}
+
+// SetSecret implements e2be.Secrets.
+func (s secrets) SetSecret(ctx context.Context, name, value string) error {
+	_, err := s.db.Exec(ctx, `INSERT INTO host_token (name, value) VALUES ($1, $2)
+		ON CONFLICT (name) DO UPDATE SET value=excluded.value`, name, value)
+	return err
 }

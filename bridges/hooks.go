@@ -42,6 +42,20 @@ type MemberWatcher interface {
 	HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error
 }
 
+// PresenceWatcher is implemented by a network that shows who is there.
+type PresenceWatcher interface {
+	// HandlePresence is called when a person who shares a room with the bridge comes, goes, or says what they do. Some
+	// of it may be lost, and it must not wait long: presence has one queue.
+	HandlePresence(ctx context.Context, user id.UserID, presence *event.PresenceEventContent)
+}
+
+// PortalLeaver is implemented by a network that has to leave a chat on the network when its room is unbridged.
+type PortalLeaver interface {
+	// LeavePortal is called before the portal is deleted. It may be called again for the same portal, after an error or
+	// a new start.
+	LeavePortal(ctx context.Context, portal *bridgev2.Portal) error
+}
+
 // GhostNamer is implemented by a network that chooses the localparts of its ghosts itself. By default a
 // localpart is the bridge's ID, an underscore and the remote ID encoded as mautrix does.
 type GhostNamer interface {

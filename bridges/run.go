@@ -3,6 +3,7 @@ package bridges
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -33,7 +34,14 @@ func (b *Bridge) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("start bridge %s: %w", b.opts.ID, err)
 	}
+	chores, endChores := context.WithCancel(background)
+	defer endChores()
+	var running sync.WaitGroup
+	running.Go(func() { b.unbridger.run(chores) })
+	running.Go(func() { b.reap(chores) })
 	<-ctx.Done()
+	endChores()
+	running.Wait()
 	b.stop(background)
 	return nil
 }
@@ -80,6 +88,7 @@ func (b *Bridge) stop(ctx context.Context) {
 	b.lanes.close()
 	b.txnMu.Unlock()
 	b.lanes.wait()
+	b.ephemera.wait()
 	if drainer, ok := b.opts.Network.(Drainer); ok {
 		drainCtx, cancel := context.WithTimeout(ctx, drainWait)
 		drainer.Drain(drainCtx)

@@ -31,7 +31,17 @@ type transaction struct {
 	Ephemeral []json.RawMessage `json:"ephemeral"`
 	// Unstable name of Ephemeral, MSC2409.
 	Unstable []json.RawMessage `json:"de.sorunome.msc2409.ephemeral"`
+
+	// MSC4203 and MSC3202, and their unstable names.
+	ToDevice            []json.RawMessage    `json:"to_device"`
+	UnstableToDevice    []json.RawMessage    `json:"de.sorunome.msc2409.to_device"`
+	DeviceLists         *mautrix.DeviceLists `json:"device_lists"`
+	UnstableDeviceLists *mautrix.DeviceLists `json:"org.matrix.msc3202.device_lists"`
+	KeyCounts           keyCounts            `json:"device_one_time_keys_count"`
+	UnstableKeyCounts   keyCounts            `json:"org.matrix.msc3202.device_one_time_keys_count"`
 }
+
+type keyCounts = map[id.UserID]map[id.DeviceID]mautrix.OTKCount
 
 // putTransaction acknowledges a transaction when each of its events has been handled, now or by an earlier
 // transaction, or lies in the inbox and has waited for ackWait. Events are recognised by their ID, so the
@@ -107,6 +117,10 @@ func (b *Bridge) accept(ctx context.Context, txn *transaction) ([]*ticket, error
 	if err := b.lanes.admit(); err != nil {
 		return nil, err
 	}
+	// Keys come before the messages that they are for, also when the process dies in between.
+	if err := b.receiveBeside(ctx, txn); err != nil {
+		return nil, err
+	}
 	letters, events := b.open(txn.Events)
 	states, err := b.inbox.put(context.WithoutCancel(ctx), letters)
 	if err != nil {
@@ -123,7 +137,7 @@ func (b *Bridge) accept(ctx context.Context, txn *transaction) ([]*ticket, error
 		}
 		tickets = append(tickets, t)
 	}
-	b.dispatchEphemeral(txn)
+	b.ephemera.take(txn)
 	return tickets, nil
 }
 
@@ -177,25 +191,6 @@ func parseEvent(raw json.RawMessage) (*event.Event, error) {
 		return nil, err
 	}
 	return evt, nil
-}
-
-// dispatchEphemeral hands on typing and receipts, of which a lost or doubled one does no harm.
-func (b *Bridge) dispatchEphemeral(txn *transaction) {
-	list := txn.Ephemeral
-	if list == nil {
-		list = txn.Unstable
-	}
-	for _, raw := range list {
-		evt := &event.Event{}
-		if json.Unmarshal(raw, evt) != nil {
-			continue
-		}
-		evt.Mautrix.EventSource = event.SourceEphemeral
-		evt.Type.Class = event.EphemeralEventType
-		if evt.Content.ParseRaw(evt.Type) == nil {
-			b.conn.EventProcessor.Dispatch(b.lanes.ctx, evt)
-		}
-	}
 }
 
 func writeEmpty(w http.ResponseWriter) {

@@ -284,6 +284,26 @@ func TestFolderIsRereadAtOnce(t *testing.T) {
 }
 
 // A folder that cannot be read is not one without files.
+// TestFaultsReadAtOnce: what was told because somebody asked is not taken back by the next look, which comes before the file has settled.
+func TestFaultsReadAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", service("a"))
+	f, err := OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "a.yaml", "id: a\n")
+	now := time.Now().Add(time.Minute)
+	if c := f.look(now, true); len(c.Faults) == 0 {
+		t.Error("a faulty file that is read at once has no faults")
+	}
+	for _, after := range []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second} {
+		if c := f.look(now.Add(after), false); c.Mended || len(c.Faults) > 0 || len(f.Faults()) == 0 {
+			t.Errorf("%s after: %+v, and the faults are %v", after, c, f.Faults())
+		}
+	}
+}
+
 func TestFolderThatIsGone(t *testing.T) {
 	watched(t, map[string]string{"a.yaml": service("a")}, func(f *folder) {
 		away := f.dir + ".away"

@@ -64,7 +64,7 @@ func sameProblem(a, b error) bool {
 func (f *Folder) settle(name string, wanted map[string]*Registration, now time.Time, atOnce bool) Faults {
 	file := f.seen[name]
 	age := now.Sub(file.since)
-	if age < settle && !atOnce {
+	if age < settle && !atOnce && !file.parsed { // what was looked at at once goes on counting
 		return nil
 	}
 	if file.gone {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix/id"
@@ -93,7 +94,9 @@ func (c *choice) receipts() error {
 		if err != nil {
 			return err
 		}
-		c.items = append(c.items, item{pos: r.Pos, kind: kindReceipt, receipt: &receipt{Receipt: r, roomID: roomID, user: id.UserID(user)}})
+		c.items = append(c.items, item{pos: r.Pos, kind: kindReceipt, receipt: &receipt{roomID: roomID, Receipt: event.Receipt{
+			EventID: r.EventID, Type: r.Type, User: id.UserID(user), Thread: r.Thread, TS: r.TS,
+		}}})
 	}
 	return nil
 }
@@ -122,11 +125,11 @@ func (c *choice) presences() error {
 		if err != nil {
 			return err
 		}
-		var active int64
+		shown := event.Presence{User: id.UserID(name), State: p.State, StatusMsg: p.StatusMsg, LastActiveTS: p.LastActiveTS}
 		if c.w.beside.live != nil {
-			active = c.w.beside.live.LastActive(id.UserID(name))
+			shown.LastActiveTS = max(shown.LastActiveTS, c.w.beside.live.LastActive(shown.User))
 		}
-		c.items = append(c.items, item{pos: p.Pos, kind: kindPresence, json: presenceEvent(id.UserID(name), p, active, c.now)})
+		c.items = append(c.items, item{pos: p.Pos, kind: kindPresence, json: event.AppendPresence(nil, shown, c.now)})
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"encoding/json"
 	"strconv"
 
 	"causeway/homeserver/event"
@@ -18,9 +17,9 @@ func appendEvent(dst []byte, e *store.Event, related map[int64]*store.Event, now
 			unsigned = append(unsigned, `,"prev_content":`...)
 			unsigned = append(unsigned, before.Content...)
 			unsigned = append(unsigned, `,"prev_sender":`...)
-			unsigned = appendText(unsigned, string(before.Sender))
+			unsigned = event.AppendString(unsigned, before.Sender)
 			unsigned = append(unsigned, `,"replaces_state":`...)
-			unsigned = appendText(unsigned, string(before.EventID))
+			unsigned = event.AppendString(unsigned, before.EventID)
 		}
 	}
 	if redaction := related[e.RedactedBy]; redaction != nil {
@@ -34,9 +33,4 @@ func appendEvent(dst []byte, e *store.Event, related map[int64]*store.Event, now
 // ahead of ours: an age is never below zero.
 func appendAge(dst []byte, e *event.PDU, now int64) []byte {
 	return strconv.AppendInt(append(dst, `{"age":`...), max(0, now-e.OriginServerTS), 10)
-}
-
-func appendText(dst []byte, s string) []byte {
-	text, _ := json.Marshal(s) // no string fails
-	return append(dst, text...)
 }

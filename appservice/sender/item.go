@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 
 	"maunium.net/go/mautrix/id"
@@ -46,9 +47,8 @@ type item struct {
 
 // receipt is one receipt, on its way to become a part of an event for its room.
 type receipt struct {
-	store.Receipt
+	event.Receipt
 	roomID id.RoomID
-	user   id.UserID
 }
 
 // maxReceiptBytes bounds what a receipt adds beside its names.
@@ -61,7 +61,7 @@ func (i *item) size() int {
 		return len(i.json) + 1
 	case kindReceipt:
 		r := i.receipt
-		return 2 * (len(r.roomID) + len(r.EventID) + len(r.Type) + len(r.user) + len(r.Thread) + maxReceiptBytes)
+		return 2 * (len(r.roomID) + len(r.EventID) + len(r.Type) + len(r.User) + len(r.Thread) + maxReceiptBytes)
 	case kindKeys:
 		return 2 * (2*len(i.user) + 2*len(i.device) + len(i.left.OneTime) + len(i.left.Fallback) + 24)
 	}

@@ -13,13 +13,11 @@ import (
 	"causeway/appservice/inproc"
 	"causeway/appservice/sender"
 	"causeway/bridges"
-	"causeway/bridges/irc"
 	"causeway/homeserver"
 	"causeway/homeserver/account"
 	"causeway/homeserver/event"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/notify"
-	"causeway/homeserver/sqldb"
 	"causeway/homeserver/store"
 	"causeway/registration"
 
@@ -90,17 +88,22 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	})
 	send.Attend(hs)
 	toHomeserver.SetHandler(hs.Handler())
+	socket, err := hosted.openSocket(cfg, hs.Handler(), log)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, socket.Close)
 	if err := send.Prepare(ctx); err != nil {
 		return err
 	}
 
-	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, log: log.With().Str("part", "registrations").Logger()}
+	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, bridges: hosted, log: log.With().Str("part", "registrations").Logger()}
 
 	web, err := listen(cfg, hs, log)
 	if err != nil {
 		return err
 	}
-	control, err := listenControl(cfg.DataDir, orders{hs.Maintenance, hs.Accounts, services}, log)
+	control, err := listenControl(cfg.DataDir, orders{hs.Maintenance, hs.Accounts, services, hosted}, log)
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
@@ -164,6 +167,17 @@ func openStore(ctx context.Context, cfg *Config) (*store.DB, *event.Key, error) 
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
+	if !fresh {
+		// A first start that was killed before it had made its key has signed nothing, and is begun anew.
+		err = db.View(ctx, func(tx *store.Tx) error {
+			pos, err := tx.StreamPos()
+			fresh = pos == 0
+			return err
+		})
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
 	key, err := openKey(cfg, fresh)
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
@@ -193,39 +207,55 @@ func openKey(cfg *Config, fresh bool) (*event.Key, error) {
 	return homeserver.LoadSigningKey(path, cfg.ServerName)
 }
 
-// hostedBridge is a bridge that runs in this process.
+// hostedBridge is a bridge of this server, in this process or in a child of it.
 type hostedBridge struct {
-	*bridges.Bridge
-	toBridge *inproc.Transport
+	bridgePart
+	toBridge http.RoundTripper
+}
+
+// bridgePart is a bridges.Bridge, or a process.Child that runs one.
+type bridgePart interface {
+	Run(ctx context.Context) error
+	Close() error
+	Registration() *registration.Registration
 }
 
 type bridgeSet []hostedBridge
 
-// openBridges prepares the bridges that have a network configured.
+// openBridges prepares the bridges that the configuration asks for.
 func openBridges(cfg *Config, log zerolog.Logger, toHomeserver http.RoundTripper) (set bridgeSet, err error) {
-	if len(cfg.Bridges.IRC.Networks) == 0 {
-		return nil, nil
-	}
-	network, err := irc.New(cfg.Bridges.IRC)
-	if err != nil {
-		return nil, fmt.Errorf("bridges.irc: %w", err)
-	}
-	dir := filepath.Join(cfg.DataDir, "bridges")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make a directory for the bridges: %w", err)
-	}
-	opts := bridges.Options{
-		ID: "irc", Name: "IRC bridge", ServerName: cfg.ServerName, HomeserverURL: cfg.BaseURL(), Transport: toHomeserver,
-		URL: "http://irc.bridge", Network: network, DataDir: dir, Log: bridgeLog(cfg, log, "irc"),
-	}
-	if sqldb.IsPostgres(cfg.Database) {
-		opts.Database = cfg.Database
-	}
-	b, err := bridges.New(opts)
-	if err != nil {
+	plans, err := planBridges(cfg, log)
+	if err != nil || len(plans) == 0 {
 		return nil, err
 	}
-	return bridgeSet{{Bridge: b, toBridge: inproc.New(b.Handler())}}, nil
+	if err := os.MkdirAll(bridgesDir(cfg), 0o700); err != nil {
+		return nil, fmt.Errorf("make a directory for the bridges: %w", err)
+	}
+	for _, plan := range plans {
+		b, err := openBridge(cfg, log, plan, toHomeserver)
+		if err != nil {
+			set.close(log)
+			return nil, err
+		}
+		set = append(set, b)
+	}
+	return set, nil
+}
+
+func openBridge(cfg *Config, log zerolog.Logger, plan bridgePlan, toHomeserver http.RoundTripper) (hostedBridge, error) {
+	if plan.isolated {
+		child, err := openChild(cfg, log, plan.opts)
+		if err != nil {
+			return hostedBridge{}, err
+		}
+		return hostedBridge{child, child.Transport()}, nil
+	}
+	plan.opts.Transport = toHomeserver
+	b, err := bridges.New(plan.opts)
+	if err != nil {
+		return hostedBridge{}, err
+	}
+	return hostedBridge{b, inproc.New(b.Handler())}, nil
 }
 
 // bridgeLog is quieter than the rest: at info, the library tells of each step of its start.
@@ -254,6 +284,26 @@ func (set bridgeSet) transport(reg *registration.Registration) http.RoundTripper
 		}
 	}
 	return nil
+}
+
+// find returns the bridge of this process with an ID, nil when there is none.
+func (set bridgeSet) find(id string) *bridges.Bridge {
+	for _, b := range set {
+		if bridge, ok := b.bridgePart.(*bridges.Bridge); ok && b.Registration().ID == id {
+			return bridge
+		}
+	}
+	return nil
+}
+
+// status tells how a bridge is doing, nil for one that is not of this process.
+func (set bridgeSet) status(id string) *bridges.Status {
+	b := set.find(id)
+	if b == nil {
+		return nil
+	}
+	status := b.Status()
+	return &status
 }
 
 // withAccounts calls f with the accounts of a server that is not running.

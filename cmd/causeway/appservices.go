@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"causeway/appservice/sender"
+	"causeway/bridges"
+	"causeway/bridges/process"
 	"causeway/homeserver/account"
 	"causeway/registration"
 
@@ -23,6 +25,7 @@ type appServices struct {
 	folder   *registration.Folder
 	sender   *sender.Sender
 	accounts *account.Service
+	bridges  bridgeSet
 	log      zerolog.Logger
 }
 
@@ -160,6 +163,9 @@ type serviceStatus struct {
 	LastError   string                  `json:"last_error,omitempty"`
 	Pending     bool                    `json:"pending"`
 	Followed    bool                    `json:"followed"` // a server runs and delivers
+	Process     *process.Status         `json:"process,omitempty"`
+	// Bridge is how a bridge of this server is doing itself.
+	Bridge *bridges.Status `json:"bridge,omitempty"`
 }
 
 // servicesStatus is what a server tells of all of them.
@@ -184,10 +190,12 @@ func (s *appServices) status() servicesStatus {
 	all := servicesStatus{Running: true, Faults: s.folder.Faults()}
 	for _, reg := range s.folder.Set().All() {
 		row := statusOf(reg)
+		row.Process = s.bridges.processStatus(reg.ID)
 		if is, ok := known[reg.ID]; ok {
 			row.Followed, row.Pos, row.Behind, row.OldestTS, row.Pending = true, is.Pos, is.Behind, is.OldestTS, is.Pending
 			row.LastError, row.FailingTS, row.DeliveredTS = is.LastError, is.FailingSince, is.DeliveredTS
 		}
+		row.Bridge = s.bridges.status(reg.ID)
 		all.Services = append(all.Services, row)
 	}
 	return all

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"causeway/appservice/sender"
+	"causeway/bridges"
 	"causeway/homeserver/notify"
 	"causeway/homeserver/store"
 	"causeway/registration"
@@ -51,7 +52,9 @@ func TestPrintServices(t *testing.T) {
 		return n
 	}
 	all := servicesStatus{Running: true, Services: []serviceStatus{
-		{ID: "irc", From: "built in", URL: "http://irc.bridge", BuiltIn: true, Namespaces: users("^@irc_.*:example.org$"), Followed: true, Pos: 1234},
+		{ID: "irc", From: "built in", URL: "http://irc.bridge", BuiltIn: true, Namespaces: users("^@irc_.*:example.org$"), Followed: true, Pos: 1234,
+			Bridge: &bridges.Status{State: "RUNNING", Logins: map[string]int{"CONNECTED": 12, "BAD_CREDENTIALS": 2}, Delivered: 345, Failed: 2,
+				FailedTS: ago(time.Hour), Waiting: 1, Unbridging: 3}},
 		{ID: "mybot", From: "mybot.yaml", URL: "http://127.0.0.1:9000", Namespaces: users("@mybot_.*"), Followed: true, Pos: 1234, Pending: true, OldestTS: ago(3 * time.Second), Behind: 1},
 		{ID: "slack", From: "slack.yaml", URL: "unix:///run/slack.sock", Namespaces: users("@slack_.*", "@slackbot:.*"), Followed: true, Pos: 99, Pending: true,
 			Behind: 1135, OldestTS: ago(26 * time.Minute), FailingTS: ago(25 * time.Minute), LastError: "application service slack: connection refused"},

@@ -99,11 +99,13 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.userCommand(),
 		c.registrationCommand(),
 		c.registrationTokenCommand(),
+		c.bridgeCommand(),
 		c.purgeCommand(),
 		c.compactCommand(),
 		c.configCommand(),
 		c.doctorCommand(),
 		c.versionCommand(),
+		c.buildCommand(),
 	)
 	return root
 }

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"causeway/bridges/irc"
 	"causeway/homeserver"
 	"causeway/homeserver/account"
 	"causeway/homeserver/clientapi"
@@ -55,6 +54,8 @@ type Config struct {
 
 	Log        LogConfig        `yaml:"log"`
 	RateLimits RateLimitsConfig `yaml:"rate_limits"`
+
+	source configSource
 }
 
 // RegistrationConfig says who may make an account.
@@ -72,11 +73,6 @@ type RegistrationConfig struct {
 // AppServicesConfig says where the registration files of application services are.
 type AppServicesConfig struct {
 	Dir string `yaml:"dir"`
-}
-
-// BridgesConfig holds a section for each network that Causeway bridges to itself.
-type BridgesConfig struct {
-	IRC irc.Config `yaml:"irc"`
 }
 
 // LogConfig says what is logged, and how it looks.
@@ -152,6 +148,7 @@ func defaultConfig() *Config {
 		Listen:         "127.0.0.1:8008",
 		TrustedProxies: []string{},
 		AppServices:    AppServicesConfig{Dir: "registration"},
+		Bridges:        defaultBridges(),
 		Registration:   RegistrationConfig{RegistrationRules: account.DefaultRegistration()},
 		Support:        clientapi.Support{Contacts: []clientapi.Contact{}},
 		Sessions:       account.DefaultSessions(),
@@ -251,7 +248,7 @@ func (c *Config) check(bad report) {
 	if c.AppServices.Dir == "" {
 		bad("appservices.dir", "must not be empty")
 	}
-	checkSection("bridges.irc", c.Bridges.IRC, bad)
+	c.Bridges.check(bad)
 	checkSection("support", c.Support, bad)
 	checkSection("registration", c.Registration.RegistrationRules, bad)
 	checkSection("sessions", c.Sessions, bad)

@@ -75,6 +75,11 @@ func (d *decoder) decode(src source, key string, out reflect.Value) {
 	if src.node.ShortTag() == "!!null" {
 		return // a key without a value leaves the default
 	}
+	if out.Type() == nodeType {
+		d.place(src, key)
+		out.Set(reflect.ValueOf(*src.node))
+		return
+	}
 	switch out.Kind() {
 	case reflect.Struct:
 		d.decodeStruct(src, key, out)
@@ -84,6 +89,21 @@ func (d *decoder) decode(src source, key string, out reflect.Value) {
 		d.decodeSlice(src, key, out)
 	default:
 		d.decodeScalar(src, key, out)
+	}
+}
+
+// nodeType is a section that somebody else reads.
+var nodeType = reflect.TypeFor[yaml.Node]()
+
+// place notes where the keys of a section are written that somebody else reads.
+func (d *decoder) place(src source, key string) {
+	if src.depth > maxConfigDepth {
+		d.add(src.at, key, "is nested more than %d deep", maxConfigDepth)
+		return
+	}
+	d.origins[key] = src.at
+	if src.node.Kind == yaml.MappingNode {
+		d.eachPair(src, key, func(name string, value source) { d.place(value, join(key, name)) })
 	}
 }
 
@@ -237,7 +257,8 @@ func (d *decoder) yamlError(at origin, key string, err error) {
 }
 
 // structFields maps yaml tags to the fields of a struct; the fields of an
-// inlined struct count as its own.
+// inlined struct count as its own, and so do the entries of a map of "others",
+// which point to structs.
 func structFields(v reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for i := range v.NumField() {
@@ -246,6 +267,10 @@ func structFields(v reflect.Value) map[string]reflect.Value {
 		case strings.Contains(options, "inline"):
 			for name, field := range structFields(v.Field(i)) {
 				fields[name] = field
+			}
+		case strings.Contains(options, "others"):
+			for name, field := range v.Field(i).Seq2() {
+				fields[name.String()] = field.Elem()
 			}
 		case name != "" && name != "-":
 			fields[name] = v.Field(i)

@@ -50,7 +50,13 @@ func (c *cli) loadConfig(missing whenMissing) (*Config, error) {
 		fmt.Fprintf(c.err, "causeway: wrote an annotated configuration to %s\n", path)
 		raw = exampleConfig
 	}
-	return parseConfig(path, raw, os.Environ())
+	source := configSource{Path: path, Raw: raw, Environ: ourEnviron(os.Environ())}
+	cfg, err := parseConfig(source.Path, source.Raw, source.Environ)
+	if err != nil {
+		return nil, err
+	}
+	cfg.source = source
+	return cfg, nil
 }
 
 // findConfig returns the path of the configuration file, and whether it must

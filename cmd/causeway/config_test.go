@@ -119,6 +119,14 @@ func TestConfigProblems(t *testing.T) {
 			want: []string{`causeway.yaml:2: listen: "abc" is not host:port`},
 		},
 		{
+			name: "isolation that there is not", yaml: "bridges:\n  irc:\n    isolation: jail\n",
+			want: []string{`causeway.yaml:3: bridges.irc.isolation: "jail" is neither none nor process`},
+		},
+		{
+			name: "network that is not in this program", yaml: "bridges:\n  parrot:\n    enabled: true\n",
+			want: []string{"causeway.yaml:2: bridges.parrot: is not a known key"},
+		},
+		{
 			name: "room version that there is not", yaml: "default_room_version: 13\n",
 			want: []string{`causeway.yaml:1: default_room_version: "13" is no room version that this server knows: it knows 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12`},
 		},

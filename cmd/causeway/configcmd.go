@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -30,8 +31,16 @@ func (c *cli) configCommand() *cobra.Command {
 		Short: "Print an annotated configuration that holds the defaults",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := c.out.Write(exampleConfig)
-			return err
+			if _, err := c.out.Write(exampleConfig); err != nil {
+				return err
+			}
+			for _, n := range networks {
+				fmt.Fprintf(c.out, "\n# What the connector of %s says of its section, bridges.%[1]s.network:\n", n.ID)
+				for line := range strings.Lines(n.Example()) {
+					fmt.Fprintf(c.out, "# %s\n", strings.TrimRight(line, "\n"))
+				}
+			}
+			return nil
 		},
 	}
 	return group("config", "Check the configuration, or print an example", check, example)

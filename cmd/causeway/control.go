@@ -100,6 +100,7 @@ type orders struct {
 	maintenance *homeserver.Maintenance
 	accounts    *account.Service
 	services    *appServices
+	bridges     bridgeSet
 }
 
 // controlServer takes the orders of commands.
@@ -132,6 +133,7 @@ func listenControl(dir string, to orders, log zerolog.Logger) (*controlServer, e
 	mux.HandleFunc("POST /order", func(w http.ResponseWriter, r *http.Request) { takeOrder(w, r, to.maintenance) })
 	mux.HandleFunc("POST /accounts", func(w http.ResponseWriter, r *http.Request) { takeAccountOrder(w, r, to.accounts) })
 	mux.HandleFunc("POST /registrations", func(w http.ResponseWriter, _ *http.Request) { to.services.tell(w) })
+	mux.HandleFunc("POST /unbridge", func(w http.ResponseWriter, r *http.Request) { takeBridgeOrder(w, r, to.bridges) })
 	return &controlServer{listener: listener, server: &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: stdlog.New(log, "", 0),
 	}}, nil

@@ -78,9 +78,14 @@ func (c *cli) examineServices(ctx context.Context, cfg *Config, db *store.DB) (*
 	return r, r.intrusions(ctx, db, files)
 }
 
-// late names those for which something has been waiting for long.
+// late names those whose process is down, and those for which something has been waiting for long.
 func (r *servicesReport) late(now time.Time) {
 	for _, s := range r.Services {
+		if p := s.Process; p != nil && p.Down {
+			r.problem(s.ID, "Look into the server's log for what the bridge says before it ends; it is started again every minute.",
+				"is down: its process has crashed %d times in a row: %s", p.Crashes, p.LastWords)
+			continue
+		}
 		waits := now.Sub(time.UnixMilli(cmp.Or(s.OldestTS, s.FailingTS, now.UnixMilli())))
 		if waits <= lateAfter {
 			continue

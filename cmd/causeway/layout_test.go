@@ -81,13 +81,18 @@ var arrows = map[string][]string{
 	// It wires a homeserver, so it makes what homeserver.Config holds.
 	"homeserver/testserver": {"homeserver", "homeserver/storetest", "homeserver/store", "homeserver/notify", "homeserver/event"},
 	"appservice/sender":     {"registration", "homeserver/store", "homeserver/notify", "homeserver/event"},
-	"bridges":               {"registration", "appservice/inproc"},
-	"bridges/bridgetest":    {"bridges"},
-	"bridges/irc":           {"bridges"},
-	"bridges/xmpp":          {"bridges"},
-	"bridges/email":         {"bridges"},
-	"sfu/track":             {"sfu/buffer", "sfu/bandwidth"},
-	"sfu":                   {"sfu/track", "sfu/signalling", "sfu/turn", "sfu/focus", "sfu/buffer", "sfu/bandwidth"},
+	// Encryption knows nothing of transactions and networks: it is given the keys, and what transactions hold of them.
+	"bridges/e2be":       {},
+	"bridges":            {"registration", "appservice/inproc", "bridges/e2be"},
+	"bridges/bridgetest": {"bridges"},
+	// It runs a bridge in another process, whose requests are to look like those of one in this.
+	"bridges/process": {"bridges", "registration", "appservice/inproc"},
+	"bridges/builder": {},
+	"bridges/irc":     {"bridges"},
+	"bridges/xmpp":    {"bridges"},
+	"bridges/email":   {"bridges"},
+	"sfu/track":       {"sfu/buffer", "sfu/bandwidth"},
+	"sfu":             {"sfu/track", "sfu/signalling", "sfu/turn", "sfu/focus", "sfu/buffer", "sfu/bandwidth"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
 	// limits (httpapi), and accounts without a server (account).
 	"cmd/causeway": {

@@ -96,7 +96,7 @@ func running(t *testing.T, cfg *Config) (db *store.DB, roomID id.RoomID, stop fu
 		t.Fatal(err)
 	}
 	hs := homeserver.New(homeserver.Config{ServerName: cfg.ServerName, Key: key, DB: db, Bus: new(notify.Local), Maintenance: cfg.Maintenance})
-	control, err := listenControl(cfg.DataDir, orders{hs.Maintenance, hs.Accounts, nil}, zerolog.Nop())
+	control, err := listenControl(cfg.DataDir, orders{hs.Maintenance, hs.Accounts, nil, nil}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"causeway/bridges"
+
 	"github.com/spf13/cobra"
 )
 
@@ -62,8 +64,14 @@ func printServices(w io.Writer, all servicesStatus, dir string, now time.Time) e
 		}
 	}
 	for _, s := range all.Services {
+		if p := s.Process; p != nil && p.Crashes > 0 {
+			fmt.Fprintf(w, "%s: its process has crashed %d times in a row: %s\n", s.ID, p.Crashes, p.LastWords)
+		}
 		if s.LastError != "" {
 			fmt.Fprintf(w, "%s: %s\n", s.ID, s.LastError)
+		}
+		if s.Bridge != nil {
+			fmt.Fprintf(w, "%s: %s\n", s.ID, bridgeText(*s.Bridge, now))
 		}
 	}
 	if len(all.Faults) > 0 {
@@ -101,6 +109,8 @@ func (s serviceStatus) state(running bool, now time.Time) string {
 		return "is sent nothing (url: null)"
 	case !running:
 		return "-"
+	case s.Process != nil && s.Process.Down:
+		return "down"
 	case !s.Followed:
 		return "starting"
 	case s.FailingTS != 0:
@@ -109,6 +119,22 @@ func (s serviceStatus) state(running bool, now time.Time) string {
 		return "is being sent events"
 	}
 	return "good"
+}
+
+// bridgeText says in a line how a bridge of this server is doing.
+func bridgeText(b bridges.Status, now time.Time) string {
+	parts := []string{"the bridge is " + strings.ToLower(b.State)}
+	for _, state := range b.States() {
+		parts = append(parts, fmt.Sprintf("%d logins %s", b.Logins[state], strings.ToLower(strings.ReplaceAll(state, "_", " "))))
+	}
+	parts = append(parts, fmt.Sprintf("%d messages delivered since the start, %d on their way", b.Delivered, b.Waiting))
+	if b.Failed > 0 {
+		parts = append(parts, fmt.Sprintf("%d failed, the last %s ago", b.Failed, ageText(now.Sub(time.UnixMilli(b.FailedTS)))))
+	}
+	if b.Unbridging > 0 {
+		parts = append(parts, fmt.Sprintf("it is leaving %d rooms", b.Unbridging))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // ageText is a time span for people: 12s, 5m, 3h or 2d.

@@ -286,7 +286,7 @@ func TestBrowsers(t *testing.T) {
 			{"unknown version", "GET", "/_matrix/client/v9/sync", s.tokens["alice"], 404, "M_UNRECOGNIZED"},
 			{"unknown API", "GET", "/_matrix/nonsense", "", 404, "M_UNRECOGNIZED"},
 			{"outside", "GET", "/nonsense", "", 404, "M_UNRECOGNIZED"},
-			{"root", "GET", "/", "", 404, "M_UNRECOGNIZED"},
+			{"no such page", "GET", "/elsewhere", "", 404, "M_UNRECOGNIZED"},
 			{"trailing slash", "GET", "/_matrix/client/v3/sync/", s.tokens["alice"], 404, "M_UNRECOGNIZED"},
 			{"twice the slash", "GET", "/_matrix/client/v3//sync", s.tokens["alice"], 404, "M_UNRECOGNIZED"},
 			{"dots", "GET", "/_matrix/client/v3/x/../sync", s.tokens["alice"], 404, "M_UNRECOGNIZED"},

@@ -1,10 +1,6 @@
 package usersync
 
 import (
-	"cmp"
-	"slices"
-	"strconv"
-
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
 
@@ -126,7 +122,7 @@ func (s *sight) receipts(userNID, roomNID, after, upto int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := make([]shownReceipt, 0, len(rows))
+	all := make([]event.Receipt, 0, len(rows))
 	for _, row := range rows {
 		user, err := s.tx.Text(row.UserNID)
 		if err != nil {
@@ -137,65 +133,8 @@ func (s *sight) receipts(userNID, roomNID, after, upto int64) ([]byte, error) {
 			return nil, err
 		}
 		if !ignored {
-			all = append(all, shownReceipt{row, user})
+			all = append(all, event.Receipt{EventID: row.EventID, Type: row.Type, User: id.UserID(user), Thread: row.Thread, TS: row.TS})
 		}
 	}
-	return appendReceipts(nil, all), nil
-}
-
-// shownReceipt is a receipt with the name of its user.
-type shownReceipt struct {
-	store.Receipt
-	user string
-}
-
-// appendReceipts appends the content of an m.receipt event: {event id: {type: {user id: {ts, thread_id}}}}. Where a user has more than
-// one receipt of a type at an event, there is room for one only, and that is the one without a thread, which says the most (MSC4102).
-func appendReceipts(dst []byte, all []shownReceipt) []byte {
-	if len(all) == 0 {
-		return dst
-	}
-	slices.SortFunc(all, func(a, b shownReceipt) int {
-		return cmp.Or(cmp.Compare(a.EventID, b.EventID), cmp.Compare(a.Type, b.Type), cmp.Compare(a.user, b.user), compareThreads(a.Thread, b.Thread))
-	})
-	dst = append(dst, '{')
-	for i, r := range all {
-		var before shownReceipt
-		if i > 0 {
-			before = all[i-1]
-		}
-		switch {
-		case before.EventID != r.EventID:
-			if i > 0 {
-				dst = append(dst, `}}`...)
-			}
-			dst = append(appendKey(dst, r.EventID), '{')
-			dst = append(appendKey(dst, r.Type), '{')
-		case before.Type != r.Type:
-			dst = append(appendKey(append(dst, '}'), r.Type), '{')
-		case before.user == r.user:
-			continue
-		}
-		dst = append(appendKey(dst, r.user), `{"ts":`...)
-		dst = strconv.AppendInt(dst, r.TS, 10)
-		if r.Thread != "" {
-			dst = appendString(append(dst, `,"thread_id":`...), r.Thread)
-		}
-		dst = append(dst, '}')
-	}
-	return append(dst, `}}}`...)
-}
-
-// compareThreads puts first the receipt that says the most: that for the whole room, then that for the main timeline.
-func compareThreads(a, b string) int {
-	rank := func(thread string) int {
-		switch thread {
-		case "":
-			return 0
-		case event.MainThread:
-			return 1
-		}
-		return 2
-	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+	return event.AppendReceipts(nil, all), nil
 }

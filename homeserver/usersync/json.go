@@ -1,25 +1,12 @@
 package usersync
 
 import (
-	"encoding/json"
 	"strconv"
+
+	"causeway/homeserver/event"
 )
 
-// appendString appends s as a JSON string. IDs and tokens need no escapes, nearly always.
-func appendString[S ~string](dst []byte, s S) []byte {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
-			raw, err := json.Marshal(string(s)) // a string can always be marshalled
-			if err != nil {
-				return append(dst, `""`...)
-			}
-			return append(dst, raw...)
-		}
-	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"')
-}
+func appendString[S ~string](dst []byte, s S) []byte { return event.AppendString(dst, s) }
 
 func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }
 

@@ -2,9 +2,7 @@ package usersync
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
-	"strconv"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/store"
@@ -82,20 +80,9 @@ func (p *pass) addPresences(rows []store.Presence, initial bool, limit int) erro
 }
 
 func (s *Service) appendPresenceEvent(dst []byte, user id.UserID, row store.Presence, nowTS int64) []byte {
-	dst = append(dst, `{"type":"`+typePresence+`","sender":`...)
-	dst = append(appendString(dst, user), `,"content":{"presence":`...)
-	dst = appendString(dst, row.State)
-	if last := max(row.LastActiveTS, s.presence.LastActive(user)); last > 0 {
-		dst = append(dst, `,"last_active_ago":`...)
-		dst = strconv.AppendInt(dst, max(0, nowTS-last), 10)
-	}
-	if row.StatusMsg != "" {
-		message, err := json.Marshal(row.StatusMsg)
-		if err == nil { // as it is for any string
-			dst = append(append(dst, `,"status_msg":`...), message...)
-		}
-	}
-	return append(strconv.AppendBool(append(dst, `,"currently_active":`...), row.State == "online"), `}}`...)
+	return event.AppendPresence(dst, event.Presence{
+		User: user, State: row.State, StatusMsg: row.StatusMsg, LastActiveTS: max(row.LastActiveTS, s.presence.LastActive(user)),
+	}, nowTS)
 }
 
 // appendPresence appends the presence of others, a member of the answer, with a comma after it.

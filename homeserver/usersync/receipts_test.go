@@ -10,44 +10,6 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-func TestAppendReceipts(t *testing.T) {
-	of := func(eventID id.EventID, kind, user, thread string, ts int64) shownReceipt {
-		return shownReceipt{Receipt: store.Receipt{EventID: eventID, Type: kind, Thread: thread, TS: ts}, user: user}
-	}
-	for _, test := range []struct {
-		name string
-		all  []shownReceipt
-		want string
-	}{
-		{"none", nil, ``},
-		{"one", []shownReceipt{of("$1", "m.read", "@a:x", "", 1)}, `{"$1":{"m.read":{"@a:x":{"ts":1}}}}`},
-		{"a thread", []shownReceipt{of("$1", "m.read", "@a:x", "$r", 1)}, `{"$1":{"m.read":{"@a:x":{"ts":1,"thread_id":"$r"}}}}`},
-		{
-			"the one without a thread comes first, whenever it came",
-			[]shownReceipt{of("$1", "m.read", "@a:x", "$r", 3), of("$1", "m.read", "@a:x", "", 1), of("$1", "m.read", "@a:x", "main", 2)},
-			`{"$1":{"m.read":{"@a:x":{"ts":1}}}}`,
-		},
-		{
-			"main before a thread",
-			[]shownReceipt{of("$1", "m.read", "@a:x", "$r", 3), of("$1", "m.read", "@a:x", "main", 2)},
-			`{"$1":{"m.read":{"@a:x":{"ts":2,"thread_id":"main"}}}}`,
-		},
-		{
-			"all kinds",
-			[]shownReceipt{
-				of("$2", "m.read", "@a:x", "", 1), of("$1", "m.read.private", "@a:x", "", 2), of("$1", "m.read", "@b:x", "", 3),
-				of("$1", "m.read", "@a:x", "", 4),
-			},
-			`{"$1":{"m.read":{"@a:x":{"ts":4},"@b:x":{"ts":3}},"m.read.private":{"@a:x":{"ts":2}}},"$2":{"m.read":{"@a:x":{"ts":1}}}}`,
-		},
-		{"strange names", []shownReceipt{of(`$"`, "m.read", `@ü:x`, "", 1)}, `{"$\"":{"m.read":{"@ü:x":{"ts":1}}}}`},
-	} {
-		if got := string(appendReceipts(nil, test.all)); got != test.want {
-			t.Errorf("%s: got %s, want %s", test.name, got, test.want)
-		}
-	}
-}
-
 // A room has more receipts than are shown: the newest are.
 func TestReceiptsBound(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {

@@ -38,6 +38,7 @@ type causeway struct {
 	dir     string
 	config  string // path of the configuration file
 	address string // host:port
+	binary  string // the program
 	*process
 }
 
@@ -76,7 +77,7 @@ bridges:
 func install(t *testing.T, o options) *causeway {
 	t.Helper()
 	dir := t.TempDir()
-	c := &causeway{t: t, dir: dir, config: filepath.Join(dir, "causeway.yaml"), address: freePort(t)}
+	c := &causeway{t: t, dir: dir, config: filepath.Join(dir, "causeway.yaml"), address: freePort(t), binary: causewayBinary}
 	networks := " {}"
 	if o.networks != "" {
 		networks = "\n" + o.networks
@@ -96,7 +97,7 @@ func install(t *testing.T, o options) *causeway {
 // command is the binary with arguments, in a directory and an environment with
 // nothing that the person who runs the tests may have set.
 func (c *causeway) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(causewayBinary, args...)
+	cmd := exec.Command(c.binary, args...)
 	cmd.Dir = c.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + os.Getenv("TMPDIR")}
 	return cmd

@@ -201,7 +201,7 @@ var (
 // TestFirstStart starts with no argument and no configuration, in an empty
 // folder, and registers the first user with the token that was printed.
 func TestFirstStart(t *testing.T) {
-	c := &causeway{t: t, dir: t.TempDir(), address: freePort(t)}
+	c := &causeway{t: t, dir: t.TempDir(), address: freePort(t), binary: causewayBinary}
 	command := c.command()
 	// 127.0.0.1:8008, the default, may be taken where the tests run.
 	command.Env = append(command.Env, "CAUSEWAY_LISTEN="+c.address)

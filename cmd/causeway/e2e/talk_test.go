@@ -54,8 +54,13 @@ func meet(t *testing.T, database string) *meeting {
 // the bridge, finds the IRC server.
 func meetThrough(t *testing.T, database string, irc *ircServer, address string) *meeting {
 	t.Helper()
-	m := &meeting{irc: irc, nicks: map[*matrixClient]string{}}
-	m.server = startServer(t, options{database: database, networks: ircNetwork(network, address)})
+	return meetOn(t, startServer(t, options{database: database, networks: ircNetwork(network, address)}), irc)
+}
+
+// meetOn is meet on servers that run.
+func meetOn(t *testing.T, server *causeway, irc *ircServer) *meeting {
+	t.Helper()
+	m := &meeting{irc: irc, server: server, nicks: map[*matrixClient]string{}}
 	m.node = startNode(t)
 	m.mary, m.mike = m.server.register(m.node, "mary"), m.server.register(m.node, "mike")
 	m.mona = m.server.registerWithLimit(m.node, "mona", 0)

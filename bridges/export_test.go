@@ -1,0 +1,90 @@
+package bridges
+
+import (
+	"context"
+	"time"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/id"
+)
+
+// Loop is the network of these tests, for those that run against the homeserver.
+type Loop struct{ *loopNetwork }
+
+// NewLoop returns an empty network.
+func NewLoop() Loop { return Loop{newLoopNetwork()} }
+
+// Await is loopNetwork.await.
+var Await = (*loopNetwork).await
+
+// Network returns the network of a Loop.
+func (l Loop) Network() *loopNetwork { return l.loopNetwork }
+
+// Ready is closed when transactions can be handled.
+func (b *Bridge) Ready() <-chan struct{} { return b.ready }
+
+// OpenPortal makes a room for a chat, with a login of a user, whom it invites.
+func (b *Bridge) OpenPortal(ctx context.Context, owner id.UserID, name networkid.PortalID) (id.RoomID, error) {
+	user, err := b.v2.GetUserByMXID(ctx, owner)
+	if err != nil {
+		return "", err
+	}
+	login, err := user.NewLogin(ctx, &database.UserLogin{ID: loopLogin}, nil)
+	if err != nil {
+		return "", err
+	}
+	portal, err := b.v2.GetPortalByKey(ctx, networkid.PortalKey{ID: name})
+	if err != nil {
+		return "", err
+	}
+	if err := portal.CreateMatrixRoom(ctx, login, nil); err != nil {
+		return "", err
+	}
+	login.MarkInPortal(ctx, portal)
+	return portal.MXID, b.v2.Bot.EnsureInvited(ctx, portal.MXID, owner)
+}
+
+// Remote queues a message of the network.
+func (b *Bridge) Remote(portal networkid.PortalID, sender networkid.UserID, messageID networkid.MessageID, text string) {
+	(&world{Bridge: b}).remote(portal, sender, messageID, text)
+}
+
+// Device is the device of the bridge's bot.
+func (b *Bridge) Device() id.DeviceID { return b.conn.Crypto.Client().DeviceID }
+
+// AddAlias is that of Host.
+func (b *Bridge) AddAlias(ctx context.Context, alias id.RoomAlias, room id.RoomID) error {
+	return (&Host{b: b}).AddAlias(ctx, alias, room)
+}
+
+// HastenUnbridging lets ghosts leave one right after the other. It comes before Run.
+func (b *Bridge) HastenUnbridging() { b.unbridger.pause = 0 }
+
+// Reap is reapOnce.
+func (b *Bridge) Reap(ctx context.Context, now time.Time) error { return b.reapOnce(ctx, now) }
+
+// Count counts the rows of a table.
+func (b *Bridge) Count(ctx context.Context, table string) (count int, err error) {
+	err = b.raw.QueryRow(ctx, `SELECT COUNT(*) FROM `+table).Scan(&count)
+	return count, err
+}
+
+// HasPortal says whether a room is one.
+func (b *Bridge) HasPortal(ctx context.Context, room id.RoomID) bool {
+	portal, err := b.v2.GetPortalByMXID(ctx, room)
+	return err != nil || portal != nil
+}
+
+// Invite has the bot invite a user, whatever it remembers.
+func (b *Bridge) Invite(ctx context.Context, room id.RoomID, user id.UserID) error {
+	_, err := b.conn.Bot.InviteUser(ctx, room, &mautrix.ReqInviteUser{UserID: user})
+	return err
+}
+
+// SetPower has the bot give a user a power level.
+func (b *Bridge) SetPower(ctx context.Context, room id.RoomID, user id.UserID, level int) error {
+	_, err := b.conn.Bot.SetPowerLevel(ctx, room, user, level)
+	return err
+}

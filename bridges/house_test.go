@@ -1,0 +1,167 @@
+package bridges_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"causeway/appservice/inproc"
+	"causeway/appservice/sender"
+	"causeway/bridges"
+	"causeway/bridges/bridgetest"
+	"causeway/homeserver"
+	"causeway/homeserver/notify"
+	"causeway/homeserver/store"
+	"causeway/homeserver/storetest"
+	"causeway/homeserver/testserver"
+	"causeway/registration"
+
+	"github.com/rs/zerolog"
+)
+
+// house is a homeserver with one bridge, which can be started anew.
+type house struct {
+	t      *testing.T
+	dir    string
+	crypt  bridges.Encryption
+	reap   bridges.Reaper
+	base   string // URL of the bridge's database, "" for a file
+	hs     *testserver.Server
+	toHS   *inproc.Transport
+	line   line // through which the bridge reaches the homeserver
+	toApp  *inproc.Transport
+	net    bridges.Loop
+	bridge *bridges.Bridge
+	stop   func()
+}
+
+// newHouse starts both.
+func newHouse(t *testing.T, db *store.DB, change ...func(*house)) *house {
+	t.Helper()
+	h := &house{t: t, dir: t.TempDir(), toHS: inproc.New(nil), toApp: inproc.New(nil)}
+	if strings.HasSuffix(t.Name(), "/postgres") {
+		h.base = storetest.PostgresURL(t)
+	}
+	for _, c := range change {
+		c(h)
+	}
+	h.line.to = h.toHS
+	h.open()
+	set, err := registration.NewSet(h.bridge.Registration())
+	if err != nil {
+		t.Fatal(err)
+	}
+	regs := func() *registration.Set { return set }
+	bus := new(notify.Local)
+	send := sender.New(sender.Options{
+		DB: db, Bus: bus, ServerName: testserver.Name, Log: h.log(), Registrations: regs, PresenceMembers: 100,
+		Transport: func(*registration.Registration) http.RoundTripper { return h.toApp },
+	})
+	h.hs = testserver.New(t, db, func(c *homeserver.Config) {
+		c.Bus, c.AppServices, c.Aliases, c.Pinger, c.Alive = bus, regs, send, send, send.Alive
+	})
+	send.Attend(h.hs.Server)
+	h.toHS.SetHandler(h.hs.Handler())
+	if err := send.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = send.Run(ctx) })
+	running.Go(func() { _ = h.hs.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	h.run()
+	return h
+}
+
+func (h *house) log() zerolog.Logger {
+	return zerolog.New(bridgetest.LogTo(h.t)).Level(zerolog.WarnLevel)
+}
+
+func (h *house) open() {
+	h.t.Helper()
+	h.net = bridges.NewLoop()
+	var err error
+	h.bridge, err = bridges.New(bridges.Options{
+		ID: "loop", ServerName: testserver.Name, Transport: &h.line, Network: h.net, DataDir: h.dir, Log: h.log(),
+		Encryption: h.crypt, Reaper: h.reap, Database: h.base,
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.toApp.SetHandler(h.bridge.Handler())
+}
+
+func (h *house) run() {
+	h.t.Helper()
+	b := h.bridge
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Error(err)
+		}
+	})
+	h.t.Cleanup(h.stop)
+	select {
+	case <-b.Ready():
+	case err := <-ended:
+		h.t.Fatal("the bridge ended: ", err)
+	}
+}
+
+// restart stops the bridge and starts it anew on what it has stored.
+func (h *house) restart() {
+	h.stop()
+	h.open()
+	h.run()
+}
+
+// line carries requests, until it is cut.
+type line struct {
+	to http.RoundTripper
+
+	mu    sync.Mutex // guards what follows
+	word  string     // of the paths that count, "" for none
+	left  int        // how many more of them are answered
+	isCut chan struct{}
+}
+
+var errCut = errors.New("the line is cut")
+
+// cutAfter lets so many requests whose path has a word pass; the last of them arrives, but its answer is lost.
+func (l *line) cutAfter(word string, count int) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.word, l.left, l.isCut = word, count, make(chan struct{})
+	return l.isCut
+}
+
+// mend lets everything pass.
+func (l *line) mend() { l.cutAfter("", 0) }
+
+// RoundTrip implements http.RoundTripper.
+func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.mu.Lock()
+	counts := l.word != "" && strings.Contains(r.URL.Path, l.word)
+	l.left--
+	if !counts {
+		l.left++
+	}
+	left, isCut := l.left, l.isCut
+	l.mu.Unlock()
+	if counts && left < 0 {
+		return nil, errCut
+	}
+	resp, err := l.to.RoundTrip(r)
+	if counts && left == 0 {
+		close(isCut)
+		return nil, errors.Join(errCut, err)
+	}
+	return resp, err
+}

@@ -1,0 +1,103 @@
+package bridges
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/bridgev2/status"
+	"maunium.net/go/mautrix/event"
+)
+
+// Status is how a bridge is doing, in numbers. It names nobody, and holds nothing of what people wrote.
+type Status struct {
+	// State is that of the whole bridge, such as STARTING, UNCONFIGURED or RUNNING, as bridgev2 has it.
+	State string `json:"state"`
+	// Logins counts people's logins to the network by state, such as CONNECTED or BAD_CREDENTIALS.
+	Logins map[string]int `json:"logins,omitempty"`
+	// Delivered and Failed count what people sent since the start: what the network took, and what it never will.
+	Delivered int64 `json:"delivered"`
+	Failed    int64 `json:"failed"`
+	// Reasons count what failed by bridgev2's word for why.
+	Reasons map[string]int64 `json:"reasons,omitempty"`
+	// FailedTS is when something last failed.
+	FailedTS int64 `json:"failed_ts,omitempty"`
+	// Waiting counts the events on their way to the network, and Unbridging the rooms that the bridge is leaving.
+	Waiting    int `json:"waiting"`
+	Unbridging int `json:"unbridging"`
+}
+
+// tally gathers what bridgev2 tells.
+type tally struct {
+	mu     sync.Mutex // guards what follows
+	state  string
+	logins map[networkid.UserLoginID]string
+	Status
+}
+
+func newTally() *tally {
+	return &tally{state: string(status.StateStarting), logins: map[networkid.UserLoginID]string{},
+		Status: Status{Reasons: map[string]int64{}}}
+}
+
+// Status returns how the bridge is doing now.
+func (b *Bridge) Status() Status {
+	t := b.conn.tally
+	t.mu.Lock()
+	s := t.Status
+	s.State, s.Reasons, s.Logins = t.state, maps.Clone(t.Reasons), map[string]int{}
+	for _, state := range t.logins {
+		s.Logins[state]++
+	}
+	t.mu.Unlock()
+	b.lanes.mu.Lock()
+	s.Waiting = len(b.lanes.tickets)
+	b.lanes.mu.Unlock()
+	s.Unbridging = int(b.unbridger.count.Load())
+	return s
+}
+
+// States are the states of logins in a fixed order.
+func (s Status) States() []string { return slices.Sorted(maps.Keys(s.Logins)) }
+
+// note counts what became of an event of a person, if it is one that says something.
+func (t *tally) note(eventType event.Type, ms *bridgev2.MessageStatus) {
+	if _, counts := status.CheckpointTypes[eventType]; !counts {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch ms.Status {
+	case event.MessageStatusSuccess:
+		t.Delivered++
+	case event.MessageStatusFail, event.MessageStatusRetriable:
+		t.Failed++
+		t.FailedTS = time.Now().UnixMilli()
+		t.Reasons[string(ms.ErrorReason)]++
+	}
+}
+
+// SendMessageStatus implements bridgev2.MatrixConnector.
+func (c *matrixConnector) SendMessageStatus(ctx context.Context, ms *bridgev2.MessageStatus, evt *bridgev2.MessageStatusEventInfo) {
+	c.tally.note(evt.EventType, ms)
+	c.Connector.SendMessageStatus(ctx, ms, evt)
+}
+
+// SendBridgeStatus implements bridgev2.MatrixConnector.
+func (c *matrixConnector) SendBridgeStatus(ctx context.Context, state *status.BridgeState) error {
+	c.tally.mu.Lock()
+	switch {
+	case state.RemoteID == "":
+		c.tally.state = string(state.StateEvent)
+	case state.StateEvent == status.StateLoggedOut:
+		delete(c.tally.logins, state.RemoteID)
+	default:
+		c.tally.logins[state.RemoteID] = string(state.StateEvent)
+	}
+	c.tally.mu.Unlock()
+	return c.Connector.SendBridgeStatus(ctx, state)
+}
