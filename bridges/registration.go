@@ -16,7 +16,7 @@ func (b *Bridge) makeRegistration(t tokens) (*registration.Registration, error) 
 	reg := &registration.Registration{
 		ID: b.opts.ID, URL: b.opts.URL, ASToken: t.AS, HSToken: t.HS, SenderLocalpart: b.botLocalpart(),
 		ReceiveEphemeral: true, // typing, receipts and presence
-		MSC3202: b.opts.Encryption.Allow, MSC4190: b.opts.Encryption.Allow,
+		MSC3202:          b.opts.Encryption.Allow, MSC4190: b.opts.Encryption.Allow,
 		Namespaces: registration.Namespaces{
 			Users:   []registration.Namespace{{Regex: "^@" + rest, Exclusive: true}},
 			Aliases: []registration.Namespace{{Regex: "^#" + rest, Exclusive: true}},
