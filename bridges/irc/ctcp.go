@@ -44,7 +44,7 @@ func (c *client) onCTCP(m message) bool {
 	if c.ctcp.burst == 0 {
 		c.ctcp = newBucket(ctcpBurst, ctcpInterval, now)
 	}
-	if len(c.queue) == 0 && c.ctcp.take(now) {
+	if c.ctcp.take(now) {
 		said := command + " " + answer(truncate(cleanText(argument), maxCTCP))
 		c.queue = append(c.queue, entry{line: "NOTICE " + nick + " :\x01" + said + "\x01"})
 	}

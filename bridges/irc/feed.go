@@ -47,8 +47,10 @@ type sighting[M comparable, T any] struct {
 	key  string
 	item T
 	at   time.Time // when it was seen, by the feed's clock
-	// anchors and loosens tell that the line is the JOIN, or the end of membership, of one of us.
+	// anchors and loosens tell that the line is the JOIN, or the end of membership, of one of us. Such a mark is delivered
+	// only when it is shown.
 	anchors, loosens *M
+	shown            bool
 }
 
 // maxRing bounds how far a leader may fall behind before another member leads. Its value is a few seconds of a
@@ -165,9 +167,9 @@ func (f *feed[M, T]) flush() []T {
 	return deliver
 }
 
-// visible appends what people see: the marks of our own coming and going have no item.
+// visible appends what is delivered, which marks are only when they are shown.
 func (f *feed[M, T]) visible(list []T, s sighting[M, T]) []T {
-	if s.anchors != nil || s.loosens != nil {
+	if (s.anchors != nil || s.loosens != nil) && !s.shown {
 		return list
 	}
 	return append(list, s.item)

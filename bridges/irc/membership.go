@@ -260,12 +260,14 @@ func sight(m ircmsg.Message, it item) sighting[*client, item] {
 	return sighting[*client, item]{key: key, item: it}
 }
 
-// cameOrWent makes a sighting of somebody's coming (or going), which for one of us is a mark and no item.
+// cameOrWent makes a sighting of somebody's coming (or going). For one of us it is a mark, and who comes has no rank: that
+// is said in the stream, because what the channel gives them comes there too.
 func cameOrWent(m ircmsg.Message, o occupant, came bool, it item) sighting[*client, item] {
 	s := sight(m, it)
 	if o.puppet != nil {
 		if came {
-			s.anchors = &o.puppet
+			s.anchors, s.shown = &o.puppet, true
+			s.item = modesItem{stands: []stand{o.stand()}}
 		} else {
 			s.loosens = &o.puppet
 		}

@@ -177,6 +177,9 @@ func (c *client) onEndOfNames(m message) {
 		c.inspect(ms)
 	default:
 		c.putTopic(ms) // which is for the leader's channel only, and is old when we lead
-		ms.ch.lane.put(modesItem{stands: []stand{c.ownStand(ms)}})
+		// Who we are nobody knows better, but our rank is the leader's to say, who may have seen it change already.
+		own := c.ownStand(ms)
+		own.unranked = true
+		ms.ch.lane.put(modesItem{stands: []stand{own}})
 	}
 }

@@ -88,9 +88,10 @@ type stand struct {
 	nick string
 	user id.UserID
 	rank string
-	// Of one of us: nick!user@host and account as others see them, empty while unknown, and whether they are gone.
-	mask, account string
-	gone          bool
+	// Of one of us: nick!user@host and account as others see them, empty while unknown, whether they are gone, and whether
+	// only this is told and the rank stays as it is.
+	mask, account  string
+	gone, unranked bool
 }
 
 // stateful marks items that change a scene or come in crowds with what does; all others are delivered after what the
@@ -106,6 +107,9 @@ func (dueItem) stateful()   {}
 
 // setStand takes note of a rank.
 func (l *lane) setStand(s stand) {
+	if s.unranked {
+		s.rank = l.scene.people[s.user].rank
+	}
 	level := l.net.cfg.Modes.level(s.rank)
 	if s.user != "" {
 		l.setPerson(s)
