@@ -25,21 +25,34 @@ type IRCClient struct {
 	change chan struct{}
 }
 
-// DialIRC connects a user and waits until the server has welcomed it.
-func DialIRC(t testing.TB, address, nick string) *IRCClient {
+// DialIRC connects a user and waits until the server has welcomed it. It asks for these capabilities first.
+func DialIRC(t testing.TB, address, nick string, capabilities ...string) *IRCClient {
+	t.Helper()
+	c := rawIRC(t, address)
+	c.Nick = nick
+	if len(capabilities) > 0 {
+		c.Send("CAP LS 302")
+		c.Send("CAP REQ :%s", strings.Join(capabilities, " "))
+		c.Send("CAP END")
+	}
+	c.Send("NICK %s", nick)
+	c.Send("USER %s 0 * :%s", nick, nick)
+	c.Await("welcome", func(m ircmsg.Message) bool { return m.Command == "376" || m.Command == "422" })
+	return c
+}
+
+// rawIRC connects and says nothing yet.
+func rawIRC(t testing.TB, address string) *IRCClient {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &IRCClient{Nick: nick, t: t, conn: conn, change: make(chan struct{})}
+	c := &IRCClient{t: t, conn: conn, change: make(chan struct{})}
 	var reader sync.WaitGroup
 	reader.Add(1)
 	go func() { defer reader.Done(); c.read() }()
 	t.Cleanup(func() { _ = conn.Close(); reader.Wait() })
-	c.Send("NICK %s", nick)
-	c.Send("USER %s 0 * :%s", nick, nick)
-	c.Await("welcome", func(m ircmsg.Message) bool { return m.Command == "376" || m.Command == "422" })
 	return c
 }
 
