@@ -138,7 +138,7 @@ func (c *v3conn) fail(reason string) {
 
 // drop breaks the connection: what is queued is lost.
 func (c *v3conn) drop() {
-	c.queue.close()
+	c.queue.discard()
 	_ = c.conn.Close()
 }
 
@@ -188,6 +188,14 @@ func (q *v3queue) close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	q.ring()
+}
+
+// discard is close without the lines that wait.
+func (q *v3queue) discard() {
+	q.mu.Lock()
+	q.lines = nil
+	q.mu.Unlock()
+	q.close()
 }
 
 // next waits for what is to be written, as many lines as are due; false is the end.

@@ -3,6 +3,7 @@ package bridgetest
 import (
 	"path"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/ergochat/irc-go/ircmsg"
@@ -225,4 +226,34 @@ func (s *IRCv3) Says(nick, channel, text string) {
 		line := ircmsg.MakeMessage(nil, "", "PRIVMSG", channel, strings.TrimRight(text, "\r\n"))
 		c.say(v3message{command: "PRIVMSG", target: channel, lines: []ircmsg.Message{line}})
 	}
+}
+
+// Said is what a nick has said in a channel, as the history has it, whoever has heard it.
+func (s *IRCv3) Said(channel, nick string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var texts []string
+	if ch := s.channels[v3fold(channel)]; ch != nil {
+		for _, p := range ch.history {
+			if p.message != nil && v3fold(p.line.Nick()) == v3fold(nick) && p.message.command != "TAGMSG" {
+				for _, line := range p.message.lines {
+					texts = append(texts, line.Params[1])
+				}
+			}
+		}
+	}
+	return texts
+}
+
+// AwaitSaid waits until a nick has said so many lines.
+func (s *IRCv3) AwaitSaid(t testing.TB, channel, nick string, count int) {
+	t.Helper()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for end := time.Now().Add(Patience); time.Now().Before(end); <-look.C {
+		if len(s.Said(channel, nick)) >= count {
+			return
+		}
+	}
+	t.Fatalf("%s has said %q in %s, want %d lines", nick, s.Said(channel, nick), channel, count)
 }

@@ -203,7 +203,7 @@ func (a *account) submit(ctx context.Context, portal *bridgev2.Portal, evt *even
 	}
 	ctx = context.WithoutCancel(ctx)
 	release := a.connector.host.Defer(evt.ID)
-	s.channel = portal.Name
+	s.channel, s.said = portal.Name, time.UnixMilli(evt.Timestamp)
 	s.done = func(err error) {
 		defer release()
 		if after != nil {

@@ -34,6 +34,9 @@ var wantedCaps = map[string]func(c *client) bool{
 	"server-time":       nil, // when a line was said
 	"setname":           nil, // a new real name
 	"userhost-in-names": nil, // masks of those who are there
+
+	"draft/chathistory":    (*client).wantsHistory, // what was said in our absence
+	"draft/event-playback": (*client).wantsHistory, // who came and went in our absence
 }
 
 // caps is the negotiation of capabilities on one connection. IRCv3, "Capability Negotiation".

@@ -61,6 +61,8 @@ type client struct {
 	cancel    context.CancelCauseFunc
 	ended     chan struct{}
 	shownNick atomic.Value // string, for currentNick
+	history   atomic.Bool  // whether the connection has histories of channels
+	lookups   sync.WaitGroup
 
 	// ------
 	ctx      context.Context // of the goroutine
@@ -69,7 +71,12 @@ type client struct {
 	dialled  chan dialResult
 	channels map[string]*membership // by folded name
 
-	caps           caps
+	caps caps
+	// historySupport and what follows is about the history of channels; see chathistory.go.
+	historySupport historySupport
+	histories      []*history // questions without an answer, in order
+	replay         *history   // whose answer the line that is handled is part of, or nil
+	notingMask     bool
 	nick, userHost string
 	nickTries      int
 	nickLen        int
@@ -185,8 +192,9 @@ func (c *client) run(ctx context.Context) {
 		}
 	}
 	c.dropSession()
+	stopDial()
+	c.lookups.Wait()
 	if c.phase == dialling {
-		stopDial()
 		if result := <-c.dialled; result.err == nil {
 			_ = result.conn.Close()
 		}
@@ -229,6 +237,11 @@ func (c *client) due(now time.Time) time.Time {
 			sooner(s.deadline)
 		}
 	}
+	for _, h := range c.histories {
+		if !h.deadline.IsZero() {
+			sooner(h.deadline)
+		}
+	}
 	if c.goodbye {
 		sooner(c.goodbyeEnd)
 	}
@@ -248,6 +261,7 @@ func (c *client) tick(now time.Time) {
 		c.keepAlive(now)
 	}
 	c.expire(now)
+	c.expireHistory(now)
 }
 
 // keepAlive notices a connection that died without a word, and wants the right nick back.
@@ -333,6 +347,7 @@ func (c *client) connected(r dialResult) {
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
 	c.userHost, c.statusMsg, c.leaving = "", "", false
+	c.historySupport, c.notingMask = historySupport{}, false
 	c.askCaps()
 	if c.net.cfg.Password != "" {
 		c.first("PASS", c.net.cfg.Password)

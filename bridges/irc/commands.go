@@ -73,6 +73,13 @@ var incoming = map[string]struct {
 
 func (c *client) handle(m message) {
 	c.pinged = time.Time{} // any line is a sign of life
+	if !c.inHistory(m) {
+		c.dispatch(m)
+	}
+}
+
+// dispatch handles a line that is no part of a history, or one that is and is handled as if it were said now.
+func (c *client) dispatch(m message) {
 	if row, ok := incoming[m.Command]; ok && len(m.Params) >= row.params {
 		row.handle(c, m)
 	}
@@ -114,6 +121,7 @@ func (c *client) onWelcome(m message) {
 // can be asked.
 func (c *client) onISupport(m message) {
 	for _, token := range m.Params[1:] {
+		c.historySupport.learn(token)
 		if signs, ok := strings.CutPrefix(token, "STATUSMSG="); ok {
 			c.statusMsg = signs
 		}
@@ -137,6 +145,7 @@ func (c *client) onReady(message) {
 	if c.nick != c.wantedNick() {
 		c.nextNick = now.Add(regainEvery)
 	}
+	c.history.Store(c.hasHistory())
 	c.log.Info().Str("nick", c.nick).Msg("connected")
 	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
 	for _, m := range c.channels {
@@ -155,6 +164,7 @@ func (c *client) onHost(m message) {
 	} else if strings.Contains(host, "@") {
 		c.userHost = host
 	}
+	c.maskChanged()
 }
 
 // onChghost is a new user name and host of somebody, without QUIT and JOIN. IRCv3, "chghost".
@@ -230,7 +240,10 @@ func (c *client) onSendError(m message) {
 
 // observe gives a line to the feed of a channel, if we are in it.
 func (c *client) observe(ms *membership, s sighting[*client, item]) {
-	if ms.state == joined || ms.state == parting {
+	switch {
+	case c.replay != nil:
+		c.replay.items = append(c.replay.items, s.item)
+	case ms.state == joined || ms.state == parting:
 		ms.ch.observe(c, s)
 	}
 }
@@ -305,6 +318,6 @@ func (c *client) onTopic(m message) {
 func (c *client) onCurrentTopic(m message) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
 	if ok && ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.put(topicItem{topic: plainText(m.Params[2])})
+		ms.ch.put(topicItem{topic: plainText(m.Params[2])})
 	}
 }

@@ -28,6 +28,7 @@ type Connector struct {
 	host     *bridges.Host
 	networks map[string]*network
 	boot     string
+	started  time.Time
 
 	ctx    context.Context // of the clients and lanes; set by Start
 	cancel context.CancelFunc
@@ -47,7 +48,7 @@ func New(cfg Config) (*Connector, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Connector{cfg: cfg, networks: map[string]*network{}, boot: strings.ToLower(rand.Text()[:12])}, nil
+	return &Connector{cfg: cfg, networks: map[string]*network{}, boot: strings.ToLower(rand.Text()[:12]), started: time.Now()}, nil
 }
 
 // SetHost implements bridges.Hosted.
@@ -72,6 +73,9 @@ func (c *Connector) Start(ctx context.Context) error {
 			return fmt.Errorf("account of network %s: %w", name, err)
 		}
 		c.networks[name].login = login
+		if err := c.networks[name].loadMasks(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -281,6 +285,14 @@ func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.P
 	}
 	if err := c.br.DB.UserPortal.Delete(ctx, database.UserPortalFor(login.UserLogin, portal.PortalKey)); err != nil {
 		return err
+	}
+	others, err := c.br.DB.UserPortal.GetAllInPortal(ctx, portal.PortalKey)
+	if err != nil {
+		return err
+	}
+	others = slices.DeleteFunc(others, func(row *database.UserPortal) bool { return row.UserMXID == c.br.Bot.GetMXID() })
+	if len(others) == 0 {
+		n.leftByAll(ctx, portal.Name)
 	}
 	if client := n.running(user); client != nil {
 		client.box.add(partRequest{channel: portal.Name, reason: reason})

@@ -30,7 +30,15 @@ type membership struct {
 
 	refusal   string
 	refusedAt time.Time
-	waiting   []*send // until it is joined
+	waiting   []*send // until it is joined, and may be sent
+
+	// enteredAt is when we joined, by the server's clock. The others are about the history of the channel: questions, the first
+	// of which is asked; whether our mask is being noted, or lines of ours looked for; and those lines with since when.
+	enteredAt            time.Time
+	histories            []*history
+	unready, reconciling bool
+	own                  []ownLine
+	ownSince             time.Time
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
@@ -130,7 +138,7 @@ type resyncRequest struct{ channel string }
 
 func (r resyncRequest) apply(c *client) {
 	if m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]; ok && m.state == joined && m.ch.leads(c) {
-		m.ch.lane.put(m.list())
+		m.ch.put(m.list())
 	}
 }
 
@@ -149,12 +157,10 @@ func (m *membership) list() namesItem {
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
 	m.names = map[string]occupant{}
-	m.ch.join(c)
-	waiting := m.waiting
-	m.waiting = nil
-	for _, s := range waiting {
-		c.enqueue(s)
+	if m.ch.enter(c, c.hasHistory()) {
+		c.catchUp(m)
 	}
+	c.sendWaiting(m)
 }
 
 // leftChannel is our own PART, or the end of what was joined by somebody else's hand.
@@ -193,6 +199,9 @@ func (c *client) refusedChannel(m *membership, text string, passes bool) {
 
 // occupantOf looks up who a nick in a channel is.
 func (c *client) occupantOf(m *membership, nick string, source string) occupant {
+	if c.replay != nil {
+		return occupant{nick: nick} // lines of ours are recognised before
+	}
 	if o, ok := m.names[c.net.ids.fold.Fold(nick)]; ok {
 		return o
 	}

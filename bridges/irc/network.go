@@ -44,6 +44,8 @@ type network struct {
 	clients  map[id.UserID]*client
 	channels map[string]*channel // by folded name
 	puppets  puppets
+
+	masks masks // has its own lock
 }
 
 func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
@@ -182,6 +184,12 @@ type channel struct {
 	mu     sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
 	feed   feed[*client, item]
 	outage time.Time // when people were last told that the network is away
+
+	// While the history is fetched, what happens is held. refetch is that more was said than is held. last is how far we are.
+	holding bool
+	held    []item
+	refetch bool
+	last    delivered
 }
 
 func newChannel(l *lane) *channel {
@@ -206,9 +214,10 @@ func (ch *channel) leads(c *client) bool {
 func (ch *channel) part(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	led := ch.feed.leads(c)
 	deliver, next := ch.feed.remove(c)
-	for _, it := range deliver {
-		ch.lane.put(it)
+	if led {
+		ch.handOver(deliver)
 	}
 	if next != nil {
 		(*next).box.add(resyncRequest{channel: ch.lane.name})
@@ -228,8 +237,14 @@ func (ch *channel) resync() {
 func (ch *channel) observe(c *client, s sighting[*client, item]) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	for _, it := range ch.feed.observe(c, s) {
-		ch.lane.put(it)
+	lead := ch.feed.lead
+	deliver := ch.feed.observe(c, s)
+	if ch.feed.lead != lead {
+		ch.handOver(deliver)
+		return
+	}
+	for _, it := range deliver {
+		ch.pass(it)
 	}
 }
 

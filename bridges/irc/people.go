@@ -21,6 +21,7 @@ func (c *client) onJoin(m message) {
 			ms.ch.join(c)
 			ms.names = map[string]occupant{}
 		case ok:
+			ms.enteredAt = c.saidAt(m)
 			c.enteredChannel(ms)
 		}
 		return
@@ -150,6 +151,6 @@ func (c *client) onNames(m message) {
 func (c *client) onEndOfNames(m message) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
 	if ok && ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.put(ms.list())
+		ms.ch.put(ms.list())
 	}
 }

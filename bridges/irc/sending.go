@@ -2,6 +2,7 @@ package irc
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,9 +38,10 @@ func failure(format string, args ...any) error { return &sendError{fmt.Sprintf(f
 // send is one Matrix event on its way: some lines of one command to one channel.
 type send struct {
 	channel string
-	verb    string // PRIVMSG, NOTICE, TOPIC, KICK
-	nick    string // KICK: whom
-	action  bool   // PRIVMSG: as /me
+	verb    string    // PRIVMSG, NOTICE, TOPIC, KICK
+	nick    string    // KICK: whom
+	action  bool      // PRIVMSG: as /me
+	said    time.Time // when the event was made
 	lines   []string
 	// done is called once, in the client's goroutine, when the server has processed the lines (nil), or when
 	// it is certain that they were not all sent. It is not called for what is left when the bridge stops.
@@ -60,6 +62,7 @@ type send struct {
 type entry struct {
 	line string
 	send *send // nil for commands that nobody waits for
+	asks *history
 }
 
 // apply queues a message, or lets it wait, or refuses it at once.
@@ -75,7 +78,7 @@ func (s *send) apply(c *client) {
 	case m == nil || m.state == parting:
 		s.done(failure("you are not in %s on %s; leave this room and join it again", s.channel, c.net.name))
 		return
-	case m.state == joined:
+	case m.state == joined && c.maySend(m, s):
 		c.enqueue(s)
 		return
 	case m.state == refused && now.Sub(m.refusedAt) < rejoinAfter:
@@ -132,6 +135,10 @@ func (c *client) enqueue(s *send) {
 		lines = append(lines, c.compose(s, m.name, text)...)
 	}
 	lines = c.shorten(s, lines)
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		_, text, _ := strings.Cut(line, " :")
+		return c.wasSaid(m, s, text)
+	})
 	// What is sent again was within the limit when it came.
 	if s.tries == 0 && c.backlog()+len(lines) > maxBacklog {
 		s.done(errBacklog)
@@ -297,6 +304,9 @@ func (c *client) wrote(now time.Time) {
 	c.bucket.take(now)
 	e := c.queue[0]
 	c.queue = c.queue[1:]
+	if e.asks != nil {
+		e.asks.deadline = now.Add(historyTimeout)
+	}
 	if e.send != nil {
 		e.send.written++
 		if c.since == 0 {

@@ -20,6 +20,7 @@ type world struct {
 	hs     *bridgetest.Homeserver
 	bridge *bridges.Bridge
 	conn   *Connector
+	dir    string
 	stop   func()
 }
 
@@ -40,7 +41,7 @@ func start(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg NetworkConfi
 // startConfig is start with any networks.
 func startConfig(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg Config) *world {
 	t.Helper()
-	w := &world{t: t, hs: hs}
+	w := &world{t: t, hs: hs, dir: dir}
 	var err error
 	if w.conn, err = New(cfg); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,322 @@
+package irc
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// historyPage is how many lines are asked for at once, where the network allows that many.
+	historyPage = 100
+	// historyTimeout is how long a server may take for one page.
+	historyTimeout = 20 * time.Second
+	// maxInnerBatches bounds the batches that are open in an answer.
+	maxInnerBatches = 64
+)
+
+// historySupport is what a connection knows about CHATHISTORY. IRCv3, "chathistory", ISUPPORT tokens.
+type historySupport struct {
+	limit int  // lines that may be asked for at once; 0 is no limit
+	times bool // only times serve as references
+}
+
+// learn takes a token of RPL_ISUPPORT.
+func (h *historySupport) learn(token string) {
+	if value, ok := strings.CutPrefix(token, "CHATHISTORY="); ok {
+		h.limit, _ = strconv.Atoi(value)
+	}
+	if value, ok := strings.CutPrefix(token, "MSGREFTYPES="); ok {
+		h.times = !strings.Contains(","+value+",", ",msgid,")
+	}
+}
+
+func (h historySupport) page() int {
+	if h.limit > 0 && h.limit < historyPage {
+		return h.limit
+	}
+	return historyPage
+}
+
+// wantsHistory is whether the network offers what the history of a channel rests on: an answer that can be told from what is
+// said now, with identities and times.
+func (c *client) wantsHistory() bool {
+	for _, name := range []string{"batch", "message-tags", "server-time", "draft/chathistory"} {
+		if _, ok := c.caps.offered[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *client) hasHistory() bool {
+	return c.has("draft/chathistory") && c.has("batch") && c.has("message-tags") && c.has("server-time")
+}
+
+// history is a question for what was said in a channel after some point, which is asked page by page.
+type history struct {
+	m *membership
+	// after is the line after which to begin, and since its time, for servers that do not know the line.
+	after string
+	since time.Time
+	max   int // lines, beyond which it ends
+
+	took func(h *history)            // after each page
+	done func(h *history, end pages) // once, after the last one; not when the connection breaks
+
+	root     string          // the batch of the page, once it has begun
+	inner    map[string]bool // batches in it
+	deadline time.Time       // from when the question is written
+	timed    bool            // the question is by time
+	lines    int             // new lines of the page
+	total    int
+	ids      map[string]bool
+	lastAt   time.Time
+	items    []item    // what people see of the page
+	own      []ownLine // what we said ourselves
+}
+
+// pages is how a question ends.
+type pages int
+
+const (
+	complete  pages = iota
+	truncated       // there is more than wanted
+	unknown         // the server does not answer it
+)
+
+// askHistory sends the question for the first page, after what was asked about the channel before.
+func (c *client) askHistory(h *history) {
+	h.ids = map[string]bool{}
+	h.m.histories = append(h.m.histories, h)
+	if len(h.m.histories) == 1 {
+		c.askPage(h)
+	}
+}
+
+// askPage sends the question. A reference by time begins a moment earlier, since several lines may be of one time; what comes
+// again is not counted.
+func (c *client) askPage(h *history) {
+	ref := "msgid=" + h.after
+	if h.timed = h.after == "" || c.historySupport.times; h.timed {
+		ref = "timestamp=" + h.since.Add(-time.Millisecond).UTC().Format(serverTime)
+	}
+	h.lines, h.items, h.root, h.inner = 0, nil, "", map[string]bool{}
+	h.deadline = time.Time{}
+	c.histories = append(c.histories, h)
+	line := commandLine("CHATHISTORY", "AFTER", h.m.name, ref, strconv.Itoa(c.historySupport.page()))
+	c.queue = append(c.queue, entry{line: line, asks: h})
+}
+
+// endHistory ends a question and asks the next about the channel.
+func (c *client) endHistory(h *history, end pages) {
+	h.m.histories = h.m.histories[1:]
+	h.done(h, end)
+	if len(h.m.histories) > 0 {
+		c.askPage(h.m.histories[0])
+	}
+}
+
+// closeHistory takes a question off those that are open.
+func (c *client) closeHistory(h *history) {
+	c.histories = slices.DeleteFunc(c.histories, func(open *history) bool { return open == h })
+}
+
+// dropHistory forgets all questions, because the connection has ended.
+func (c *client) dropHistory() {
+	c.histories = nil
+	for _, m := range c.channels {
+		m.histories, m.unready, m.reconciling, m.ownSince = nil, false, false, time.Time{}
+	}
+}
+
+// expireHistory ends the questions that the server has not answered.
+func (c *client) expireHistory(now time.Time) {
+	for _, h := range slices.Clone(c.histories) {
+		if h.deadline.IsZero() || now.Before(h.deadline) {
+			continue
+		}
+		c.log.Warn().Str("channel", h.m.name).Msg("the server does not answer a question for the history")
+		c.closeHistory(h)
+		c.endHistory(h, unknown)
+	}
+}
+
+// inHistory takes what belongs to the answer to a question: BATCH +ref chathistory channel, the lines in it and in batches in
+// it, the end of it, and FAIL.
+func (c *client) inHistory(m message) bool {
+	switch {
+	case len(c.histories) == 0:
+		return false
+	case m.Command == "FAIL":
+		return c.onHistoryFail(m)
+	case m.Command == "BATCH" && len(m.Params) > 0 && len(m.Params[0]) > 1:
+		return c.onHistoryBatch(m, m.Params[0][1:])
+	}
+	_, ref := m.GetTag("batch")
+	h := c.historyWith(ref)
+	if h == nil {
+		return false
+	}
+	c.replayLine(h, m)
+	return true
+}
+
+// historyWith is the question to whose answer a batch belongs.
+func (c *client) historyWith(ref string) *history {
+	for _, h := range c.histories {
+		if ref != "" && (h.root == ref || h.inner[ref]) {
+			return h
+		}
+	}
+	return nil
+}
+
+func (c *client) onHistoryBatch(m message, ref string) bool {
+	_, outer := m.GetTag("batch")
+	begins := m.Params[0][0] == '+'
+	h := c.historyWith(outer)
+	if !begins {
+		h = c.historyWith(ref)
+	}
+	switch {
+	case h == nil && begins:
+		return c.beginPage(m, ref)
+	case h == nil:
+		return false
+	case !begins && ref == h.root:
+		c.endPage(h)
+		return true
+	case begins && len(h.inner) < maxInnerBatches:
+		h.inner[ref] = true
+	}
+	// Several lines that are one.
+	c.replayLine(h, m)
+	if !begins {
+		delete(h.inner, ref)
+	}
+	return true
+}
+
+// beginPage is the beginning of an answer.
+func (c *client) beginPage(m message, ref string) bool {
+	if len(m.Params) < 3 || m.Params[1] != "chathistory" {
+		return false
+	}
+	key := c.net.ids.fold.Fold(m.Params[2])
+	for _, h := range c.histories {
+		if h.m.key == key && h.root == "" {
+			h.root = ref
+			return true
+		}
+	}
+	return false
+}
+
+// endPage goes on with the next page. The answers are complete when there is nothing new, or nothing from before we entered
+// the channel.
+func (c *client) endPage(h *history) {
+	c.closeHistory(h)
+	h.total += h.lines
+	h.took(h)
+	switch {
+	case h.lines == 0, !h.lastAt.Before(h.m.enteredAt) && !h.m.ch.more(c):
+		c.endHistory(h, complete)
+	case h.total >= h.max:
+		c.endHistory(h, truncated)
+	default:
+		c.askPage(h)
+	}
+}
+
+// onHistoryFail is the answer to a question that the server cannot take. It may not know the line any more; then the time
+// serves.
+func (c *client) onHistoryFail(m message) bool {
+	if len(m.Params) < 2 || m.Params[0] != "CHATHISTORY" {
+		return false
+	}
+	h := c.histories[0]
+	for _, open := range c.histories {
+		for _, p := range m.Params[2:] {
+			if c.net.ids.fold.Fold(p) == open.m.key {
+				h = open
+			}
+		}
+	}
+	c.closeHistory(h)
+	if !h.timed && !h.since.IsZero() {
+		h.after = ""
+		c.askPage(h)
+		return true
+	}
+	c.log.Warn().Str("channel", h.m.name).Str("code", m.Params[1]).Msg("the server does not tell the history")
+	c.endHistory(h, unknown)
+	return true
+}
+
+// replayLine takes one line of an answer. What we said ourselves is known to Matrix.
+func (c *client) replayLine(h *history, m message) {
+	c.replay = h
+	defer func() { c.replay = nil }()
+	if m.Command != "BATCH" {
+		if id := msgID(m); id != "" {
+			if h.ids[id] {
+				return
+			}
+			h.ids[id] = true
+			h.after = id
+		}
+		h.lines++
+		h.lastAt = c.saidAt(m)
+		h.since = h.lastAt
+		if user, ours := c.net.masks.owner(m.Source); ours {
+			if user == c.user && len(m.Params) > 1 && len(h.own) < maxOwnLines {
+				h.own = append(h.own, ownLine{command: m.Command, text: m.Params[1], at: h.lastAt, id: msgID(m)})
+			}
+			return
+		}
+	}
+	if row, ok := playback[m.Command]; ok {
+		if len(m.Params) >= row.params && validNick(m.Nick()) {
+			h.items = append(h.items, row.item(c, m)...)
+		}
+		return
+	}
+	c.dispatch(m)
+}
+
+// playback are the events of a channel's past that are shown as they were: they change nothing that we know of who is there
+// now. IRCv3, "chathistory", draft/event-playback.
+var playback = map[string]struct {
+	params int
+	item   func(c *client, m message) []item
+}{
+	"JOIN": {1, func(_ *client, m message) []item { return []item{joinItem{nick: m.Nick()}} }},
+	"PART": {1, func(_ *client, m message) []item { return []item{leaveItem{m.Nick(), reasonOf(m, 1)}} }},
+	"QUIT": {0, func(_ *client, m message) []item { return []item{leaveItem{m.Nick(), "Quit: " + reasonOf(m, 0)}} }},
+	"KICK": {2, func(c *client, m message) []item {
+		if !validNick(m.Params[1]) || c.net.isPuppet(m.Params[1]) {
+			return nil
+		}
+		return []item{leaveItem{m.Params[1], "kicked by " + m.Nick()}}
+	}},
+	"NICK": {1, func(_ *client, m message) []item {
+		if !validNick(m.Params[0]) {
+			return nil
+		}
+		return []item{nickItem{from: m.Nick(), to: m.Params[0]}}
+	}},
+	"TOPIC": {2, func(_ *client, m message) []item {
+		return []item{topicItem{nick: m.Nick(), topic: plainText(m.Params[1])}}
+	}},
+	"MODE": {0, func(*client, message) []item { return nil }}, // the modes of now come when we enter
+}
+
+// reasonOf is a parameter that may be missing.
+func reasonOf(m message, at int) string {
+	if len(m.Params) <= at {
+		return ""
+	}
+	return plainText(m.Params[at])
+}

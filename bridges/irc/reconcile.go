@@ -1,0 +1,97 @@
+package irc
+
+import "time"
+
+const (
+	// maxOwnLines is how many lines of one person are looked through for what was sent before.
+	maxOwnLines = 1000
+	// maxReconcile is how many lines of a channel are fetched for that. What is not found by then is sent again.
+	maxReconcile = 10000
+)
+
+// ownLine is a line that we find to have said.
+type ownLine struct {
+	command, text string
+	at            time.Time
+	id            string
+}
+
+// Where a network tells the history of a channel, a message that may have been sent when the connection or the process broke
+// is looked for there before it is sent again.
+
+// suspect reports whether a message may be on IRC already: it was sent on an earlier connection, or is older than this
+// process.
+func (c *client) suspect(s *send) bool {
+	return s.tries > 0 || !s.said.IsZero() && s.said.Before(c.net.conn.started)
+}
+
+// maySend reports whether a message can be sent now: nothing has to be noted or looked up before.
+func (c *client) maySend(m *membership, s *send) bool {
+	if m.unready || m.reconciling {
+		return false
+	}
+	if !c.hasHistory() || !c.suspect(s) || !m.ownSince.IsZero() && !s.said.Before(m.ownSince) {
+		return true
+	}
+	c.reconcile(m, s.said)
+	return false
+}
+
+// sendWaiting sends what waits in a channel that we have entered. Where there is a history, the mask by which we know our lines
+// again is noted first.
+func (c *client) sendWaiting(m *membership) {
+	if m.unready || m.reconciling {
+		return
+	}
+	if c.hasHistory() {
+		if c.noteMask(m) {
+			return
+		}
+		for _, s := range m.waiting {
+			if !c.maySend(m, s) {
+				return
+			}
+		}
+	}
+	waiting := m.waiting
+	m.waiting = nil
+	for _, s := range waiting {
+		c.enqueue(s)
+	}
+}
+
+// reconcile looks for lines of ours since some time.
+func (c *client) reconcile(m *membership, since time.Time) {
+	for _, s := range m.waiting {
+		if c.suspect(s) && s.said.Before(since) {
+			since = s.said
+		}
+	}
+	if since.IsZero() {
+		since = m.enteredAt
+	}
+	m.reconciling = true
+	c.askHistory(&history{
+		m: m, since: since, max: maxReconcile,
+		took: func(*history) {},
+		done: func(h *history, _ pages) {
+			m.reconciling, m.own, m.ownSince = false, h.own, since
+			c.sendWaiting(m)
+		},
+	})
+}
+
+// wasSaid reports whether a line of a message that may have been sent is among those that we find to have said, each of which
+// stands for one. It was not said before its event was made.
+func (c *client) wasSaid(m *membership, s *send, text string) bool {
+	if !c.suspect(s) {
+		return false
+	}
+	for i, line := range m.own {
+		if line.command == s.verb && line.text == text && !line.at.Before(s.said) {
+			m.own = append(m.own[:i:i], m.own[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
