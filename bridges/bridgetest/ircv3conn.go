@@ -56,7 +56,7 @@ func (c *v3conn) read() {
 			c.s.mu.Lock()
 			c.s.forget(c, "Connection reset by peer")
 			c.s.mu.Unlock()
-			c.queue.close()
+			c.queue.discard()
 			return
 		}
 		m, err := ircmsg.ParseLineStrict(string(line), true, 512)
