@@ -176,6 +176,20 @@ func (c *IRCClient) AwaitAbsent(nick string) {
 	c.ask("WHOIS "+nick, "318", func(m ircmsg.Message) bool { return m.Command == "401" })
 }
 
+// AwaitPresent asks for a nick until somebody has it.
+func (c *IRCClient) AwaitPresent(nick string) {
+	c.t.Helper()
+	c.ask("WHOIS "+nick, "318", func(m ircmsg.Message) bool { return m.Command == "311" })
+}
+
+// AwaitNotice waits for a notice of a nick to us that contains a text.
+func (c *IRCClient) AwaitNotice(nick, text string) ircmsg.Message {
+	c.t.Helper()
+	return c.Await("notice of "+nick+" with "+text, func(m ircmsg.Message) bool {
+		return m.Command == "NOTICE" && strings.EqualFold(m.Nick(), nick) && strings.Contains(m.Params[1], text)
+	})
+}
+
 // ask repeats a command until, by the end of an answer, a line fits.
 func (c *IRCClient) ask(command, end string, fits func(m ircmsg.Message) bool) {
 	c.t.Helper()
