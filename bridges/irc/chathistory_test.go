@@ -150,6 +150,7 @@ func TestNoCatchUpOfWhatNobodyWanted(t *testing.T) {
 		return m.Nick() == "alice" && (m.Command == "PART" || m.Command == "QUIT")
 	})
 	carol.Say("#c", "she is gone")
+	s.AwaitSaid(t, "#c", "carol", 2)
 	w.join(alice, "#c")
 	carol.AwaitCount("JOIN", 2, func(m ircmsg.Message) bool { return m.Command == "JOIN" && m.Nick() == "alice" })
 	carol.Say("#c", "welcome back")

@@ -1,6 +1,12 @@
 package irc
 
-import "time"
+import (
+	"context"
+	"slices"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2/networkid"
+)
 
 const (
 	// maxOwnLines is how many lines of one person are looked through for what was sent before.
@@ -75,9 +81,44 @@ func (c *client) reconcile(m *membership, since time.Time) {
 		m: m, since: since, max: maxReconcile,
 		took: func(*history) {},
 		done: func(h *history, _ pages) {
-			m.reconciling, m.own, m.ownSince = false, h.own, since
-			c.sendWaiting(m)
+			found := reconciled{channel: m.name, sess: c.sess, own: h.own, since: since}
+			if len(h.own) == 0 {
+				found.apply(c)
+				return
+			}
+			c.lookups.Go(func() {
+				found.own = c.net.unrecorded(c.ctx, found.own)
+				c.box.add(found)
+			})
 		},
+	})
+}
+
+// reconciled is what was found.
+type reconciled struct {
+	channel string
+	sess    *session
+	own     []ownLine
+	since   time.Time
+}
+
+func (r reconciled) apply(c *client) {
+	m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]
+	if !ok || c.sess != r.sess || m.state != joined {
+		return
+	}
+	m.reconciling, m.own, m.ownSince = false, r.own, r.since
+	c.sendWaiting(m)
+}
+
+// unrecorded are those of our lines that no message of Matrix stands for yet. Where we know the identities of what we said, a
+// line that is confirmed is not taken for another one of the same text.
+func (n *network) unrecorded(ctx context.Context, own []ownLine) []ownLine {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+	defer cancel()
+	return slices.DeleteFunc(own, func(line ownLine) bool {
+		row, err := n.conn.br.DB.Message.GetFirstPartByID(ctx, "", networkid.MessageID(n.name+"/"+line.id))
+		return err == nil && row != nil && line.id != ""
 	})
 }
 
