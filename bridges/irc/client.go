@@ -233,6 +233,9 @@ func (c *client) due(now time.Time) time.Time {
 		sooner(next)
 	}
 	for _, m := range c.channels {
+		if m.looking() {
+			continue
+		}
 		for _, s := range m.waiting {
 			sooner(s.deadline)
 		}

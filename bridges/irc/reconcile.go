@@ -31,9 +31,12 @@ func (c *client) suspect(s *send) bool {
 	return s.tries > 0 || !s.said.IsZero() && s.said.Before(c.net.conn.started)
 }
 
+// looking reports whether what waits in a channel does so for us, and not for the server. It ends by itself.
+func (m *membership) looking() bool { return m.unready || m.reconciling }
+
 // maySend reports whether a message can be sent now: nothing has to be noted or looked up before.
 func (c *client) maySend(m *membership, s *send) bool {
-	if m.unready || m.reconciling {
+	if m.looking() {
 		return false
 	}
 	if !c.hasHistory() || !c.suspect(s) || !m.ownSince.IsZero() && !s.said.Before(m.ownSince) {
@@ -46,7 +49,7 @@ func (c *client) maySend(m *membership, s *send) bool {
 // sendWaiting sends what waits in a channel that we have entered. Where there is a history, the mask by which we know our lines
 // again is noted first.
 func (c *client) sendWaiting(m *membership) {
-	if m.unready || m.reconciling {
+	if m.looking() {
 		return
 	}
 	if c.hasHistory() {

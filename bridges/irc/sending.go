@@ -110,6 +110,9 @@ func (s *send) apply(c *client) {
 // expire tells the senders of messages that have waited long enough.
 func (c *client) expire(now time.Time) {
 	for _, m := range c.channels {
+		if m.looking() {
+			continue
+		}
 		kept := m.waiting[:0]
 		for _, s := range m.waiting {
 			if now.Before(s.deadline) {
