@@ -240,9 +240,9 @@ func ofPuppet(onIRC []spoken, name string) []string {
 // settle waits until nobody hears anything new.
 func (p *crowd) settle() {
 	last, since := "", time.Now()
-	look := time.NewTicker(time.Second)
+	look := time.NewTicker(5 * time.Second) // it is work for the server
 	defer look.Stop()
-	for time.Since(since) < patience/2 {
+	for time.Since(since) < patience {
 		now, complete := p.progress()
 		if complete {
 			return
@@ -258,6 +258,11 @@ func (p *crowd) settle() {
 func (p *crowd) progress() (string, bool) {
 	state, complete := "", true
 	for _, r := range p.rooms {
+		if r.complete {
+			continue
+		}
+		all := complete
+		complete = true
 		newest, _ := r.people[0].page("", 200)
 		for _, c := range []*ircClient{r.near, r.far} {
 			lines := p.linesOf(c.nick)
@@ -272,6 +277,8 @@ func (p *crowd) progress() (string, bool) {
 			state += newest[0].text
 		}
 		state += itoa(len(onIRC))
+		r.complete = complete
+		complete = complete && all
 	}
 	return state, complete
 }
