@@ -1,7 +1,6 @@
 package bridgetest
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -16,11 +15,9 @@ import (
 type server struct {
 	t    testing.TB
 	path string
-	args []string
 	dir  string // its folder, of its user
 	as   *syscall.Credential
 	cmd  *exec.Cmd
-	log  *os.File
 }
 
 // newServer finds a program. If the test is root, it runs as another user, unless that is empty.
@@ -89,7 +86,6 @@ func (s *server) start(args ...string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.args = args
 	s.cmd = exec.Command(s.path, args...)
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.dir, log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: s.as}
@@ -118,6 +114,6 @@ func (s *server) kill(ended <-chan error) {
 	_ = s.cmd.Process.Kill()
 	<-ended
 	if output, err := os.ReadFile(filepath.Join(s.dir, "output")); err == nil && s.t.Failed() {
-		s.t.Log(fmt.Sprintf("%s said: %s", filepath.Base(s.path), output))
+		s.t.Logf("%s said: %s", filepath.Base(s.path), output)
 	}
 }
