@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -216,7 +217,7 @@ func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *eve
 		return nil, notConnected(a.net.name)
 	}
 	ctx = context.WithoutCancel(ctx)
-	s.channel, s.event = portal.Name, evt.ID
+	s.channel, s.event, s.said = portal.Name, evt.ID, time.UnixMilli(evt.Timestamp)
 	s.done = func(err error) {
 		if after != nil {
 			after(ctx, err)

@@ -63,6 +63,8 @@ type client struct {
 	cancel    context.CancelCauseFunc
 	ended     chan struct{}
 	shownNick atomic.Value // string, for currentNick
+	history   atomic.Bool  // whether the connection has histories of channels
+	lookups   sync.WaitGroup
 
 	// ------
 	ctx      context.Context // of the goroutine
@@ -71,10 +73,15 @@ type client struct {
 	dialled  chan dialResult
 	channels map[string]*membership // by folded name
 
-	caps           caps
-	identity       identity
-	login          login
-	private        bool // a password may go over the connection as it is
+	caps     caps
+	identity identity
+	login    login
+	private  bool // a password may go over the connection as it is
+	// historySupport and what follows is about the history of channels; see chathistory.go.
+	historySupport historySupport
+	histories      []*history // questions without an answer, in order
+	replay         *history   // whose answer the line that is handled is part of, or nil
+	notingMask     bool
 	nick, userHost string
 	nickTries      int
 	nickLen        int
@@ -214,8 +221,9 @@ func (c *client) run(ctx context.Context) {
 		}
 	}
 	c.dropSession()
+	stopDial()
+	c.lookups.Wait()
 	if c.phase == dialling {
-		stopDial()
 		if result := <-c.dialled; result.err == nil {
 			_ = result.conn.Close()
 		}
@@ -263,8 +271,10 @@ func (c *client) due(now time.Time) time.Time {
 		if !m.mercy.IsZero() {
 			sooner(m.mercy)
 		}
-		for _, s := range m.waiting {
-			sooner(s.deadline)
+		if !m.looking() {
+			for _, s := range m.waiting {
+				sooner(s.deadline)
+			}
 		}
 		if !m.askedWho.IsZero() {
 			sooner(m.askedWho.Add(whoWait))
@@ -278,6 +288,11 @@ func (c *client) due(now time.Time) time.Time {
 	}
 	if !c.awayDue.IsZero() {
 		sooner(c.awayDue)
+	}
+	for _, h := range c.histories {
+		if !h.deadline.IsZero() {
+			sooner(h.deadline)
+		}
 	}
 	if c.goodbye {
 		sooner(c.goodbyeEnd)
@@ -311,6 +326,7 @@ func (c *client) tick(now time.Time) {
 	c.expire(now)
 	c.endMercy(now)
 	c.awayTick(now)
+	c.expireHistory(now)
 }
 
 // keepAlive notices a connection that died without a word, and wants the right nick back.
@@ -414,6 +430,7 @@ func (c *client) connected(r dialResult) {
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
 	c.userHost, c.isupport, c.leaving = "", newISupport(), false
+	c.historySupport, c.notingMask = historySupport{}, false
 	c.deniedTags = deniedTags{}
 	c.private = c.isPrivate(r.conn)
 	c.login.renew()

@@ -33,7 +33,15 @@ type membership struct {
 
 	refusal   string
 	refusedAt time.Time
-	waiting   []*send // until it is joined
+	waiting   []*send // until it is joined, and may be sent
+
+	// enteredAt is when we joined, by the server's clock. The others are about the history of the channel: questions, the first
+	// of which is asked; whether our mask is being noted, or lines of ours looked for; and those lines with since when.
+	enteredAt            time.Time
+	histories            []*history
+	unready, reconciling bool
+	own                  []ownLine
+	ownSince             time.Time
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
@@ -189,12 +197,10 @@ func (m *membership) list(c *client) namesItem {
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
 	m.begin()
-	m.ch.join(c)
-	waiting := m.waiting
-	m.waiting = nil
-	for _, s := range waiting {
-		c.enqueue(s)
+	if m.ch.enter(c, c.hasHistory()) {
+		c.catchUp(m)
 	}
+	c.sendWaiting(m)
 }
 
 // begin makes the view of a channel empty, before the server tells who is there and how it is set.
@@ -208,7 +214,7 @@ func (m *membership) begin() {
 // leftChannel is our own PART, or the end of what was joined by somebody else's hand.
 func (c *client) leftChannel(m *membership) {
 	m.ch.part(c)
-	m.ch.lane.put(modesItem{stands: []stand{{user: c.user, gone: true}}})
+	m.ch.put(modesItem{stands: []stand{{user: c.user, gone: true}}})
 	m.names, m.rank = nil, ""
 	if m.again {
 		m.again, m.state = false, wanted
@@ -242,6 +248,9 @@ func (c *client) refusedChannel(m *membership, text string, passes bool) {
 
 // occupantOf looks up who a nick in a channel is.
 func (c *client) occupantOf(m *membership, nick string, source string) occupant {
+	if c.replay != nil {
+		return occupant{nick: nick} // lines of ours are recognised before
+	}
 	if o, ok := m.names[c.net.ids.fold.Fold(nick)]; ok {
 		return o
 	}

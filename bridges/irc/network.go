@@ -54,6 +54,7 @@ type network struct {
 	turns    map[id.UserID]time.Time // when to connect after the start; see planTurns
 
 	restMu sync.Mutex // guards the decision who may rest
+	masks  masks      // has its own lock
 }
 
 func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
@@ -216,6 +217,13 @@ type channel struct {
 	outage   time.Time               // when people were last told that the network is away
 	// resting are members that are about to close their connections, because their people say nothing.
 	resting map[*client]bool
+
+	// While the history is fetched, what happens is held. refetch is that more was said than is held, and relist that more
+	// happened beside it. last is how far we are.
+	holding         bool
+	held            []item
+	refetch, relist bool
+	last            delivered
 }
 
 func newChannel(l *lane) *channel {
@@ -242,9 +250,10 @@ func (ch *channel) part(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	delete(ch.resting, c)
+	led := ch.feed.leads(c)
 	deliver, next := ch.feed.remove(c)
-	for _, it := range deliver {
-		ch.lane.put(it)
+	if led {
+		ch.handOver(deliver)
 	}
 	if next != nil {
 		(*next).box.add(resyncRequest{channel: ch.lane.called()})
@@ -264,8 +273,14 @@ func (ch *channel) resync() {
 func (ch *channel) observe(c *client, s sighting[*client, item]) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	for _, it := range ch.feed.observe(c, s) {
-		ch.lane.put(it)
+	lead := ch.feed.lead
+	deliver := ch.feed.observe(c, s)
+	if ch.feed.lead != lead {
+		ch.handOver(deliver)
+		return
+	}
+	for _, it := range deliver {
+		ch.pass(it)
 	}
 }
 
