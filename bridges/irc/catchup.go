@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (ch *channel) pass(it item) {
 	}
 	if len(ch.held) >= maxHeld {
 		if id, _ := ch.lane.net.lineOf(it); id != "" {
-			ch.refetch = true
+			ch.refetch = id
 			return
 		}
 		if len(ch.held) >= 2*maxHeld {
@@ -102,7 +103,7 @@ func (ch *channel) handOver(deliver []item) {
 	switch {
 	case lead == nil:
 		// What is held will be asked for.
-		ch.holding, ch.held, ch.refetch, ch.relist = false, nil, false, false
+		ch.holding, ch.held, ch.refetch, ch.relist = false, nil, "", false
 		return
 	case !lead.anchored && lead.member.history.Load():
 		ch.holding = true
@@ -127,13 +128,18 @@ func (ch *channel) replayed(c *client, items []item) {
 	}
 }
 
-// more reports whether something said after we came was not held, so that it has to be asked for. It does so once.
-func (ch *channel) more(c *client) bool {
+// caughtUp reports whether what is known from the history reaches into what is held, so that there is nothing between. Times do
+// not tell it: lines may be of the same one, and each server of a network has its own clock.
+func (ch *channel) caughtUp(known map[string]bool) bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	again := ch.refetch && ch.feed.leads(c)
-	ch.refetch = ch.refetch && !again
-	return again
+	if ch.refetch != "" {
+		return known[ch.refetch]
+	}
+	return slices.ContainsFunc(ch.held, func(it item) bool {
+		id, _ := ch.lane.net.lineOf(it)
+		return known[id]
+	})
 }
 
 // release delivers what was held, but for what the history had already.
@@ -147,7 +153,7 @@ func (ch *channel) release(c *client, known map[string]bool) {
 	if ch.relist {
 		c.box.add(resyncRequest{channel: ch.lane.called()})
 	}
-	ch.holding, ch.held, ch.refetch, ch.relist = false, nil, false, false
+	ch.holding, ch.held, ch.refetch, ch.relist = false, nil, "", false
 	for _, it := range held {
 		if id, _ := ch.lane.net.lineOf(it); id == "" || !known[id] {
 			ch.deliver(it)
@@ -219,7 +225,8 @@ func (c *client) askSince(m *membership, last delivered) {
 	}
 	c.askHistory(&history{
 		m: m, after: last.id, since: last.at, max: maxCatchUp,
-		took: func(h *history) { m.ch.replayed(c, h.items) },
+		took:   func(h *history) { m.ch.replayed(c, h.items) },
+		enough: func(h *history) bool { return m.ch.caughtUp(h.ids) },
 		done: func(h *history, end pages) {
 			if end == truncated {
 				m.ch.replayed(c, []item{noticeItem{text: fmt.Sprintf(

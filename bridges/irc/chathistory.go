@@ -62,8 +62,9 @@ type history struct {
 	since time.Time
 	max   int // lines, beyond which it ends
 
-	took func(h *history)            // after each page
-	done func(h *history, end pages) // once, after the last one; not when the connection breaks
+	took   func(h *history)            // after each page
+	enough func(h *history) bool       // whether further pages are not wanted
+	done   func(h *history, end pages) // once, after the last one; not when the connection breaks
 
 	root     string            // the batch of the page, once it has begun
 	inner    map[string]string // kinds of the batches in it, "" for those that came before
@@ -220,14 +221,13 @@ func (c *client) beginPage(m message, ref string) bool {
 	return false
 }
 
-// endPage goes on with the next page. The answers are complete when there is nothing new, or nothing from before we entered
-// the channel.
+// endPage goes on with the next page. The answers are complete when there is nothing new, or enough.
 func (c *client) endPage(h *history) {
 	c.closeHistory(h)
 	h.total += h.lines
 	h.took(h)
 	switch {
-	case h.lines == 0, !h.lastAt.Before(h.m.enteredAt) && !h.m.ch.more(c):
+	case h.lines == 0, h.enough(h):
 		c.endHistory(h, complete)
 	case h.total >= h.max:
 		c.endHistory(h, truncated)

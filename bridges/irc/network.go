@@ -218,12 +218,13 @@ type channel struct {
 	// resting are members that are about to close their connections, because their people say nothing.
 	resting map[*client]bool
 
-	// While the history is fetched, what happens is held. refetch is that more was said than is held, and relist that more
-	// happened beside it. last is how far we are.
-	holding         bool
-	held            []item
-	refetch, relist bool
-	last            delivered
+	// While the history is fetched, what happens is held. refetch is the last line that was not, because there were
+	// too many, and relist that more happened beside them. last is how far we are.
+	holding bool
+	held    []item
+	refetch string
+	relist  bool
+	last    delivered
 }
 
 func newChannel(l *lane) *channel {

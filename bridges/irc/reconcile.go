@@ -80,7 +80,8 @@ func (c *client) reconcile(m *membership, since time.Time) {
 	m.reconciling = true
 	c.askHistory(&history{
 		m: m, since: since, max: maxReconcile,
-		took: func(*history) {},
+		took:   func(*history) {},
+		enough: func(h *history) bool { return h.lastAt.After(m.enteredAt) },
 		done: func(h *history, _ pages) {
 			found := reconciled{channel: m.name, sess: c.sess, own: h.own, since: since}
 			if len(h.own) == 0 {
