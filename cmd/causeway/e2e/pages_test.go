@@ -25,6 +25,11 @@ func TestPages(t *testing.T) {
 		server := startServer(t, options{})
 		runNode(t, nil, "pages/main.mjs", server.url(""), folder)
 	})
+	t.Run("networks", func(t *testing.T) {
+		irc := startNgircd(t)
+		server := startServer(t, options{networks: ircNetwork(network, irc.address)})
+		runNode(t, nil, "pages/networks.mjs", server.url(""), folder)
+	})
 	t.Run("mail", func(t *testing.T) {
 		box := startMailbox(t)
 		server := startServer(t, options{extra: box.yaml(), rules: "  email_required: true\n" + terms + box.captcha()})
