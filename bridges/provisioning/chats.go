@@ -3,6 +3,8 @@ package provisioning
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/bridgev2"
@@ -100,7 +102,13 @@ func (a *API) find(ctx context.Context, p person, chat bool) (*provisionutil.Res
 
 // decode reads the body of a request.
 func decode(p person, into any) error {
-	if err := json.NewDecoder(p.r.Body).Decode(into); err != nil {
+	err := json.NewDecoder(p.r.Body).Decode(into)
+	_, ours := errors.AsType[*http.MaxBytesError](err)
+	_, theirs := errors.AsType[mautrix.RespError](err) // the homeserver's, where no socket is between
+	if ours || theirs {
+		return mautrix.MTooLarge.WithMessage("The request is too large").WithStatus(http.StatusRequestEntityTooLarge)
+	}
+	if err != nil {
 		return mautrix.MNotJSON.WithMessage("The body is not the JSON that it should be")
 	}
 	return nil
