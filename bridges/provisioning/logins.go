@@ -274,7 +274,7 @@ func enteredCookies(fields []bridgev2.LoginCookieField, in map[string]string) (m
 		if field.Pattern != "" {
 			// A pattern is for JavaScript, and one that Go does not know is left to the network.
 			if pattern, err := regexp.Compile(field.Pattern); err == nil && !pattern.MatchString(text) {
-				return nil, wrongField(field.ID, "This does not look like what is needed")
+				return nil, wrongField(field.ID, unlike)
 			}
 		}
 		out[field.ID] = text

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"sync"
 
@@ -171,11 +172,23 @@ func check(next *bridgev2.LoginStep) error {
 	}
 	if next.Type == bridgev2.LoginStepTypeUserInput {
 		for i := range next.UserInputParams.Fields {
-			next.UserInputParams.Fields[i].FillDefaultValidate()
+			field := &next.UserInputParams.Fields[i]
+			if pattern, err := regexp.Compile(field.Pattern); err == nil && field.Pattern != "" && field.Validate == nil {
+				field.Validate = func(text string) (string, error) {
+					if !pattern.MatchString(text) {
+						return "", errors.New(unlike)
+					}
+					return text, nil
+				}
+			}
+			field.FillDefaultValidate()
 		}
 	}
 	return nil
 }
+
+// unlike is said of what does not fit a pattern, which says little to people.
+const unlike = "This does not look like what is needed"
 
 // complete ends a process that has led to a login. One that it takes the place of is logged out. p.mu is held.
 func (a *API) complete(p *process) {

@@ -39,7 +39,7 @@ func (c chatPage) What() string {
 	if can.LookupEmail {
 		by = append(by, "email address")
 	}
-	return strings.Join(by, ", ")
+	return strings.Join(by, " or ")
 }
 
 // chatPage makes the page, with the contacts if wanted.

@@ -58,9 +58,11 @@ type networkRow struct {
 	Rows    []loginRow
 }
 
-// SignIn is the address for signing in, and Chat that for starting a chat.
+// SignIn is the address for signing in.
 func (n networkRow) SignIn() string { return networkAddress(n.ID, "signin") }
-func (n networkRow) Chat() string   { return networkAddress(n.ID, "chat") }
+
+// Chat is the address for starting a chat.
+func (n networkRow) Chat() string { return networkAddress(n.ID, "chat") }
 
 // loginRow is an account on a network.
 type loginRow struct {
@@ -71,8 +73,10 @@ type loginRow struct {
 	Again   bool   // the user has to sign in again
 }
 
-// Logout is the address for ending a login, and SignIn that for signing in anew.
+// Logout is the address for ending a login.
 func (l loginRow) Logout() string { return withLogin(networkAddress(l.network, "logout"), l.ID) }
+
+// SignIn is the address for signing in anew.
 func (l loginRow) SignIn() string { return withLogin(networkAddress(l.network, "signin"), l.ID) }
 
 func withLogin(address, login string) string {
@@ -101,17 +105,17 @@ var loginStates = map[string]struct{ words, tone string }{
 	"LOGGED_OUT":           {"Signed out", ""},
 }
 
-// showable makes a row of a login.
+// showableLogin makes a row of a login.
 func showableLogin(network string, l networks.Login) loginRow {
 	state, known := loginStates[l.State.Event]
 	if !known {
 		state.words = "Connects when you use it"
 	}
 	row := loginRow{Login: l, network: network, Words: state.words, Tone: state.tone, Again: l.State.Event == "BAD_CREDENTIALS"}
-	if state.tone == "bad" && l.State.Message != "" {
-		row.Words += ": " + l.State.Message
-	}
 	row.Words = httpapi.Sentence(row.Words)
+	if state.tone == "bad" && l.State.Message != "" {
+		row.Words += " " + httpapi.Sentence(capital(l.State.Message))
+	}
 	return row
 }
 

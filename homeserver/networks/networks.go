@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"causeway/homeserver/httpapi"
 
@@ -115,6 +117,8 @@ func (b Bridge) call(ctx context.Context, user id.UserID, method, path string, q
 		if json.Unmarshal(text, &refused) != nil || refused.Err == "" {
 			return errAway
 		}
+		first, size := utf8.DecodeRuneInString(refused.Err) // connectors write errors as Go does
+		refused.Err = string(unicode.ToUpper(first)) + refused.Err[size:]
 		return refused
 	}
 	if out == nil {

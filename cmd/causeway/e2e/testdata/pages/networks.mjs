@@ -191,7 +191,7 @@ const steps = {
             await phone.getByText("Welcome to the telegraph").waitFor();
         }
         await phone.goto(`${baseUrl}/_causeway/bridges/`);
-        await phone.getByText("there is a storm").waitFor();
+        await phone.getByText("There is a storm").waitFor();
         await look(phone, "states-phone");
         await phone.getByRole("link", { name: "Sign in again to expired" }).press("Enter");
         await phone.getByRole("button", { name: "Name and key" }).press("Enter");
