@@ -188,7 +188,7 @@ func check(next *bridgev2.LoginStep) error {
 }
 
 // unlike is said of what does not fit a pattern, which says little to people.
-const unlike = "This does not look like what is needed"
+const unlike = "this does not look like what is needed"
 
 // complete ends a process that has led to a login. One that it takes the place of is logged out. p.mu is held.
 func (a *API) complete(p *process) {
