@@ -130,6 +130,9 @@ func (a *API) took(p *process, under *attempt, next *bridgev2.LoginStep, err err
 	if err == nil {
 		err = check(next)
 	}
+	if err != nil && p.ctx.Err() != nil {
+		err = errNotRunning // counts only where nothing else has ended it
+	}
 	p.mu.Lock()
 	defer func() {
 		p.mu.Unlock()
