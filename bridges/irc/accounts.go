@@ -179,6 +179,9 @@ func (c *client) checkWho(now time.Time) {
 
 // ghostID is whose ghost a nick in the channel is: that of the account, where there is one.
 func (l *lane) ghostID(nick string) networkid.UserID {
+	if ghost, ok := l.directGhost(); ok {
+		return ghost
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if account := l.accounts[l.net.ids.fold.Fold(nick)].account; account != "" {

@@ -63,6 +63,7 @@ type client struct {
 	cancel    context.CancelCauseFunc
 	ended     chan struct{}
 	shownNick atomic.Value // string, for currentNick
+	tracking  atomic.Bool  // tracksAccounts, for others
 
 	// ------
 	ctx      context.Context // of the goroutine
@@ -121,6 +122,9 @@ type client struct {
 	invites            int
 	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
+	strangers          strangers
+	status             statusLog
+	asked              map[string]*asked // by folded nick; see whoisRequest
 }
 
 type dialResult struct {
@@ -279,6 +283,9 @@ func (c *client) due(now time.Time) time.Time {
 	if !c.awayDue.IsZero() {
 		sooner(c.awayDue)
 	}
+	if !c.strangers.due.IsZero() {
+		sooner(c.strangers.due)
+	}
 	if c.goodbye {
 		sooner(c.goodbyeEnd)
 	}
@@ -311,6 +318,7 @@ func (c *client) tick(now time.Time) {
 	c.expire(now)
 	c.endMercy(now)
 	c.awayTick(now)
+	c.tellStrangers(now)
 }
 
 // keepAlive notices a connection that died without a word, and wants the right nick back.

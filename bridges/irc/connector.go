@@ -91,6 +91,7 @@ func (c *Connector) Start(ctx context.Context) error {
 	}
 	c.addCommands()
 	c.addModeCommands()
+	c.addOwnCommands()
 	if err := c.planTurns(ctx); err != nil {
 		return err
 	}
@@ -289,6 +290,9 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 	if !ok {
 		return nil
 	}
+	if ownerOf(portal.PortalKey) != "" {
+		return c.handleOwn(ctx, n, portal, evt)
+	}
 	user := id.UserID(evt.GetStateKey())
 	content := evt.Content.AsMember()
 	switch content.Membership {
@@ -331,7 +335,8 @@ func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.P
 		return err
 	}
 	if client := n.running(user); client != nil {
-		client.box.add(partRequest{channel: portal.Name, reason: reason})
+		name, own := target(portal)
+		client.box.add(partRequest{channel: name, reason: reason, own: own})
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (a *account) invite(ctx context.Context, msg *bridgev2.MatrixMembershipChan
 		return []string{"INVITE " + nick + " " + m.name}
 	}
 	return a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
-		lane := a.net.channel(s.channel).lane
+		lane := a.laneOf(s)
 		if err != nil {
 			lane.put(noticeItem{text: nick + " was not invited on IRC: " + err.Error(), to: a.login.UserMXID})
 			lane.put(kickItem{user: user, reason: "not invited on IRC"})

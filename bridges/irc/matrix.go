@@ -192,8 +192,9 @@ func (a *account) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.M
 
 // HandleMatrixTyping implements bridgev2.TypingHandlingNetworkAPI.
 func (a *account) HandleMatrixTyping(_ context.Context, msg *bridgev2.MatrixTyping) error {
+	name, _ := target(msg.Portal)
 	if client := a.client(); client != nil && a.net.cfg.Content.sendsTyping() && msg.Type == bridgev2.TypingTypeText {
-		client.box.add(typingRequest{channel: msg.Portal.Name, on: msg.IsTyping})
+		client.box.add(typingRequest{channel: name, on: msg.IsTyping})
 	}
 	return nil
 }

@@ -174,7 +174,9 @@ func (c *client) onMultiline(b *batch) {
 	switch {
 	case answers && c.answered(m, line):
 	case c.isMe(m.Nick()):
-		c.echo(m)
+		if !c.echo(m) {
+			c.onOwnText(m, lines)
+		}
 	default:
 		c.onText(m, lines)
 	}

@@ -42,6 +42,7 @@ func failure(format string, args ...any) error { return &sendError{fmt.Sprintf(f
 // send is one Matrix event on its way: some lines of one command to one channel.
 type send struct {
 	channel string
+	own     bool   // the channel is that of a room of the user's own
 	verb    string // PRIVMSG, NOTICE, TOPIC, KICK, MODE, INVITE
 	nick    string // KICK: whom
 	action  bool   // PRIVMSG: as /me
@@ -55,6 +56,7 @@ type send struct {
 	final bool
 	// superseded is an edit in place of which a later one was sent.
 	superseded bool
+	asked      bool // whether the partner of a conversation is who they were
 	// ask, if there is one, returns what is to be asked of the server before plan.
 	ask func(c *client, m *membership) []string
 	// plan, if there is one, makes the lines when they are to be sent, as whole commands.
@@ -100,9 +102,14 @@ func (s *send) queue(c *client) {
 	c.spoke(now)
 	s.key = c.net.ids.fold.Fold(s.channel)
 	m := c.channels[s.key]
+	if m == nil && s.own && !isChannel(s.channel) {
+		m = c.newMembership(joinRequest{channel: s.channel, nick: s.channel, own: true, direct: true}, s.key)
+		c.channels[s.key] = m
+		c.connect(now)
+	}
 	switch {
 	case m == nil || m.state == parting:
-		s.done(failure("you are not in %s on %s; leave this room and join it again", s.channel, c.net.name))
+		s.done(c.notIn(s))
 		return
 	case m.state == joined:
 		c.enqueue(s)
@@ -156,8 +163,17 @@ func (c *client) expire(now time.Time) {
 // enqueue splits a message into lines that arrive whole, and queues them.
 func (c *client) enqueue(s *send) {
 	m := c.channels[s.key]
+	if m.direct != nil && s.ask == nil && !s.asked && s.verb != "WHO" {
+		s.ask, s.asked = func(c *client, m *membership) []string { return c.askPartner(m) }, true
+	}
 	if c.askFirst(s, m) {
 		return
+	}
+	if m.direct != nil && s.verb != "WHO" {
+		if err := c.mayTell(m); err != nil {
+			s.done(err)
+			return
+		}
 	}
 	entries, err := c.entriesOf(s, m)
 	switch {
