@@ -29,7 +29,11 @@ var (
 
 // Connect implements bridgev2.NetworkAPI: after a start it joins the channels of before.
 func (a *account) Connect(ctx context.Context) {
-	if a.net == nil || a.isBot {
+	if a.net == nil {
+		return
+	}
+	if a.isBot {
+		a.connectRelay(ctx)
 		return
 	}
 	rows, err := a.connector.br.DB.UserPortal.GetAllForLogin(ctx, a.login.UserLogin)
@@ -43,7 +47,7 @@ func (a *account) Connect(ctx context.Context) {
 		if err != nil || portal == nil || portal.MXID == "" {
 			continue
 		}
-		if kind := kindOf(portal.PortalKey); kind > direct {
+		if kind := kindOf(portal.PortalKey); kind > direct || kind == shared && a.connector.modeOf(a.net, portal) != modeTransparent {
 			continue
 		}
 		if err := a.net.ask(a.login.UserMXID, a.connector.requestFor(ctx, a.net, a.login.UserMXID, portal)); err != nil {
@@ -217,7 +221,10 @@ func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *eve
 	if err := a.reaches(portal); err != nil {
 		return nil, err
 	}
-	client := a.client()
+	client, err := a.sayBy(ctx, portal, s)
+	if err != nil {
+		return nil, err
+	}
 	if client == nil {
 		return nil, notConnected(a.net.name)
 	}
@@ -242,6 +249,9 @@ func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *eve
 			result = shown(err).WithSendNotice(evt.StateKey == nil && !isSilent(err))
 		}
 		a.connector.br.Matrix.SendMessageStatus(ctx, &result, bridgev2.StatusEventInfoFromEvent(evt))
+	}
+	if s.speaker != nil {
+		s.done = client.refusedRelayMsg(s, s.done)
 	}
 	return client, nil
 }

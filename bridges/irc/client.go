@@ -123,6 +123,7 @@ type client struct {
 	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
 	strangers          strangers
+	relayNicks         map[string]string // by user, and users by nick after a slash; see relayNick
 	status             statusLog
 	asked              map[string]*asked // by folded nick; see whoisRequest
 }
@@ -344,7 +345,7 @@ func (c *client) wantedNick() string {
 
 // fullNick is the nick of the user's own choice, or else of the template.
 func (c *client) fullNick() string {
-	if c.identity.nick != "" && !c.net.cfg.Auth.FixedNicks {
+	if c.identity.nick != "" && (!c.net.cfg.Auth.FixedNicks || c.isRelay()) {
 		return c.identity.nick
 	}
 	return makeNick(c.net.cfg.Nick, c.user)

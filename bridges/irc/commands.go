@@ -324,6 +324,10 @@ func (c *client) onMessage(m message) {
 		}
 		return
 	}
+	if c.isRelayed(m) {
+		c.echo(m)
+		return
+	}
 	if c.onCTCP(m) {
 		return
 	}

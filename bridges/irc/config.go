@@ -63,6 +63,8 @@ type NetworkConfig struct {
 	Status StatusConfig `yaml:"status,omitempty"`
 	// Rooms is how the people of a room are on its channel.
 	Rooms RoomsConfig `yaml:"rooms,omitempty"`
+	// Relay is the connection that speaks for others.
+	Relay RelayConfig `yaml:"relay,omitempty"`
 }
 
 // FloodConfig is a token bucket for lines.
@@ -146,7 +148,8 @@ func (n NetworkConfig) validate(field string) error {
 	}
 	return errors.Join(n.Content.validate(field+".content"), n.Auth.validate(field+".auth"), n.Dial.validate(field+".dial", n.TLS),
 		n.WebIRC.validate(field+".webirc"), n.Idle.validate(field+".idle"),
-		n.Modes.validate(field+".modes"), n.Away.validate(field+".away"), n.Members.validate(field+".members"), n.Rooms.validate(field+".rooms"))
+		n.Modes.validate(field+".modes"), n.Away.validate(field+".away"), n.Members.validate(field+".members"), n.Rooms.validate(field+".rooms"),
+		n.Relay.validate(field+".relay"))
 }
 
 // withDefaults fills what is left out.
@@ -167,6 +170,7 @@ func (n NetworkConfig) withDefaults() NetworkConfig {
 		}
 	}
 	orString(&n.Nick, "{localpart}")
+	orString(&n.Relay.Nick, "matrix")
 	orString(&n.RealName, "{mxid}")
 	orString((*string)(&n.Casemapping), string(RFC1459))
 	orInt(&n.NickLen, 16)

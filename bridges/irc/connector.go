@@ -34,7 +34,8 @@ type Connector struct {
 	vault         *vault     // of people's secrets; set by Start
 	clerk         *clerk     // set by Start
 	identd        *identd    // set by Start, if one is configured
-	metaMu        sync.Mutex // guards the Metadata of logins
+	metaMu        sync.Mutex // guards the Metadata of logins and portals
+	loginMu       sync.Mutex // held while a login is made, which is made once
 
 	ctx    context.Context // of the clients and lanes; set by Start
 	cancel context.CancelFunc
@@ -141,6 +142,8 @@ func loginID(network string, user id.UserID) networkid.UserLoginID {
 // login returns the login of a user on a network, and makes it the first time.
 func (c *Connector) login(ctx context.Context, n *network, user id.UserID) (*bridgev2.UserLogin, error) {
 	key := loginID(n.name, user)
+	c.loginMu.Lock()
+	defer c.loginMu.Unlock()
 	login, err := c.br.GetExistingUserLoginByID(ctx, key)
 	if err != nil || login != nil {
 		return login, err
@@ -261,7 +264,9 @@ func (c *Connector) GetName() bridgev2.BridgeName {
 
 // GetDBMetaTypes implements bridgev2.NetworkConnector.
 func (c *Connector) GetDBMetaTypes() database.MetaTypes {
-	return database.MetaTypes{UserLogin: func() any { return &loginMeta{} }}
+	return database.MetaTypes{
+		UserLogin: func() any { return &loginMeta{} }, Portal: func() any { return &portalMeta{} },
+	}
 }
 
 // GetCapabilities implements bridgev2.NetworkConnector.
@@ -307,6 +312,9 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 }
 
 func (c *Connector) userJoined(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID) error {
+	if done, err := c.enterBy(ctx, n, portal, user); done {
+		return err
+	}
 	if !c.br.Config.Permissions.Get(user).Login {
 		n.channel(portal.Name).lane.put(noticeItem{
 			text: "You are not allowed to use this bridge; nobody on IRC sees you.", to: user,
@@ -332,6 +340,9 @@ func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.P
 		return err
 	}
 	if err := c.br.DB.UserPortal.Delete(ctx, database.UserPortalFor(login.UserLogin, portal.PortalKey)); err != nil {
+		return err
+	}
+	if done, err := c.leaveBy(ctx, n, portal); done {
 		return err
 	}
 	if client := n.running(user); client != nil {

@@ -135,7 +135,7 @@ func (c *client) hears(m message, lines []string) bool {
 		c.fromServer(m, lines)
 		return false
 	}
-	if !validDirect(nick) || isBlank(lines) {
+	if !validDirect(nick) || isBlank(lines) || c.isRelay() {
 		return false
 	}
 	key := c.directKey(m)

@@ -80,7 +80,9 @@ func TestPrivateMessages(t *testing.T) {
 	for i := range 3 {
 		w.hs.Say(alice, room, fmt.Sprint("hungry ", i))
 	}
-	carol.AwaitCount("three lines", 3, func(m ircmsg.Message) bool { return saidTo("carol", "alice")(m) && strings.HasPrefix(m.Params[1], "hungry") })
+	carol.AwaitCount("three lines", 3, func(m ircmsg.Message) bool {
+		return saidTo("carol", "alice")(m) && strings.HasPrefix(m.Params[1], "hungry")
+	})
 	w.awaitNotice(room, "Carol is away: lunch")
 	w.hs.AwaitAcknowledged()
 	notices := w.hs.Events(func(e *bridgetest.Event) bool { return e.Room == room && strings.Contains(e.Text(), "is away") })

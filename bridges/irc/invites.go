@@ -21,7 +21,7 @@ const (
 // onInvite is an invitation. Of others it is told to operators (IRCv3, "invite-notify"), which does not concern the room.
 func (c *client) onInvite(m message) {
 	nick, channel := m.Params[0], m.Params[1]
-	if !c.isMe(nick) || !validChannel(channel) || c.goodbye {
+	if !c.isMe(nick) || !validChannel(channel) || c.goodbye || c.isRelay() {
 		return
 	}
 	ms, ok := c.channels[c.net.ids.fold.Fold(channel)]

@@ -182,6 +182,9 @@ type kickItem struct {
 }
 
 func (k kickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	if l.net.isRelay(k.user) {
+		return noticeItem{text: "The relay is not on " + l.called() + " any more: " + k.reason}.deliver(ctx, l, portal)
+	}
 	if l.owner != "" { // nobody is removed from what is their own
 		return noticeItem{text: "You are not on " + l.called() + " any more: " + k.reason, to: k.user}.deliver(ctx, l, portal)
 	}

@@ -84,6 +84,7 @@ func (c *client) dropSession() {
 	c.urgent, c.queue, c.idle, c.since = nil, nil, nil, 0
 	c.labels, c.batches = nil, nil
 	c.unasked()
+	c.relayNicks = nil
 }
 
 // restoreMemberships makes every channel wanted again, and puts back what was sent but not confirmed, in its

@@ -22,13 +22,14 @@ const rejoinAfter = 10 * time.Second
 
 // membership is a client's place in one channel.
 type membership struct {
-	name   string // as written
-	key    string // folded
-	ch     *channel
-	state  memberState
-	again  bool  // join again after parting
-	own    bool  // it is for a room of the user's own
-	direct *talk // of a conversation
+	name       string // as written
+	key        string // folded
+	ch         *channel
+	state      memberState
+	again      bool  // join again after parting
+	own        bool  // it is for a room of the user's own
+	direct     *talk // of a conversation
+	noRelayMsg bool  // the channel takes no RELAYMSG of ours
 
 	pass  string    // the channel's key, if we know one; never shown or logged
 	mercy time.Time // until when an invitation may come after a refusal

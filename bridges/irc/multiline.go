@@ -66,7 +66,7 @@ type mlLine struct {
 // need none.
 func (c *client) multiline(s *send, m *membership) (entries []entry, ok bool) {
 	limits, ok := c.canMultiline()
-	if !ok || s.action || s.verb != "PRIVMSG" && s.verb != "NOTICE" {
+	if !ok || s.action || s.speaker != nil || s.verb != "PRIVMSG" && s.verb != "NOTICE" {
 		return nil, false
 	}
 	lines := c.multilineLines(s, m, limits)

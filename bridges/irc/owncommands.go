@@ -27,6 +27,13 @@ func (c *Connector) addOwnCommands() {
 	processor.AddHandlers(
 		row("msg", "_network_ _nick_ [_text_]", "Begin a conversation with somebody", c.cmdMsg, "query"),
 		row("join", "_network_ _#channel_ [_key_]", "Join a channel in a room of your own", c.cmdJoin),
+		&commands.FullHandler{
+			Func: c.cmdRoom, Name: "room", RequiresPortal: true, RequiresEventLevel: event.StatePowerLevels,
+			Help: commands.HelpMeta{
+				Section: helpIRC, Args: "[_transparent_|_relay_|_bouncer_]",
+				Description: "Show or change how the people of this room are on its channel",
+			},
+		},
 		row("part", "_network_ _#channel_", "Leave a channel that you have joined in a room of your own", c.cmdPart),
 	)
 }

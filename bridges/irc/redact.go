@@ -53,7 +53,7 @@ func (r redactItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 // onFail is a failure that says which command and what it was about. IRCv3, "standard replies".
 func (c *client) onFail(m message) {
 	switch m.Params[0] {
-	case "REDACT", "BATCH", "PRIVMSG", "NOTICE", "TAGMSG":
+	case "REDACT", "BATCH", "PRIVMSG", "RELAYMSG", "NOTICE", "TAGMSG":
 	default:
 		return
 	}

@@ -107,6 +107,9 @@ func (dueItem) stateful()   {}
 
 // setStand takes note of a rank.
 func (l *lane) setStand(s stand) {
+	if l.net.isRelay(s.user) {
+		return // the bot's level is not that of its nick
+	}
 	if s.unranked {
 		s.rank = l.scene.people[s.user].rank
 	}

@@ -42,10 +42,11 @@ func failure(format string, args ...any) error { return &sendError{fmt.Sprintf(f
 // send is one Matrix event on its way: some lines of one command to one channel.
 type send struct {
 	channel string
-	own     bool   // the channel is that of a room of the user's own
-	verb    string // PRIVMSG, NOTICE, TOPIC, KICK, MODE, INVITE
-	nick    string // KICK: whom
-	action  bool   // PRIVMSG: as /me
+	own     bool     // the channel is that of a room of the user's own
+	verb    string   // PRIVMSG, NOTICE, TOPIC, KICK, MODE, INVITE
+	nick    string   // KICK: whom
+	action  bool     // PRIVMSG: as /me
+	speaker *speaker // for whom the relay says it, if it does
 	lines   []string
 	prefix  replyTo
 	reply   string // the identity of the line that it answers, on networks that have them
@@ -102,6 +103,10 @@ func (s *send) queue(c *client) {
 	c.spoke(now)
 	s.key = c.net.ids.fold.Fold(s.channel)
 	m := c.channels[s.key]
+	if m == nil && s.speaker != nil {
+		joinRequest{channel: s.channel}.apply(c) // the relay comes back, if it may
+		m = c.channels[s.key]
+	}
 	if m == nil && s.own && !isChannel(s.channel) {
 		m = c.newMembership(joinRequest{channel: s.channel, nick: s.channel, own: true, direct: true}, s.key)
 		c.channels[s.key] = m
@@ -253,6 +258,9 @@ func (c *client) compose(s *send, target, text string) []string {
 		return []string{"TOPIC " + target + " :" + cut(text, room(c.nick, c.userHost, s.verb, target))}
 	case "KICK":
 		return []string{"KICK " + target + " " + s.nick + " :" + cut(text, room(c.nick, c.userHost, s.verb, target+" "+s.nick))}
+	}
+	if m := c.channels[s.key]; s.speaker != nil && m != nil {
+		return c.composeRelayed(s, m, text)
 	}
 	limit := room(c.nick, c.userHost, s.verb, target)
 	before, after := s.verb+" "+target+" :", ""
