@@ -2,7 +2,6 @@ package irc
 
 import (
 	"context"
-	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -93,6 +92,3 @@ func (c *client) notIn(s *send) error {
 	}
 	return failure("you are not in %s on %s; leave this room and join it again", s.channel, c.net.name)
 }
-
-// ownRoomWait bounds the making of a room.
-const ownRoomWait = 30 * time.Second

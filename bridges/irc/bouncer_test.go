@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-
 	"causeway/bridges/bridgetest"
 )
 

@@ -372,7 +372,7 @@ func (l *lane) ghostsIn(members map[id.UserID]*event.MemberEventContent) map[id.
 			continue
 		}
 		ghost, ok := l.net.conn.br.Matrix.ParseGhostMXID(user)
-		if network, _, _ := splitID(string(ghost)); ok && network == l.net.name {
+		if network, name, _ := splitID(string(ghost)); ok && network == l.net.name && !strings.HasPrefix(name, ownPrefix) {
 			ghosts[user] = ghost
 		}
 	}

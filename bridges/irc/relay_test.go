@@ -25,7 +25,9 @@ func (w *world) named(user id.UserID, room id.RoomID, name string) {
 	w.hs.SendState(user, room, "m.room.member", string(user), map[string]any{"membership": "join", "displayname": name})
 }
 
-func relayedLines(channel string) func(m ircmsg.Message) bool { return bridgetest.Said(channel, "matrix") }
+func relayedLines(channel string) func(m ircmsg.Message) bool {
+	return bridgetest.Said(channel, "matrix")
+}
 
 // One connection speaks for all, and each line says for whom.
 func TestRelay(t *testing.T) {
@@ -53,7 +55,9 @@ func TestRelay(t *testing.T) {
 	}
 	w.hs.SetMember(bob, room, bob, "leave", "")
 	w.hs.AwaitAcknowledged()
-	if n := len(carol.Lines(func(m ircmsg.Message) bool { return m.Command == "PART" || m.Command == "JOIN" && m.Nick() != "matrix" && m.Nick() != "carol" })); n != 0 {
+	if n := len(carol.Lines(func(m ircmsg.Message) bool {
+		return m.Command == "PART" || m.Command == "JOIN" && m.Nick() != "matrix" && m.Nick() != "carol"
+	})); n != 0 {
 		t.Errorf("got %d comings and goings on IRC, want none", n)
 	}
 	for _, e := range w.hs.Messages(room) {
@@ -155,9 +159,9 @@ func TestRoomCommand(t *testing.T) {
 	carol.AwaitCommand("JOIN", "alice", "#c")
 	w.command(alice, room, "room relay")
 	w.awaitNotice(room, "room admin rights")
-	levels := w.hs.State(room, "m.room.power_levels", "").Content
-	levels["users"].(map[string]any)[string(alice)] = 100.0
-	w.hs.SendState(w.bridge.Bot(), room, "m.room.power_levels", "", levels)
+	w.hs.SendState(w.bridge.Bot(), room, "m.room.power_levels", "", map[string]any{
+		"users": map[string]any{string(alice): 100, string(w.bridge.Bot()): 9001},
+	})
 	w.command(alice, room, "room relay")
 	carol.AwaitCommand("PART", "alice", "#c")
 	carol.AwaitCommand("JOIN", "matrix", "#c")
