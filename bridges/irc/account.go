@@ -250,9 +250,6 @@ func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *eve
 		}
 		a.connector.br.Matrix.SendMessageStatus(ctx, &result, bridgev2.StatusEventInfoFromEvent(evt))
 	}
-	if s.speaker != nil {
-		s.done = client.refusedRelayMsg(s, s.done)
-	}
 	return client, nil
 }
 

@@ -86,7 +86,7 @@ func TestOwnLinesFromElsewhere(t *testing.T) {
 		t.Errorf("got sender %s", e.Sender)
 	}
 	w.hs.Say(alice, room, "from here")
-	next(conn, "PRIVMSG #own :from here")
+	next(t, conn, "PRIVMSG #own :from here")
 	conn.Send("@msgid=e2 :alice!a@h PRIVMSG #own :from here")
 	conn.Send("@msgid=e3 :alice!a@h PRIVMSG dave :hi dave")
 	dm := w.ownRoom(alice, "dave")

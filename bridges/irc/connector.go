@@ -190,6 +190,9 @@ func (c *Connector) QueryAlias(ctx context.Context, alias id.RoomAlias) error {
 		return fmt.Errorf("portal of %s: %w", alias, err)
 	}
 	isNew := portal.MXID == ""
+	if isNew && n.modeFor(channel) == modeBouncer {
+		return &bridges.UnknownAlias{Reason: fmt.Sprintf("People join %s in rooms of their own: say `!irc join %s %s` to the bot", channel, n.name, channel)}
+	}
 	if isNew {
 		if err := portal.CreateMatrixRoom(ctx, n.login, channelInfo(channel)); err != nil {
 			return fmt.Errorf("room of %s: %w", alias, err)

@@ -271,10 +271,10 @@ func TestStatusRoom(t *testing.T) {
 
 	chat := w.private(alice)
 	w.command(alice, chat, "msg net NickServ HELP")
-	next(conn, "WHOIS NickServ")
+	next(t, conn, "WHOIS NickServ")
 	conn.Send(":irc.test 311 alice NickServ s services * :Services")
 	conn.Send(":irc.test 318 alice NickServ :End")
-	next(conn, "PRIVMSG NickServ HELP")
+	next(t, conn, "PRIVMSG NickServ :HELP")
 	room := w.ownRoom(alice, "nickserv")
 	conn.Send(":NickServ!s@services NOTICE alice :help is here")
 	w.hs.AwaitText(room, "help is here")
@@ -290,7 +290,7 @@ func TestDirectByAccount(t *testing.T) {
 	conn.Send("@account=carolina :karla!c@h PRIVMSG alice :still me")
 	w.hs.AwaitText(room, "still me")
 	w.hs.Say(alice, room, "hello")
-	next(conn, "PRIVMSG karla :hello")
+	next(t, conn, "PRIVMSG karla :hello")
 	conn.Pong()
 	conn.Send(":karla!c@h QUIT :bye") // whom we need not see, but here we do
 	conn.Send("@account=mallory :karla!m@h PRIVMSG alice :hi from mallory")
@@ -298,10 +298,68 @@ func TestDirectByAccount(t *testing.T) {
 	conn.Send(":carol!c@h PRIVMSG #c :mark")
 	w.hs.AwaitEvent("mark", func(e *bridgetest.Event) bool { return e.Text() == "mark" })
 	w.hs.Say(alice, room, "a secret")
-	next(conn, "WHOIS karla")
+	next(t, conn, "WHOIS karla")
 	conn.Send(":irc.test 311 alice karla m h * :M")
 	conn.Send(":irc.test 330 alice karla mallory :is logged in as")
 	conn.Send(":irc.test 318 alice karla :End")
 	conn.Pong()
 	w.awaitNotice(room, "is not logged in to the account")
+}
+
+// Who leaves the room of a conversation is asked in again when the other writes again, and answers into the same room.
+func TestDirectLeft(t *testing.T) {
+	w, carol, alice, _ := meet(t, "#pm")
+	carol.Say("alice", "hello")
+	room := w.ownRoom(alice, "carol")
+	w.enter(alice, room)
+	w.hs.SetMember(alice, room, alice, "leave", "")
+	w.hs.AwaitAcknowledged()
+	carol.Say("alice", "hello again")
+	w.hs.AwaitText(room, "hello again")
+	w.hs.AwaitMembership(room, alice, "invite")
+	w.enter(alice, room)
+	w.hs.Say(alice, room, "here I am")
+	carol.Await("the answer", func(m ircmsg.Message) bool { return saidTo("carol", "alice")(m) && m.Params[1] == "here I am" })
+}
+
+// Replies, reactions, edits and typing go by tags as on a channel.
+func TestDirectTags(t *testing.T) {
+	w, conn, alice := scriptedPM(t, nil, "message-tags echo-message batch labeled-response")
+	conn.Send("@msgid=p1 :dave!d@h PRIVMSG alice :a question")
+	room := w.ownRoom(alice, "dave")
+	asked := w.hs.AwaitText(room, "a question")
+	w.enter(alice, room)
+	answer := w.hs.Send(alice, room, "m.room.message", map[string]any{"msgtype": "m.text", "body": "teh answer",
+		"m.relates_to": map[string]any{"m.in_reply_to": map[string]any{"event_id": asked.ID}}})
+	line := next(t, conn, "@*+reply=p1* PRIVMSG dave :dave: teh answer")
+	label := labelIn(line)
+	conn.Send("@label=%s;msgid=p2 :alice!a@h PRIVMSG dave :dave: teh answer", label)
+	w.hs.AwaitAcknowledged()
+	w.hs.Send(alice, room, "m.reaction", map[string]any{
+		"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": asked.ID, "key": "+1"}})
+	line = next(t, conn, "@*+draft/react=+1* TAGMSG dave")
+	conn.Send("@label=%s :alice!a@h TAGMSG dave", labelIn(line))
+	w.hs.AwaitAcknowledged()
+	w.hs.Send(alice, room, "m.room.message", map[string]any{"msgtype": "m.text", "body": "* the answer",
+		"m.new_content": map[string]any{"msgtype": "m.text", "body": "the answer"},
+		"m.relates_to":  map[string]any{"rel_type": "m.replace", "event_id": answer.ID}})
+	line = next(t, conn, "@label=* PRIVMSG dave :*")
+	conn.Send("@label=%s;msgid=p3 :alice!a@h PRIVMSG dave :x", labelIn(line))
+	conn.Send("@+draft/reply=p2;+draft/react=ok :dave!d@h TAGMSG alice")
+	e := w.hs.AwaitEvent("the reaction", func(e *bridgetest.Event) bool {
+		return e.Room == room && e.Type == "m.reaction" && e.Sender == w.ghost("dave")
+	})
+	if relates, _ := e.Content["m.relates_to"].(map[string]any); relates["event_id"] != string(answer.ID) {
+		t.Errorf("got %v, want a reaction to %s", e.Content, answer.ID)
+	}
+}
+
+// labelIn is the label of a line.
+func labelIn(line string) string {
+	for tag := range strings.SplitSeq(strings.TrimPrefix(strings.Fields(line)[0], "@"), ";") {
+		if label, ok := strings.CutPrefix(tag, "label="); ok {
+			return label
+		}
+	}
+	return ""
 }

@@ -35,6 +35,13 @@ func (c *client) onInvite(m message) {
 		c.invitesSince, c.invites = now, 0
 	}
 	if c.invites++; ok || c.invites > maxInvites {
+		if !ok {
+			c.toStatus(plainText(m.Nick()) + " invites you to " + channel)
+		}
+		return
+	}
+	if c.net.modeFor(channel) == modeBouncer {
+		c.toStatus(plainText(m.Nick()) + " invites you to " + channel + "; say `!irc join " + c.net.name + " " + channel + "` to the bot to go there")
 		return
 	}
 	c.net.channel(channel).lane.put(inviteItem{user: c.user, nick: m.Nick()})

@@ -249,7 +249,7 @@ func (c *client) refusedChannel(m *membership, text string, passes bool) {
 	now := time.Now()
 	m.state, m.refusal, m.refusedAt = refused, text, now
 	err := failure("you could not join %s on %s: %s", m.name, c.net.name, text)
-	if len(m.waiting) == 0 {
+	if len(m.waiting) == 0 && !c.isRelay() {
 		m.ch.lane.put(noticeItem{text: "You could not join " + m.name + " on " + c.net.name + ": " + text, to: c.user})
 	}
 	for _, s := range m.waiting {

@@ -155,17 +155,15 @@ func (c *client) isRelayed(m message) bool {
 	return c.has(relayMsgCap) && by != "" && c.isMe(by)
 }
 
-// refusedRelayMsg notes that a channel does not let us relay by RELAYMSG, and sends what was refused again, without it.
-func (c *client) refusedRelayMsg(s *send, done func(error)) func(error) {
-	return func(err error) {
-		m := c.channels[s.key]
-		if err == nil || m == nil || m.state != joined || m.noRelayMsg || s.failed < s.total || c.goodbye || !c.canRelayMsg(m) {
-			done(err)
-			return
-		}
-		m.noRelayMsg = true
-		s.written, s.barrier, s.failed, s.err, s.receipts, s.tries = 0, 0, 0, nil, receipts{}, 0
-		s.done = done
-		c.enqueue(s)
+// withoutRelayMsg notes that a channel does not let us relay by RELAYMSG, and sends a message that it has refused for that
+// again, in the other way. It reports false for what has ended otherwise.
+func (c *client) withoutRelayMsg(s *send) bool {
+	m := c.channels[s.key]
+	if s.speaker == nil || s.err == nil || s.failed < s.total || m == nil || m.state != joined || c.goodbye || !c.canRelayMsg(m) {
+		return false
 	}
+	m.noRelayMsg = true
+	s.written, s.barrier, s.failed, s.err, s.receipts, s.tries = 0, 0, 0, nil, receipts{}, 0
+	c.enqueue(s)
+	return true
 }

@@ -408,6 +408,9 @@ func (c *client) finish() {
 	s := c.unacked[0]
 	c.unacked = c.unacked[1:]
 	c.labels.forget(s)
+	if c.withoutRelayMsg(s) {
+		return
+	}
 	s.done(s.err)
 }
 
