@@ -39,6 +39,22 @@ func (c *client) onOwnText(m message, lines []string) {
 	}}))
 }
 
+// renamedOwn leaves a channel of a room of our own that is called otherwise from now on: its room must not become that of
+// another channel, which others may share.
+func (c *client) renamedOwn(ms *membership, to string) {
+	if validChannel(to) {
+		c.command("PART", to, "the channel is called otherwise")
+		ms.ch.lane.put(noticeItem{
+			text: ms.name + " is called " + to + " now. Say `!irc join " + c.net.name + " " + to + "` to the bot to go there.", to: c.user,
+		})
+	}
+	for _, s := range ms.waiting {
+		s.done(failure("the channel is called otherwise now"))
+	}
+	ms.waiting, ms.again = nil, false
+	c.leftChannel(ms)
+}
+
 // ownConversation is where a line of our own was said; to somebody new, that begins a conversation.
 func (c *client) ownConversation(target string) *membership {
 	if isChannel(target) {

@@ -97,3 +97,22 @@ func TestOwnLinesFromElsewhere(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A channel that gets the name of one that others share does not bring them into one's own room.
+func TestOwnRenamed(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	w := startNew(t, testNetwork(ircd.Address))
+	alice := w.hs.User("alice")
+	w.command(alice, w.private(alice), "join net #own")
+	conn := ircd.Accept()
+	conn.Capable("alice", "draft/channel-rename")
+	conn.Joined("alice", "#own", "carol")
+	room := w.ownRoom(alice, "#own")
+	w.enter(alice, room)
+	conn.Send(":carol!c@h RENAME #own #public :because")
+	next(t, conn, "PART #public :*")
+	w.awaitNotice(room, "#own is called #public now")
+	if got := w.join(w.hs.User("bob"), "#public"); got == room {
+		t.Error("bob has come into alice's room")
+	}
+}

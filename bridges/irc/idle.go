@@ -77,7 +77,7 @@ func (n *network) mayRest(c *client) bool {
 		return true
 	}
 	for _, m := range c.channels {
-		if m.state == joined && !m.ch.hasOther(c) {
+		if m.state == joined && m.direct == nil && !m.ch.hasOther(c) {
 			return false
 		}
 	}
@@ -158,7 +158,7 @@ func (c *client) keepsResting(now time.Time) bool {
 		return false
 	}
 	for _, m := range c.channels {
-		if len(m.waiting) > 0 || !m.ch.hasOther(c) && !c.net.cfg.Idle.CloseListeners {
+		if len(m.waiting) > 0 || m.direct == nil && !m.ch.hasOther(c) && !c.net.cfg.Idle.CloseListeners {
 			return false
 		}
 	}

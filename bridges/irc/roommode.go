@@ -179,6 +179,9 @@ func (c *Connector) switchMode(ctx context.Context, n *network, portal *bridgev2
 func (c *Connector) enterBy(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID) (done bool, err error) {
 	switch c.modeOf(n, portal) {
 	case modeRelay:
+		if !c.br.Config.Permissions.Get(user).SendEvents {
+			return true, nil
+		}
 		login, err := c.login(ctx, n, user)
 		if err != nil {
 			return true, err
