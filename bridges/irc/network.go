@@ -152,13 +152,6 @@ func (n *network) nickOf(user id.UserID) string {
 	return ""
 }
 
-// isPuppet reports whether a nick is at this moment that of one of our connections.
-func (n *network) isPuppet(nick string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.puppets.nicks[n.ids.fold.Fold(nick)] != nil
-}
-
 // puppet returns whose connection has a nick, or had it a moment ago with this mask, or nil.
 func (n *network) puppet(nick, mask string) *client {
 	n.mu.Lock()
