@@ -90,6 +90,7 @@ type Bridge struct {
 	txnMu     sync.Mutex    // one transaction at a time enters the inbox and the lanes
 
 	ready     chan struct{} // closed when transactions can be handled
+	ended     chan struct{} // closed when the bridge begins to stop, also if it never was ready
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -106,6 +107,7 @@ func New(opts Options) (*Bridge, error) {
 		opts:    opts,
 		log:     opts.Log.Hook(withoutContent{}),
 		ready:   make(chan struct{}),
+		ended:   make(chan struct{}),
 		ackWait: ackWait,
 	}
 	var err error

@@ -84,6 +84,7 @@ func (b *Bridge) start(ctx context.Context) error {
 // stop ends everything in the order of the events' way, so that what has been handled is recorded: no new
 // events, the network's goodbye, bridgev2.
 func (b *Bridge) stop(ctx context.Context) {
+	close(b.ended)
 	b.txnMu.Lock() // a transaction that is being taken gets in whole
 	b.lanes.close()
 	b.txnMu.Unlock()

@@ -105,6 +105,8 @@ func (b *Bridge) awaitReady(ctx context.Context) error {
 	select {
 	case <-b.ready:
 		return b.lanes.ctx.Err()
+	case <-b.ended:
+		return errNotReady
 	case <-ctx.Done():
 		return errNotReady
 	}

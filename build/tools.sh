@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, if it is missing: a C compiler (for
-# the race detector only), PostgreSQL, ngircd, Postfix, Chromium and npm from Debian, and the
-# npm packages of the end-to-end tests. Says what it does, asks nothing, and fails if
+# the race detector only), PostgreSQL, ngircd, InspIRCd, atheme, Postfix, Chromium and npm from
+# Debian, and the npm packages of the end-to-end tests. Says what it does, asks nothing, and fails if
 # something cannot be had. A machine that has everything is not touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,6 +32,7 @@ missing_packages() {
 	command -v gcc >/dev/null && [[ -e /usr/include/stdlib.h ]] || echo gcc libc6-dev
 	has_initdb || echo postgresql
 	command -v ngircd >/dev/null || echo ngircd
+	command -v atheme-services >/dev/null || echo atheme-services
 	[[ -x /usr/bin/chromium ]] || echo chromium
 	command -v postfix >/dev/null || echo postfix
 	if ! command -v node >/dev/null; then
@@ -57,13 +58,30 @@ install_packages() {
 	local package
 	for package in "$@"; do
 		case $package in
-		postgresql | ngircd | postfix)
+		postgresql | ngircd | postfix | atheme-services)
 			if [[ -d /run/systemd/system ]]; then
 				as_root systemctl disable --quiet "$package"
 			fi
 			;;
 		esac
 	done
+}
+
+# install_inspircd unpacks InspIRCd into the cache of this user, where the tests
+# look for it: Debian does not install it beside ngircd.
+install_inspircd() {
+	local dir=${XDG_CACHE_HOME:-$HOME/.cache}/causeway/inspircd
+	[[ -x $dir/usr/sbin/inspircd ]] && return
+	command -v apt-get >/dev/null || die "missing: inspircd. This is no Debian: unpack it into $dir by other means"
+	echo "tools: unpacking inspircd into $dir"
+	local work
+	work=$(mktemp -d)
+	(cd "$work" && apt-get -q download inspircd) ||
+		{ as_root apt-get -q update && (cd "$work" && apt-get -q download inspircd); }
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	dpkg -x "$work"/inspircd_*.deb "$dir"
+	rm -rf "$work"
 }
 
 # install_modules installs exactly what package-lock.json lists.
@@ -86,7 +104,8 @@ if ((${#packages[@]})); then
 	install_packages "${packages[@]}"
 fi
 has_initdb || die "PostgreSQL's initdb is still missing"
-for tool in gcc ngircd chromium postfix npm node; do
+for tool in gcc ngircd atheme-services chromium postfix npm node; do
 	command -v "$tool" >/dev/null || die "$tool is still missing"
 done
+install_inspircd
 install_modules

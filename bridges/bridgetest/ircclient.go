@@ -25,21 +25,34 @@ type IRCClient struct {
 	change chan struct{}
 }
 
-// DialIRC connects a user and waits until the server has welcomed it.
-func DialIRC(t testing.TB, address, nick string) *IRCClient {
+// DialIRC connects a user and waits until the server has welcomed it. It asks for these capabilities first.
+func DialIRC(t testing.TB, address, nick string, capabilities ...string) *IRCClient {
+	t.Helper()
+	c := rawIRC(t, address)
+	c.Nick = nick
+	if len(capabilities) > 0 {
+		c.Send("CAP LS 302")
+		c.Send("CAP REQ :%s", strings.Join(capabilities, " "))
+		c.Send("CAP END")
+	}
+	c.Send("NICK %s", nick)
+	c.Send("USER %s 0 * :%s", nick, nick)
+	c.Await("welcome", func(m ircmsg.Message) bool { return m.Command == "376" || m.Command == "422" })
+	return c
+}
+
+// rawIRC connects and says nothing yet.
+func rawIRC(t testing.TB, address string) *IRCClient {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &IRCClient{Nick: nick, t: t, conn: conn, change: make(chan struct{})}
+	c := &IRCClient{t: t, conn: conn, change: make(chan struct{})}
 	var reader sync.WaitGroup
 	reader.Add(1)
 	go func() { defer reader.Done(); c.read() }()
 	t.Cleanup(func() { _ = conn.Close(); reader.Wait() })
-	c.Send("NICK %s", nick)
-	c.Send("USER %s 0 * :%s", nick, nick)
-	c.Await("welcome", func(m ircmsg.Message) bool { return m.Command == "376" || m.Command == "422" })
 	return c
 }
 
@@ -161,6 +174,20 @@ func (c *IRCClient) AwaitOccupant(channel, nick string) {
 func (c *IRCClient) AwaitAbsent(nick string) {
 	c.t.Helper()
 	c.ask("WHOIS "+nick, "318", func(m ircmsg.Message) bool { return m.Command == "401" })
+}
+
+// AwaitPresent asks for a nick until somebody has it.
+func (c *IRCClient) AwaitPresent(nick string) {
+	c.t.Helper()
+	c.ask("WHOIS "+nick, "318", func(m ircmsg.Message) bool { return m.Command == "311" })
+}
+
+// AwaitNotice waits for a notice of a nick to us that contains a text.
+func (c *IRCClient) AwaitNotice(nick, text string) ircmsg.Message {
+	c.t.Helper()
+	return c.Await("notice of "+nick+" with "+text, func(m ircmsg.Message) bool {
+		return m.Command == "NOTICE" && strings.EqualFold(m.Nick(), nick) && strings.Contains(m.Params[1], text)
+	})
 }
 
 // ask repeats a command until, by the end of an answer, a line fits.

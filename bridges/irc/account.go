@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -229,8 +230,8 @@ func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *eve
 		return nil, notConnected(a.net.name)
 	}
 	ctx = context.WithoutCancel(ctx)
-	s.channel, s.own = target(portal)
-	s.event = evt.ID
+	s.channel, s.mine = target(portal)
+	s.event, s.said = evt.ID, time.UnixMilli(evt.Timestamp)
 	if kindOf(portal.PortalKey) > bouncer && !slices.Contains(textVerbs, s.verb) {
 		return nil, shown(failure("only channels have that"))
 	}

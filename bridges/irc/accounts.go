@@ -89,6 +89,10 @@ func (c *client) onAccount(m message) {
 // noteTag learns the account of who says something. It comes before what they say in the stream. IRCv3, "account-tag"; without
 // the tag, they have none. What is told of the past says nothing of the present.
 func (c *client) noteTag(ms *membership, m message) {
+	if c.replay != nil {
+		c.notePastAccount(m)
+		return
+	}
 	o, there := ms.names[c.net.ids.fold.Fold(m.Nick())]
 	if !there || !c.has("account-tag") || m.HasTag("batch") {
 		return
@@ -126,7 +130,7 @@ func (c *client) putList(ms *membership) {
 
 // showList gives the room the list, and the topic after those who may have set it.
 func (c *client) showList(ms *membership) {
-	ms.ch.lane.put(ms.list(c))
+	ms.ch.put(ms.list(c))
 	c.putTopic(ms)
 }
 

@@ -48,7 +48,7 @@ func (c *client) noteFound(nick string, f found) {
 			}
 			ms.names[key] = o
 			if o.account != known && o.puppet == nil && c.tracksAccounts() && ms.state == joined && ms.ch.leads(c) {
-				ms.ch.lane.put(&accountItem{nick: o.nick, account: o.account})
+				ms.ch.put(&accountItem{nick: o.nick, account: o.account})
 			}
 		}
 	}

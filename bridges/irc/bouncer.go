@@ -26,7 +26,7 @@ func (c *client) onOwnText(m message, lines []string) {
 		return
 	}
 	ms := c.ownConversation(m.Params[0])
-	if ms == nil || !ms.own || ms.state != joined {
+	if ms == nil || !ms.mine || ms.state != joined {
 		return
 	}
 	msgType, first, ok := readMessage(m.Command, lines[0])
@@ -73,7 +73,7 @@ func (c *client) ownConversation(target string) *membership {
 	if account := c.accountOfNick(target); account != "" {
 		key = accountPrefix + c.net.ids.fold.Fold(account)
 	}
-	ms := c.newMembership(joinRequest{channel: key, nick: target, own: true, direct: true}, key)
+	ms := c.newMembership(joinRequest{channel: key, nick: target, mine: true, direct: true}, key)
 	c.channels[key] = ms
 	c.openDirect(ms)
 	return ms
@@ -103,7 +103,7 @@ func (o ownItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) 
 
 // notIn is why a message goes nowhere.
 func (c *client) notIn(s *send) error {
-	if s.own && isChannel(s.channel) {
+	if s.mine && isChannel(s.channel) {
 		return failure("you are not in %s on %s; say `!irc join %s %s` to the bot to go there again", s.channel, c.net.name, c.net.name, s.channel)
 	}
 	return failure("you are not in %s on %s; leave this room and join it again", s.channel, c.net.name)

@@ -43,6 +43,8 @@ var wantedCaps = map[string]func(c *client) bool{
 	"echo-message":            nil,                      // our own lines, with their identities
 	"labeled-response":        (*client).wantsLabels,    // which answer belongs to which line
 	"standard-replies":        nil,                      // failures that are no numerics
+	"draft/chathistory":       (*client).wantsHistory,   // what was said in our absence
+	"draft/event-playback":    (*client).wantsHistory,   // who came and went in our absence
 }
 
 // caps is the negotiation of capabilities on one connection. IRCv3, "Capability Negotiation".

@@ -64,6 +64,8 @@ type client struct {
 	ended     chan struct{}
 	shownNick atomic.Value // string, for currentNick
 	tracking  atomic.Bool  // tracksAccounts, for others
+	history   atomic.Bool  // whether the connection has histories of channels
+	lookups   sync.WaitGroup
 
 	// ------
 	ctx      context.Context // of the goroutine
@@ -72,10 +74,15 @@ type client struct {
 	dialled  chan dialResult
 	channels map[string]*membership // by folded name
 
-	caps           caps
-	identity       identity
-	login          login
-	private        bool // a password may go over the connection as it is
+	caps     caps
+	identity identity
+	login    login
+	private  bool // a password may go over the connection as it is
+	// historySupport and what follows is about the history of channels; see chathistory.go.
+	historySupport historySupport
+	histories      []*history // questions without an answer, in order
+	replay         *history   // whose answer the line that is handled is part of, or nil
+	notingMask     bool
 	nick, userHost string
 	nickTries      int
 	nickLen        int
@@ -219,8 +226,9 @@ func (c *client) run(ctx context.Context) {
 		}
 	}
 	c.dropSession()
+	stopDial()
+	c.lookups.Wait()
 	if c.phase == dialling {
-		stopDial()
 		if result := <-c.dialled; result.err == nil {
 			_ = result.conn.Close()
 		}
@@ -268,8 +276,10 @@ func (c *client) due(now time.Time) time.Time {
 		if !m.mercy.IsZero() {
 			sooner(m.mercy)
 		}
-		for _, s := range m.waiting {
-			sooner(s.deadline)
+		if !m.looking() {
+			for _, s := range m.waiting {
+				sooner(s.deadline)
+			}
 		}
 		if !m.askedWho.IsZero() {
 			sooner(m.askedWho.Add(whoWait))
@@ -286,6 +296,11 @@ func (c *client) due(now time.Time) time.Time {
 	}
 	if !c.strangers.due.IsZero() {
 		sooner(c.strangers.due)
+	}
+	for _, h := range c.histories {
+		if !h.deadline.IsZero() {
+			sooner(h.deadline)
+		}
 	}
 	if c.goodbye {
 		sooner(c.goodbyeEnd)
@@ -320,6 +335,7 @@ func (c *client) tick(now time.Time) {
 	c.endMercy(now)
 	c.awayTick(now)
 	c.tellStrangers(now)
+	c.expireHistory(now)
 }
 
 // keepAlive notices a connection that died without a word, and wants the right nick back.
@@ -423,6 +439,7 @@ func (c *client) connected(r dialResult) {
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
 	c.userHost, c.isupport, c.leaving = "", newISupport(), false
+	c.historySupport, c.notingMask = historySupport{}, false
 	c.deniedTags = deniedTags{}
 	c.private = c.isPrivate(r.conn)
 	c.login.renew()

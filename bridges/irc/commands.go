@@ -124,6 +124,13 @@ var incoming = map[string]struct {
 
 func (c *client) handle(m message) {
 	c.pinged = time.Time{} // any line is a sign of life
+	if !c.inHistory(m) {
+		c.dispatch(m)
+	}
+}
+
+// dispatch handles a line that is no part of a history, or one that is and is handled as if it were said now.
+func (c *client) dispatch(m message) {
 	if c.collect(m) {
 		return
 	}
@@ -186,6 +193,7 @@ func (c *client) onReady(message) {
 	if c.nick != c.wantedNick() {
 		c.nextNick = now.Add(regainEvery)
 	}
+	c.history.Store(c.hasHistory())
 	c.log.Info().Str("nick", c.nick).Msg("connected")
 	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
 	if c.awayDue.IsZero() {
@@ -208,6 +216,7 @@ func (c *client) onHost(m message) {
 	} else if strings.Contains(host, "@") {
 		c.userHost = host
 	}
+	c.maskChanged()
 }
 
 // onChghost is a new user name and host of somebody, without QUIT and JOIN. IRCv3, "chghost".
@@ -305,7 +314,10 @@ func (c *client) onModeError(m message) {
 
 // observe gives a line to the feed of a channel, if we are in it.
 func (c *client) observe(ms *membership, s sighting[*client, item]) {
-	if ms.state == joined || ms.state == parting {
+	switch {
+	case c.replay != nil:
+		c.replay.items = append(c.replay.items, s.item)
+	case ms.state == joined || ms.state == parting:
 		ms.ch.observe(c, s)
 	}
 }

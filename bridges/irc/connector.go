@@ -35,7 +35,8 @@ type Connector struct {
 	clerk         *clerk     // set by Start
 	identd        *identd    // set by Start, if one is configured
 	metaMu        sync.Mutex // guards the Metadata of logins and portals
-	loginMu       sync.Mutex // held while a login is made, which is made once
+	loginMu       sync.Mutex // held while a login is made
+	started       time.Time
 
 	ctx    context.Context // of the clients and lanes; set by Start
 	cancel context.CancelFunc
@@ -55,7 +56,7 @@ func New(cfg Config) (*Connector, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Connector{cfg: cfg, networks: map[string]*network{}, boot: strings.ToLower(rand.Text()[:12])}, nil
+	return &Connector{cfg: cfg, networks: map[string]*network{}, boot: strings.ToLower(rand.Text()[:12]), started: time.Now()}, nil
 }
 
 // SetHost implements bridges.Hosted.
@@ -89,6 +90,9 @@ func (c *Connector) Start(ctx context.Context) error {
 			return fmt.Errorf("account of network %s: %w", name, err)
 		}
 		c.networks[name].login, c.networks[name].sts = login, c.meta(login).STS
+		if err := c.networks[name].loadMasks(ctx); err != nil {
+			return err
+		}
 	}
 	c.addCommands()
 	c.addModeCommands()
@@ -141,9 +145,9 @@ func loginID(network string, user id.UserID) networkid.UserLoginID {
 
 // login returns the login of a user on a network, and makes it the first time.
 func (c *Connector) login(ctx context.Context, n *network, user id.UserID) (*bridgev2.UserLogin, error) {
-	key := loginID(n.name, user)
 	c.loginMu.Lock()
 	defer c.loginMu.Unlock()
+	key := loginID(n.name, user)
 	login, err := c.br.GetExistingUserLoginByID(ctx, key)
 	if err != nil || login != nil {
 		return login, err
@@ -348,9 +352,19 @@ func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.P
 	if done, err := c.leaveBy(ctx, n, portal); done {
 		return err
 	}
+	if kindOf(portal.PortalKey) == shared {
+		others, err := c.br.DB.UserPortal.GetAllInPortal(ctx, portal.PortalKey)
+		if err != nil {
+			return err
+		}
+		others = slices.DeleteFunc(others, func(row *database.UserPortal) bool { return row.UserMXID == c.br.Bot.GetMXID() })
+		if len(others) == 0 {
+			n.leftByAll(ctx, portal.Name)
+		}
+	}
 	if client := n.running(user); client != nil {
 		name, own := target(portal)
-		client.box.add(partRequest{channel: name, reason: reason, own: own})
+		client.box.add(partRequest{channel: name, reason: reason, mine: own})
 	}
 	return nil
 }

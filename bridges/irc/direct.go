@@ -31,8 +31,8 @@ type talk struct {
 
 // newMembership makes a client's place in a channel or conversation.
 func (c *client) newMembership(r joinRequest, key string) *membership {
-	m := &membership{name: r.channel, key: key, own: r.own}
-	if !r.own {
+	m := &membership{name: r.channel, key: key, mine: r.mine}
+	if !r.mine {
 		m.ch = c.net.channel(r.channel)
 		c.net.setPrivate(key, c.user, false)
 		return m
@@ -61,7 +61,7 @@ func validDirect(nick string) bool {
 
 // elsewhere tells a user who wants a channel twice, in its shared room and in one of their own, that they are there already.
 func (c *client) elsewhere(r joinRequest, m *membership) {
-	if r.own {
+	if r.mine {
 		c.net.own(c.user, r.channel).lane.put(noticeItem{
 			text: "You are on " + m.name + " by the room that you share with others; leave that one first.", to: c.user,
 		})
@@ -148,7 +148,7 @@ func (c *client) hears(m message, lines []string) bool {
 		if !c.admit(nick, lines) {
 			return false
 		}
-		ms = c.newMembership(joinRequest{channel: key, nick: nick, own: true, direct: true}, key)
+		ms = c.newMembership(joinRequest{channel: key, nick: nick, mine: true, direct: true}, key)
 		c.channels[key] = ms
 	}
 	c.openDirect(ms)

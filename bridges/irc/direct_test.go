@@ -37,7 +37,7 @@ func (w *world) ownRoom(user id.UserID, name string) id.RoomID {
 	var room id.RoomID
 	w.hs.Await("a room of one's own for "+name, func() bool {
 		n := w.conn.networks["net"]
-		portal, err := w.conn.br.GetExistingPortalByKey(w.conn.ctx, n.ids.own(user, name))
+		portal, err := w.conn.br.DB.Portal.GetByKey(w.conn.ctx, n.ids.own(user, name))
 		if err != nil || portal == nil || portal.MXID == "" {
 			return false
 		}

@@ -51,11 +51,13 @@
 // # What is promised
 //
 // Matrix to IRC: at least once, in order within a room. A line is sent again when the connection or the
-// process breaks between the server's taking it and the PONG, because plain IRC has no way to ask. An edit that
-// waits for further ones is lost with the process, though not when it stops in order.
+// process breaks between the server's taking it and the PONG, because plain IRC has no way to ask. Where the network tells
+// the history of channels (draft/chathistory), the line is looked for there first (reconcile.go), and so is sent once. An edit
+// that waits for further ones is lost with the process, though not when it stops in order.
 //
 // IRC to Matrix: a line that some client of ours received is delivered once and in order while the process
 // lives; when Matrix is slow the sockets are read more slowly. When a room takes nothing for minutes, lines of it are
 // lost and the room is told how many. What passes while no client of ours is in a
-// channel is not seen: plain IRC has no history.
+// channel is not seen on plain IRC, which has no history; where there is one, what follows the last line that Matrix has got
+// is fetched (catchup.go), also after a crash, unless nobody of ours wanted to be in the channel.
 package irc

@@ -260,6 +260,7 @@ func (c *client) onISupport(m message) {
 	for _, token := range m.Params[1:] {
 		c.isupport.take(token)
 		c.deniedTags.learn(token)
+		c.historySupport.learn(token)
 	}
 	if server := c.isupport.casemapping; server != "" && server != string(c.net.cfg.Casemapping) {
 		c.net.warnCasemapping.Do(func() {

@@ -1,6 +1,7 @@
 package irc
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,9 +27,9 @@ type receipts struct {
 }
 
 // msgIDs are the identities that the lines have got, in order.
-func (r receipts) msgIDs() []string {
-	var list []string
-	for _, id := range r.ids {
+func (s *send) msgIDs() []string {
+	list := slices.Clone(s.found)
+	for _, id := range s.ids {
 		if id != "" {
 			list = append(list, id)
 		}

@@ -77,6 +77,7 @@ func (c *client) dropSession() {
 	}
 	c.sess.close()
 	c.sess = nil
+	c.dropHistory()
 	for _, m := range c.channels {
 		m.ch.part(c)
 	}
@@ -182,6 +183,7 @@ func (c *client) giveUp() {
 func (c *client) showNick(nick string) {
 	c.net.renamePuppet(c, c.currentNick(), nick, c.mask())
 	c.shownNick.Store(nick)
+	c.maskChanged()
 }
 
 // mask is nick!user@host as others have seen it so far, or empty while unknown.
@@ -192,9 +194,9 @@ func (c *client) mask() string {
 	return c.currentNick() + "!" + c.userHost
 }
 
-// isMe reports whether a nick is our own.
+// isMe reports whether a nick is our own. In the past it may have been somebody else's.
 func (c *client) isMe(nick string) bool {
-	return c.nick != "" && c.net.ids.fold.Fold(nick) == c.net.ids.fold.Fold(c.nick)
+	return c.replay == nil && c.nick != "" && c.net.ids.fold.Fold(nick) == c.net.ids.fold.Fold(c.nick)
 }
 
 // whyNot says in a few words why a message cannot go out now.

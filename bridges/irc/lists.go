@@ -48,7 +48,7 @@ func (c *client) onListEnd(m message) {
 	ms.lists[mode] = ms.listing[mode]
 	delete(ms.listing, mode)
 	if ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.put(modesItem{lists: c.wholeList(ms, mode), whole: listKinds(mode)})
+		ms.ch.put(modesItem{lists: c.wholeList(ms, mode), whole: listKinds(mode)})
 	}
 }
 

@@ -27,7 +27,7 @@ type membership struct {
 	ch         *channel
 	state      memberState
 	again      bool  // join again after parting
-	own        bool  // it is for a room of the user's own
+	mine       bool  // it is for a room of the user's own
 	direct     *talk // of a conversation
 	noRelayMsg bool  // the channel takes no RELAYMSG of ours
 
@@ -36,7 +36,15 @@ type membership struct {
 
 	refusal   string
 	refusedAt time.Time
-	waiting   []*send // until it is joined
+	waiting   []*send // until it is joined, and may be sent
+
+	// enteredAt is when we joined, by the server's clock. The others are about the history of the channel: questions, the first
+	// of which is asked; whether our mask is being noted, or lines of ours looked for; and those lines with since when.
+	enteredAt            time.Time
+	histories            []*history
+	unready, reconciling bool
+	own                  []ownLine
+	ownSince             time.Time
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
@@ -70,7 +78,7 @@ type occupant struct {
 type joinRequest struct {
 	channel string
 	key     string // of the channel, if it has one that the user knows
-	own     bool   // for a room of the user's own
+	mine    bool   // for a room of the user's own
 	direct  bool   // a conversation, and nick whom it is with as far as we know
 	nick    string
 	// fresh tells that a person has just entered the room, and is not only found in it after a start.
@@ -86,7 +94,7 @@ func (r joinRequest) apply(c *client) {
 	case !ok:
 		m = c.newMembership(r, key)
 		c.channels[key] = m
-	case m.own != r.own:
+	case m.mine != r.mine:
 		c.elsewhere(r, m)
 		return
 	case m.state == parting:
@@ -126,12 +134,12 @@ func (c *client) join(m *membership) {
 // partRequest wants a channel no more.
 type partRequest struct {
 	channel, reason string
-	own             bool // the channel is that of a room of the user's own
+	mine            bool // the channel is that of a room of the user's own
 }
 
 func (r partRequest) apply(c *client) {
 	m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]
-	if !ok || c.goodbye || m.own != r.own {
+	if !ok || c.goodbye || m.mine != r.mine {
 		return
 	}
 	for _, s := range m.waiting {
@@ -158,7 +166,7 @@ type logoutRequest struct{}
 func (logoutRequest) apply(c *client) {
 	c.identity, c.login.account = identity{}, ""
 	for _, m := range c.channels {
-		partRequest{channel: m.name, reason: "logged out", own: m.own}.apply(c)
+		partRequest{channel: m.name, reason: "logged out", mine: m.mine}.apply(c)
 	}
 }
 
@@ -210,12 +218,10 @@ func (m *membership) list(c *client) namesItem {
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
 	m.begin()
-	m.ch.join(c)
-	waiting := m.waiting
-	m.waiting = nil
-	for _, s := range waiting {
-		c.enqueue(s)
+	if m.ch.enter(c, c.hasHistory() && !m.mine) {
+		c.catchUp(m)
 	}
+	c.sendWaiting(m)
 }
 
 // begin makes the view of a channel empty, before the server tells who is there and how it is set.
@@ -229,7 +235,7 @@ func (m *membership) begin() {
 // leftChannel is our own PART, or the end of what was joined by somebody else's hand.
 func (c *client) leftChannel(m *membership) {
 	m.ch.part(c)
-	m.ch.lane.put(modesItem{stands: []stand{{user: c.user, gone: true}}})
+	m.ch.put(modesItem{stands: []stand{{user: c.user, gone: true}}})
 	m.names, m.rank = nil, ""
 	if m.again {
 		m.again, m.state = false, wanted
@@ -263,6 +269,9 @@ func (c *client) refusedChannel(m *membership, text string, passes bool) {
 
 // occupantOf looks up who a nick in a channel is.
 func (c *client) occupantOf(m *membership, nick string, source string) occupant {
+	if c.replay != nil {
+		return occupant{nick: nick} // lines of ours are recognised before
+	}
 	if o, ok := m.names[c.net.ids.fold.Fold(nick)]; ok {
 		return o
 	}

@@ -106,7 +106,7 @@ func (c *client) onModeIs(m message) {
 	}
 	if ms.state == joined && ms.ch.leads(c) {
 		now := ms.settings(c)
-		ms.ch.lane.put(modesItem{settings: &now})
+		ms.ch.put(modesItem{settings: &now})
 	}
 }
 

@@ -172,6 +172,7 @@ func (c *client) onMultiline(b *batch) {
 	m.Command, m.Params = b.lines[0].Command, []string{b.params[0], strings.Join(lines, "\n")}
 	line, answers := c.answerTo(m)
 	switch {
+	case c.isOurs(m):
 	case answers && c.answered(m, line):
 	case c.isMe(m.Nick()):
 		if !c.echo(m) {

@@ -55,6 +55,7 @@ type network struct {
 	turns    map[id.UserID]time.Time       // when to connect after the start; see planTurns
 
 	restMu sync.Mutex // guards the decision who may rest
+	masks  masks      // has its own lock
 }
 
 func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
@@ -152,6 +153,13 @@ func (n *network) nickOf(user id.UserID) string {
 	return ""
 }
 
+// isPuppet reports whether a nick is at this moment that of one of our connections.
+func (n *network) isPuppet(nick string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.puppets.nicks[n.ids.fold.Fold(nick)] != nil
+}
+
 // puppet returns whose connection has a nick, or had it a moment ago with this mask, or nil.
 func (n *network) puppet(nick, mask string) *client {
 	n.mu.Lock()
@@ -210,6 +218,14 @@ type channel struct {
 	outage   time.Time               // when people were last told that the network is away
 	// resting are members that are about to close their connections, because their people say nothing.
 	resting map[*client]bool
+
+	// While the history is fetched, what happens is held. refetch is the last line that was not, because there were
+	// too many, and relist that more happened beside them. last is how far we are.
+	holding bool
+	held    []item
+	refetch string
+	relist  bool
+	last    delivered
 }
 
 func newChannel(l *lane) *channel {
@@ -236,9 +252,10 @@ func (ch *channel) part(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	delete(ch.resting, c)
+	led := ch.feed.leads(c)
 	deliver, next := ch.feed.remove(c)
-	for _, it := range deliver {
-		ch.lane.put(it)
+	if led {
+		ch.handOver(deliver)
 	}
 	if next != nil {
 		(*next).box.add(resyncRequest{channel: ch.lane.called()})
@@ -258,8 +275,14 @@ func (ch *channel) resync() {
 func (ch *channel) observe(c *client, s sighting[*client, item]) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	for _, it := range ch.feed.observe(c, s) {
-		ch.lane.put(it)
+	lead := ch.feed.lead
+	deliver := ch.feed.observe(c, s)
+	if ch.feed.lead != lead {
+		ch.handOver(deliver)
+		return
+	}
+	for _, it := range deliver {
+		ch.pass(it)
 	}
 }
 

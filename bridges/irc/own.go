@@ -197,13 +197,13 @@ func (c *Connector) handleOwn(ctx context.Context, n *network, portal *bridgev2.
 func (c *Connector) requestFor(ctx context.Context, n *network, user id.UserID, portal *bridgev2.Portal) request {
 	switch kindOf(portal.PortalKey) {
 	case direct:
-		r := joinRequest{channel: conversationOf(portal), own: true, direct: true}
+		r := joinRequest{channel: conversationOf(portal), mine: true, direct: true}
 		if ghost, err := c.br.GetExistingGhostByID(ctx, networkid.UserID(portal.ID)); err == nil && ghost != nil {
 			r.nick = ghost.Name
 		}
 		return r
 	case bouncer:
-		return joinRequest{channel: portal.Name, key: c.channelKey(ctx, n, user, portal.Name), own: true}
+		return joinRequest{channel: portal.Name, key: c.channelKey(ctx, n, user, portal.Name), mine: true}
 	}
 	return joinRequest{channel: portal.Name, key: c.channelKey(ctx, n, user, portal.Name)}
 }
@@ -236,7 +236,7 @@ func (a *account) channelOf(portal *bridgev2.Portal) *channel {
 
 // laneOf is where what has come of a send is told.
 func (a *account) laneOf(s *send) *lane {
-	if s.own {
+	if s.mine {
 		return a.net.own(a.login.UserMXID, s.channel).lane
 	}
 	return a.net.channel(s.channel).lane
@@ -269,7 +269,7 @@ func (n *network) isPrivate(key string, user id.UserID) bool {
 // puppetOn is network.puppet for a channel: who of us is in its room as themselves. In a room of one's own nobody else is.
 func (c *client) puppetOn(ms *membership, nick, mask string) *client {
 	p := c.net.puppet(nick, mask)
-	if p == nil || ms.own || c.net.isPrivate(ms.key, p.user) {
+	if p == nil || ms.mine || c.net.isPrivate(ms.key, p.user) {
 		return nil
 	}
 	return p

@@ -83,7 +83,7 @@ func (c *Connector) cmdMsg(ce *commands.Event) {
 func (c *Connector) say(ce *commands.Event, n *network, portal *bridgev2.Portal, text string) {
 	name, _ := target(portal)
 	lane := n.own(ce.User.MXID, name).lane
-	s := &send{channel: name, own: true, verb: "PRIVMSG", lines: textLines(text)}
+	s := &send{channel: name, mine: true, verb: "PRIVMSG", lines: textLines(text)}
 	s.done = func(err error) {
 		if err != nil {
 			lane.put(noticeItem{text: "Your message was not sent: " + err.Error(), to: ce.User.MXID})
@@ -148,7 +148,7 @@ func (c *Connector) joinOwn(ctx context.Context, n *network, user id.UserID, cha
 	if _, err := c.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, key); err != nil {
 		return nil, err
 	}
-	r := joinRequest{channel: portal.Name, own: true, fresh: true}
+	r := joinRequest{channel: portal.Name, mine: true, fresh: true}
 	if r.key = c.channelKey(ctx, n, user, channel[0]); len(channel) > 1 {
 		r.key = channel[1]
 	}

@@ -21,6 +21,7 @@ func (c *client) onJoin(m message) {
 			ms.ch.join(c)
 			ms.begin()
 		case ok:
+			ms.enteredAt = c.saidAt(m)
 			c.enteredChannel(ms)
 		}
 		return
@@ -183,6 +184,6 @@ func (c *client) onEndOfNames(m message) {
 		// Who we are nobody knows better, but our rank is the leader's to say, who may have seen it change already.
 		own := c.ownStand(ms)
 		own.unranked = true
-		ms.ch.lane.put(modesItem{stands: []stand{own}})
+		ms.ch.put(modesItem{stands: []stand{own}})
 	}
 }

@@ -42,6 +42,41 @@ func runPostgres(t *testing.T, hs *bridgetest.Homeserver, database, address stri
 	}
 }
 
+// What was said meanwhile comes on PostgreSQL, too.
+func TestCatchUpOnPostgres(t *testing.T) {
+	ircd := bridgetest.StartIRCv3(t, bridgetest.IRCv3Options{})
+	hs := bridgetest.NewHomeserver(t, "hs.test")
+	database := storetest.PostgresURL(t)
+	stop := runPostgres(t, hs, database, ircd.Address)
+	carol := bridgetest.DialIRC(t, ircd.Address, "carol")
+	carol.Join("#pg")
+	alice := hs.User("alice")
+	room := hs.JoinAlias(alice, "#irc_net_#pg:hs.test")
+	carol.AwaitOccupant("#pg", "alice")
+	hs.Say(alice, room, "of Matrix")
+	carol.AwaitCount("line", 1, bridgetest.Said("#pg", "alice"))
+	var want []string
+	for _, line := range []string{"one", "two"} {
+		carol.Say("#pg", line)
+		hs.AwaitText(room, line)
+		stop()
+		carol.AwaitAbsent("alice")
+		carol.Say("#pg", "after "+line)
+		ircd.AwaitSaid(t, "#pg", "carol", len(want)+2)
+		want = append(want, line, "after "+line)
+		stop = runPostgres(t, hs, database, ircd.Address)
+		hs.AwaitText(room, "after "+line)
+	}
+	defer stop()
+	var got []string
+	for _, e := range hs.Messages(room, alice) {
+		got = append(got, e.Text())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // The bridge keeps its place in PostgreSQL as in SQLite, in a schema of its own.
 func TestPostgres(t *testing.T) {
 	ircd := bridgetest.StartNGIRCd(t)
@@ -60,7 +95,7 @@ func TestPostgres(t *testing.T) {
 	hs.AwaitAcknowledged()
 	stop()
 
-	stop = run()
+	stop = runPostgres(t, hs, database, ircd.Address)
 	defer stop()
 	hs.Say(alice, room, "three")
 	if status := hs.Put("again", first); status != 200 {
@@ -75,6 +110,7 @@ func TestPostgres(t *testing.T) {
 
 // The identities of all lines of a message outlive a restart.
 func TestPostgresLines(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs := bridgetest.NewHomeserver(t, "hs.test")
 	database := storetest.PostgresURL(t)

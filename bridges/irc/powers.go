@@ -224,7 +224,7 @@ func (r restateRequest) apply(c *client) {
 	if m == nil || !m.ch.leads(c) {
 		return
 	}
-	m.ch.lane.put(c.stateOf(m))
+	m.ch.put(c.stateOf(m))
 }
 
 // stateOf is all that a client knows of a channel's modes.

@@ -14,7 +14,7 @@ func (c *client) onRename(m message) {
 	from, to := c.net.ids.fold.Fold(m.Params[0]), m.Params[1]
 	ms, ok := c.channels[from]
 	key := c.net.ids.fold.Fold(to)
-	if ok && ms.own {
+	if ok && ms.mine {
 		c.renamedOwn(ms, to)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 // A channel that gets another name keeps its room, with both aliases, for all of us.
 func TestRename(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
 	w := start(t, hs, dir, testNetwork(ircd.Address))

@@ -99,7 +99,7 @@ func (a *account) resolved(ctx context.Context, user networkid.UserID, nick stri
 	_, name, _ := splitID(string(user))
 	key := a.net.ids.own(a.login.UserMXID, name)
 	resp.Chat = &bridgev2.CreateChatResponse{PortalKey: key, PortalInfo: a.net.ownInfo(key, name)}
-	return resp, a.net.ask(a.login.UserMXID, joinRequest{channel: name, nick: nick, own: true, direct: true})
+	return resp, a.net.ask(a.login.UserMXID, joinRequest{channel: name, nick: nick, mine: true, direct: true})
 }
 
 // whoIs asks the network who a nick is, and reports whether it has answered.

@@ -42,11 +42,12 @@ func failure(format string, args ...any) error { return &sendError{fmt.Sprintf(f
 // send is one Matrix event on its way: some lines of one command to one channel.
 type send struct {
 	channel string
-	own     bool     // the channel is that of a room of the user's own
-	verb    string   // PRIVMSG, NOTICE, TOPIC, KICK, MODE, INVITE
-	nick    string   // KICK: whom
-	action  bool     // PRIVMSG: as /me
-	speaker *speaker // for whom the relay says it, if it does
+	mine    bool      // the channel is that of a room of the user's own
+	verb    string    // PRIVMSG, NOTICE, TOPIC, KICK, MODE, INVITE
+	nick    string    // KICK: whom
+	action  bool      // PRIVMSG: as /me
+	speaker *speaker  // for whom the relay says it, if it does
+	said    time.Time // when the event was made
 	lines   []string
 	prefix  replyTo
 	reply   string // the identity of the line that it answers, on networks that have them
@@ -58,6 +59,8 @@ type send struct {
 	// superseded is an edit in place of which a later one was sent.
 	superseded bool
 	asked      bool // whether the partner of a conversation is who they were
+	// found are the identities of lines that were on the network already.
+	found []string
 	// ask, if there is one, returns what is to be asked of the server before plan.
 	ask func(c *client, m *membership) []string
 	// plan, if there is one, makes the lines when they are to be sent, as whole commands.
@@ -82,8 +85,9 @@ type send struct {
 type entry struct {
 	line string
 	more []string
-	send *send  // nil for commands that nobody waits for
-	text string // what the line says, as its echo will
+	send *send    // nil for commands that nobody waits for
+	text string   // what the line says, as its echo will
+	asks *history // the question that the line is
 }
 
 // apply queues a message after the edits of the same channel that wait.
@@ -107,8 +111,8 @@ func (s *send) queue(c *client) {
 		joinRequest{channel: s.channel}.apply(c) // the relay comes back, if it may
 		m = c.channels[s.key]
 	}
-	if m == nil && s.own && !isChannel(s.channel) {
-		m = c.newMembership(joinRequest{channel: s.channel, nick: s.channel, own: true, direct: true}, s.key)
+	if m == nil && s.mine && !isChannel(s.channel) {
+		m = c.newMembership(joinRequest{channel: s.channel, nick: s.channel, mine: true, direct: true}, s.key)
 		c.channels[s.key] = m
 		c.connect(now)
 	}
@@ -116,7 +120,7 @@ func (s *send) queue(c *client) {
 	case m == nil || m.state == parting:
 		s.done(c.notIn(s))
 		return
-	case m.state == joined:
+	case m.state == joined && c.maySend(m, s):
 		c.enqueue(s)
 		return
 	case m.state == refused && now.Sub(m.refusedAt) < rejoinAfter:
@@ -148,6 +152,9 @@ func (s *send) queue(c *client) {
 // expire tells the senders of messages that have waited long enough.
 func (c *client) expire(now time.Time) {
 	for _, m := range c.channels {
+		if m.looking() {
+			continue
+		}
 		kept := m.waiting[:0]
 		for _, s := range m.waiting {
 			if now.Before(s.deadline) {
@@ -181,6 +188,7 @@ func (c *client) enqueue(s *send) {
 		}
 	}
 	entries, err := c.entriesOf(s, m)
+	entries = slices.DeleteFunc(entries, func(e entry) bool { return c.wasSaid(m, s, e.text) })
 	switch {
 	case err != nil:
 		s.done(err)
@@ -382,6 +390,9 @@ func (c *client) wrote(now time.Time) {
 	c.queue = c.queue[1:]
 	c.bucket.take(now)
 	c.bucket.owe(len(e.more))
+	if e.asks != nil {
+		e.asks.deadline = now.Add(historyTimeout)
+	}
 	if e.send != nil {
 		e.send.written++
 		if c.since == 0 {

@@ -67,7 +67,7 @@ func (c *client) onTagMsg(m message) {
 			nick: nick, target: c.repliedTo(m), key: key, remove: remove, at: c.saidAt(m),
 		}))
 	}
-	if timeout, ok := typingTimeout(m); ok && c.net.cfg.Content.receivesTyping() && ms.state == joined && ms.ch.leads(c) {
+	if timeout, ok := typingTimeout(m); ok && c.replay == nil && c.net.cfg.Content.receivesTyping() && ms.state == joined && ms.ch.leads(c) {
 		ms.ch.lane.offer(typingItem{nick: nick, timeout: timeout})
 	}
 }

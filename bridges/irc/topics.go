@@ -45,7 +45,7 @@ func (c *client) onTopicWho(m message) {
 func (c *client) putTopic(ms *membership) {
 	ms.named = true
 	if ms.topic != nil && ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.put(*ms.topic)
+		ms.ch.put(*ms.topic)
 	}
 	ms.topic = nil
 }

@@ -24,8 +24,8 @@ type world struct {
 	hs     *bridgetest.Homeserver
 	bridge *bridges.Bridge
 	conn   *Connector
-	stop   func()
 	dir    string
+	stop   func()
 }
 
 // testNetwork is the configuration of a network without delays.

@@ -113,8 +113,9 @@ var arrows = map[string][]string{
 func testArrows(pkg string, external bool) []string {
 	switch {
 	case pkg == "cmd/causeway/e2e":
-		// It knows the server by its binary alone; storetest starts PostgreSQL.
-		return []string{"homeserver/storetest"}
+		// It knows the server by its binary alone; storetest starts PostgreSQL, and bridgetest the IRC servers with
+		// which the binary is tried.
+		return []string{"homeserver/storetest", "bridges/bridgetest"}
 	case external:
 		return []string{"homeserver", "homeserver/...", "appservice/...", "bridges", "bridges/...", "sfu", "sfu/...", "registration"}
 	case strings.HasPrefix(pkg, "bridges"):

@@ -23,7 +23,7 @@ func TestPages(t *testing.T) {
 	}
 	t.Run("account", func(t *testing.T) {
 		server := startServer(t, options{})
-		runNode(t, nil, "pages/main.mjs", server.url(""), folder)
+		server.runNode(t, nil, "pages/main.mjs", server.url(""), folder)
 	})
 	t.Run("mail", func(t *testing.T) {
 		box := startMailbox(t)
@@ -34,7 +34,7 @@ func TestPages(t *testing.T) {
 			t.Fatalf("exit code %d:\n%s", code, output)
 		}
 		closed.start()
-		runNode(t, nil, "pages/mail.mjs", server.url(""), folder, box.site, closed.url(""))
+		server.runNode(t, nil, "pages/mail.mjs", server.url(""), folder, box.site, closed.url(""))
 	})
 }
 

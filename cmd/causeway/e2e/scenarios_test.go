@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -44,12 +46,26 @@ func TestScenarios(t *testing.T) {
 		server := install(t, options{database: database, guests: true})
 		service := server.registerService(t)
 		server.start()
-		runNode(t, []string{"CAUSEWAY_TEST_GOPHER=" + gopher(t), "CAUSEWAY_TEST_SERVICE=" + service}, "scenarios/main.mjs", server.url(""), os.Getenv("CAUSEWAY_TEST_SCENARIO"))
+		server.runNode(t, []string{"CAUSEWAY_TEST_GOPHER=" + gopher(t), "CAUSEWAY_TEST_SERVICE=" + service}, "scenarios/main.mjs", server.url(""), os.Getenv("CAUSEWAY_TEST_SCENARIO"))
 	})
 }
 
-// runNode runs a script of testdata in Node.js with more environment. Each line that it prints is the result of a test.
-func runNode(t *testing.T, env []string, args ...string) {
+// maxAsked is how many requests of the people of a scenario are shown when it fails.
+const maxAsked = 200
+
+// asked shows the last requests of people, as the server has logged them: after a scenario that fails, others go on.
+func (c *causeway) asked(people []string) string {
+	var lines []string
+	for _, line := range c.output.all() {
+		if slices.ContainsFunc(people, func(user string) bool { return strings.HasSuffix(line, "user_id="+user) }) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-maxAsked):], "\n")
+}
+
+// runNode runs a script of testdata, about this server, in Node.js with more environment. Each line that it prints is the result of a test.
+func (c *causeway) runNode(t *testing.T, env []string, args ...string) {
 	t.Helper()
 	node, err := filepath.Abs(filepath.Join("testdata", "node_modules", nodePackages[runtime.GOARCH], "bin", "node"))
 	if err != nil {
@@ -73,13 +89,16 @@ func runNode(t *testing.T, env []string, args ...string) {
 	}
 	ran := 0
 	for lines := bufio.NewScanner(out); lines.Scan(); ran++ {
-		var result struct{ Name, Error string }
+		var result struct {
+			Name, Error string
+			People      []string
+		}
 		if err := json.Unmarshal(lines.Bytes(), &result); err != nil {
 			t.Fatalf("%s printed %q: %v", args[0], lines.Text(), err)
 		}
 		t.Run(result.Name, func(t *testing.T) {
 			if result.Error != "" {
-				t.Error(result.Error)
+				t.Errorf("%s\n%s", result.Error, c.asked(result.People))
 			}
 		})
 	}

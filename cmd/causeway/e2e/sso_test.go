@@ -41,5 +41,5 @@ func TestSSO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runNode(t, nil, "sso/main.mjs", server.url(""), folder, issuer)
+	server.runNode(t, nil, "sso/main.mjs", server.url(""), folder, issuer)
 }

@@ -3,8 +3,9 @@ import { strict as assert } from "node:assert";
 import { join } from "node:path";
 import { chromium as engine } from "playwright-core";
 
-// chromium starts the browser. Pictures are kept in folder, under names that begin with group.
-export async function chromium(folder, group) {
+// chromium starts the browser. Pictures are kept in folder, under names that begin with group. What a page says to the console counts where
+// its address begins with site: pages of others may complain.
+export async function chromium(folder, group, { site = "" } = {}) {
     const browser = await engine.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
     const complaints = [];
     let shot = 0;
@@ -15,7 +16,9 @@ export async function chromium(folder, group) {
         const page = await context.newPage();
         page.setDefaultTimeout(20_000);
         // Pages that are refused are logged as errors, too: they are looked at in the steps.
-        page.on("console", (m) => m.type() === "error" && !m.text().includes("Failed to load resource") && complaints.push(`${page.url()}: ${m.text()}`));
+        page.on("console", (m) => {
+            if (m.type() === "error" && page.url().startsWith(site) && !m.text().includes("Failed to load resource")) complaints.push(`${page.url()}: ${m.text()}`);
+        });
         page.on("pageerror", (e) => complaints.push(`${page.url()}: ${e}`));
         return page;
     }

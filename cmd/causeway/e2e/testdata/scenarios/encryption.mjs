@@ -36,7 +36,7 @@ export async function onlyMembersOfTheTimeRead(cue) {
     await reads(carol, roomId, both, "to all three");
     await reads(bob, roomId, both, "to all three");
 
-    await bob.client.leave(roomId);
+    await bob.leaves(roomId);
     await alice.until("bob to be gone", () => alice.room(roomId).getMember(bob.id)?.membership === "leave");
     const without = await alice.says(roomId, "without bob");
     await reads(carol, roomId, without, "without bob");

@@ -1,5 +1,5 @@
 // Runs the scenarios, each with people of its own, against the homeserver whose address is the first argument. Each line of standard
-// output is what became of one: {"name", "error"}. Standard error has the SDK's log.
+// output is what became of one: {"name", "error", "people"}, who are their user ids. Standard error has the SDK's log.
 import { Console } from "node:console";
 
 globalThis.console = new Console(process.stderr);
@@ -40,7 +40,7 @@ async function play(name, scenario) {
         error = String(failure?.stack ?? failure);
     }
     cast.forEach((person) => person.stop());
-    process.stdout.write(JSON.stringify({ name, error }) + "\n");
+    process.stdout.write(JSON.stringify({ name, error, people: cast.map((person) => person.id) }) + "\n");
 }
 
 const waiting = chapters

@@ -12,11 +12,10 @@ export async function inviteShowsTheRoom(cue) {
     equal(bob.room(roomId).name, "Private", "the room's name");
     await bob.joins(roomId);
     await alice.until("bob", () => alice.room(roomId).getMember(bob.id)?.membership === "join");
-    await bob.client.leave(roomId);
-    await bob.until("the end", () => bob.room(roomId).getMyMembership() === "leave");
+    await bob.leaves(roomId);
     await alice.client.invite(roomId, bob.id);
     await bob.until("another invitation", () => bob.room(roomId).getMyMembership() === "invite");
-    await bob.client.leave(roomId);
+    await bob.leaves(roomId);
     await alice.until("no", () => alice.room(roomId).getMember(bob.id)?.membership === "leave");
 }
 

@@ -158,6 +158,13 @@ export class Person extends Watcher {
         return this.until(`the room ${roomId}`, () => this.room(roomId)?.getMyMembership() === "join" && this.room(roomId));
     }
 
+    // leaves a room, or declines an invitation, and waits until the client knows it, which may be after others do. Before, joining the room again
+    // would do nothing: of a room that it takes itself to be in, the SDK asks nothing of the server.
+    async leaves(roomId) {
+        await this.client.leave(roomId);
+        await this.until(`the end of ${roomId}`, () => this.room(roomId).getMyMembership() === "leave");
+    }
+
     // makesRoom returns the id of a new room, once the client knows it.
     async makesRoom(options = {}) {
         const { room_id: roomId } = await this.client.createRoom({ preset: "public_chat", ...options });

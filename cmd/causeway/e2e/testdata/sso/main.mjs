@@ -3,10 +3,9 @@
 import { Console } from "node:console";
 import { createServer } from "node:http";
 import { strict as assert } from "node:assert";
-import { join } from "node:path";
 
 globalThis.console = new Console(process.stderr);
-const { chromium } = await import("playwright-core");
+const { chromium } = await import("../pages/chromium.mjs");
 const { createClient, OAuth2 } = await import("matrix-js-sdk");
 const { Provider } = await import("oidc-provider");
 
@@ -51,31 +50,7 @@ async function nextArrival() {
     return arrivals.shift();
 }
 
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-const complaints = [];
-async function open(options = {}) {
-    const context = await browser.newContext({ viewport: { width: 1000, height: 800 }, ...options });
-    const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
-    page.on("console", (m) => m.type() === "error" && page.url().startsWith(baseUrl) && !m.text().includes("Failed to load resource") && complaints.push(`${page.url()}: ${m.text()}`));
-    page.on("pageerror", (e) => complaints.push(`${page.url()}: ${e}`));
-    return page;
-}
-
-let shot = 0;
-// look keeps a picture of a page, and sees to it that it can be read on a narrow screen and without seeing.
-async function look(page, name) {
-    shot += 1;
-    await page.screenshot({ path: join(folder, `${String(shot).padStart(2, "0")}-${name}.png`), fullPage: true });
-    assert.equal(await page.locator("h1").count(), 1, "one heading");
-    const unnamed = await page.locator("input:not([type=hidden])").evaluateAll((all) => all.filter((i) => i.labels.length === 0).map((i) => i.name));
-    assert.deepEqual(unnamed, [], "fields without a label");
-    const size = page.viewportSize();
-    await page.setViewportSize({ width: 320, height: 640 });
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-    await page.setViewportSize(size);
-    assert.ok(overflow <= 0, `the page is ${overflow} px too wide for a telephone`);
-}
+const { open, look, run, close } = await chromium(folder, "sso", { site: baseUrl });
 
 // atProvider signs somebody in on the provider's own pages, and allows what it asks for.
 async function atProvider(page, name) {
@@ -292,18 +267,8 @@ const steps = {
     },
 };
 
-for (const [name, step] of Object.entries(steps)) {
-    let error;
-    try {
-        await step();
-        assert.deepEqual(complaints.splice(0), [], "what the browser complained of");
-    } catch (failure) {
-        error = String(failure?.stack ?? failure);
-    }
-    process.stdout.write(JSON.stringify({ name, error }) + "\n");
-    if (error) break; // what follows builds on it
-}
-await browser.close();
+await run(steps);
+await close();
 callback.close();
 providerServer.close();
 process.exit(0);
