@@ -59,6 +59,12 @@ type NetworkConfig struct {
 	Away AwayConfig `yaml:"away,omitempty"`
 	// Members says whom of a channel the room shows.
 	Members MembersConfig `yaml:"members,omitempty"`
+	// Status is about the rooms with what servers say to people.
+	Status StatusConfig `yaml:"status,omitempty"`
+	// Rooms is how the people of a room are on its channel.
+	Rooms RoomsConfig `yaml:"rooms,omitempty"`
+	// Relay is the connection that speaks for others.
+	Relay RelayConfig `yaml:"relay,omitempty"`
 }
 
 // FloodConfig is a token bucket for lines.
@@ -142,7 +148,8 @@ func (n NetworkConfig) validate(field string) error {
 	}
 	return errors.Join(n.Content.validate(field+".content"), n.Auth.validate(field+".auth"), n.Dial.validate(field+".dial", n.TLS),
 		n.WebIRC.validate(field+".webirc"), n.Idle.validate(field+".idle"),
-		n.Modes.validate(field+".modes"), n.Away.validate(field+".away"), n.Members.validate(field+".members"))
+		n.Modes.validate(field+".modes"), n.Away.validate(field+".away"), n.Members.validate(field+".members"), n.Rooms.validate(field+".rooms"),
+		n.Relay.validate(field+".relay"))
 }
 
 // withDefaults fills what is left out.
@@ -163,6 +170,7 @@ func (n NetworkConfig) withDefaults() NetworkConfig {
 		}
 	}
 	orString(&n.Nick, "{localpart}")
+	orString(&n.Relay.Nick, "matrix")
 	orString(&n.RealName, "{mxid}")
 	orString((*string)(&n.Casemapping), string(RFC1459))
 	orInt(&n.NickLen, 16)

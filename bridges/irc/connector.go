@@ -34,8 +34,8 @@ type Connector struct {
 	vault         *vault     // of people's secrets; set by Start
 	clerk         *clerk     // set by Start
 	identd        *identd    // set by Start, if one is configured
-	metaMu        sync.Mutex // guards the Metadata of logins
-	loginMu       sync.Mutex // held while one is made
+	metaMu        sync.Mutex // guards the Metadata of logins and portals
+	loginMu       sync.Mutex // held while a login is made
 	started       time.Time
 
 	ctx    context.Context // of the clients and lanes; set by Start
@@ -96,6 +96,7 @@ func (c *Connector) Start(ctx context.Context) error {
 	}
 	c.addCommands()
 	c.addModeCommands()
+	c.addOwnCommands()
 	if err := c.planTurns(ctx); err != nil {
 		return err
 	}
@@ -193,6 +194,9 @@ func (c *Connector) QueryAlias(ctx context.Context, alias id.RoomAlias) error {
 		return fmt.Errorf("portal of %s: %w", alias, err)
 	}
 	isNew := portal.MXID == ""
+	if isNew && n.modeFor(channel) == modeBouncer {
+		return &bridges.UnknownAlias{Reason: fmt.Sprintf("People join %s in rooms of their own: say `!irc join %s %s` to the bot", channel, n.name, channel)}
+	}
 	if isNew {
 		if err := portal.CreateMatrixRoom(ctx, n.login, channelInfo(channel)); err != nil {
 			return fmt.Errorf("room of %s: %w", alias, err)
@@ -267,7 +271,9 @@ func (c *Connector) GetName() bridgev2.BridgeName {
 
 // GetDBMetaTypes implements bridgev2.NetworkConnector.
 func (c *Connector) GetDBMetaTypes() database.MetaTypes {
-	return database.MetaTypes{UserLogin: func() any { return &loginMeta{} }}
+	return database.MetaTypes{
+		UserLogin: func() any { return &loginMeta{} }, Portal: func() any { return &portalMeta{} },
+	}
 }
 
 // GetCapabilities implements bridgev2.NetworkConnector.
@@ -296,6 +302,9 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 	if !ok {
 		return nil
 	}
+	if ownerOf(portal.PortalKey) != "" {
+		return c.handleOwn(ctx, n, portal, evt)
+	}
 	user := id.UserID(evt.GetStateKey())
 	content := evt.Content.AsMember()
 	switch content.Membership {
@@ -310,6 +319,9 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 }
 
 func (c *Connector) userJoined(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID) error {
+	if done, err := c.enterBy(ctx, n, portal, user); done {
+		return err
+	}
 	if !c.br.Config.Permissions.Get(user).Login {
 		n.channel(portal.Name).lane.put(noticeItem{
 			text: "You are not allowed to use this bridge; nobody on IRC sees you.", to: user,
@@ -337,16 +349,22 @@ func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.P
 	if err := c.br.DB.UserPortal.Delete(ctx, database.UserPortalFor(login.UserLogin, portal.PortalKey)); err != nil {
 		return err
 	}
-	others, err := c.br.DB.UserPortal.GetAllInPortal(ctx, portal.PortalKey)
-	if err != nil {
+	if done, err := c.leaveBy(ctx, n, portal); done {
 		return err
 	}
-	others = slices.DeleteFunc(others, func(row *database.UserPortal) bool { return row.UserMXID == c.br.Bot.GetMXID() })
-	if len(others) == 0 {
-		n.leftByAll(ctx, portal.Name)
+	if kindOf(portal.PortalKey) == shared {
+		others, err := c.br.DB.UserPortal.GetAllInPortal(ctx, portal.PortalKey)
+		if err != nil {
+			return err
+		}
+		others = slices.DeleteFunc(others, func(row *database.UserPortal) bool { return row.UserMXID == c.br.Bot.GetMXID() })
+		if len(others) == 0 {
+			n.leftByAll(ctx, portal.Name)
+		}
 	}
 	if client := n.running(user); client != nil {
-		client.box.add(partRequest{channel: portal.Name, reason: reason})
+		name, own := target(portal)
+		client.box.add(partRequest{channel: name, reason: reason, mine: own})
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (c *client) idleSince() time.Time {
 
 // restAt is when the connection may be closed because of the user's silence, or zero.
 func (c *client) restAt() time.Time {
-	if c.net.cfg.Idle.After == 0 || c.phase != up || c.leaving {
+	if c.net.cfg.Idle.After == 0 || c.isRelay() || c.phase != up || c.leaving {
 		return time.Time{}
 	}
 	if c.restLater.After(c.idleSince().Add(c.net.cfg.Idle.After)) {
@@ -77,7 +77,7 @@ func (n *network) mayRest(c *client) bool {
 		return true
 	}
 	for _, m := range c.channels {
-		if m.state == joined && !m.ch.hasOther(c) {
+		if m.state == joined && m.direct == nil && !m.ch.hasOther(c) {
 			return false
 		}
 	}
@@ -154,11 +154,11 @@ func (n *network) turn(user id.UserID, now time.Time) time.Time {
 // their connection would be closed again, while others listen to their channels.
 func (c *client) keepsResting(now time.Time) bool {
 	after := c.net.cfg.Idle.After
-	if after == 0 || c.identity.spoke.IsZero() || now.Sub(c.identity.spoke) < after || !c.upSince.IsZero() {
+	if after == 0 || c.isRelay() || c.identity.spoke.IsZero() || now.Sub(c.identity.spoke) < after || !c.upSince.IsZero() {
 		return false
 	}
 	for _, m := range c.channels {
-		if len(m.waiting) > 0 || !m.ch.hasOther(c) && !c.net.cfg.Idle.CloseListeners {
+		if len(m.waiting) > 0 || m.direct == nil && !m.ch.hasOther(c) && !c.net.cfg.Idle.CloseListeners {
 			return false
 		}
 	}

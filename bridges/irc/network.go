@@ -53,8 +53,9 @@ type network struct {
 	clients  map[id.UserID]*client
 	channels map[string]*channel // by folded name
 	puppets  puppets
-	sts      *stsPolicy              // whether to use TLS although it is not configured
-	turns    map[id.UserID]time.Time // when to connect after the start; see planTurns
+	sts      *stsPolicy                    // whether to use TLS although it is not configured
+	privates map[string]map[id.UserID]bool // who is on a channel for a room of their own; see setPrivate
+	turns    map[id.UserID]time.Time       // when to connect after the start; see planTurns
 
 	restMu sync.Mutex // guards the decision who may rest
 	masks  masks      // has its own lock
@@ -296,6 +297,9 @@ const outagePause = 10 * time.Minute
 func (ch *channel) tellOutage(now time.Time, text string, to id.UserID) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if kindOf(ch.lane.key()) == direct { // there may be many of them
+		return
+	}
 	if !ch.outage.IsZero() && now.Sub(ch.outage) < outagePause {
 		return
 	}

@@ -24,7 +24,7 @@ func (c *Connector) ChangePending(ctx context.Context, portal *bridgev2.Portal, 
 		return false
 	}
 	login := c.br.GetCachedUserLoginByID(loginID(network, evt.Sender))
-	client := n.running(evt.Sender)
+	client := c.speaksIn(n, portal, evt.Sender)
 	if login == nil || client == nil {
 		return false
 	}

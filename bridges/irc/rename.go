@@ -14,6 +14,10 @@ func (c *client) onRename(m message) {
 	from, to := c.net.ids.fold.Fold(m.Params[0]), m.Params[1]
 	ms, ok := c.channels[from]
 	key := c.net.ids.fold.Fold(to)
+	if ok && ms.mine {
+		c.renamedOwn(ms, to)
+		return
+	}
 	_, taken := c.channels[key]
 	if !ok || !validChannel(to) || taken && key != from || !c.net.rename(ms.ch, from, key) {
 		return

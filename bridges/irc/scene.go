@@ -107,6 +107,9 @@ func (dueItem) stateful()   {}
 
 // setStand takes note of a rank.
 func (l *lane) setStand(s stand) {
+	if l.net.isRelay(s.user) {
+		return // the bot's level is not that of its nick
+	}
 	if s.unranked {
 		s.rank = l.scene.people[s.user].rank
 	}
@@ -207,7 +210,7 @@ func (l *lane) setSettings(s settings) {
 		return
 	}
 	if s.moderated && !l.scene.settings.moderated && l.net.shows(l.called()) != showAll {
-		go l.net.channel(l.called()).restate() // now voices count; in a goroutine, because who holds the channel may wait for us
+		go l.channel().restate() // now voices count; in a goroutine, because who holds the channel may wait for us
 	}
 	l.scene.settings, l.scene.known, l.scene.unset = s, true, true
 	l.scene.changed(time.Now())
@@ -274,6 +277,10 @@ func (s *scene) giveUp() {
 // owners' to set.
 func (l *lane) applyScene(ctx context.Context, portal *bridgev2.Portal) error {
 	host := l.net.conn.host
+	if l.owner != "" { // its rules are not those of the channel
+		l.scene.giveUp()
+		return nil
+	}
 	levels, err := host.PowerLevels(ctx, portal.MXID)
 	if err != nil {
 		return err

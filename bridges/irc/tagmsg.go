@@ -58,7 +58,7 @@ func (c *client) isReactionInWords(m message) bool {
 // onTagMsg takes what clients tell each other beside texts: reactions, and who is typing.
 func (c *client) onTagMsg(m message) {
 	nick := m.Nick()
-	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[0])]
+	ms, ok := c.conversation(m)
 	if !ok || nick == "" || c.isMe(nick) || !validNick(nick) || c.occupantOf(ms, nick, m.Source).puppet != nil {
 		return
 	}
@@ -108,12 +108,12 @@ func (r reactionItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Por
 	if r.remove {
 		kind = bridgev2.RemoteEventReactionRemove
 	}
-	return l.net.login.QueueRemoteEvent(&simplevent.Reaction{
+	return l.queue(ctx, &simplevent.Reaction{
 		EventMeta: simplevent.EventMeta{
 			Type: kind, PortalKey: portal.PortalKey, Timestamp: r.at, Sender: bridgev2.EventSender{Sender: ghost.ID},
 		},
 		TargetMessage: target.ID, EmojiID: networkid.EmojiID(r.key), Emoji: r.key,
-	}).Error
+	})
 }
 
 // message finds a message of a room by its ID or by that of one of its further lines, or returns nil.
