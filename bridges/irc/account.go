@@ -39,7 +39,7 @@ func (a *account) Connect(ctx context.Context) {
 	a.net.client(a.login.UserMXID)
 	for _, row := range rows {
 		portal, err := a.connector.br.GetExistingPortalByKey(ctx, row.Portal)
-		if err != nil || portal == nil || portal.MXID == "" {
+		if err != nil || portal == nil || portal.MXID == "" && !a.connector.links.isFurther(row.Portal.ID) {
 			continue
 		}
 		key := a.connector.channelKey(ctx, a.net, a.login.UserMXID, portal.Name)
@@ -84,6 +84,9 @@ func (a *account) IsThisUser(context.Context, networkid.UserID) bool { return fa
 
 // GetChatInfo implements bridgev2.NetworkAPI.
 func (a *account) GetChatInfo(_ context.Context, portal *bridgev2.Portal) (*bridgev2.ChatInfo, error) {
+	if _, linked := a.connector.links.of(portal.ID); linked {
+		return &bridgev2.ChatInfo{}, nil // the room is others' to set up
+	}
 	name := portal.Name
 	if name == "" {
 		_, name, _ = splitID(string(portal.ID))
@@ -214,6 +217,9 @@ func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *eve
 	client := a.client()
 	if client == nil {
 		return nil, notConnected(a.net.name)
+	}
+	if err := a.peopleOf(ctx, portal, s); err != nil {
+		return nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	s.channel, s.event = portal.Name, evt.ID

@@ -70,6 +70,10 @@ func (c *Connector) later(job func(ctx context.Context)) {
 
 // tell says something to a user in their own room with the bot, which nobody else reads.
 func (n *network) tell(user id.UserID, text string) {
+	if n.isBot(user) {
+		n.log.Warn().Str("text", text).Msg("the bot's connection")
+		return
+	}
 	n.conn.later(func(ctx context.Context) {
 		if err := n.conn.tell(ctx, user, text); err != nil {
 			n.log.Err(err).Stringer("user_id", user).Msg("tell a user something")

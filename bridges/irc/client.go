@@ -65,6 +65,7 @@ type client struct {
 	shownNick atomic.Value // string, for currentNick
 
 	// ------
+	bot      *botState       // of the bot's client only
 	ctx      context.Context // of the goroutine
 	phase    phase
 	sess     *session
@@ -138,6 +139,7 @@ func newClient(n *network, user id.UserID) *client {
 	c.shownNick.Store("")
 	c.reconnects = newBucket(reconnectBurst, reconnectEvery, time.Now())
 	c.identity = n.identity(user)
+	c.bot = n.newBotState(user)
 	return c
 }
 

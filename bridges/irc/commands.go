@@ -318,7 +318,7 @@ func (c *client) onMessage(m message) {
 // onText takes a text of one or, where the network takes them together, several lines.
 func (c *client) onText(m message, lines []string) {
 	nick, target := m.Nick(), m.Params[0]
-	if c.isServiceTalk(m) || nick == "" || c.isMe(nick) || c.forSome(target) {
+	if c.isServiceTalk(m) || c.heardByBot(m) || nick == "" || c.isMe(nick) || c.forSome(target) {
 		return
 	}
 	ms, ok := c.channels[c.net.ids.fold.Fold(target)]
@@ -337,6 +337,7 @@ func (c *client) onText(m message, lines []string) {
 	}
 	it := messageItem{
 		id: c.messageID(m), nick: nick, msgType: msgType, lines: lines, replyTo: c.repliedTo(m), at: c.saidAt(m),
+		present: c.present(ms),
 	}
 	for _, line := range lines {
 		it.people = c.namesIn(ms, line, it.people)

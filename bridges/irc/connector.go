@@ -35,6 +35,8 @@ type Connector struct {
 	clerk         *clerk     // set by Start
 	identd        *identd    // set by Start, if one is configured
 	metaMu        sync.Mutex // guards the Metadata of logins
+	links         *links     // set by Init
+	strict        strictChoices
 
 	ctx    context.Context // of the clients and lanes; set by Start
 	cancel context.CancelFunc
@@ -63,6 +65,7 @@ func (c *Connector) SetHost(h *bridges.Host) { c.host = h }
 // Init implements bridgev2.NetworkConnector.
 func (c *Connector) Init(br *bridgev2.Bridge) {
 	c.br = br
+	c.links = newLinks(c)
 	c.publicAddress = func(id.ContentURIString) string { return "" }
 	if public, ok := br.Matrix.(bridgev2.MatrixConnectorWithPublicMedia); ok {
 		c.publicAddress = public.GetPublicMediaAddress
@@ -91,7 +94,14 @@ func (c *Connector) Start(ctx context.Context) error {
 	}
 	c.addCommands()
 	c.addModeCommands()
+	c.addPlumbCommands()
+	if err := c.strict.load(ctx, c.br.DB); err != nil {
+		return err
+	}
 	if err := c.planTurns(ctx); err != nil {
+		return err
+	}
+	if err := c.links.start(ctx, c.ctx); err != nil {
 		return err
 	}
 	if c.cfg.Identd.Listen != "" {
@@ -127,6 +137,9 @@ func (c *Connector) Drain(ctx context.Context) {
 		c.identd.close()
 	}
 	c.cancel()
+	if c.links.started {
+		<-c.links.done
+	}
 	for _, n := range c.networks {
 		n.presences.wait()
 	}
@@ -180,6 +193,9 @@ func (c *Connector) QueryAlias(ctx context.Context, alias id.RoomAlias) error {
 	n, channel, err := c.parseAlias(alias)
 	if err != nil {
 		return err
+	}
+	if link, linked := c.links.of(n.ids.portal(channel).ID); linked {
+		return c.host.AddAlias(ctx, alias, link.Room)
 	}
 	portal, err := c.br.GetPortalByKey(ctx, n.ids.portal(channel))
 	if err != nil {
@@ -284,6 +300,23 @@ const memberTimeout = 30 * time.Second
 func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
+	if err := c.handleMember(ctx, portal, evt); err != nil {
+		return err
+	}
+	for _, key := range c.links.furtherOf(portal.MXID) {
+		further, err := c.br.GetPortalByKey(ctx, networkid.PortalKey{ID: key})
+		if err != nil {
+			return err
+		}
+		if err := c.handleMember(ctx, further, evt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handleMember is HandleMember for one of the channels of a room.
+func (c *Connector) handleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
 	name, _, _ := splitID(string(portal.ID))
 	n, ok := c.networks[name]
 	if !ok {
@@ -291,6 +324,7 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 	}
 	user := id.UserID(evt.GetStateKey())
 	content := evt.Content.AsMember()
+	n.strictChanged(portal.Name)
 	switch content.Membership {
 	case event.MembershipJoin:
 		return c.userJoined(ctx, n, portal, user)

@@ -261,6 +261,9 @@ func (c *client) onISupport(m message) {
 		c.isupport.take(token)
 		c.deniedTags.learn(token)
 	}
+	if name := c.isupport.network; name != "" {
+		c.net.announced.Store(&name)
+	}
 	if server := c.isupport.casemapping; server != "" && server != string(c.net.cfg.Casemapping) {
 		c.net.warnCasemapping.Do(func() {
 			c.log.Warn().Str("server", server).Str("config", string(c.net.cfg.Casemapping)).

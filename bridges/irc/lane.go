@@ -47,6 +47,9 @@ type lane struct {
 	mu       sync.Mutex       // guards accounts
 	accounts map[string]known // of who is in the channel, by folded nick
 	scene    scene            // of the goroutine
+	strict   strictView       // of the goroutine
+
+	strictNews atomic.Bool // there may be something to tell of strict
 
 	renamed atomic.Pointer[string] // what the channel is called now, if that is not name
 
@@ -144,7 +147,7 @@ func (l *lane) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		timer.Reset(time.Until(l.scene.due(time.Now())))
+		timer.Reset(time.Until(l.due(time.Now())))
 		select {
 		case <-ctx.Done():
 			return
@@ -188,7 +191,7 @@ func (l *lane) deliver(ctx context.Context, it item) (done bool) {
 }
 
 func (l *lane) deliverOnce(ctx context.Context, it item) error {
-	portal, err := l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.called()))
+	portal, err := l.net.conn.portalOf(ctx, l.net, l.called())
 	if err != nil {
 		return err
 	}
@@ -196,7 +199,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 		if err := maker.makeRoom(ctx, l); err != nil {
 			return err
 		}
-		portal, err = l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.called()))
+		portal, err = l.net.conn.portalOf(ctx, l.net, l.called())
 		if err != nil {
 			return err
 		}

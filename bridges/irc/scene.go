@@ -107,6 +107,9 @@ func (dueItem) stateful()   {}
 
 // setStand takes note of a rank.
 func (l *lane) setStand(s stand) {
+	if l.net.isBot(s.user) {
+		return // what it is in the room is not the channel's to say
+	}
 	if s.unranked {
 		s.rank = l.scene.people[s.user].rank
 	}
@@ -248,9 +251,11 @@ func (dueItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) er
 		return err
 	}
 	if !l.scene.firstChange.IsZero() {
-		return l.applyScene(ctx, portal)
+		if err := l.applyScene(ctx, portal); err != nil {
+			return err
+		}
 	}
-	return nil
+	return l.showStrict(ctx, portal, now)
 }
 
 // beforehand applies the scene before an item whose sender's level could matter.
@@ -274,6 +279,10 @@ func (s *scene) giveUp() {
 // owners' to set.
 func (l *lane) applyScene(ctx context.Context, portal *bridgev2.Portal) error {
 	host := l.net.conn.host
+	if l.net.conn.links.isFurther(l.net.ids.portal(l.called()).ID) {
+		l.scene.giveUp() // the room is the first channel's to set up
+		return nil
+	}
 	levels, err := host.PowerLevels(ctx, portal.MXID)
 	if err != nil {
 		return err
