@@ -165,10 +165,11 @@ func (c *Connector) login(ctx context.Context, n *network, user id.UserID) (*bri
 	err = c.br.DB.UserLogin.Insert(ctx, &database.UserLogin{
 		ID: key, UserMXID: user, RemoteName: makeNick(n.cfg.withDefaults().Nick, user) + " on " + n.name,
 	})
-	if err != nil {
-		return nil, err
+	login, again := c.br.GetExistingUserLoginByID(ctx, key)
+	if login == nil && again == nil {
+		again = err
 	}
-	return c.br.GetExistingUserLoginByID(ctx, key)
+	return login, again // somebody else may have made it at the same moment
 }
 
 // LoadUserLogin implements bridgev2.NetworkConnector.
