@@ -173,6 +173,9 @@ func (l *lane) setPerson(s stand) {
 	if s.account != "" {
 		p.account = s.account
 	}
+	if !s.gone {
+		l.strict.saw(s.user)
+	}
 	switch {
 	case s.gone:
 		delete(l.scene.people, s.user)

@@ -189,6 +189,14 @@ type strictView struct {
 	shown       bool        // the room has been told anything
 }
 
+// saw is that somebody is seen in the channel again.
+func (v *strictView) saw(user id.UserID) {
+	if i := slices.Index(v.unseen, user); i >= 0 {
+		v.unseen = slices.Delete(slices.Clone(v.unseen), i, i+1)
+		v.changed(time.Now())
+	}
+}
+
 func (v *strictView) changed(now time.Time) {
 	if v.first.IsZero() {
 		v.first = now
