@@ -214,7 +214,7 @@ func TestQuestionAfterRestart(t *testing.T) {
 	}
 
 	// And so does the link.
-	w = start(t, hs, dir, testNetwork(ircd.Address))
+	start(t, hs, dir, testNetwork(ircd.Address))
 	nicks := map[string]bool{}
 	for range 3 {
 		conn := ircd.Accept()
