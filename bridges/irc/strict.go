@@ -65,19 +65,20 @@ func (s *strictChoices) load(ctx context.Context, db *database.Database) error {
 
 // choose makes a channel strict, or not.
 func (s *strictChoices) choose(ctx context.Context, db *database.Database, portal networkid.PortalID, on bool) {
-	key := database.Key(strictKey + string(portal))
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if on {
-		if s.chosen == nil {
-			s.chosen = map[networkid.PortalID]bool{}
-		}
-		s.chosen[portal] = true
-		db.KV.Set(ctx, key, "on")
-		return
+	if s.chosen == nil {
+		s.chosen = map[networkid.PortalID]bool{}
 	}
-	delete(s.chosen, portal)
-	db.KV.Delete(ctx, key)
+	if s.chosen[portal] = true; !on {
+		delete(s.chosen, portal)
+	}
+	s.mu.Unlock() // clients ask for it, and do not wait for the database
+	key := database.Key(strictKey + string(portal))
+	if on {
+		db.KV.Set(ctx, key, "on")
+	} else {
+		db.KV.Delete(ctx, key)
+	}
 }
 
 // isStrict reports whether a channel is strict.
