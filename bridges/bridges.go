@@ -195,6 +195,7 @@ func (b *Bridge) prepare() error {
 	b.conn.EventProcessor.ExecSyncWarnTime = 0
 	b.conn.EventProcessor.ExecSyncTimeout = 0
 	b.watchMembers()
+	b.watchEvents()
 	b.watchPresence()
 	b.lanes = newLanes(b)
 	b.ephemera = newEphemera(b)

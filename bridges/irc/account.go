@@ -45,7 +45,7 @@ func (a *account) Connect(ctx context.Context) {
 	a.net.client(a.login.UserMXID)
 	for _, row := range rows {
 		portal, err := a.connector.br.GetExistingPortalByKey(ctx, row.Portal)
-		if err != nil || portal == nil || portal.MXID == "" {
+		if err != nil || portal == nil || portal.MXID == "" && !a.connector.links.isFurther(row.Portal.ID) {
 			continue
 		}
 		if kind := kindOf(portal.PortalKey); kind > direct || kind == shared && a.connector.modeOf(a.net, portal) != modeTransparent {
@@ -94,6 +94,9 @@ func (a *account) IsThisUser(context.Context, networkid.UserID) bool { return fa
 func (a *account) GetChatInfo(_ context.Context, portal *bridgev2.Portal) (*bridgev2.ChatInfo, error) {
 	if ownerOf(portal.PortalKey) != "" {
 		return a.directInfo(portal), nil
+	}
+	if _, linked := a.connector.links.of(portal.ID); linked {
+		return &bridgev2.ChatInfo{}, nil // the room is others' to set up
 	}
 	name := portal.Name
 	if name == "" {
@@ -228,6 +231,9 @@ func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *eve
 	}
 	if client == nil {
 		return nil, notConnected(a.net.name)
+	}
+	if err := a.peopleOf(ctx, portal, s); err != nil {
+		return nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	s.channel, s.mine = target(portal)

@@ -87,9 +87,8 @@ func (ch *channel) deliver(it item) {
 func (ch *channel) enter(c *client, history bool) bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	delete(ch.resting, c)
 	first := ch.feed.lead == nil
-	ch.feed.add(c)
+	ch.admit(c)
 	if first {
 		ch.holding = history
 	}

@@ -70,8 +70,8 @@ func (c *Connector) later(job func(ctx context.Context)) {
 
 // tell says something to a user in their own room with the bot, which nobody else reads.
 func (n *network) tell(user id.UserID, text string) {
-	if n.isRelay(user) {
-		n.log.Warn().Str("reason", text).Msg("the relay")
+	if n.isBot(user) {
+		n.log.Warn().Str("text", text).Msg("the bot's connection")
 		return
 	}
 	n.conn.later(func(ctx context.Context) {

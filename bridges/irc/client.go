@@ -68,6 +68,7 @@ type client struct {
 	lookups   sync.WaitGroup
 
 	// ------
+	bot      *botState       // of the bot's client only
 	ctx      context.Context // of the goroutine
 	phase    phase
 	sess     *session
@@ -150,6 +151,7 @@ func newClient(n *network, user id.UserID) *client {
 	c.shownNick.Store("")
 	c.reconnects = newBucket(reconnectBurst, reconnectEvery, time.Now())
 	c.identity = n.identity(user)
+	c.bot = n.newBotState(user)
 	return c
 }
 

@@ -349,7 +349,7 @@ func (c *client) onMessage(m message) {
 // onText takes a text of one or, where the network takes them together, several lines.
 func (c *client) onText(m message, lines []string) {
 	nick, target := m.Nick(), m.Params[0]
-	if c.isServiceTalk(m) || nick == "" || c.isMe(nick) || c.forSome(target) {
+	if c.isServiceTalk(m) || c.heardByBot(m) || nick == "" || c.isMe(nick) || c.forSome(target) {
 		return
 	}
 	if c.isMe(target) && !c.hears(m, lines) {
@@ -371,6 +371,7 @@ func (c *client) onText(m message, lines []string) {
 	}
 	it := messageItem{
 		id: c.messageID(m), nick: nick, msgType: msgType, lines: lines, replyTo: c.repliedTo(m), at: c.saidAt(m),
+		present: c.present(ms),
 	}
 	for _, line := range lines {
 		it.people = c.namesIn(ms, line, it.people)

@@ -36,6 +36,8 @@ type Connector struct {
 	identd        *identd    // set by Start, if one is configured
 	metaMu        sync.Mutex // guards the Metadata of logins and portals
 	loginMu       sync.Mutex // held while a login is made
+	links         *links     // set by Init
+	strict        strictChoices
 	started       time.Time
 
 	ctx    context.Context // of the clients and lanes; set by Start
@@ -65,6 +67,7 @@ func (c *Connector) SetHost(h *bridges.Host) { c.host = h }
 // Init implements bridgev2.NetworkConnector.
 func (c *Connector) Init(br *bridgev2.Bridge) {
 	c.br = br
+	c.links = newLinks(c)
 	c.publicAddress = func(id.ContentURIString) string { return "" }
 	if public, ok := br.Matrix.(bridgev2.MatrixConnectorWithPublicMedia); ok {
 		c.publicAddress = public.GetPublicMediaAddress
@@ -97,7 +100,14 @@ func (c *Connector) Start(ctx context.Context) error {
 	c.addCommands()
 	c.addModeCommands()
 	c.addOwnCommands()
+	c.addPlumbCommands()
+	if err := c.strict.load(ctx, c.br.DB); err != nil {
+		return err
+	}
 	if err := c.planTurns(ctx); err != nil {
+		return err
+	}
+	if err := c.links.start(ctx, c.ctx); err != nil {
 		return err
 	}
 	if c.cfg.Identd.Listen != "" {
@@ -133,6 +143,9 @@ func (c *Connector) Drain(ctx context.Context) {
 		c.identd.close()
 	}
 	c.cancel()
+	if c.links.started {
+		<-c.links.done
+	}
 	for _, n := range c.networks {
 		n.presences.wait()
 	}
@@ -160,10 +173,11 @@ func (c *Connector) login(ctx context.Context, n *network, user id.UserID) (*bri
 	err = c.br.DB.UserLogin.Insert(ctx, &database.UserLogin{
 		ID: key, UserMXID: user, RemoteName: makeNick(n.cfg.withDefaults().Nick, user) + " on " + n.name,
 	})
-	if err != nil {
-		return nil, err
+	login, again := c.br.GetExistingUserLoginByID(ctx, key)
+	if login == nil && again == nil {
+		again = err
 	}
-	return c.br.GetExistingUserLoginByID(ctx, key)
+	return login, again // somebody else may have made it at the same moment
 }
 
 // LoadUserLogin implements bridgev2.NetworkConnector.
@@ -188,6 +202,9 @@ func (c *Connector) QueryAlias(ctx context.Context, alias id.RoomAlias) error {
 	n, channel, err := c.parseAlias(alias)
 	if err != nil {
 		return err
+	}
+	if link, linked := c.links.of(n.ids.portal(channel).ID); linked {
+		return c.host.AddAlias(ctx, alias, link.Room)
 	}
 	portal, err := c.br.GetPortalByKey(ctx, n.ids.portal(channel))
 	if err != nil {
@@ -297,6 +314,23 @@ const memberTimeout = 30 * time.Second
 func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
+	if err := c.handleMember(ctx, portal, evt); err != nil {
+		return err
+	}
+	for _, key := range c.links.furtherOf(portal.MXID) {
+		further, err := c.br.GetPortalByKey(ctx, networkid.PortalKey{ID: key})
+		if err != nil {
+			return err
+		}
+		if err := c.handleMember(ctx, further, evt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handleMember is HandleMember for one of the channels of a room.
+func (c *Connector) handleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
 	name, _, _ := splitID(string(portal.ID))
 	n, ok := c.networks[name]
 	if !ok {
@@ -307,6 +341,7 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 	}
 	user := id.UserID(evt.GetStateKey())
 	content := evt.Content.AsMember()
+	n.strictChanged(portal.Name)
 	switch content.Membership {
 	case event.MembershipJoin:
 		return c.userJoined(ctx, n, portal, user)

@@ -41,7 +41,7 @@ func (c *client) idleSince() time.Time {
 
 // restAt is when the connection may be closed because of the user's silence, or zero.
 func (c *client) restAt() time.Time {
-	if c.net.cfg.Idle.After == 0 || c.isRelay() || c.phase != up || c.leaving {
+	if c.net.cfg.Idle.After == 0 || c.isBot() || c.phase != up || c.leaving {
 		return time.Time{}
 	}
 	if c.restLater.After(c.idleSince().Add(c.net.cfg.Idle.After)) {
@@ -73,6 +73,9 @@ func (c *client) rest(now time.Time) {
 func (n *network) mayRest(c *client) bool {
 	n.restMu.Lock()
 	defer n.restMu.Unlock()
+	if c.isStrictly() {
+		return false // everybody in the room would hear nothing
+	}
 	if n.cfg.Idle.CloseListeners {
 		return true
 	}
@@ -154,7 +157,7 @@ func (n *network) turn(user id.UserID, now time.Time) time.Time {
 // their connection would be closed again, while others listen to their channels.
 func (c *client) keepsResting(now time.Time) bool {
 	after := c.net.cfg.Idle.After
-	if after == 0 || c.isRelay() || c.identity.spoke.IsZero() || now.Sub(c.identity.spoke) < after || !c.upSince.IsZero() {
+	if after == 0 || c.isBot() || c.identity.spoke.IsZero() || now.Sub(c.identity.spoke) < after || !c.upSince.IsZero() || c.isStrictly() {
 		return false
 	}
 	for _, m := range c.channels {

@@ -30,6 +30,9 @@ func (c *client) onInvite(m message) {
 		c.join(ms)
 		return
 	}
+	if c.bot != nil {
+		return // nobody on Matrix is meant
+	}
 	now := time.Now()
 	if now.Sub(c.invitesSince) > invitesFor {
 		c.invitesSince, c.invites = now, 0

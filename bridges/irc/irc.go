@@ -48,6 +48,13 @@
 // event for a crowd of changes, and before a line that depends on them. The way back is a command of the sender's
 // own client (powers.go, bans.go, invites.go); what the server refuses is taken back in the room.
 //
+// # Rooms of others
+//
+// People connect rooms of their own with channels (plumb.go), when an operator of the channel allows it, who is asked and heard
+// by the bot's own connection (botconn.go, consent.go). What follows from it is done by links.go and linking.go, over a restart
+// too. A room can have channels of several networks; what is said in one goes to the others by further.go. In strict
+// channels (strict.go) nothing passes while somebody is in the room who is not on the channel.
+//
 // # What is promised
 //
 // Matrix to IRC: at least once, in order within a room. A line is sent again when the connection or the

@@ -21,9 +21,14 @@ type messageItem struct {
 	people  map[string]occupant
 	replyTo networkid.MessageID
 	at      time.Time
+	// present is whom of us the server showed in the channel, if it is strict.
+	present map[id.UserID]bool
 }
 
 func (m messageItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	if held, err := l.holdsBack(ctx, portal, m.present); held || err != nil {
+		return err
+	}
 	ghost, err := l.ghost(ctx, m.nick)
 	if err != nil {
 		return err
@@ -140,6 +145,9 @@ type topicItem struct {
 }
 
 func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	if l.net.conn.links.isFurther(l.net.ids.portal(l.called()).ID) {
+		return nil // a room has one topic
+	}
 	var sender bridgev2.EventSender
 	show := t.nick != "" && !l.isOurs(t.nick)
 	if show && !t.at.IsZero() {

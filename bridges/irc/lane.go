@@ -50,6 +50,9 @@ type lane struct {
 	mu       sync.Mutex       // guards accounts
 	accounts map[string]known // of who is in the channel, by folded nick
 	scene    scene            // of the goroutine
+	strict   strictView       // of the goroutine
+
+	strictNews atomic.Bool // there may be something to tell of strict
 
 	renamed atomic.Pointer[string] // what the channel is called now, if that is not name
 
@@ -158,7 +161,7 @@ func (l *lane) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		timer.Reset(time.Until(l.scene.due(time.Now())))
+		timer.Reset(time.Until(l.due(time.Now())))
 		select {
 		case <-ctx.Done():
 			return
@@ -201,8 +204,16 @@ func (l *lane) deliver(ctx context.Context, it item) (done bool) {
 	}
 }
 
+// portal is where the lane delivers to, nil when there is none.
+func (l *lane) portal(ctx context.Context) (*bridgev2.Portal, error) {
+	if l.owner == "" {
+		return l.net.conn.portalOf(ctx, l.net, l.called())
+	}
+	return l.net.conn.br.GetExistingPortalByKey(ctx, l.key())
+}
+
 func (l *lane) deliverOnce(ctx context.Context, it item) error {
-	portal, err := l.net.conn.br.GetExistingPortalByKey(ctx, l.key())
+	portal, err := l.portal(ctx)
 	if err != nil {
 		return err
 	}
@@ -213,7 +224,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 		if err := maker.makeRoom(ctx, l); err != nil {
 			return err
 		}
-		portal, err = l.net.conn.br.GetExistingPortalByKey(ctx, l.key())
+		portal, err = l.portal(ctx)
 		if err != nil {
 			return err
 		}

@@ -48,9 +48,11 @@ type membership struct {
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
-	rank  string     // our own
-	named bool       // names is complete
-	topic *topicItem // what was said of the topic before the names
+	rank  string // our own
+	named bool   // names is complete
+	// listed is that the server has told all names.
+	listed bool
+	topic  *topicItem // what was said of the topic before the names
 
 	flags      []byte // modes of the channel that are set, without lists and ranks
 	modesKnown bool   // flags are complete
@@ -228,7 +230,7 @@ func (c *client) enteredChannel(m *membership) {
 func (m *membership) begin() {
 	m.names, m.rank, m.flags, m.modesKnown = map[string]occupant{}, "", nil, false
 	m.lists, m.listing = nil, nil
-	m.named, m.topic = false, nil
+	m.named, m.listed, m.topic = false, false, nil
 	m.noColours, m.typing, m.askedWho = false, typing{}, time.Time{}
 }
 
@@ -255,7 +257,10 @@ func (c *client) refusedChannel(m *membership, text string, passes bool) {
 	now := time.Now()
 	m.state, m.refusal, m.refusedAt = refused, text, now
 	err := failure("you could not join %s on %s: %s", m.name, c.net.name, text)
-	if len(m.waiting) == 0 && !c.isRelay() {
+	if c.bot != nil {
+		c.botRefused(m, text)
+		passes = true
+	} else if len(m.waiting) == 0 {
 		m.ch.lane.put(noticeItem{text: "You could not join " + m.name + " on " + c.net.name + ": " + text, to: c.user})
 	}
 	for _, s := range m.waiting {

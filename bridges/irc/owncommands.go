@@ -74,13 +74,13 @@ func (c *Connector) cmdMsg(ce *commands.Event) {
 		return
 	}
 	if len(args) > 1 {
-		c.say(ce, n, portal, strings.TrimSpace(ce.RawArgs[strings.Index(ce.RawArgs, args[0])+len(args[0]):]))
+		c.sayDirect(ce, n, portal, strings.TrimSpace(ce.RawArgs[strings.Index(ce.RawArgs, args[0])+len(args[0]):]))
 	}
 	ce.Reply("You talk to %s on %s in [a room of its own](%s)", plainText(args[0]), n.name, portal.MXID.URI(c.host.ServerName()).MatrixToURL())
 }
 
-// say sends the text of a command, which has no event of its own in the room.
-func (c *Connector) say(ce *commands.Event, n *network, portal *bridgev2.Portal, text string) {
+// sayDirect sends the text of a command, which has no event of its own in the room.
+func (c *Connector) sayDirect(ce *commands.Event, n *network, portal *bridgev2.Portal, text string) {
 	name, _ := target(portal)
 	lane := n.own(ce.User.MXID, name).lane
 	s := &send{channel: name, mine: true, verb: "PRIVMSG", lines: textLines(text)}

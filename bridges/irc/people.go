@@ -138,7 +138,11 @@ func (c *client) onKick(m message) {
 	}
 	ms.waiting, ms.again = nil, false
 	// To the lane past the feed: nobody else's view of it matters.
-	ms.ch.lane.put(kickItem{user: c.user, reason: reason})
+	if c.bot != nil {
+		c.botKicked(ms, reason)
+	} else {
+		ms.ch.lane.put(kickItem{user: c.user, reason: reason})
+	}
 	c.leftChannel(ms)
 }
 
@@ -174,6 +178,10 @@ func (c *client) onNames(m message) {
 // onEndOfNames gives the list to Matrix, if it is ours that counts.
 func (c *client) onEndOfNames(m message) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
+	if ok && ms.state == joined {
+		ms.listed = true
+		c.askOperators(ms)
+	}
 	switch {
 	case !ok || ms.state != joined:
 	case ms.ch.leads(c):

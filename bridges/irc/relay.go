@@ -12,7 +12,8 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// RelayConfig is the connection that speaks for everybody in the rooms whose mode is relay.
+// RelayConfig is the bridge's own connection: it speaks for everybody in the rooms whose mode is relay, and is in the channels
+// of rooms that people have connected.
 type RelayConfig struct {
 	// Nick is what it is called. Default "matrix".
 	Nick string `yaml:"nick,omitempty"`
@@ -47,15 +48,10 @@ func (r RelayConfig) identity() identity {
 }
 
 // relayUser is whose connection the relay is: the bot's.
-func (n *network) relayUser() id.UserID {
-	if n.login == nil {
-		return "" // in tests without bridgev2
-	}
-	return n.login.UserMXID
-}
+func (n *network) relayUser() id.UserID { return n.conn.botUser() }
 
 // isRelay reports whether a user stands for the relay.
-func (n *network) isRelay(user id.UserID) bool { return user != "" && user == n.relayUser() }
+func (n *network) isRelay(user id.UserID) bool { return n.isBot(user) }
 
 // isRelay reports whether the connection is the one that speaks for others.
 func (c *client) isRelay() bool { return c.net.isRelay(c.user) }
@@ -75,6 +71,13 @@ func (c *Connector) relayed(ctx context.Context, n *network, portal *bridgev2.Po
 		}
 	}
 	return false, err
+}
+
+// relayPart has the relay leave a channel, unless it is there also for a room that people have connected.
+func (c *Connector) relayPart(n *network, portal *bridgev2.Portal, reason string) {
+	if _, linked := c.links.of(portal.ID); !linked {
+		n.botPart(portal.Name, reason)
+	}
 }
 
 // connectRelay has the relay enter the channels of before, after a start.

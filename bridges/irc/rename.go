@@ -57,6 +57,10 @@ type renameItem struct{ to string }
 func (r renameItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	conn := l.net.conn
 	key := l.net.ids.portal(r.to)
+	linked, err := l.renameLink(ctx, r.to)
+	if err != nil || linked {
+		return err
+	}
 	if key != portal.PortalKey {
 		result, moved, err := conn.br.ReIDPortal(ctx, portal.PortalKey, key)
 		if err != nil {

@@ -152,8 +152,8 @@ func (c *Connector) switchMode(ctx context.Context, n *network, portal *bridgev2
 		return err
 	}
 	const why = "the room is bridged otherwise from now on"
-	if relay := n.running(n.relayUser()); before == modeRelay && relay != nil {
-		relay.box.add(partRequest{channel: portal.Name, reason: why})
+	if before == modeRelay {
+		c.relayPart(n, portal, why)
 	}
 	for _, row := range rows {
 		if n.isRelay(row.UserMXID) {
@@ -206,8 +206,8 @@ func (c *Connector) leaveBy(ctx context.Context, n *network, portal *bridgev2.Po
 		return false, nil
 	}
 	there, err := c.relayed(ctx, n, portal)
-	if relay := n.running(n.relayUser()); err == nil && !there && relay != nil {
-		relay.box.add(partRequest{channel: portal.Name, reason: "nobody is in the room any more"})
+	if err == nil && !there {
+		c.relayPart(n, portal, "nobody is in the room any more")
 	}
 	return true, err
 }

@@ -107,8 +107,8 @@ func (dueItem) stateful()   {}
 
 // setStand takes note of a rank.
 func (l *lane) setStand(s stand) {
-	if l.net.isRelay(s.user) {
-		return // the bot's level is not that of its nick
+	if l.net.isBot(s.user) {
+		return // what it is in the room is not the channel's to say
 	}
 	if s.unranked {
 		s.rank = l.scene.people[s.user].rank
@@ -172,6 +172,9 @@ func (l *lane) setPerson(s stand) {
 	}
 	if s.account != "" {
 		p.account = s.account
+	}
+	if !s.gone {
+		l.strict.saw(s.user)
 	}
 	switch {
 	case s.gone:
@@ -251,9 +254,11 @@ func (dueItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) er
 		return err
 	}
 	if !l.scene.firstChange.IsZero() {
-		return l.applyScene(ctx, portal)
+		if err := l.applyScene(ctx, portal); err != nil {
+			return err
+		}
 	}
-	return nil
+	return l.showStrict(ctx, portal, now)
 }
 
 // beforehand applies the scene before an item whose sender's level could matter.
@@ -277,8 +282,8 @@ func (s *scene) giveUp() {
 // owners' to set.
 func (l *lane) applyScene(ctx context.Context, portal *bridgev2.Portal) error {
 	host := l.net.conn.host
-	if l.owner != "" { // its rules are not those of the channel
-		l.scene.giveUp()
+	if l.owner != "" || l.net.conn.links.isFurther(l.net.ids.portal(l.called()).ID) {
+		l.scene.giveUp() // the rules of a room of one's own are not the channel's, and another room is its first channel's to set up
 		return nil
 	}
 	levels, err := host.PowerLevels(ctx, portal.MXID)

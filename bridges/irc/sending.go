@@ -69,6 +69,9 @@ type send struct {
 	// it is certain that they were not all sent. It is not called for what is left when the bridge stops.
 	done func(err error)
 
+	// people are those in the room of a strict channel, who have to be on the channel when this is sent; nil elsewhere.
+	people []id.UserID
+
 	key      string // of the channel, folded
 	total    int    // lines after splitting
 	left     int    // lines that were too many and are not sent
@@ -175,6 +178,10 @@ func (c *client) expire(now time.Time) {
 // enqueue splits a message into lines that arrive whole, and queues them.
 func (c *client) enqueue(s *send) {
 	m := c.channels[s.key]
+	if err := c.strictly(s, m); err != nil {
+		s.done(err)
+		return
+	}
 	if m.direct != nil && s.ask == nil && !s.asked && s.verb != "WHO" {
 		s.ask, s.asked = func(c *client, m *membership) []string { return c.askPartner(m) }, true
 	}
