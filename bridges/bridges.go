@@ -92,6 +92,7 @@ type Bridge struct {
 	ackWait   time.Duration // ackWait, but in tests
 	txnMu     sync.Mutex    // one transaction at a time enters the inbox and the lanes
 
+	gates     gates
 	ready     chan struct{} // closed when transactions can be handled
 	ended     chan struct{} // closed when the bridge begins to stop, also if it never was ready
 	closeOnce sync.Once
@@ -201,7 +202,7 @@ func (b *Bridge) prepare() error {
 	b.ephemera = newEphemera(b)
 	b.unbridger = newUnbridger(b)
 	b.addCommands()
-	b.logins = provisioning.New(b.v2, b.conn.Provisioning, cfg.Provisioning.SharedSecret)
+	b.logins = provisioning.New(b.v2, b.conn.Provisioning, cfg.Provisioning.SharedSecret, b.conn.tally.stateOf)
 	b.router = b.makeRouter()
 	return nil
 }

@@ -82,11 +82,7 @@ func (n *network) tell(user id.UserID, text string) {
 }
 
 func (c *Connector) tell(ctx context.Context, user id.UserID, text string) error {
-	u, err := c.br.GetUserByMXID(ctx, user)
-	if err != nil {
-		return err
-	}
-	room, err := u.GetManagementRoom(ctx)
+	room, err := c.host.ManagementRoom(ctx, user)
 	if err != nil {
 		return err
 	}

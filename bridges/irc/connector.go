@@ -31,12 +31,13 @@ type Connector struct {
 	boot     string
 	// publicAddress is where outsiders find a file, or "" when there are no such addresses.
 	publicAddress func(uri id.ContentURIString) string
-	vault         *vault     // of people's secrets; set by Start
-	clerk         *clerk     // set by Start
-	identd        *identd    // set by Start, if one is configured
-	metaMu        sync.Mutex // guards the Metadata of logins and portals
-	loginMu       sync.Mutex // held while a login is made
-	links         *links     // set by Init
+	vault         *vault       // of people's secrets; set by Start
+	clerk         *clerk       // set by Start
+	identd        *identd      // set by Start, if one is configured
+	metaMu        sync.Mutex   // guards the Metadata of logins and portals
+	loginMu       sync.Mutex   // held while a login is made
+	roomsMu       sync.RWMutex // held for writing while a portal is given another room
+	links         *links       // set by Init
 	strict        strictChoices
 	started       time.Time
 

@@ -227,6 +227,7 @@ func TestStrangers(t *testing.T) {
 func TestStrangersNotice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, quick)
+		b.c.net.mu.Lock() // the client runs
 		b.c.net.channels["\x00@alice:hs.test\x00 status"] = newChannel(&lane{
 			net: b.c.net, name: statusName, owner: b.c.user, items: make(chan item, 10), done: make(chan struct{}),
 		})
@@ -236,6 +237,7 @@ func TestStrangersNotice(t *testing.T) {
 				net: b.c.net, name: nick, owner: b.c.user, items: make(chan item, 10), done: make(chan struct{}),
 			})
 		}
+		b.c.net.mu.Unlock()
 		s := b.accept()
 		s.welcome()
 		for i := range 500 {

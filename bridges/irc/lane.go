@@ -212,6 +212,13 @@ func (l *lane) portal(ctx context.Context) (*bridgev2.Portal, error) {
 	return l.net.conn.br.GetExistingPortalByKey(ctx, l.key())
 }
 
+// hasRoom reports whether there is a room to deliver to.
+func (c *Connector) hasRoom(portal *bridgev2.Portal) bool {
+	c.roomsMu.RLock()
+	defer c.roomsMu.RUnlock()
+	return portal != nil && portal.MXID != ""
+}
+
 func (l *lane) deliverOnce(ctx context.Context, it item) error {
 	portal, err := l.portal(ctx)
 	if err != nil {
@@ -220,7 +227,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 	if l.makesRoom(it) && (portal == nil || portal.MXID == "") {
 		it = ownRoomItem{it}
 	}
-	if maker, ok := it.(roomMaker); ok && (portal == nil || portal.MXID == "") {
+	if maker, ok := it.(roomMaker); ok && !l.net.conn.hasRoom(portal) {
 		if err := maker.makeRoom(ctx, l); err != nil {
 			return err
 		}
@@ -229,7 +236,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 			return err
 		}
 	}
-	if portal == nil || portal.MXID == "" {
+	if !l.net.conn.hasRoom(portal) {
 		return nil
 	}
 	if err := l.beforehand(ctx, it, portal); err != nil {

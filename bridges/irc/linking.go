@@ -27,15 +27,13 @@ func (ls *links) make(ctx context.Context, link bridges.Link) error {
 	switch {
 	case isFinal(err), err == nil && !may && !c.br.Config.Permissions.Get(link.AskedBy).Admin:
 		// Meanwhile the bot was sent away, or who has asked is nobody any more who could.
-		c.say(link.Room, "Not connected with "+channel+": "+link.AskedBy.String()+" may not do so any more.")
-		return ls.drop(ctx, link, n, channel)
+		return ls.drop(ctx, link, n, channel, link.AskedBy.String()+" may not do so any more.")
 	case err != nil:
 		return err
 	}
 	portal, err := ls.occupy(ctx, link, n, channel)
 	if why, ok := errors.AsType[*sendError](err); ok {
-		c.say(link.Room, "Not connected with "+channel+": "+why.text)
-		return ls.drop(ctx, link, n, channel)
+		return ls.drop(ctx, link, n, channel, why.text)
 	} else if err != nil {
 		return err
 	}
@@ -72,11 +70,12 @@ func (ls *links) make(ctx context.Context, link bridges.Link) error {
 	return nil
 }
 
-// drop forgets a link of which nothing came.
-func (ls *links) drop(ctx context.Context, link bridges.Link, n *network, channel string) error {
+// drop forgets a link of which nothing came, and says why.
+func (ls *links) drop(ctx context.Context, link bridges.Link, n *network, channel, why string) error {
 	if err := ls.forget(ctx, link); err != nil {
 		return err
 	}
+	ls.conn.say(link.Room, "Not connected with "+channel+": "+why)
 	ls.leaveIdle(n, channel)
 	return nil
 }
@@ -109,7 +108,9 @@ func (ls *links) occupy(ctx context.Context, link bridges.Link, n *network, chan
 	if err != nil || first != nil {
 		return portal, err
 	}
+	ls.conn.roomsMu.Lock()
 	err = portal.UpdateMatrixRoomID(ctx, link.Room, bridgev2.UpdateMatrixRoomIDParams{FailIfMXIDSet: true, ChatInfoSource: n.login})
+	ls.conn.roomsMu.Unlock()
 	switch {
 	case errors.Is(err, bridgev2.ErrRoomAlreadyExists):
 		return nil, failure("the channel has a room already")

@@ -24,6 +24,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/matrix"
 	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/bridgev2/status"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -40,6 +41,7 @@ type API struct {
 	library  *matrix.ProvisioningAPI // bridgev2's own, for what is not here; complete when the bridge has started
 	secret   string                  // opens library
 	mux      *http.ServeMux
+	stateOf  func(networkid.UserLoginID) status.BridgeState
 	lifetime time.Duration // lifetime, but in tests
 	running  sync.WaitGroup
 
@@ -51,15 +53,17 @@ type API struct {
 }
 
 // New returns the API of a bridge that is not started yet. The secret is the shared_secret of bridgev2's own API, which nobody but this
-// package knows.
-func New(bridge *bridgev2.Bridge, library *matrix.ProvisioningAPI, secret string) *API {
+// package knows; stateOf is the newest state of a login.
+func New(bridge *bridgev2.Bridge, library *matrix.ProvisioningAPI, secret string,
+	stateOf func(networkid.UserLoginID) status.BridgeState) *API {
 	a := &API{
 		bridge: bridge, secret: secret, mux: http.NewServeMux(), lifetime: lifetime,
-		library: library,
-		logins:  map[string]*process{}, newest: map[id.UserID][]*process{},
+		library: library, stateOf: stateOf,
+		logins: map[string]*process{}, newest: map[id.UserID][]*process{},
 	}
 	for pattern, handle := range map[string]handler{
 		"GET /v3/capabilities": a.capabilities,
+		"GET /v3/whoami":       a.whoami,
 
 		"POST /v3/login/start/{flowID}":                            a.start,
 		"GET /v3/login/step/{loginProcessID}":                      a.current,
@@ -74,7 +78,7 @@ func New(bridge *bridgev2.Bridge, library *matrix.ProvisioningAPI, secret string
 		a.mux.HandleFunc(pattern, a.serve(handle))
 	}
 	for _, pattern := range []string{
-		"GET /v3/whoami", "GET /v3/login/flows", "GET /v3/logins", "POST /v3/logout/{loginID}", "POST /v3/create_group/{type}",
+		"GET /v3/login/flows", "GET /v3/logins", "POST /v3/logout/{loginID}", "POST /v3/create_group/{type}",
 		"POST /v3/backfill/{roomID}", "GET /v3/image_pack/import", "POST /v3/image_pack/import", "GET /v3/image_pack/list",
 		"POST /v3/resolve_media/{eventID}",
 	} {
