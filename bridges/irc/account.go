@@ -32,6 +32,7 @@ func (a *account) Connect(ctx context.Context) {
 	if a.net == nil || a.isBot {
 		return
 	}
+	defer func() { _ = a.net.ask(a.login.UserMXID, listedRequest{}) }()
 	rows, err := a.connector.br.DB.UserPortal.GetAllForLogin(ctx, a.login.UserLogin)
 	if err != nil {
 		a.login.Log.Err(err).Msg("load the channels of a login")

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,8 @@ type Connector struct {
 	metaMu        sync.Mutex // guards the Metadata of logins
 	loginMu       sync.Mutex // held while one is made
 	started       time.Time
+	// holderCommand runs the holder of connections.
+	holderCommand func(socket string) *exec.Cmd
 
 	ctx    context.Context // of the clients and lanes; set by Start
 	cancel context.CancelFunc
@@ -97,6 +100,9 @@ func (c *Connector) Start(ctx context.Context) error {
 	c.addCommands()
 	c.addModeCommands()
 	if err := c.planTurns(ctx); err != nil {
+		return err
+	}
+	if err := c.startKeeper(ctx); err != nil {
 		return err
 	}
 	if c.cfg.Identd.Listen != "" {

@@ -1,6 +1,7 @@
 package irc
 
 import (
+	"context"
 	"errors"
 	"io"
 	"regexp"
@@ -75,8 +76,15 @@ func (c *client) dropSession() {
 	if c.sess == nil {
 		return
 	}
-	c.sess.close()
-	c.sess = nil
+	if d := c.net.conn.identd; d != nil && c.keeping.held {
+		d.remove(c.keeping.conn)
+	}
+	if c.keeping.handing {
+		c.handOver()
+	} else {
+		c.sess.close()
+	}
+	c.sess, c.keeping = nil, keeping{waits: c.keeping.waits, left: c.keeping.left}
 	c.dropHistory()
 	for _, m := range c.channels {
 		m.ch.part(c)
@@ -121,6 +129,7 @@ func (c *client) beginGoodbye(now time.Time) {
 	c.sendEdits(func(*pendingEdit) bool { return true })
 	c.goodbye = true
 	c.goodbyeEnd = now.Add(goodbyeWait)
+	c.keeping.handing = c.keeping.held && c.phase == up && errors.Is(context.Cause(c.ctx), errStopping)
 	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 && !e.send.final })
 	c.unacked = slices.DeleteFunc(c.unacked, func(s *send) bool {
 		left := s.written == 0 && !s.final

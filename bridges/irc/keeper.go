@@ -1,0 +1,208 @@
+package irc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"sync"
+	"time"
+
+	"maunium.net/go/mautrix/id"
+
+	"causeway/bridges"
+	"causeway/bridges/irc/holder"
+)
+
+// keeper makes the connections of a network through the holder, and finds those of the process before.
+type keeper struct {
+	dialer *holder.Dialer
+	net    *network
+	hold   time.Duration
+}
+
+// startKeeper finds what a process before has left. Where connections are not to be kept (any more), what is left says
+// goodbye.
+func (c *Connector) startKeeper(ctx context.Context) error {
+	dir, err := c.host.DataDir()
+	if errors.Is(err, bridges.ErrNoDataDir) && c.cfg.Handover == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("bridges.irc.handover: %w", err)
+	}
+	dialer := &holder.Dialer{Path: holder.SocketIn(dir)}
+	if c.cfg.Handover == 0 || c.holderCommand == nil {
+		if err := dialer.End(ctx, quitMessage); err != nil && !errors.Is(err, holder.ErrTooLong) {
+			return fmt.Errorf("end the holder of IRC connections: %w", err)
+		}
+		return nil
+	}
+	dialer.Command = func() *exec.Cmd { return c.holderCommand(dialer.Path) }
+	list, err := dialer.List(ctx)
+	if err != nil {
+		return fmt.Errorf("bridges.irc.handover: %w", err)
+	}
+	for _, n := range c.networks {
+		n.keeper = &keeper{dialer: dialer, net: n, hold: c.cfg.Handover}
+		n.dial = n.keeper.dial
+	}
+	return c.expectHeld(ctx, dialer, list)
+}
+
+// expectHeld makes the clients of the connections that are held: their nicks are known to be ours before any line is read,
+// and the connection that a channel was listened to by is so again.
+func (c *Connector) expectHeld(ctx context.Context, dialer *holder.Dialer, list []holder.Listed) error {
+	var unwanted sync.WaitGroup
+	defer unwanted.Wait()
+	for _, held := range list {
+		n, user := c.networks[held.Network], id.UserID(held.User)
+		if n == nil || held.Mark != n.cfg.Address || c.br.GetCachedUserLoginByID(loginID(held.Network, user)) == nil {
+			unwanted.Go(func() {
+				conn, _, err := dialer.Take(ctx, holder.Request{Key: held.Key, Mark: held.Mark})
+				if err == nil && conn != nil {
+					_ = conn.End("left all rooms")
+				}
+			})
+			continue
+		}
+		client := newClient(n, user)
+		client.keeping.waits, client.downSince = true, time.Now()
+		client = n.adopt(client)
+		mask := ""
+		if held.UserHost != "" {
+			mask = held.Nick + "!" + held.UserHost
+		}
+		n.renamePuppet(client, "", held.Nick, mask)
+		client.shownNick.Store(held.Nick)
+		for _, name := range held.Leads {
+			if validChannel(name) {
+				n.channel(name).reserve(client)
+			}
+		}
+	}
+	return nil
+}
+
+// request is how a user's connection is asked for.
+func (k *keeper) request(user id.UserID) holder.Request {
+	return holder.Request{
+		Key: holder.Key{Network: k.net.name, User: string(user)}, Mark: k.net.cfg.Address, HoldMS: k.hold.Milliseconds(),
+	}
+}
+
+// dial is network.dial through the holder.
+func (k *keeper) dial(ctx context.Context, cfg NetworkConfig, from source) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	spec, err := newDialSpec(cfg, from)
+	if err != nil {
+		return nil, err
+	}
+	told := func(holder.Address) {}
+	if from.ident != nil {
+		defer from.ident.begin()()
+		told = func(at holder.Address) { from.ident.add(heldEnds(at), username(from.user)) }
+	}
+	conn, err := k.dialer.Dial(ctx, k.request(from.user), spec, told)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// take takes up the connection of a user, or returns nil when there is none.
+func (k *keeper) take(ctx context.Context, user id.UserID) (*holder.Conn, holder.State, error) {
+	conn, state, err := k.dialer.Take(ctx, k.request(user))
+	if d := k.net.conn.identd; err == nil && conn != nil && d != nil {
+		d.add(conn, username(user))
+	}
+	return conn, state, err
+}
+
+// ends are the addresses of a connection that another process has.
+type ends struct {
+	net.Conn
+	local, remote *net.TCPAddr
+}
+
+func heldEnds(at holder.Address) ends {
+	local, err := net.ResolveTCPAddr("tcp", at.Local)
+	remote, err2 := net.ResolveTCPAddr("tcp", at.Remote)
+	if err != nil || err2 != nil {
+		local, remote = &net.TCPAddr{}, &net.TCPAddr{}
+	}
+	return ends{local: local, remote: remote}
+}
+
+func (e ends) LocalAddr() net.Addr  { return e.local }
+func (e ends) RemoteAddr() net.Addr { return e.remote }
+
+// reserve keeps the lead of a channel for who had it in the process before.
+func (ch *channel) reserve(c *client) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.feed.reserved = &c
+}
+
+// release lets others lead a channel when who was to has not come back.
+func (ch *channel) unreserve(c *client) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.feed.reserved == nil || *ch.feed.reserved != c {
+		return
+	}
+	if deliver, next := ch.feed.yield(); next != nil {
+		ch.handOver(deliver)
+		(*next).box.add(resyncRequest{channel: ch.lane.called()})
+	}
+}
+
+// unreserve gives up the lead of all channels.
+func (n *network) unreserve(c *client) {
+	n.mu.Lock()
+	channels := make([]*channel, 0, len(n.channels))
+	for _, ch := range n.channels {
+		channels = append(channels, ch)
+	}
+	n.mu.Unlock()
+	for _, ch := range channels {
+		ch.unreserve(c)
+	}
+}
+
+// resume lets a client take part that has been in the channel all the time. Its account is right from where it goes on.
+func (ch *channel) resume(c *client) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.feed.add(c)
+	ch.feed.open(c).anchored = true
+}
+
+// standing is how far a client may confirm what it has heard of the channel: what it knows and the leader has not seen yet is
+// kept. leads tells whether its view is the one that counts.
+func (ch *channel) standing(c *client, upTo uint64) (safe uint64, leads bool) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if i := ch.feed.find(c); i >= 0 && len(ch.feed.members[i].ring) > 0 {
+		upTo = min(upTo, ch.feed.members[i].ring[0].line-1)
+	}
+	return upTo, ch.feed.leads(c)
+}
+
+// yield has another lead when nobody does, and returns who, and what that one has to deliver first.
+func (f *feed[M, T]) yield() (deliver []T, next *M) {
+	f.reserved = nil
+	if f.lead != nil {
+		return nil, nil
+	}
+	if f.lead = f.successor(); f.lead == nil {
+		return nil, nil
+	}
+	return f.flush(), &f.lead.member
+}
+
+// sorted are names in one order, for frames.
+func sorted(names []string) []string { slices.Sort(names); return names }
