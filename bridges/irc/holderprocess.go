@@ -66,6 +66,11 @@ func RunHolder(ctx context.Context, socket string, out io.Writer) error {
 	return holder.New(socket, dialHeld).Run(ctx, func() { _, _ = fmt.Fprintln(out, holder.Ready) })
 }
 
+// EndHolder has the holder that serves a socket, if there is one, say goodbye on all connections and end.
+func EndHolder(ctx context.Context, socket string) error {
+	return (&holder.Dialer{Path: socket}).End(ctx, quitMessage)
+}
+
 // dialHeld is the holder's way to dial.
 func dialHeld(ctx context.Context, text json.RawMessage, tcp func(net.Conn)) (net.Conn, bool, error) {
 	var spec dialSpec

@@ -147,7 +147,18 @@ func (ch *channel) reserve(c *client) {
 	ch.feed.reserved = &c
 }
 
-// release lets others lead a channel when who was to has not come back.
+// pause takes out a client that goes on in the next process. If it led, nobody does until then: what others hear is kept with
+// their connections, and another's account of the same lines would make them other messages.
+func (ch *channel) pause(c *client) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.feed.leads(c) {
+		ch.feed.lead, ch.feed.reserved = nil, &c
+	}
+	ch.feed.remove(c)
+}
+
+// unreserve lets others lead a channel when who was to has not come back.
 func (ch *channel) unreserve(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -76,10 +76,11 @@ func (c *client) dropSession() {
 	if c.sess == nil {
 		return
 	}
+	handing := c.keeping.handing
 	if d := c.net.conn.identd; d != nil && c.keeping.held {
 		d.remove(c.keeping.conn)
 	}
-	if c.keeping.handing {
+	if handing {
 		c.handOver()
 	} else {
 		c.sess.close()
@@ -87,7 +88,11 @@ func (c *client) dropSession() {
 	c.sess, c.keeping = nil, keeping{waits: c.keeping.waits, left: c.keeping.left}
 	c.dropHistory()
 	for _, m := range c.channels {
-		m.ch.part(c)
+		if handing {
+			m.ch.pause(c)
+		} else {
+			m.ch.part(c)
+		}
 	}
 	c.showNick("")
 	c.urgent, c.queue, c.idle, c.since = nil, nil, nil, 0

@@ -21,15 +21,21 @@ func ircHolder(socket string) *exec.Cmd {
 	return cmd
 }
 
-// ircHolderCommand is for the bridge alone, which starts it.
+// ircHolderCommand is for the bridge, which starts it, and for who wants all to say goodbye at once.
 func (c *cli) ircHolderCommand() *cobra.Command {
-	return &cobra.Command{
+	var end bool
+	cmd := &cobra.Command{
 		Use:    "irc-holder SOCKET",
 		Short:  "Keep IRC connections while the server is started again; a signal has all say goodbye",
 		Hidden: true,
 		Args:   usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if end {
+				return irc.EndHolder(cmd.Context(), args[0])
+			}
 			return irc.RunHolder(cmd.Context(), args[0], c.out)
 		},
 	}
+	cmd.Flags().BoolVar(&end, "end", false, "have the one that runs say goodbye on all connections, and end")
+	return cmd
 }
