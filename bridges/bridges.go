@@ -17,6 +17,7 @@ package bridges
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,6 +35,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"causeway/bridges/e2be"
+	"causeway/bridges/provisioning"
 	"causeway/registration"
 )
 
@@ -85,6 +87,7 @@ type Bridge struct {
 	ephemera  *ephemera
 	unbridger *unbridger
 	crypto    *e2be.Machine // nil without encryption
+	logins    *provisioning.API
 	router    http.Handler
 	ackWait   time.Duration // ackWait, but in tests
 	txnMu     sync.Mutex    // one transaction at a time enters the inbox and the lanes
@@ -197,6 +200,7 @@ func (b *Bridge) prepare() error {
 	b.ephemera = newEphemera(b)
 	b.unbridger = newUnbridger(b)
 	b.addCommands()
+	b.logins = provisioning.New(b.v2, b.conn.Provisioning, cfg.Provisioning.SharedSecret)
 	b.router = b.makeRouter()
 	return nil
 }
@@ -228,7 +232,9 @@ func (b *Bridge) makeConfig(t tokens) *bridgeconfig.Config {
 			UsernameTemplate: b.opts.ID + "_{{.}}",
 		},
 		Encryption: b.opts.Encryption.config(),
-		Matrix:     bridgeconfig.MatrixConfig{MessageErrorNotices: true, FederateRooms: true},
+		// Nobody outside of this process has the secret.
+		Provisioning: bridgeconfig.ProvisioningConfig{SharedSecret: rand.Text()},
+		Matrix:       bridgeconfig.MatrixConfig{MessageErrorNotices: true, FederateRooms: true},
 		Bridge: bridgeconfig.BridgeConfig{
 			CommandPrefix: "!" + b.opts.ID,
 			// No buffer: an event has been handled when the call that brings it returns.

@@ -195,7 +195,7 @@ func (c *client) catchUp(m *membership) {
 		// Not ended with the client: a write that is broken off keeps the database busy for longer.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), lookupTimeout)
 		defer cancel()
-		last, err := c.net.lastDelivered(ctx, name, entered)
+		last, err := c.net.lastOf(ctx, name, entered)
 		if err != nil {
 			c.log.Err(err).Str("channel", name).Msg("look up what was delivered last")
 		}

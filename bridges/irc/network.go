@@ -38,6 +38,9 @@ type network struct {
 	identity func(user id.UserID) identity
 	// report tells bridgev2 how a user's connection fares.
 	report func(user id.UserID, state status.BridgeState)
+	// lastOf and keepMasks are about the bridge's database; see lastDelivered and storeMasks.
+	lastOf    func(ctx context.Context, channel string, now time.Time) (delivered, error)
+	keepMasks func(ctx context.Context, user id.UserID, list []string)
 
 	recent recentTexts // what was said a short while ago
 
@@ -71,6 +74,7 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 		turns:    map[id.UserID]time.Time{},
 	}
 	n.report, n.dial, n.identity = n.reportState, dial, n.identityOf
+	n.lastOf, n.keepMasks = n.lastDelivered, n.storeMasks
 	return n
 }
 
