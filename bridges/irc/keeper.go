@@ -116,7 +116,7 @@ func (k *keeper) dial(ctx context.Context, cfg NetworkConfig, from source) (net.
 // take takes up the connection of a user, or returns nil when there is none.
 func (k *keeper) take(ctx context.Context, user id.UserID) (*holder.Conn, holder.State, error) {
 	conn, state, err := k.dialer.Take(ctx, k.request(user))
-	if d := k.net.conn.identd; err == nil && conn != nil && d != nil {
+	if d := k.net.conn.identd; err == nil && conn != nil && d != nil && k.net.cfg.Dial.SOCKS5 == "" {
 		d.add(conn, username(user))
 	}
 	return conn, state, err

@@ -105,9 +105,7 @@ func (c *client) keep(conn net.Conn, now time.Time) {
 	if !ok {
 		return
 	}
-	at := held.Address()
-	c.keeping.conn, c.keeping.held = held, true
-	c.keeping.id = at.Local + "-" + at.Remote
+	c.keeping.conn, c.keeping.held, c.keeping.id = held, true, held.Address().ID
 	// Answers to what a process before has asked may still come. Theirs are lower.
 	c.barrier = max(c.barrier, uint64(now.UnixMilli()))
 	c.labelCount = max(c.labelCount, uint64(now.UnixMilli())<<10)

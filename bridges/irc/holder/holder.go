@@ -14,10 +14,12 @@
 package holder
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +57,8 @@ const (
 	writeTimeout = 30 * time.Second
 	// quitWait is how long a server of IRC may take to close a connection after QUIT.
 	quitWait = 3 * time.Second
+	// idLetters is the length of Address.ID, of five bits each.
+	idLetters = 16
 	// idleExit is how long a holder without connections stays.
 	idleExit = time.Minute
 )
@@ -85,6 +89,8 @@ type Listed struct {
 
 // Address is the ends of a connection.
 type Address struct {
+	// ID is the connection's own, and no other's at any time.
+	ID     string `json:"id"`
 	Local  string `json:"local"`
 	Remote string `json:"remote"`
 	TLS    bool   `json:"tls"`
@@ -128,5 +134,5 @@ func checkPath(path string) error {
 }
 
 func addressOf(conn net.Conn, secure bool) Address {
-	return Address{Local: conn.LocalAddr().String(), Remote: conn.RemoteAddr().String(), TLS: secure}
+	return Address{ID: strings.ToLower(rand.Text()[:idLetters]), Local: conn.LocalAddr().String(), Remote: conn.RemoteAddr().String(), TLS: secure}
 }
