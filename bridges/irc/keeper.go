@@ -77,9 +77,9 @@ func (c *Connector) expectHeld(ctx context.Context, dialer *holder.Dialer, list 
 		}
 		n.renamePuppet(client, "", held.Nick, mask)
 		client.shownNick.Store(held.Nick)
-		for _, name := range held.Leads {
+		for _, name := range held.Channels {
 			if validChannel(name) {
-				n.channel(name).reserve(client)
+				n.channel(name).expectHeld(client, slices.Contains(held.Leads, name))
 			}
 		}
 	}
@@ -140,11 +140,15 @@ func heldEnds(at holder.Address) ends {
 func (e ends) LocalAddr() net.Addr  { return e.local }
 func (e ends) RemoteAddr() net.Addr { return e.remote }
 
-// reserve keeps the lead of a channel for who had it in the process before.
-func (ch *channel) reserve(c *client) {
+// expectHeld opens the account of a client that goes on in a channel, so that it is right however many lines the others
+// read before it; and keeps the lead for who had it in the process before.
+func (ch *channel) expectHeld(c *client, leads bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.feed.reserved = &c
+	ch.feed.open(c).anchored = true
+	if leads {
+		ch.feed.reserved = &c
+	}
 }
 
 // pause takes out a client that goes on in the next process. If it led, nobody does until then: what others hear is kept with
@@ -162,6 +166,9 @@ func (ch *channel) pause(c *client) {
 func (ch *channel) unreserve(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if i := ch.feed.find(c); i >= 0 && !ch.feed.members[i].present {
+		ch.feed.loosen(c)
+	}
 	if ch.feed.reserved == nil || *ch.feed.reserved != c {
 		return
 	}
@@ -197,8 +204,16 @@ func (ch *channel) resume(c *client) {
 func (ch *channel) standing(c *client, upTo uint64) (safe uint64, leads bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if i := ch.feed.find(c); i >= 0 && len(ch.feed.members[i].ring) > 0 {
-		upTo = min(upTo, ch.feed.members[i].ring[0].line-1)
+	if ch.holding {
+		return 0, ch.feed.leads(c) // what waits for the history is nowhere else
+	}
+	if i := ch.feed.find(c); i >= 0 {
+		for _, s := range ch.feed.members[i].ring {
+			if time.Since(s.at) <= staleAfter {
+				upTo = min(upTo, s.line-1)
+				break
+			}
+		}
 	}
 	return upTo, ch.feed.leads(c)
 }

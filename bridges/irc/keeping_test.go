@@ -51,12 +51,17 @@ func holderOf(socket string) *exec.Cmd {
 // startKept is startConfig with a holder.
 func startKept(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg Config) *world {
 	t.Helper()
+	stopHolder(t, dir)
+	return startHolding(t, hs, dir, cfg, holderOf)
+}
+
+// stopHolder has the holder end with the test: it is nobody's child.
+func stopHolder(t *testing.T, dir string) {
 	t.Cleanup(func() {
 		if err := (&holder.Dialer{Path: holder.SocketIn(dir)}).End(context.Background(), "the test ends"); err != nil {
 			t.Error(err)
 		}
 	})
-	return startHolding(t, hs, dir, cfg, holderOf)
 }
 
 // puppets lets some people enter a channel, and waits until carol has seen them.
@@ -158,4 +163,100 @@ func TestUpgradeUnwanted(t *testing.T) {
 	hs.SetMember(users[0], b, users[0], "leave", "")
 	startHolding(t, hs, dir, keep(ircd.Address), holderOf)
 	carol.AwaitCommand("PART", "p0", "#b")
+}
+
+// When the holder is killed, connections are made anew as after any break, by a new holder.
+func TestHolderKilled(t *testing.T) {
+	ircd := bridgetest.StartNGIRCd(t)
+	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
+	var holders []*exec.Cmd // added to by the dialer, which has a lock
+	stopHolder(t, dir)
+	w := startHolding(t, hs, dir, keep(ircd.Address), func(socket string) *exec.Cmd {
+		holders = append(holders, holderOf(socket))
+		return holders[len(holders)-1]
+	})
+	carol := bridgetest.DialIRC(t, ircd.Address, "carol")
+	carol.Join("#talk")
+	users, room := w.puppets("#talk", carol, 2)
+	hs.AwaitAcknowledged()
+	if err := holders[0].Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range users {
+		nick := fmt.Sprintf("p%d", i)
+		carol.AwaitCommand("QUIT", nick, "")
+		carol.AwaitCount(nick+" again", 2, func(m ircmsg.Message) bool { return m.Command == "JOIN" && m.Nick() == nick })
+	}
+	hs.Say(users[0], room, "back")
+	carol.Await("a line", func(m ircmsg.Message) bool { return m.Command == "PRIVMSG" && m.Params[1] == "back" })
+	carol.Say("#talk", "welcome")
+	hs.AwaitText(room, "welcome")
+	if len(holders) != 2 {
+		t.Errorf("got %d holders, want 2", len(holders))
+	}
+}
+
+// Who is started without handover has those say goodbye that were left.
+func TestHandoverOff(t *testing.T) {
+	ircd := bridgetest.StartNGIRCd(t)
+	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
+	w := startKept(t, hs, dir, keep(ircd.Address))
+	carol := bridgetest.DialIRC(t, ircd.Address, "carol")
+	carol.Join("#talk")
+	w.puppets("#talk", carol, 1)
+	hs.AwaitAcknowledged()
+	w.stop()
+	start(t, hs, dir, testNetwork(ircd.Address))
+	carol.AwaitCommand("QUIT", "p0", "")
+	carol.AwaitCount("the puppet again", 2, func(m ircmsg.Message) bool { return m.Command == "JOIN" && m.Nick() == "p0" })
+	if got, err := (&holder.Dialer{Path: holder.SocketIn(dir)}).List(t.Context()); err != nil || len(got) > 0 {
+		t.Errorf("got %v, %v, want nothing held", got, err)
+	}
+}
+
+// Labels, echoes, identities, texts of several lines and accounts of an IRCv3 server go on over a restart, and its
+// history, which would tell everything again, is not asked for.
+func TestUpgradeIRCv3(t *testing.T) {
+	const rounds = 5
+	ircd := bridgetest.StartIRCv3(t, bridgetest.IRCv3Options{})
+	cfg := keep(ircd.Address)
+	n := cfg.Networks["net"]
+	n.Casemapping = ASCII
+	cfg.Networks["net"] = n
+	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
+	w := startKept(t, hs, dir, cfg)
+	carol := bridgetest.DialIRC(t, ircd.Address, "carol")
+	carol.Join("#talk")
+	users, room := w.puppets("#talk", carol, 3)
+	hs.AwaitAcknowledged()
+	came := len(carol.Lines(cameOrQuit))
+	said := 0
+	var want []string
+	talk := func() {
+		for range rounds {
+			carol.Say("#talk", fmt.Sprintf("carol %d", said))
+			text := fmt.Sprintf("p0 %d", said)
+			hs.Say(users[0], room, text+"\nand more")
+			want = append(want, text, "and more")
+			said++
+		}
+	}
+	for range 3 {
+		talk()
+		w.stop()
+		carol.Say("#talk", fmt.Sprintf("carol %d", said))
+		said++
+		w = startHolding(t, hs, dir, cfg, holderOf)
+		talk()
+	}
+	hs.AwaitAcknowledged()
+	hs.Await("the lines of carol", func() bool { return len(w.fromIRC(room)) >= said })
+	w.checkCounted(room, "carol", said)
+	got := bridgetest.Texts(carol.AwaitCount("lines of p0", len(want), bridgetest.Said("#talk", "p0")))
+	if !slices.Equal(got, want) {
+		t.Errorf("lines of p0: %s", firstDifference(got, want))
+	}
+	if got := carol.Lines(cameOrQuit)[came:]; len(got) > 0 {
+		t.Errorf("on IRC was seen %v", got)
+	}
 }

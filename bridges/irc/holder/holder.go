@@ -85,6 +85,7 @@ type Listed struct {
 	Nick     string   `json:"nick"`
 	UserHost string   `json:"user_host"`
 	Leads    []string `json:"leads,omitempty"`
+	Channels []string `json:"channels,omitempty"`
 }
 
 // Address is the ends of a connection.

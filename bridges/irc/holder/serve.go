@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -186,7 +187,10 @@ func (h *Holder) list(link net.Conn) {
 	for _, c := range conns {
 		c.mu.Lock()
 		if c.welcomed && !c.quitting {
-			list = append(list, Listed{Key: c.req.Key, Mark: c.req.Mark, Nick: c.prelude.Nick, UserHost: c.prelude.UserHost, Leads: c.leads})
+			list = append(list, Listed{
+				Key: c.req.Key, Mark: c.req.Mark, Nick: c.prelude.Nick, UserHost: c.prelude.UserHost, Leads: c.leads,
+				Channels: slices.Clone(c.prelude.Channels),
+			})
 		}
 		c.mu.Unlock()
 	}
