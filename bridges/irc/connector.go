@@ -102,9 +102,6 @@ func (c *Connector) Start(ctx context.Context) error {
 	if err := c.planTurns(ctx); err != nil {
 		return err
 	}
-	if err := c.startKeeper(ctx); err != nil {
-		return err
-	}
 	if c.cfg.Identd.Listen != "" {
 		c.identd, err = startIdentd(c.ctx, c.cfg.Identd, c.br.Log.With().Str("part", "identd").Logger())
 	}
@@ -116,6 +113,9 @@ func (c *Connector) planTurns(ctx context.Context) error {
 	// With the users, their logins come into the cache.
 	if _, err := c.br.GetUsersToStart(ctx); err != nil {
 		return fmt.Errorf("load the logins: %w", err)
+	}
+	if err := c.startKeeper(ctx); err != nil {
+		return err
 	}
 	for name, n := range c.networks {
 		if err := n.planTurns(ctx); err != nil {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -33,11 +35,12 @@ func (c *Connector) startKeeper(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("bridges.irc.handover: %w", err)
 	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return fmt.Errorf("bridges.irc.handover: %w", err)
+	}
 	dialer := &holder.Dialer{Path: holder.SocketIn(dir)}
 	if c.cfg.Handover == 0 || c.holderCommand == nil {
-		if err := dialer.End(ctx, quitMessage); err != nil && !errors.Is(err, holder.ErrTooLong) {
-			return fmt.Errorf("end the holder of IRC connections: %w", err)
-		}
+		c.endHeld(ctx, dialer)
 		return nil
 	}
 	dialer.Command = func() *exec.Cmd { return c.holderCommand(dialer.Path) }
@@ -50,6 +53,17 @@ func (c *Connector) startKeeper(ctx context.Context) error {
 		n.dial = n.keeper.dial
 	}
 	return c.expectHeld(ctx, dialer, list)
+}
+
+// endHeld has those say goodbye whom a process before has left. That nobody is left is the rule, and no error keeps the bridge
+// from starting.
+func (c *Connector) endHeld(ctx context.Context, dialer *holder.Dialer) {
+	if _, err := os.Stat(dialer.Path); err != nil {
+		return
+	}
+	if err := dialer.End(ctx, quitMessage); err != nil {
+		c.br.Log.Warn().Err(err).Msg("IRC connections of before are not ended")
+	}
 }
 
 // expectHeld makes the clients of the connections that are held: their nicks are known to be ours before any line is read,

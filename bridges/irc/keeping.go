@@ -317,6 +317,11 @@ func (c *client) handOver() {
 
 // letGo comes when everything has been delivered. It does nothing for a client that has not handed over.
 func (c *client) letGo() {
+	select {
+	case <-c.ended:
+	default:
+		return // it has not come to an end in time, and its lines are handled again
+	}
 	left := c.keeping.left
 	if left == nil {
 		return

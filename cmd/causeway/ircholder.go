@@ -9,6 +9,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// holderEnviron is what says how connections are made: whom TLS trusts, and how names are resolved.
+var holderEnviron = []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG", "LOCALDOMAIN", "RES_OPTIONS"}
+
 // ircHolder makes the command that keeps IRC connections over a restart of the server.
 func ircHolder(socket string) *exec.Cmd {
 	program, err := ownProgram()
@@ -17,7 +20,13 @@ func ircHolder(socket string) *exec.Cmd {
 	}
 	cmd := exec.Command(program, "irc-holder", socket)
 	cmd.Args[0] = os.Args[0]
-	cmd.Env = []string{} // what the server is told by its environment is not for it
+	// The rest of what the server is told by its environment is not for it.
+	cmd.Env = []string{}
+	for _, name := range holderEnviron {
+		if value, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
 	return cmd
 }
 

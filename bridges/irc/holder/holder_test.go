@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -441,4 +442,26 @@ func FuzzFrames(f *testing.F) {
 		_, _, _ = parseWrite(raw)
 		_, _, _ = parseAck(raw)
 	})
+}
+
+// A connection that says nothing costs little. Both ends are of this process here; TLS, which is not, adds some 15 kB.
+func TestMemory(t *testing.T) {
+	const count, most = 200, 40 << 10
+	b := newBench(t)
+	b.dial(request("first", time.Minute)) // what is made once
+	used := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse + m.StackInuse
+	}
+	before := used()
+	for i := range count {
+		b.dial(request(fmt.Sprint(i), time.Minute))
+	}
+	each := (used() - before) / count
+	t.Logf("%d bytes a connection", each)
+	if each > most {
+		t.Errorf("got %d bytes a connection, want at most %d", each, most)
+	}
 }
