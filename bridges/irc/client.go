@@ -205,7 +205,7 @@ func (c *client) run(ctx context.Context) {
 		select {
 		case <-stopping:
 			stopping = nil
-			c.beginGoodbye(time.Now())
+			c.beginGoodbye(time.Now(), context.Cause(ctx))
 		case <-c.box.bell:
 			for _, r := range c.box.take() {
 				r.apply(c)

@@ -1,7 +1,6 @@
 package irc
 
 import (
-	"context"
 	"errors"
 	"io"
 	"regexp"
@@ -130,11 +129,11 @@ func (c *client) restoreMemberships(now time.Time) {
 
 // beginGoodbye takes no new work, lets the server confirm what it has, and quits. What was not sent stays
 // unfinished, and so is handled again after the next start.
-func (c *client) beginGoodbye(now time.Time) {
+func (c *client) beginGoodbye(now time.Time, why error) {
 	c.sendEdits(func(*pendingEdit) bool { return true })
 	c.goodbye = true
 	c.goodbyeEnd = now.Add(goodbyeWait)
-	c.keeping.handing = c.keeping.held && c.phase == up && errors.Is(context.Cause(c.ctx), errStopping)
+	c.keeping.handing = c.keeping.held && c.phase == up && errors.Is(why, errStopping)
 	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 && !e.send.final })
 	c.unacked = slices.DeleteFunc(c.unacked, func(s *send) bool {
 		left := s.written == 0 && !s.final
