@@ -300,7 +300,11 @@ func TestBrokenMeanwhile(t *testing.T) {
 	if got := next(t, conn); string(got.Text) != ":x!x@x PRIVMSG #a :last words" {
 		t.Errorf("got %q", got.Text)
 	}
-	if line, err := conn.Next(); err == nil {
+	line, err := conn.Next()
+	if err == nil && string(line.Text) == "PING :sync" {
+		line, err = conn.Next() // it came before the holder knew that the server had gone
+	}
+	if err == nil {
 		t.Errorf("got %q, want the end", line.Text)
 	}
 }
