@@ -59,3 +59,11 @@ func makeSecret(path string) ([]byte, error) {
 	}
 	return key, nil
 }
+
+// DataDir is where a network may keep files of its own, or ErrNoDataDir.
+func (h *Host) DataDir() (string, error) {
+	if h.b.opts.DataDir == "" {
+		return "", ErrNoDataDir
+	}
+	return h.b.opts.DataDir, nil
+}

@@ -43,8 +43,13 @@ func (a *account) Connect(ctx context.Context) {
 		return
 	}
 	a.net.client(a.login.UserMXID)
+	whole := true
 	for _, row := range rows {
 		portal, err := a.connector.br.GetExistingPortalByKey(ctx, row.Portal)
+		if err != nil {
+			a.login.Log.Err(err).Msg("load a channel of a login")
+			whole = false
+		}
 		if err != nil || portal == nil || portal.MXID == "" && !a.connector.links.isFurther(row.Portal.ID) {
 			continue
 		}
@@ -55,6 +60,10 @@ func (a *account) Connect(ctx context.Context) {
 			a.login.Log.Err(err).Msg("join the channels of a login")
 			return
 		}
+	}
+	if whole {
+		// A connection of before is taken up with all its channels, or waits in the holder: those that were not named would be left.
+		_ = a.net.ask(a.login.UserMXID, listedRequest{})
 	}
 }
 

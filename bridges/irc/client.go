@@ -13,6 +13,8 @@ import (
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2/status"
 	"maunium.net/go/mautrix/id"
+
+	"causeway/bridges/irc/holder"
 )
 
 const (
@@ -75,6 +77,7 @@ type client struct {
 	dialled  chan dialResult
 	channels map[string]*membership // by folded name
 
+	keeping  keeping
 	caps     caps
 	identity identity
 	login    login
@@ -137,8 +140,9 @@ type client struct {
 }
 
 type dialResult struct {
-	conn net.Conn
-	err  error
+	conn  net.Conn
+	err   error
+	taken *holder.State // of a connection of before, or nil
 }
 
 func newClient(n *network, user id.UserID) *client {
@@ -208,7 +212,7 @@ func (c *client) run(ctx context.Context) {
 		select {
 		case <-stopping:
 			stopping = nil
-			c.beginGoodbye(time.Now())
+			c.beginGoodbye(time.Now(), context.Cause(ctx))
 		case <-c.box.bell:
 			for _, r := range c.box.take() {
 				r.apply(c)
@@ -307,6 +311,9 @@ func (c *client) due(now time.Time) time.Time {
 	if c.goodbye {
 		sooner(c.goodbyeEnd)
 	}
+	if at := c.keeping.markDue; !at.IsZero() {
+		sooner(at)
+	}
 	return at
 }
 
@@ -338,6 +345,7 @@ func (c *client) tick(now time.Time) {
 	c.awayTick(now)
 	c.tellStrangers(now)
 	c.expireHistory(now)
+	c.markTick(now)
 }
 
 // keepAlive notices a connection that died without a word, and wants the right nick back.
@@ -371,7 +379,7 @@ func (c *client) fullNick() string {
 
 // connect makes sure that a connection is made, now or when the pause after a failure has ended.
 func (c *client) connect(now time.Time) {
-	if c.phase != offline || c.goodbye || c.barred != "" || c.resting {
+	if c.phase != offline || c.goodbye || c.barred != "" || c.resting || c.keeping.waits {
 		return
 	}
 	c.banned = false // who is banned has done something, and may be so no longer
@@ -405,18 +413,29 @@ func (c *client) dial() {
 		// Waiting for one's turn does not count as being away.
 		c.downSince = time.Now()
 	}
-	ctx, from := c.ctx, source{user: c.user, certificate: c.identity.certificate, ident: c.net.conn.identd}
+	ctx, from := c.ctx, source{user: c.user, certificate: c.identity.certificate}
+	if d := c.net.conn.identd; d != nil {
+		from.ident = d
+	}
 	c.stale = false
 	cfg := c.dialConfig(time.Now())
 	go func() {
 		conn, err := c.net.dial(ctx, cfg, from)
-		c.dialled <- dialResult{conn, err}
+		c.dialled <- dialResult{conn: conn, err: err}
 	}()
 }
 
 // connected goes on with the result of dial.
 func (c *client) connected(r dialResult) {
 	now := time.Now()
+	if r.taken != nil && !c.goodbye {
+		c.takeUp(r.conn, *r.taken)
+		return
+	}
+	if errors.Is(r.err, errNotHeld) {
+		c.notHeld(now)
+		return
+	}
 	if c.goodbye || len(c.channels) == 0 {
 		c.phase = offline
 		if r.err == nil {
@@ -435,16 +454,9 @@ func (c *client) connected(r dialResult) {
 		c.pause(now)
 		return
 	}
-	c.sess = newSession(r.conn)
+	c.begin(r.conn, now)
 	c.phase = registering
 	c.deadline = now.Add(registerTimeout)
-	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
-	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
-	c.userHost, c.isupport, c.leaving = "", newISupport(), false
-	c.historySupport, c.notingMask = historySupport{}, false
-	c.deniedTags = deniedTags{}
-	c.private = c.isPrivate(r.conn)
-	c.login.renew()
 	if c.net.cfg.WebIRC.Password != "" {
 		params, err := webIRC(c.net.cfg, c.user)
 		if err != nil {
@@ -453,7 +465,6 @@ func (c *client) connected(r dialResult) {
 		}
 		c.first("WEBIRC", params...)
 	}
-	c.awayTold = ""
 	c.askCaps()
 	if c.net.cfg.Password != "" {
 		c.first("PASS", c.net.cfg.Password)
@@ -462,6 +473,20 @@ func (c *client) connected(r dialResult) {
 	c.first("NICK", c.nick)
 	realName := strings.ReplaceAll(c.net.cfg.RealName, "{mxid}", c.user.String())
 	c.first("USER", username(c.user), "0", "*", oneLine(realName))
+}
+
+// begin takes a new connection, about which nothing is known yet.
+func (c *client) begin(conn net.Conn, now time.Time) {
+	c.sess = newSession(conn)
+	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
+	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
+	c.userHost, c.isupport, c.leaving = "", newISupport(), false
+	c.historySupport, c.notingMask = historySupport{}, false
+	c.deniedTags = deniedTags{}
+	c.private = c.isPrivate(conn)
+	c.login.renew()
+	c.awayTold = ""
+	c.keep(conn, now)
 }
 
 // failed takes note of an attempt that failed and plans the next one.

@@ -124,9 +124,11 @@ var incoming = map[string]struct {
 
 func (c *client) handle(m message) {
 	c.pinged = time.Time{} // any line is a sign of life
+	c.keeping.begin(m)
 	if !c.inHistory(m) {
 		c.dispatch(m)
 	}
+	c.heard()
 }
 
 // dispatch handles a line that is no part of a history, or one that is and is handled as if it were said now.
@@ -158,7 +160,7 @@ func last(m message) string {
 
 // onPing answers, unless the server asks and asks and does not read the answers.
 func (c *client) onPing(m message) {
-	if len(c.urgent) < maxUrgent {
+	if len(c.urgent) < maxUrgent && !c.keeping.held {
 		c.urgent = append(c.urgent, "PONG :"+withoutLineEnds(last(m)))
 	}
 }
@@ -195,6 +197,7 @@ func (c *client) onReady(message) {
 	}
 	c.history.Store(c.hasHistory())
 	c.log.Info().Str("nick", c.nick).Msg("connected")
+	c.confirmNow()
 	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
 	if c.awayDue.IsZero() {
 		c.tellAway()

@@ -17,6 +17,9 @@ type Config struct {
 	Networks map[string]NetworkConfig `yaml:"networks"`
 	// Identd answers servers of all networks that ask whose a connection is.
 	Identd IdentdConfig `yaml:"identd"`
+	// Handover is for how long connections are kept for the next process when this one ends, so that nobody on IRC notices a
+	// restart or an upgrade. 0, the default, says goodbye at once.
+	Handover time.Duration `yaml:"handover,omitempty"`
 }
 
 // NetworkConfig is one IRC network.
@@ -108,7 +111,7 @@ func (c ConnectConfig) backoff(failures int) time.Duration {
 
 // Validate checks the configuration; errors name the field.
 func (c Config) Validate() error {
-	errs := []error{c.Identd.validate()}
+	errs := []error{c.Identd.validate(), validHandover(c.Handover)}
 	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
 		field := "networks." + name
 		if !networkName.MatchString(name) || len(name) > maxNetworkName {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,8 @@ type Connector struct {
 	links         *links       // set by Init
 	strict        strictChoices
 	started       time.Time
+	// holderCommand runs the holder of connections.
+	holderCommand func(socket string) *exec.Cmd
 
 	ctx    context.Context // of the clients and lanes; set by Start
 	cancel context.CancelFunc
@@ -122,6 +125,9 @@ func (c *Connector) planTurns(ctx context.Context) error {
 	// With the users, their logins come into the cache.
 	if _, err := c.br.GetUsersToStart(ctx); err != nil {
 		return fmt.Errorf("load the logins: %w", err)
+	}
+	if err := c.startKeeper(ctx); err != nil {
+		return err
 	}
 	for name, n := range c.networks {
 		if err := n.planTurns(ctx); err != nil {

@@ -18,7 +18,7 @@ import (
 type source struct {
 	user        id.UserID
 	certificate *tls.Certificate // shown to the server, or nil
-	ident       *identd          // to be told of the connection, or nil
+	ident       registrar        // to be told of the connection, or nil
 }
 
 // dial connects as the configuration says, for somebody.

@@ -31,6 +31,8 @@ type feed[M comparable, T any] struct {
 	clock   func() time.Time
 	members []*follower[M, T]
 	lead    *follower[M, T] // one of members, or nil
+	// reserved is who is to lead, and takes its connection up from a process before; nil for nobody.
+	reserved *M
 }
 
 // follower is the account of one member; the leader's ring is empty.
@@ -47,6 +49,7 @@ type sighting[M comparable, T any] struct {
 	key  string
 	item T
 	at   time.Time // when it was seen, by the feed's clock
+	line uint64    // its number on the member's connection, where that is kept by a holder
 	// anchors and loosens tell that the line is the JOIN, or the end of membership, of one of us. Such a mark is delivered
 	// only when it is shown.
 	anchors, loosens *M
@@ -90,8 +93,8 @@ func (f *feed[M, T]) open(m M) *follower[M, T] {
 func (f *feed[M, T]) add(m M) {
 	x := f.open(m)
 	x.present = true
-	if f.lead == nil {
-		f.lead = x
+	if f.lead == nil && (f.reserved == nil || *f.reserved == m) {
+		f.lead, f.reserved = x, nil
 	}
 }
 
@@ -146,8 +149,10 @@ func (f *feed[M, T]) observe(m M, s sighting[M, T]) []T {
 		return nil
 	}
 	// The leader hangs; this member leads and the other one follows from where it is.
-	f.lead.anchored = true
-	f.lead = x
+	if f.lead != nil {
+		f.lead.anchored = true
+	}
+	f.lead, f.reserved = x, nil
 	return f.flush()
 }
 

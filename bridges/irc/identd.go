@@ -227,7 +227,7 @@ func addrPort(addr net.Addr) netip.AddrPort {
 // identConn is a connection that identd forgets when it is closed.
 type identConn struct {
 	net.Conn
-	d    *identd
+	d    registrar
 	once sync.Once
 }
 

@@ -121,6 +121,9 @@ func (n *network) planTurns(ctx context.Context) error {
 		if name, _, _ := splitID(string(login.ID)); name != n.name || login.UserMXID == n.conn.br.Bot.GetMXID() {
 			continue
 		}
+		if n.running(login.UserMXID) != nil {
+			continue // their connection is held, and needs no turn
+		}
 		rows, err := n.conn.br.DB.UserPortal.GetAllForLogin(ctx, login.UserLogin)
 		if err != nil {
 			return err

@@ -173,6 +173,10 @@ func (l *lane) run(ctx context.Context) {
 			if _, stop := it.(stopItem); stop {
 				return
 			}
+			if mark, ok := it.(*markItem); ok {
+				mark.passed()
+				continue
+			}
 			l.deliver(ctx, it)
 		}
 	}

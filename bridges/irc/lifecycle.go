@@ -75,11 +75,23 @@ func (c *client) dropSession() {
 	if c.sess == nil {
 		return
 	}
-	c.sess.close()
-	c.sess = nil
+	handing := c.keeping.handing
+	if d := c.net.conn.identd; d != nil && c.keeping.held {
+		d.remove(c.keeping.conn)
+	}
+	if handing {
+		c.handOver()
+	} else {
+		c.sess.close()
+	}
+	c.sess, c.keeping = nil, keeping{waits: c.keeping.waits, left: c.keeping.left}
 	c.dropHistory()
 	for _, m := range c.channels {
-		m.ch.part(c)
+		if handing {
+			m.ch.pause(c)
+		} else {
+			m.ch.part(c)
+		}
 	}
 	c.showNick("")
 	c.urgent, c.queue, c.idle, c.since = nil, nil, nil, 0
@@ -119,10 +131,11 @@ func (c *client) restoreMemberships(now time.Time) {
 
 // beginGoodbye takes no new work, lets the server confirm what it has, and quits. What was not sent stays
 // unfinished, and so is handled again after the next start.
-func (c *client) beginGoodbye(now time.Time) {
+func (c *client) beginGoodbye(now time.Time, why error) {
 	c.sendEdits(func(*pendingEdit) bool { return true })
 	c.goodbye = true
 	c.goodbyeEnd = now.Add(goodbyeWait)
+	c.keeping.handing = c.keeping.held && c.phase == up && errors.Is(why, errStopping)
 	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 && !e.send.final })
 	c.unacked = slices.DeleteFunc(c.unacked, func(s *send) bool {
 		left := s.written == 0 && !s.final

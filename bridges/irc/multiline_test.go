@@ -139,7 +139,7 @@ func FuzzTags(f *testing.F) {
 		}
 		c.caps.offered["draft/multiline"] = "max-bytes=100,max-lines=3"
 		joinRequest{channel: "#c"}.apply(c)
-		c.sess = &session{conn: nopConn{}, done: make(chan struct{}), in: make(chan message), out: make(chan []string)}
+		c.sess = &session{conn: nopConn{}, done: make(chan struct{}), in: make(chan message), out: make(chan parcel)}
 		c.apply(t, ":alice!a@h JOIN #c\n:s 353 alice = #c :bob")
 		done := 0
 		for _, text := range []string{"one", "two\nthree", strings.Repeat("four ", 50)} {

@@ -61,6 +61,8 @@ type network struct {
 	privates map[string]map[id.UserID]bool // who is on a channel for a room of their own; see setPrivate
 	turns    map[id.UserID]time.Time       // when to connect after the start; see planTurns
 
+	keeper *keeper // of connections over a restart, or nil
+
 	restMu sync.Mutex // guards the decision who may rest
 	masks  masks      // has its own lock
 }
@@ -214,6 +216,9 @@ func (n *network) drain(ctx context.Context) {
 			return
 		}
 	}
+	for _, c := range clients {
+		c.letGo()
+	}
 }
 
 // channel is one channel with the members of it that are ours.
@@ -296,6 +301,7 @@ func (ch *channel) observe(c *client, s sighting[*client, item]) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	lead := ch.feed.lead
+	s.line = c.keeping.current
 	deliver := ch.feed.observe(c, s)
 	if ch.feed.lead != lead {
 		ch.handOver(deliver)

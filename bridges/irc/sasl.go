@@ -1,7 +1,6 @@
 package irc
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"slices"
@@ -62,7 +61,7 @@ func (c *client) mayLogin(now time.Time) bool {
 // isPrivate reports whether a password may go over a connection as it is: nobody else can read it or answer in the
 // server's place.
 func (c *client) isPrivate(conn net.Conn) bool {
-	if _, secure := conn.(*tls.Conn); secure && !c.net.cfg.TLSInsecure || c.net.cfg.Auth.Plaintext {
+	if isSecure(conn) && !c.net.cfg.TLSInsecure || c.net.cfg.Auth.Plaintext {
 		return true
 	}
 	addr, ok := conn.RemoteAddr().(*net.TCPAddr)
@@ -78,7 +77,7 @@ func (c *client) mechanisms() (names []string, why string) {
 	wants := func(mechanism string) bool {
 		return c.identity.mechanism == mechAuto || c.identity.mechanism == mechanism
 	}
-	_, secure := c.sess.conn.(*tls.Conn)
+	secure := isSecure(c.sess.conn)
 	if wants(mechExternal) && c.identity.certificate != nil && secure && offers("EXTERNAL") {
 		names = append(names, "EXTERNAL")
 	}

@@ -91,6 +91,7 @@ type entry struct {
 	send *send    // nil for commands that nobody waits for
 	text string   // what the line says, as its echo will
 	asks *history // the question that the line is
+	tag  uint64   // by which the holder knows it; see keeping.go
 }
 
 // apply queues a message after the edits of the same channel that wait.
@@ -195,7 +196,8 @@ func (c *client) enqueue(s *send) {
 		}
 	}
 	entries, err := c.entriesOf(s, m)
-	entries = slices.DeleteFunc(entries, func(e entry) bool { return c.wasSaid(m, s, e.text) })
+	tagEntries(s, entries)
+	entries = slices.DeleteFunc(entries, func(e entry) bool { return c.wasWritten(e) || c.wasSaid(m, s, e.text) })
 	switch {
 	case err != nil:
 		s.done(err)
@@ -204,7 +206,7 @@ func (c *client) enqueue(s *send) {
 	case s.tries == 0 && c.backlog()+len(entries) > maxBacklog:
 		s.done(errBacklog)
 		return
-	case len(entries) == 0:
+	case len(entries) == 0 && !c.keeping.unsure:
 		s.done(nil)
 		return
 	}
@@ -331,23 +333,23 @@ func cutBytes(line string) string { return cut(line, maxLineBytes-2) }
 
 // wires returns what the goroutine can do with its connection now: read, and write a line if there is one that
 // may go. PONG, keepalive and QUIT go first and are not counted.
-func (c *client) wires(now time.Time) (in <-chan message, out chan<- []string, lines []string) {
+func (c *client) wires(now time.Time) (in <-chan message, out chan<- parcel, lines parcel) {
 	if c.sess == nil {
-		return nil, nil, nil
+		return nil, nil, parcel{}
 	}
 	c.raiseBarrier(now)
-	if c.goodbye && !c.quitSent && len(c.queue) == 0 && len(c.unacked) == 0 {
+	if c.goodbye && !c.quitSent && len(c.queue) == 0 && len(c.unacked) == 0 && !c.handsOver(now) {
 		c.quitSent = true
 		c.urgent = append(c.urgent, "QUIT :"+quitMessage)
 	}
 	c.relax()
 	switch {
 	case len(c.urgent) > 0:
-		return c.sess.in, c.sess.out, c.urgent[:1]
+		return c.sess.in, c.sess.out, parcel{lines: c.urgent[:1]}
 	case len(c.queue) > 0 && !c.bucket.next(now).After(now):
-		return c.sess.in, c.sess.out, c.queue[0].lines()
+		return c.sess.in, c.sess.out, parcel{c.queue[0].lines(), c.queue[0].tag}
 	}
-	return c.sess.in, nil, nil
+	return c.sess.in, nil, parcel{}
 }
 
 // leisurely queues a line that may wait until nothing else is to be sent.

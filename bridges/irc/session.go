@@ -1,6 +1,7 @@
 package irc
 
 import (
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/ergochat/irc-go/ircmsg"
 	"github.com/ergochat/irc-go/ircreader"
+
+	"causeway/bridges/irc/holder"
 )
 
 const (
@@ -28,8 +31,8 @@ const (
 // session is one TCP connection with its two goroutines, a reader and a writer. It parses lines and knows nothing
 // of IRC beyond that.
 type session struct {
-	in  chan message  // closed when the connection has ended; then err says why
-	out chan []string // unbuffered: lines accepted are about to be written, with none between them
+	in  chan message // closed when the connection has ended; then err says why
+	out chan parcel  // unbuffered: lines accepted are about to be written, with none between them
 	err error
 
 	lastInTS  atomic.Int64 // when the last line came, ms
@@ -41,7 +44,7 @@ type session struct {
 
 func newSession(conn net.Conn) *session {
 	s := &session{
-		in: make(chan message, inBuffer), out: make(chan []string), conn: conn, done: make(chan struct{}),
+		in: make(chan message, inBuffer), out: make(chan parcel), conn: conn, done: make(chan struct{}),
 	}
 	s.lastInTS.Store(time.Now().UnixMilli())
 	s.wg.Add(2)
@@ -54,6 +57,10 @@ func newSession(conn net.Conn) *session {
 func (s *session) close() {
 	s.closeOnce.Do(func() {
 		close(s.done)
+		if held, ok := s.conn.(*holder.Conn); ok {
+			_ = held.End("")
+			return
+		}
 		_ = s.conn.Close()
 	})
 	s.wg.Wait()
@@ -62,18 +69,15 @@ func (s *session) close() {
 func (s *session) read() {
 	defer s.wg.Done()
 	defer close(s.in)
-	var reader ircreader.Reader
-	reader.Initialize(s.conn, initialInputBytes, maxInputBytes)
+	next := s.reader()
 	for {
-		raw, err := reader.ReadLine()
+		m, err := next()
+		if errors.Is(err, errNoLine) {
+			continue
+		}
 		if err != nil {
 			s.err = err
 			return
-		}
-		s.lastInTS.Store(time.Now().UnixMilli())
-		m, err := parseLine(raw)
-		if err != nil {
-			continue
 		}
 		select {
 		case s.in <- m:
@@ -89,19 +93,66 @@ func (s *session) write() {
 		select {
 		case <-s.done:
 			return
-		case lines := <-s.out:
-			var b []byte
-			for _, line := range lines {
-				b = append(append(b, withoutLineEnds(line)...), "\r\n"...)
-			}
-			_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-			if _, err := s.conn.Write(b); err != nil {
+		case p := <-s.out:
+			if err := s.send(p); err != nil {
 				// The reader notices and reports it.
 				_ = s.conn.Close()
 				return
 			}
 		}
 	}
+}
+
+// errNoLine tells that what came is none, and is left out.
+var errNoLine = errors.New("no line")
+
+// reader returns what reads the next line.
+func (s *session) reader() func() (message, error) {
+	if held, ok := s.conn.(*holder.Conn); ok {
+		return func() (message, error) { return s.nextHeld(held) }
+	}
+	var reader ircreader.Reader
+	reader.Initialize(s.conn, initialInputBytes, maxInputBytes)
+	return func() (message, error) {
+		raw, err := reader.ReadLine()
+		if err != nil {
+			return message{}, err
+		}
+		return s.parsed(raw)
+	}
+}
+
+// parsed takes a line apart that has just come.
+func (s *session) parsed(raw []byte) (message, error) {
+	s.lastInTS.Store(time.Now().UnixMilli())
+	m, err := parseLine(raw)
+	if err != nil {
+		return message{}, errNoLine
+	}
+	return m, nil
+}
+
+// parcel is lines that go out with none between them. The holder knows by the tag, if it is not 0, that they have.
+type parcel struct {
+	lines []string
+	tag   uint64
+}
+
+func (s *session) send(p parcel) error {
+	if held, ok := s.conn.(*holder.Conn); ok {
+		lines := make([]string, len(p.lines))
+		for i, line := range p.lines {
+			lines[i] = withoutLineEnds(line)
+		}
+		return held.Send(p.tag, lines)
+	}
+	var b []byte
+	for _, line := range p.lines {
+		b = append(append(b, withoutLineEnds(line)...), "\r\n"...)
+	}
+	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err := s.conn.Write(b)
+	return err
 }
 
 // parseLine takes a line apart, whatever its encoding.

@@ -2,7 +2,6 @@ package irc
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"strconv"
 	"strings"
@@ -64,7 +63,7 @@ func (c *client) heedSTS() (again bool) {
 		return false
 	}
 	duration, port := parseSTS(value)
-	if _, secure := c.sess.conn.(*tls.Conn); secure {
+	if isSecure(c.sess.conn) {
 		if duration >= 0 {
 			c.net.keepSTS(c.stsPort, duration)
 		}

@@ -29,6 +29,9 @@ func (c *client) messageID(m message) networkid.MessageID {
 	if id := msgID(m); id != "" && c.has("message-tags") {
 		return networkid.MessageID(c.net.name + "/" + id)
 	}
+	if id := c.keeping.lineID(); id != "" {
+		return networkid.MessageID(id)
+	}
 	return c.net.messageID()
 }
 

@@ -87,11 +87,18 @@ func (w *world) absent(log *bridgetest.Recorder, secret string) {
 // startWith is start with everything to be chosen.
 func startWith(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg Config, log zerolog.Logger) *world {
 	t.Helper()
-	w := &world{t: t, hs: hs, dir: dir}
-	var err error
-	if w.conn, err = New(cfg); err != nil {
+	conn, err := New(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return startConnector(t, hs, dir, conn, log)
+}
+
+// startConnector runs a bridge with a connector.
+func startConnector(t *testing.T, hs *bridgetest.Homeserver, dir string, conn *Connector, log zerolog.Logger) *world {
+	t.Helper()
+	w := &world{t: t, hs: hs, dir: dir, conn: conn}
+	var err error
 	w.bridge, err = bridges.New(bridges.Options{
 		ID: "irc", ServerName: hs.ServerName, Transport: hs, Network: w.conn, DataDir: dir,
 		Log: log,

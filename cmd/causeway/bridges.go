@@ -151,6 +151,7 @@ func planBridges(cfg *Config, log zerolog.Logger) ([]bridgePlan, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bridges.irc: %w", err)
 		}
+		network.SetHolder(ircHolder)
 		plan(bridges.Options{ID: "irc", Name: "IRC bridge", Network: network}, cfg.Bridges.IRC.Isolation)
 	}
 	for _, n := range networks {

@@ -106,6 +106,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.doctorCommand(),
 		c.versionCommand(),
 		c.buildCommand(),
+		c.ircHolderCommand(),
 	)
 	return root
 }

@@ -93,11 +93,13 @@ var arrows = map[string][]string{
 	// It runs a bridge in another process, whose requests are to look like those of one in this.
 	"bridges/process": {"bridges", "registration", "appservice/inproc"},
 	"bridges/builder": {},
-	"bridges/irc":     {"bridges"},
-	"bridges/xmpp":    {"bridges"},
-	"bridges/email":   {"bridges"},
-	"sfu/track":       {"sfu/buffer", "sfu/bandwidth"},
-	"sfu":             {"sfu/track", "sfu/signalling", "sfu/turn", "sfu/focus", "sfu/buffer", "sfu/bandwidth"},
+	// The holder is a process of its own, which knows no bridge.
+	"bridges/irc/holder": {},
+	"bridges/irc":        {"bridges", "bridges/irc/holder"},
+	"bridges/xmpp":       {"bridges"},
+	"bridges/email":      {"bridges"},
+	"sfu/track":          {"sfu/buffer", "sfu/bandwidth"},
+	"sfu":                {"sfu/track", "sfu/signalling", "sfu/turn", "sfu/focus", "sfu/buffer", "sfu/bandwidth"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
 	// limits (httpapi), and accounts without a server (account).
 	"cmd/causeway": {
