@@ -20,6 +20,7 @@ import (
 	"causeway/registration"
 
 	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2"
 )
 
 // house is a homeserver with one bridge, which can be started anew.
@@ -28,7 +29,9 @@ type house struct {
 	dir    string
 	crypt  bridges.Encryption
 	reap   bridges.Reaper
-	base   string // URL of the bridge's database, "" for a file
+	fill   bridges.Backfill
+	before []*bridgev2.BackfillMessage // what was said on the network
+	base   string                      // URL of the bridge's database, "" for a file
 	hs     *testserver.Server
 	toHS   *inproc.Transport
 	line   line // through which the bridge reaches the homeserver
@@ -50,6 +53,7 @@ func newHouse(t *testing.T, db *store.DB, change ...func(*house)) *house {
 	}
 	h.line.to = h.toHS
 	h.open()
+	h.bridge.Registration().BuiltIn = true // as cmd/causeway does
 	set, err := registration.NewSet(h.bridge.Registration())
 	if err != nil {
 		t.Fatal(err)
@@ -84,10 +88,11 @@ func (h *house) log() zerolog.Logger {
 func (h *house) open() {
 	h.t.Helper()
 	h.net = bridges.NewLoop()
+	h.net.SetHistory(h.before)
 	var err error
 	h.bridge, err = bridges.New(bridges.Options{
 		ID: "loop", ServerName: testserver.Name, Transport: &h.line, Network: h.net, DataDir: h.dir, Log: h.log(),
-		Encryption: h.crypt, Reaper: h.reap, Database: h.base,
+		Encryption: h.crypt, Reaper: h.reap, Backfill: h.fill, Database: h.base,
 	})
 	if err != nil {
 		h.t.Fatal(err)
