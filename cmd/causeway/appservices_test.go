@@ -157,6 +157,35 @@ func TestListOfARunningServer(t *testing.T) {
 	}
 }
 
+// Those that make devices, and those whose users log in for them (matrix-bot-sdk), are told apart by an option.
+func TestGenerateForDevices(t *testing.T) {
+	_, config := installed(t)
+	for _, test := range []struct {
+		flags       []string
+		code        int
+		says        string
+		keys, makes bool
+	}{
+		{nil, exitOK, "", false, false},
+		{[]string{"--e2ee"}, exitOK, "", true, true},
+		{[]string{"--e2ee", "--devices-by-login"}, exitOK, "", true, false},
+		{[]string{"--devices-by-login"}, exitUsage, "--devices-by-login is for an application service with --e2ee", false, false},
+	} {
+		args := append([]string{"--config", config, "registration", "generate", "bot", "--user", "@bot_.*"}, test.flags...)
+		code, stdout, stderr := runIn(t, "", args...)
+		if code != test.code || !strings.Contains(stderr, test.says) {
+			t.Errorf("%v: got %d, %s", test.flags, code, stderr)
+		}
+		if code != exitOK {
+			continue
+		}
+		reg, err := registration.Parse("bot", []byte(stdout))
+		if err != nil || reg.MSC3202 != test.keys || reg.MSC4190 != test.makes {
+			t.Errorf("%v: got %+v, %v", test.flags, reg, err)
+		}
+	}
+}
+
 // serving has the control socket of a server answer about application services.
 func serving(t *testing.T, cfg *Config) (stop func()) {
 	t.Helper()
