@@ -119,7 +119,7 @@ func (u *unbridger) run(ctx context.Context) {
 			case err != nil:
 				j.retry = min(max(2*j.retry, unbridgeRetry), maxUnbridgeRetry)
 				j.notBy = time.Now().Add(j.retry)
-				u.b.log.Err(err).Stringer("room_id", room).Dur("retry_in", j.retry).Msg("unbridge a room")
+				u.b.log.Err(err).Stringer("room_id", room).Stringer("retry_in", j.retry).Msg("unbridge a room")
 			case finished:
 				delete(jobs, room)
 				u.count.Store(int64(len(jobs)))

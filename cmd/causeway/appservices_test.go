@@ -69,6 +69,10 @@ func TestPrintServices(t *testing.T) {
 		}
 	}
 	show("while a server runs", all)
+	text.WriteString("== metrics\n")
+	if err := printMetrics(&text, all, now); err != nil {
+		t.Fatal(err)
+	}
 	all.Running = false
 	for i := range all.Services {
 		s := &all.Services[i]
