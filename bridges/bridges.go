@@ -17,6 +17,7 @@ package bridges
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,6 +35,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"causeway/bridges/e2be"
+	"causeway/bridges/provisioning"
 	"causeway/registration"
 )
 
@@ -87,10 +89,12 @@ type Bridge struct {
 	ephemera  *ephemera
 	unbridger *unbridger
 	crypto    *e2be.Machine // nil without encryption
+	logins    *provisioning.API
 	router    http.Handler
 	ackWait   time.Duration // ackWait, but in tests
 	txnMu     sync.Mutex    // one transaction at a time enters the inbox and the lanes
 
+	gates     gates
 	ready     chan struct{} // closed when transactions can be handled
 	ended     chan struct{} // closed when the bridge begins to stop, also if it never was ready
 	closeOnce sync.Once
@@ -197,11 +201,13 @@ func (b *Bridge) prepare() error {
 	b.conn.EventProcessor.ExecSyncWarnTime = 0
 	b.conn.EventProcessor.ExecSyncTimeout = 0
 	b.watchMembers()
+	b.watchEvents()
 	b.watchPresence()
 	b.lanes = newLanes(b)
 	b.ephemera = newEphemera(b)
 	b.unbridger = newUnbridger(b)
 	b.addCommands()
+	b.logins = provisioning.New(b.v2, b.conn.Provisioning, cfg.Provisioning.SharedSecret, b.conn.tally.stateOf)
 	b.router = b.makeRouter()
 	return nil
 }
@@ -233,7 +239,9 @@ func (b *Bridge) makeConfig(t tokens) *bridgeconfig.Config {
 			UsernameTemplate: b.opts.ID + "_{{.}}",
 		},
 		Encryption: b.opts.Encryption.config(),
-		Matrix:     bridgeconfig.MatrixConfig{MessageErrorNotices: true, FederateRooms: true},
+		// Nobody outside of this process has the secret.
+		Provisioning: bridgeconfig.ProvisioningConfig{SharedSecret: rand.Text()},
+		Matrix:       bridgeconfig.MatrixConfig{MessageErrorNotices: true, FederateRooms: true},
 		Bridge: bridgeconfig.BridgeConfig{
 			CommandPrefix: "!" + b.opts.ID,
 			// No buffer: an event has been handled when the call that brings it returns.

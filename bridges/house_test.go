@@ -13,6 +13,7 @@ import (
 	"causeway/bridges"
 	"causeway/bridges/bridgetest"
 	"causeway/homeserver"
+	"causeway/homeserver/networks"
 	"causeway/homeserver/notify"
 	"causeway/homeserver/store"
 	"causeway/homeserver/storetest"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/bridgeconfig"
 )
 
 // house is a homeserver with one bridge, which can be started anew.
@@ -32,6 +34,8 @@ type house struct {
 	fill   bridges.Backfill
 	before []*bridgev2.BackfillMessage // what was said on the network
 	base   string                      // URL of the bridge's database, "" for a file
+	users  bridgeconfig.PermissionConfig
+	other  bridgev2.NetworkConnector // in the place of net, unless nil
 	hs     *testserver.Server
 	toHS   *inproc.Transport
 	line   line // through which the bridge reaches the homeserver
@@ -65,6 +69,9 @@ func newHouse(t *testing.T, db *store.DB, change ...func(*house)) *house {
 		Transport: func(*registration.Registration) http.RoundTripper { return h.toApp },
 	})
 	h.hs = testserver.New(t, db, func(c *homeserver.Config) {
+		reg := h.bridge.Registration()
+		c.Bridges = []networks.Bridge{{ID: "loop", Name: "Loop", URL: reg.URL + bridges.ProvisioningPath, Token: reg.HSToken, Transport: h.toApp}}
+		c.Guests = true
 		c.Bus, c.AppServices, c.Aliases, c.Pinger, c.Alive = bus, regs, send, send, send.Alive
 	})
 	send.Attend(h.hs.Server)
@@ -89,9 +96,13 @@ func (h *house) open() {
 	h.t.Helper()
 	h.net = bridges.NewLoop()
 	h.net.SetHistory(h.before)
+	network := h.other
+	if network == nil {
+		network = h.net
+	}
 	var err error
 	h.bridge, err = bridges.New(bridges.Options{
-		ID: "loop", ServerName: testserver.Name, Transport: &h.line, Network: h.net, DataDir: h.dir, Log: h.log(),
+		ID: "loop", ServerName: testserver.Name, Transport: &h.line, Network: network, Permissions: h.users, DataDir: h.dir, Log: h.log(),
 		Encryption: h.crypt, Reaper: h.reap, Backfill: h.fill, Database: h.base,
 	})
 	if err != nil {

@@ -258,7 +258,12 @@ func (l *lanes) handle(t *ticket) {
 	if t.evt.Type.IsState() {
 		mautrix.UpdateStateStore(l.ctx, l.b.conn.AS.StateStore, t.evt)
 	}
-	l.b.conn.EventProcessor.Dispatch(l.ctx, t.evt)
+	// Commands change the logger of their context, and run beside each other.
+	log := l.b.log.With().Logger()
+	gate := l.b.gates.of(t.evt.Sender)
+	gate.RLock()
+	defer gate.RUnlock()
+	l.b.conn.EventProcessor.Dispatch(log.WithContext(l.ctx), t.evt)
 }
 
 // hold implements Host.Defer.

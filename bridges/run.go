@@ -77,6 +77,7 @@ func (b *Bridge) start(ctx context.Context) error {
 	if len(letters) > 0 {
 		b.log.Info().Int("events", len(letters)).Msg("taking up events of before the last stop")
 	}
+	b.logins.Start(withForm(b.lanes.ctx))
 	close(b.ready)
 	return nil
 }
@@ -85,6 +86,9 @@ func (b *Bridge) start(ctx context.Context) error {
 // events, the network's goodbye, bridgev2.
 func (b *Bridge) stop(ctx context.Context) {
 	close(b.ended)
+	goodbye, cancel := context.WithTimeout(ctx, stopWait)
+	b.logins.Stop(goodbye)
+	cancel()
 	b.txnMu.Lock() // a transaction that is being taken gets in whole
 	b.lanes.close()
 	b.txnMu.Unlock()

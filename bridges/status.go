@@ -35,12 +35,12 @@ type Status struct {
 type tally struct {
 	mu     sync.Mutex // guards what follows
 	state  string
-	logins map[networkid.UserLoginID]string
+	logins map[networkid.UserLoginID]status.BridgeState
 	Status
 }
 
 func newTally() *tally {
-	return &tally{state: string(status.StateStarting), logins: map[networkid.UserLoginID]string{},
+	return &tally{state: string(status.StateStarting), logins: map[networkid.UserLoginID]status.BridgeState{},
 		Status: Status{Reasons: map[string]int64{}}}
 }
 
@@ -51,7 +51,7 @@ func (b *Bridge) Status() Status {
 	s := t.Status
 	s.State, s.Reasons, s.Logins = t.state, maps.Clone(t.Reasons), map[string]int{}
 	for _, state := range t.logins {
-		s.Logins[state]++
+		s.Logins[string(state.StateEvent)]++
 	}
 	t.mu.Unlock()
 	b.lanes.mu.Lock()
@@ -59,6 +59,13 @@ func (b *Bridge) Status() Status {
 	b.lanes.mu.Unlock()
 	s.Unbridging = int(b.unbridger.count.Load())
 	return s
+}
+
+// stateOf is what bridgev2 has last told of a login.
+func (t *tally) stateOf(login networkid.UserLoginID) status.BridgeState {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.logins[login]
 }
 
 // States are the states of logins in a fixed order.
@@ -96,7 +103,7 @@ func (c *matrixConnector) SendBridgeStatus(ctx context.Context, state *status.Br
 	case state.StateEvent == status.StateLoggedOut:
 		delete(c.tally.logins, state.RemoteID)
 	default:
-		c.tally.logins[state.RemoteID] = string(state.StateEvent)
+		c.tally.logins[state.RemoteID] = *state
 	}
 	c.tally.mu.Unlock()
 	return c.Connector.SendBridgeStatus(ctx, state)

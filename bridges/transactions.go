@@ -171,6 +171,9 @@ func (b *Bridge) isEcho(evt *event.Event) bool {
 	if !ours(evt.Sender) {
 		return false
 	}
+	if b.isTapped(evt) {
+		return false // for further chats it is news
+	}
 	return evt.StateKey == nil || evt.Type == event.StateMember && ours(id.UserID(*evt.StateKey))
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,6 +21,7 @@ import (
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/identity"
 	"causeway/homeserver/mail"
+	"causeway/homeserver/networks"
 	"causeway/homeserver/notify"
 	"causeway/homeserver/oauth"
 	"causeway/homeserver/push"
@@ -78,6 +80,9 @@ type Config struct {
 	Pinger      clientapi.Pinger
 	Alive       func(appServiceID string) // told of each request of a service; must not block
 	Networks    clientapi.Networks
+
+	// Bridges are those of this server, whose networks users sign in to.
+	Bridges []networks.Bridge
 
 	QuickPasswords bool // account.Config has it, for tests alone
 }
@@ -177,13 +182,14 @@ func New(c Config) *Server {
 		Rendezvous: c.OAuth.rendezvous(),
 	}}
 	api.IdentityURL = outside.identityURL()
-	routes := append(api.Routes(), outside.routes()...)
+	bridged := networks.New(c.Bridges)
+	routes := slices.Concat(api.Routes(), outside.routes(), bridged.Routes())
 	if c.OAuth.Enabled {
 		api.OAuth = oauth.New(oauth.Config{PublicURL: c.PublicURL, DB: c.DB, Accounts: s.Accounts, Deactivation: true})
 	}
 	if providers := c.SSO.service(c.PublicURL); api.OAuth != nil || providers != nil {
 		routes = append(routes, accountpages.New(accountpages.Config{
-			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, SSO: providers, Rooms: s.rooms,
+			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, SSO: providers, Rooms: s.rooms, Networks: bridged,
 			Deactivate: s.Accounts.EndAccount, Contact: c.Support.Contact(),
 		}).Routes()...)
 	}

@@ -68,6 +68,8 @@ func (h *Homeserver) routes() {
 		"GET " + v3 + "/rooms/{room}/event/{event}":        h.getEvent,
 		"GET " + v3 + "/directory/room/{alias}":            h.getAlias,
 		"PUT " + v3 + "/directory/room/{alias}":            h.setAlias,
+		"DELETE " + v3 + "/directory/room/{alias}":         h.deleteAlias,
+		"GET " + v3 + "/rooms/{room}/aliases":              h.roomAliases,
 		"PUT " + v3 + "/presence/{user}/status":            h.setPresence,
 		"POST " + v3 + "/rooms/{room}/unban":               h.kick,
 		"PUT " + v3 + "/directory/list/room/{room}":        h.setListed,
@@ -343,6 +345,21 @@ func (h *Homeserver) setAlias(r *request) (any, error) {
 	}
 	h.aliases[alias] = id.RoomID(r.text("room_id"))
 	return object{}, nil
+}
+
+func (h *Homeserver) deleteAlias(r *request) (any, error) {
+	delete(h.aliases, id.RoomAlias(r.PathValue("alias")))
+	return object{}, nil
+}
+
+func (h *Homeserver) roomAliases(r *request) (any, error) {
+	list := []id.RoomAlias{}
+	for alias, room := range h.aliases {
+		if room == r.room() {
+			list = append(list, alias)
+		}
+	}
+	return object{"aliases": list}, nil
 }
 
 // ping goes there and back, and must not hold the lock meanwhile.

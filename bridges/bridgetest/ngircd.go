@@ -2,6 +2,7 @@ package bridgetest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -90,15 +91,19 @@ func (n *NGIRCd) Stop() {
 	n.cmd = nil
 }
 
-// FreeAddress is a loopback address nobody listens on.
+// FreeAddress is a loopback address nobody listens on. Its port is below those that the system gives to connections, so that
+// none of these takes it meanwhile.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("found no free port")
+	return ""
 }
 
 // AwaitListener waits until somebody listens on an address.

@@ -3,6 +3,7 @@ package irc
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,11 @@ var (
 
 // Connect implements bridgev2.NetworkAPI: after a start it joins the channels of before.
 func (a *account) Connect(ctx context.Context) {
-	if a.net == nil || a.isBot {
+	if a.net == nil {
+		return
+	}
+	if a.isBot {
+		a.connectRelay(ctx)
 		return
 	}
 	rows, err := a.connector.br.DB.UserPortal.GetAllForLogin(ctx, a.login.UserLogin)
@@ -40,11 +45,13 @@ func (a *account) Connect(ctx context.Context) {
 	a.net.client(a.login.UserMXID)
 	for _, row := range rows {
 		portal, err := a.connector.br.GetExistingPortalByKey(ctx, row.Portal)
-		if err != nil || portal == nil || portal.MXID == "" {
+		if err != nil || portal == nil || portal.MXID == "" && !a.connector.links.isFurther(row.Portal.ID) {
 			continue
 		}
-		key := a.connector.channelKey(ctx, a.net, a.login.UserMXID, portal.Name)
-		if err := a.net.ask(a.login.UserMXID, joinRequest{channel: portal.Name, key: key}); err != nil {
+		if kind := kindOf(portal.PortalKey); kind > direct || kind == shared && a.connector.modeOf(a.net, portal) != modeTransparent {
+			continue
+		}
+		if err := a.net.ask(a.login.UserMXID, a.connector.requestFor(ctx, a.net, a.login.UserMXID, portal)); err != nil {
 			a.login.Log.Err(err).Msg("join the channels of a login")
 			return
 		}
@@ -85,6 +92,12 @@ func (a *account) IsThisUser(context.Context, networkid.UserID) bool { return fa
 
 // GetChatInfo implements bridgev2.NetworkAPI.
 func (a *account) GetChatInfo(_ context.Context, portal *bridgev2.Portal) (*bridgev2.ChatInfo, error) {
+	if ownerOf(portal.PortalKey) != "" {
+		return a.directInfo(portal), nil
+	}
+	if _, linked := a.connector.links.of(portal.ID); linked {
+		return &bridgev2.ChatInfo{}, nil // the room is others' to set up
+	}
 	name := portal.Name
 	if name == "" {
 		_, name, _ = splitID(string(portal.ID))
@@ -136,7 +149,7 @@ func (a *account) HandleMatrixRoomTopic(ctx context.Context, msg *bridgev2.Matri
 	s := &send{verb: "TOPIC", lines: []string{oneLine(msg.Content.Topic)}}
 	err := a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
 		if err != nil {
-			lane := a.net.channel(s.channel).lane
+			lane := a.laneOf(s)
 			lane.put(topicItem{topic: before})
 			lane.put(noticeItem{text: "The topic was not set: " + err.Error(), to: a.login.UserMXID})
 		}
@@ -153,7 +166,7 @@ func (a *account) HandleMatrixRoomTopic(ctx context.Context, msg *bridgev2.Matri
 func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.MatrixMembershipChange) (*bridgev2.MatrixMembershipResult, error) {
 	ghost, ok := msg.Target.(*bridgev2.Ghost)
 	switch {
-	case a.net == nil || msg.Type.IsSelf:
+	case a.net == nil || msg.Type.IsSelf || kindOf(msg.Portal.PortalKey) > bouncer:
 		return nil, nil
 	case msg.Type.To == event.MembershipInvite:
 		return nil, a.invite(ctx, msg)
@@ -166,7 +179,7 @@ func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matr
 	case msg.Type.To != event.MembershipLeave || msg.Type.From != event.MembershipJoin:
 		return nil, nil
 	}
-	nicks := a.net.channel(msg.Portal.Name).lane.nicksOf(ghost.ID)
+	nicks := a.channelOf(msg.Portal).lane.nicksOf(ghost.ID)
 	if len(nicks) == 0 {
 		return nil, nil // they are gone already
 	}
@@ -174,7 +187,7 @@ func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matr
 	s := &send{verb: "KICK", nick: nick, lines: []string{oneLine(msg.Content.Reason)}}
 	return nil, a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
 		if err != nil {
-			lane := a.net.channel(s.channel).lane
+			lane := a.laneOf(s)
 			lane.put(noticeItem{text: nick + " was not kicked: " + err.Error(), to: a.login.UserMXID})
 			lane.put(pardonItem{ghost: ghost.ID})
 		}
@@ -212,18 +225,28 @@ func (a *account) prepare(ctx context.Context, portal *bridgev2.Portal, evt *eve
 	if err := a.reaches(portal); err != nil {
 		return nil, err
 	}
-	client := a.client()
+	client, err := a.sayBy(ctx, portal, s)
+	if err != nil {
+		return nil, err
+	}
 	if client == nil {
 		return nil, notConnected(a.net.name)
 	}
+	if err := a.peopleOf(ctx, portal, s); err != nil {
+		return nil, err
+	}
 	ctx = context.WithoutCancel(ctx)
-	s.channel, s.event, s.said = portal.Name, evt.ID, time.UnixMilli(evt.Timestamp)
+	s.channel, s.mine = target(portal)
+	s.event, s.said = evt.ID, time.UnixMilli(evt.Timestamp)
+	if kindOf(portal.PortalKey) > bouncer && !slices.Contains(textVerbs, s.verb) {
+		return nil, shown(failure("only channels have that"))
+	}
 	s.done = func(err error) {
 		if after != nil {
 			after(ctx, err)
 		}
 		if err == nil && s.left > 0 {
-			a.net.channel(s.channel).lane.put(noticeItem{
+			a.laneOf(s).put(noticeItem{
 				text: fmt.Sprintf("Your message was too long: %d lines of it were not sent to IRC.", s.left), to: a.login.UserMXID,
 			})
 		}
@@ -245,6 +268,8 @@ func (a *account) reaches(portal *bridgev2.Portal) error {
 		return shown(failure("the bridge has no network %s any more", network))
 	case a.net == nil || network != a.net.name:
 		return notConnected(network)
+	case kindOf(portal.PortalKey) > direct:
+		return shown(failure("nobody reads what is said here; say `!irc msg NICK text` to the bot"))
 	}
 	return nil
 }

@@ -32,10 +32,13 @@ func validAccount(account string) bool {
 	return validNick(account) && len(account) <= maxGhostAccount && account != "*" && account != "0"
 }
 
-// validGhost reports whether what comes after the network in the ID of a ghost is a nick, or an account.
+// validGhost reports whether what comes after the network in the ID of a ghost is a nick, an account, or our own nick.
 func validGhost(name string) bool {
 	if account, ok := strings.CutPrefix(name, accountPrefix); ok {
 		return validAccount(account)
+	}
+	if nick, ok := strings.CutPrefix(name, ownPrefix); ok {
+		return validNick(nick)
 	}
 	return validNick(name)
 }
@@ -183,6 +186,9 @@ func (c *client) checkWho(now time.Time) {
 
 // ghostID is whose ghost a nick in the channel is: that of the account, where there is one.
 func (l *lane) ghostID(nick string) networkid.UserID {
+	if ghost, ok := l.directGhost(); ok {
+		return ghost
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if account := l.accounts[l.net.ids.fold.Fold(nick)].account; account != "" {

@@ -149,6 +149,7 @@ func TestAccountOfPuppet(t *testing.T) {
 
 // A room with ghosts of nicks changes over when the network begins to say who has an account, and back.
 func TestAccountUpgrade(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
 	cfg := testNetwork(ircd.Address)

@@ -47,6 +47,7 @@ func TestAwayToIRC(t *testing.T) {
 
 // Presence goes both ways between a homeserver and a network with away-notify.
 func TestAway(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	cfg := testNetwork(ircd.Address)
 	cfg.Away.Delay = time.Millisecond
@@ -107,6 +108,7 @@ func TestPresences(t *testing.T) {
 
 // A room that shows only who speaks has nobody else in it, and its operators have their levels nevertheless.
 func TestMembersPolicies(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []string{showSpeakers, showNone} {
 		t.Run(policy, func(t *testing.T) {
 			w, conn, _, room := scripted(t, func(n *NetworkConfig) {

@@ -137,7 +137,7 @@ func (a *account) banGhost(ctx context.Context, msg *bridgev2.MatrixMembershipCh
 			a.connector.br.DB.KV.Set(ctx, key, strings.Join(masks, " "))
 			return
 		}
-		lane := a.net.channel(s.channel).lane
+		lane := a.laneOf(s)
 		lane.put(noticeItem{text: who.name + " was not banned on IRC: " + err.Error(), to: a.login.UserMXID})
 		lane.put(pardonItem{ghost: ghost.ID})
 	})
@@ -158,7 +158,7 @@ func (a *account) culprit(portal *bridgev2.Portal, ghost *bridgev2.Ghost) culpri
 		account = ""
 	}
 	who := culprit{name: strings.TrimPrefix(name, accountPrefix), account: account}
-	for _, nick := range a.net.channel(portal.Name).lane.nicksOf(ghost.ID) {
+	for _, nick := range a.channelOf(portal).lane.nicksOf(ghost.ID) {
 		if validNick(nick) {
 			who.nicks = append(who.nicks, nick)
 		}
@@ -220,7 +220,7 @@ func (a *account) unbanGhost(ctx context.Context, msg *bridgev2.MatrixMembership
 			a.connector.br.DB.KV.Delete(ctx, key)
 			return
 		}
-		a.net.channel(s.channel).lane.put(noticeItem{text: who.name + " was not unbanned on IRC: " + err.Error(), to: a.login.UserMXID})
+		a.laneOf(s).put(noticeItem{text: who.name + " was not unbanned on IRC: " + err.Error(), to: a.login.UserMXID})
 	})
 }
 
@@ -242,6 +242,6 @@ func (p pardonItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 		return err
 	}
 	// Who is on the channel comes back with the list. In a goroutine, because who holds the channel may wait for us.
-	go l.net.channel(l.called()).resync()
+	go l.channel().resync()
 	return nil
 }

@@ -169,6 +169,7 @@ func TestBanRefused(t *testing.T) {
 
 // A ban of one of us on IRC is one on Matrix, until it is lifted; a rank or an exception protects.
 func TestBanFromIRC(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	w := startNew(t, testNetwork(ircd.Address))
 	conns, users := map[string]*bridgetest.IRCConn{}, map[string]id.UserID{}
@@ -215,6 +216,7 @@ func TestBanFromIRC(t *testing.T) {
 
 // Who may not speak on IRC has no level for it on Matrix, also when that is found in the list, and the way back.
 func TestQuiets(t *testing.T) {
+	t.Parallel()
 	w, conn, alice, room := scripted(t, nil, "CHANMODES=bq,k,l,imnpst", "@carol")
 	conn.Questions = true
 	conn.Expect("MODE #c")

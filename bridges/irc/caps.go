@@ -36,6 +36,7 @@ var wantedCaps = map[string]func(c *client) bool{
 	"setname":           nil, // a new real name
 	"userhost-in-names": nil, // masks of those who are there
 
+	relayMsgCap:               (*client).wantsRelayMsg,  // lines of others under their names
 	"draft/channel-rename":    nil,                      // a new name of a channel, without everybody's leaving it
 	"draft/message-redaction": nil,                      // what is taken back
 	"draft/multiline":         (*client).wantsMultiline, // a text of several lines as one

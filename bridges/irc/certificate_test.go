@@ -16,6 +16,7 @@ import (
 
 // A certificate that the bridge makes is shown to the server, which logs in by it; its fingerprint is what the user was told.
 func TestExternal(t *testing.T) {
+	t.Parallel()
 	serverPair, err := makePair()
 	if err != nil {
 		t.Fatal(err)

@@ -203,6 +203,7 @@ func TestEventPlayback(t *testing.T) {
 
 // A line whose confirmation was lost with the connection is on IRC, and is not said again.
 func TestOwnLinesAreNotDoubled(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		lose func(w *world, s *bridgetest.IRCv3) *world

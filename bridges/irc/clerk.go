@@ -70,6 +70,10 @@ func (c *Connector) later(job func(ctx context.Context)) {
 
 // tell says something to a user in their own room with the bot, which nobody else reads.
 func (n *network) tell(user id.UserID, text string) {
+	if n.isBot(user) {
+		n.log.Warn().Str("text", text).Msg("the bot's connection")
+		return
+	}
 	n.conn.later(func(ctx context.Context) {
 		if err := n.conn.tell(ctx, user, text); err != nil {
 			n.log.Err(err).Stringer("user_id", user).Msg("tell a user something")
@@ -78,11 +82,7 @@ func (n *network) tell(user id.UserID, text string) {
 }
 
 func (c *Connector) tell(ctx context.Context, user id.UserID, text string) error {
-	u, err := c.br.GetUserByMXID(ctx, user)
-	if err != nil {
-		return err
-	}
-	room, err := u.GetManagementRoom(ctx)
+	room, err := c.host.ManagementRoom(ctx, user)
 	if err != nil {
 		return err
 	}

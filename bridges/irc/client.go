@@ -63,10 +63,12 @@ type client struct {
 	cancel    context.CancelCauseFunc
 	ended     chan struct{}
 	shownNick atomic.Value // string, for currentNick
+	tracking  atomic.Bool  // tracksAccounts, for others
 	history   atomic.Bool  // whether the connection has histories of channels
 	lookups   sync.WaitGroup
 
 	// ------
+	bot      *botState       // of the bot's client only
 	ctx      context.Context // of the goroutine
 	phase    phase
 	sess     *session
@@ -128,6 +130,10 @@ type client struct {
 	invites            int
 	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
+	strangers          strangers
+	relayNicks         map[string]string // by user, and users by nick after a slash; see relayNick
+	status             statusLog
+	asked              map[string]*asked // by folded nick; see whoisRequest
 }
 
 type dialResult struct {
@@ -145,6 +151,7 @@ func newClient(n *network, user id.UserID) *client {
 	c.shownNick.Store("")
 	c.reconnects = newBucket(reconnectBurst, reconnectEvery, time.Now())
 	c.identity = n.identity(user)
+	c.bot = n.newBotState(user)
 	return c
 }
 
@@ -289,6 +296,9 @@ func (c *client) due(now time.Time) time.Time {
 	if !c.awayDue.IsZero() {
 		sooner(c.awayDue)
 	}
+	if !c.strangers.due.IsZero() {
+		sooner(c.strangers.due)
+	}
 	for _, h := range c.histories {
 		if !h.deadline.IsZero() {
 			sooner(h.deadline)
@@ -326,6 +336,7 @@ func (c *client) tick(now time.Time) {
 	c.expire(now)
 	c.endMercy(now)
 	c.awayTick(now)
+	c.tellStrangers(now)
 	c.expireHistory(now)
 }
 
@@ -352,7 +363,7 @@ func (c *client) wantedNick() string {
 
 // fullNick is the nick of the user's own choice, or else of the template.
 func (c *client) fullNick() string {
-	if c.identity.nick != "" && !c.net.cfg.Auth.FixedNicks {
+	if c.identity.nick != "" && (!c.net.cfg.Auth.FixedNicks || c.isRelay()) {
 		return c.identity.nick
 	}
 	return makeNick(c.net.cfg.Nick, c.user)

@@ -41,6 +41,8 @@ func newBenchAs(t *testing.T, cfg NetworkConfig, as identity) *bench {
 	n := newNetwork(&Connector{}, "net", cfg)
 	n.report = func(_ id.UserID, state status.BridgeState) { b.states = append(b.states, state) }
 	n.identity = func(id.UserID) identity { return as }
+	n.lastOf = func(context.Context, string, time.Time) (delivered, error) { return delivered{}, nil }
+	n.keepMasks = func(context.Context, id.UserID, []string) {}
 	n.dial = func(_ context.Context, cfg NetworkConfig, _ source) (net.Conn, error) {
 		b.dials = append(b.dials, time.Since(b.began))
 		if b.down.Load() {

@@ -41,10 +41,16 @@ var incoming = map[string]struct {
 	"TAGMSG":  {1, (*client).onTagMsg},
 	"REDACT":  {2, (*client).onRedact},
 	"BATCH":   {1, (*client).onBatch},
+	"WALLOPS": {1, (*client).onWallops},
 	"FAIL":    {3, (*client).onFail},
 
 	"001": {1, (*client).onWelcome},      // RPL_WELCOME
 	"005": {2, (*client).onISupport},     // RPL_ISUPPORT
+	"301": {3, (*client).onAwayReply},    // RPL_AWAY
+	"311": {4, (*client).onWhoisUser},    // RPL_WHOISUSER
+	"318": {2, (*client).onEndOfWhois},   // RPL_ENDOFWHOIS
+	"330": {3, (*client).onWhoisAccount}, // RPL_WHOISACCOUNT
+	"372": {2, (*client).onMOTD},         // RPL_MOTD
 	"315": {2, (*client).onEndOfWho},     // RPL_ENDOFWHO
 	"324": {3, (*client).onModeIs},       // RPL_CHANNELMODEIS
 	"352": {7, (*client).onWho},          // RPL_WHOREPLY
@@ -135,6 +141,8 @@ func (c *client) dispatch(m message) {
 	c.watchColours(m)
 	if row, ok := incoming[m.Command]; ok && len(m.Params) >= row.params {
 		row.handle(c, m)
+	} else if !ok {
+		c.unheard(m)
 	}
 	if answers {
 		c.carriedOut(m, line)
@@ -175,10 +183,12 @@ func (c *client) onWelcome(m message) {
 
 // onReady ends the registration. 376 also answers a MOTD that an operator sends later.
 func (c *client) onReady(message) {
+	c.endMOTD()
 	if c.phase != registering {
 		return
 	}
 	now := time.Now()
+	c.tracking.Store(c.tracksAccounts())
 	c.phase, c.upSince, c.downSince, c.banned, c.lastErr = up, now, time.Time{}, false, ""
 	if c.nick != c.wantedNick() {
 		c.nextNick = now.Add(regainEvery)
@@ -280,6 +290,9 @@ func (c *client) onSendError(m message) {
 		}
 		return
 	}
+	if m.Command == "401" && c.noSuchNick(m) {
+		return
+	}
 	// 401 names only the nick: of the message that is the first to be answered.
 	if len(c.unacked) > 0 {
 		c.rejected(c.unacked[0].key, last(m))
@@ -318,6 +331,12 @@ func (c *client) forSome(target string) bool {
 // onMessage takes what is said to a whole channel of ours; the room has people without rank in it.
 func (c *client) onMessage(m message) {
 	if c.isMe(m.Nick()) {
+		if !c.echo(m) {
+			c.onOwnText(m, []string{m.Params[1]})
+		}
+		return
+	}
+	if c.isRelayed(m) {
 		c.echo(m)
 		return
 	}
@@ -330,10 +349,13 @@ func (c *client) onMessage(m message) {
 // onText takes a text of one or, where the network takes them together, several lines.
 func (c *client) onText(m message, lines []string) {
 	nick, target := m.Nick(), m.Params[0]
-	if c.isServiceTalk(m) || nick == "" || c.isMe(nick) || c.forSome(target) {
+	if c.isServiceTalk(m) || c.heardByBot(m) || nick == "" || c.isMe(nick) || c.forSome(target) {
 		return
 	}
-	ms, ok := c.channels[c.net.ids.fold.Fold(target)]
+	if c.isMe(target) && !c.hears(m, lines) {
+		return
+	}
+	ms, ok := c.conversation(m)
 	if !ok || c.occupantOf(ms, nick, m.Source).puppet != nil || !validNick(nick) {
 		return
 	}
@@ -349,6 +371,7 @@ func (c *client) onText(m message, lines []string) {
 	}
 	it := messageItem{
 		id: c.messageID(m), nick: nick, msgType: msgType, lines: lines, replyTo: c.repliedTo(m), at: c.saidAt(m),
+		present: c.present(ms),
 	}
 	for _, line := range lines {
 		it.people = c.namesIn(ms, line, it.people)

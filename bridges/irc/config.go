@@ -59,6 +59,17 @@ type NetworkConfig struct {
 	Away AwayConfig `yaml:"away,omitempty"`
 	// Members says whom of a channel the room shows.
 	Members MembersConfig `yaml:"members,omitempty"`
+	// Status is about the rooms with what servers say to people.
+	Status StatusConfig `yaml:"status,omitempty"`
+	// Rooms is how the people of a room are on its channel.
+	Rooms RoomsConfig `yaml:"rooms,omitempty"`
+	// Relay is the connection that speaks for others.
+	Relay RelayConfig `yaml:"relay,omitempty"`
+	// Plumb is who may connect existing rooms to channels with `!irc plumb`: consent (the default) asks an operator of the
+	// channel; admins lets administrators of the bridge do so, and asks nobody; off lets nobody.
+	Plumb string `yaml:"plumb,omitempty"`
+	// Strict names channels of which nobody reads anything without being seen there.
+	Strict StrictConfig `yaml:"strict,omitempty"`
 }
 
 // FloodConfig is a token bucket for lines.
@@ -142,7 +153,8 @@ func (n NetworkConfig) validate(field string) error {
 	}
 	return errors.Join(n.Content.validate(field+".content"), n.Auth.validate(field+".auth"), n.Dial.validate(field+".dial", n.TLS),
 		n.WebIRC.validate(field+".webirc"), n.Idle.validate(field+".idle"),
-		n.Modes.validate(field+".modes"), n.Away.validate(field+".away"), n.Members.validate(field+".members"))
+		n.Modes.validate(field+".modes"), n.Away.validate(field+".away"), n.Members.validate(field+".members"), n.Rooms.validate(field+".rooms"),
+		n.Relay.validate(field+".relay"), validatePlumb(n.Plumb, field+".plumb"), n.Strict.validate(field+".strict"))
 }
 
 // withDefaults fills what is left out.
@@ -163,6 +175,7 @@ func (n NetworkConfig) withDefaults() NetworkConfig {
 		}
 	}
 	orString(&n.Nick, "{localpart}")
+	orString(&n.Relay.Nick, "matrix")
 	orString(&n.RealName, "{mxid}")
 	orString((*string)(&n.Casemapping), string(RFC1459))
 	orInt(&n.NickLen, 16)
@@ -180,5 +193,7 @@ func (n NetworkConfig) withDefaults() NetworkConfig {
 	n.Auth, n.WebIRC = n.Auth.withDefaults(), n.WebIRC.withDefaults()
 	n.Modes = n.Modes.withDefaults()
 	orTime(&n.Away.Delay, defaultAwayDelay)
+	orString(&n.Plumb, plumbConsent)
+	orTime(&n.Strict.Pause, defaultStrictPause)
 	return n
 }

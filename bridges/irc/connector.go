@@ -31,11 +31,14 @@ type Connector struct {
 	boot     string
 	// publicAddress is where outsiders find a file, or "" when there are no such addresses.
 	publicAddress func(uri id.ContentURIString) string
-	vault         *vault     // of people's secrets; set by Start
-	clerk         *clerk     // set by Start
-	identd        *identd    // set by Start, if one is configured
-	metaMu        sync.Mutex // guards the Metadata of logins
-	loginMu       sync.Mutex // held while one is made
+	vault         *vault       // of people's secrets; set by Start
+	clerk         *clerk       // set by Start
+	identd        *identd      // set by Start, if one is configured
+	metaMu        sync.Mutex   // guards the Metadata of logins and portals
+	loginMu       sync.Mutex   // held while a login is made
+	roomsMu       sync.RWMutex // held for writing while a portal is given another room
+	links         *links       // set by Init
+	strict        strictChoices
 	started       time.Time
 
 	ctx    context.Context // of the clients and lanes; set by Start
@@ -65,6 +68,7 @@ func (c *Connector) SetHost(h *bridges.Host) { c.host = h }
 // Init implements bridgev2.NetworkConnector.
 func (c *Connector) Init(br *bridgev2.Bridge) {
 	c.br = br
+	c.links = newLinks(c)
 	c.publicAddress = func(id.ContentURIString) string { return "" }
 	if public, ok := br.Matrix.(bridgev2.MatrixConnectorWithPublicMedia); ok {
 		c.publicAddress = public.GetPublicMediaAddress
@@ -96,7 +100,15 @@ func (c *Connector) Start(ctx context.Context) error {
 	}
 	c.addCommands()
 	c.addModeCommands()
+	c.addOwnCommands()
+	c.addPlumbCommands()
+	if err := c.strict.load(ctx, c.br.DB); err != nil {
+		return err
+	}
 	if err := c.planTurns(ctx); err != nil {
+		return err
+	}
+	if err := c.links.start(ctx, c.ctx); err != nil {
 		return err
 	}
 	if c.cfg.Identd.Listen != "" {
@@ -132,6 +144,9 @@ func (c *Connector) Drain(ctx context.Context) {
 		c.identd.close()
 	}
 	c.cancel()
+	if c.links.started {
+		<-c.links.done
+	}
 	for _, n := range c.networks {
 		n.presences.wait()
 	}
@@ -159,10 +174,11 @@ func (c *Connector) login(ctx context.Context, n *network, user id.UserID) (*bri
 	err = c.br.DB.UserLogin.Insert(ctx, &database.UserLogin{
 		ID: key, UserMXID: user, RemoteName: makeNick(n.cfg.withDefaults().Nick, user) + " on " + n.name,
 	})
-	if err != nil {
-		return nil, err
+	login, again := c.br.GetExistingUserLoginByID(ctx, key)
+	if login == nil && again == nil {
+		again = err
 	}
-	return c.br.GetExistingUserLoginByID(ctx, key)
+	return login, again // somebody else may have made it at the same moment
 }
 
 // LoadUserLogin implements bridgev2.NetworkConnector.
@@ -188,11 +204,17 @@ func (c *Connector) QueryAlias(ctx context.Context, alias id.RoomAlias) error {
 	if err != nil {
 		return err
 	}
+	if link, linked := c.links.of(n.ids.portal(channel).ID); linked {
+		return c.host.AddAlias(ctx, alias, link.Room)
+	}
 	portal, err := c.br.GetPortalByKey(ctx, n.ids.portal(channel))
 	if err != nil {
 		return fmt.Errorf("portal of %s: %w", alias, err)
 	}
 	isNew := portal.MXID == ""
+	if isNew && n.modeFor(channel) == modeBouncer {
+		return &bridges.UnknownAlias{Reason: fmt.Sprintf("People join %s in rooms of their own: say `!irc join %s %s` to the bot", channel, n.name, channel)}
+	}
 	if isNew {
 		if err := portal.CreateMatrixRoom(ctx, n.login, channelInfo(channel)); err != nil {
 			return fmt.Errorf("room of %s: %w", alias, err)
@@ -267,7 +289,9 @@ func (c *Connector) GetName() bridgev2.BridgeName {
 
 // GetDBMetaTypes implements bridgev2.NetworkConnector.
 func (c *Connector) GetDBMetaTypes() database.MetaTypes {
-	return database.MetaTypes{UserLogin: func() any { return &loginMeta{} }}
+	return database.MetaTypes{
+		UserLogin: func() any { return &loginMeta{} }, Portal: func() any { return &portalMeta{} },
+	}
 }
 
 // GetCapabilities implements bridgev2.NetworkConnector.
@@ -291,13 +315,34 @@ const memberTimeout = 30 * time.Second
 func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
+	if err := c.handleMember(ctx, portal, evt); err != nil {
+		return err
+	}
+	for _, key := range c.links.furtherOf(portal.MXID) {
+		further, err := c.br.GetPortalByKey(ctx, networkid.PortalKey{ID: key})
+		if err != nil {
+			return err
+		}
+		if err := c.handleMember(ctx, further, evt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handleMember is HandleMember for one of the channels of a room.
+func (c *Connector) handleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
 	name, _, _ := splitID(string(portal.ID))
 	n, ok := c.networks[name]
 	if !ok {
 		return nil
 	}
+	if ownerOf(portal.PortalKey) != "" {
+		return c.handleOwn(ctx, n, portal, evt)
+	}
 	user := id.UserID(evt.GetStateKey())
 	content := evt.Content.AsMember()
+	n.strictChanged(portal.Name)
 	switch content.Membership {
 	case event.MembershipJoin:
 		return c.userJoined(ctx, n, portal, user)
@@ -310,6 +355,9 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 }
 
 func (c *Connector) userJoined(ctx context.Context, n *network, portal *bridgev2.Portal, user id.UserID) error {
+	if done, err := c.enterBy(ctx, n, portal, user); done {
+		return err
+	}
 	if !c.br.Config.Permissions.Get(user).Login {
 		n.channel(portal.Name).lane.put(noticeItem{
 			text: "You are not allowed to use this bridge; nobody on IRC sees you.", to: user,
@@ -337,16 +385,22 @@ func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.P
 	if err := c.br.DB.UserPortal.Delete(ctx, database.UserPortalFor(login.UserLogin, portal.PortalKey)); err != nil {
 		return err
 	}
-	others, err := c.br.DB.UserPortal.GetAllInPortal(ctx, portal.PortalKey)
-	if err != nil {
+	if done, err := c.leaveBy(ctx, n, portal); done {
 		return err
 	}
-	others = slices.DeleteFunc(others, func(row *database.UserPortal) bool { return row.UserMXID == c.br.Bot.GetMXID() })
-	if len(others) == 0 {
-		n.leftByAll(ctx, portal.Name)
+	if kindOf(portal.PortalKey) == shared {
+		others, err := c.br.DB.UserPortal.GetAllInPortal(ctx, portal.PortalKey)
+		if err != nil {
+			return err
+		}
+		others = slices.DeleteFunc(others, func(row *database.UserPortal) bool { return row.UserMXID == c.br.Bot.GetMXID() })
+		if len(others) == 0 {
+			n.leftByAll(ctx, portal.Name)
+		}
 	}
 	if client := n.running(user); client != nil {
-		client.box.add(partRequest{channel: portal.Name, reason: reason})
+		name, own := target(portal)
+		client.box.add(partRequest{channel: name, reason: reason, mine: own})
 	}
 	return nil
 }

@@ -257,7 +257,7 @@ func (a *account) paste(ctx context.Context, portal *bridgev2.Portal, content *e
 // repliedNick is the nick of who said a message, or empty.
 func (a *account) repliedNick(ctx context.Context, message *database.Message) string {
 	if message.SenderID == "" {
-		return a.net.nickOf(message.SenderMXID)
+		return a.calledOf(ctx, message)
 	}
 	ghost, err := a.connector.br.GetExistingGhostByID(ctx, message.SenderID)
 	if err != nil || ghost == nil {

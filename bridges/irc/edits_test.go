@@ -11,6 +11,7 @@ import (
 
 // Several edits in a short time are one line, of what has changed.
 func TestEdits(t *testing.T) {
+	t.Parallel()
 	m := startModern(t, allCaps, ContentConfig{EditWindow: 2 * time.Second})
 	said, _ := m.say("I do like teh cat here")
 	edit := func(text string) {
@@ -43,6 +44,7 @@ func TestEdits(t *testing.T) {
 
 // After a restart the homeserver says what a message was.
 func TestEditAfterRestart(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
 	var said *bridgetest.Event
@@ -77,6 +79,7 @@ func TestEditAfterRestart(t *testing.T) {
 
 // A message that waits is changed where it is, or taken out; an edit of one that was just sent waits for it.
 func TestChangesOfWhatWaits(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	cfg := testNetwork(ircd.Address)
 	cfg.Flood = FloodConfig{Burst: 3, Interval: 700 * time.Millisecond}

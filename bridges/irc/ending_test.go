@@ -35,6 +35,7 @@ func awaitTaken(t *testing.T, c *client, text string) {
 
 // A client that was disconnected is not handed out again, and what it had left has failed.
 func TestDisconnect(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	w := startNew(t, testNetwork(ircd.Address))
 	alice := w.hs.User("alice")
@@ -66,6 +67,7 @@ func TestDisconnect(t *testing.T) {
 
 // A room of a network that was taken out of the configuration says so.
 func TestNetworkRemoved(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
 	w := start(t, hs, dir, testNetwork(ircd.Address))

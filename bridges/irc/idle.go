@@ -41,7 +41,7 @@ func (c *client) idleSince() time.Time {
 
 // restAt is when the connection may be closed because of the user's silence, or zero.
 func (c *client) restAt() time.Time {
-	if c.net.cfg.Idle.After == 0 || c.phase != up || c.leaving {
+	if c.net.cfg.Idle.After == 0 || c.isBot() || c.phase != up || c.leaving {
 		return time.Time{}
 	}
 	if c.restLater.After(c.idleSince().Add(c.net.cfg.Idle.After)) {
@@ -73,11 +73,14 @@ func (c *client) rest(now time.Time) {
 func (n *network) mayRest(c *client) bool {
 	n.restMu.Lock()
 	defer n.restMu.Unlock()
+	if c.isStrictly() {
+		return false // everybody in the room would hear nothing
+	}
 	if n.cfg.Idle.CloseListeners {
 		return true
 	}
 	for _, m := range c.channels {
-		if m.state == joined && !m.ch.hasOther(c) {
+		if m.state == joined && m.direct == nil && !m.ch.hasOther(c) {
 			return false
 		}
 	}
@@ -154,11 +157,11 @@ func (n *network) turn(user id.UserID, now time.Time) time.Time {
 // their connection would be closed again, while others listen to their channels.
 func (c *client) keepsResting(now time.Time) bool {
 	after := c.net.cfg.Idle.After
-	if after == 0 || c.identity.spoke.IsZero() || now.Sub(c.identity.spoke) < after || !c.upSince.IsZero() {
+	if after == 0 || c.isBot() || c.identity.spoke.IsZero() || now.Sub(c.identity.spoke) < after || !c.upSince.IsZero() || c.isStrictly() {
 		return false
 	}
 	for _, m := range c.channels {
-		if len(m.waiting) > 0 || !m.ch.hasOther(c) && !c.net.cfg.Idle.CloseListeners {
+		if len(m.waiting) > 0 || m.direct == nil && !m.ch.hasOther(c) && !c.net.cfg.Idle.CloseListeners {
 			return false
 		}
 	}

@@ -89,6 +89,7 @@ func TestIdleListener(t *testing.T) {
 // After a start, who has spoken last comes first, and who has said nothing for long does not come at all while others are
 // there.
 func TestStartOrder(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
 	cfg := testNetwork(ircd.Address)

@@ -21,7 +21,7 @@ const (
 // onInvite is an invitation. Of others it is told to operators (IRCv3, "invite-notify"), which does not concern the room.
 func (c *client) onInvite(m message) {
 	nick, channel := m.Params[0], m.Params[1]
-	if !c.isMe(nick) || !validChannel(channel) || c.goodbye {
+	if !c.isMe(nick) || !validChannel(channel) || c.goodbye || c.isRelay() {
 		return
 	}
 	ms, ok := c.channels[c.net.ids.fold.Fold(channel)]
@@ -30,11 +30,21 @@ func (c *client) onInvite(m message) {
 		c.join(ms)
 		return
 	}
+	if c.bot != nil {
+		return // nobody on Matrix is meant
+	}
 	now := time.Now()
 	if now.Sub(c.invitesSince) > invitesFor {
 		c.invitesSince, c.invites = now, 0
 	}
 	if c.invites++; ok || c.invites > maxInvites {
+		if !ok {
+			c.toStatus(plainText(m.Nick()) + " invites you to " + channel)
+		}
+		return
+	}
+	if c.net.modeFor(channel) == modeBouncer {
+		c.toStatus(plainText(m.Nick()) + " invites you to " + channel + "; say `!irc join " + c.net.name + " " + channel + "` to the bot to go there")
 		return
 	}
 	c.net.channel(channel).lane.put(inviteItem{user: c.user, nick: m.Nick()})
@@ -86,7 +96,7 @@ func (a *account) invite(ctx context.Context, msg *bridgev2.MatrixMembershipChan
 		return []string{"INVITE " + nick + " " + m.name}
 	}
 	return a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
-		lane := a.net.channel(s.channel).lane
+		lane := a.laneOf(s)
 		if err != nil {
 			lane.put(noticeItem{text: nick + " was not invited on IRC: " + err.Error(), to: a.login.UserMXID})
 			lane.put(kickItem{user: user, reason: "not invited on IRC"})

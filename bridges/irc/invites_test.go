@@ -12,6 +12,7 @@ import (
 
 // Who has told the key of a channel comes in with it, also after a restart, and the key is in no room.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
 	w := start(t, hs, dir, testNetwork(ircd.Address))

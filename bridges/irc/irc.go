@@ -32,6 +32,14 @@
 // its channel, so that an item needs no more than a nick. Our own connections are known by the nick that the server has confirmed
 // to them, and by their masks (puppets.go); never because somebody uses a name.
 //
+// # Rooms of one's own
+//
+// A room can be for one user alone (own.go): a conversation with somebody (direct.go, strangers.go, resolve.go), a channel as
+// an IRC client shows it (bouncer.go), what servers say (status.go). Its portal has the user's login for its receiver, its
+// lane has an owner, and its membership is marked as own, so that nothing of it is shared with the room that others have
+// for the same channel. In a room whose mode is relay (roommode.go, relay.go) the bot's own connection is the only one, and
+// says for whom each line is (relayname.go).
+//
 // # How a channel's state travels
 //
 // Each client reads modes by what its server says of itself (isupport.go) and knows the ranks and lists of its
@@ -39,6 +47,13 @@
 // lines do. The lane collects them (scene.go) and brings power levels, rules and bans of the room up to date, one
 // event for a crowd of changes, and before a line that depends on them. The way back is a command of the sender's
 // own client (powers.go, bans.go, invites.go); what the server refuses is taken back in the room.
+//
+// # Rooms of others
+//
+// People connect rooms of their own with channels (plumb.go), when an operator of the channel allows it, who is asked and heard
+// by the bot's own connection (botconn.go, consent.go). What follows from it is done by links.go and linking.go, over a restart
+// too. A room can have channels of several networks; what is said in one goes to the others by further.go. In strict
+// channels (strict.go) nothing passes while somebody is in the room who is not on the channel.
 //
 // # What is promised
 //

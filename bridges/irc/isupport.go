@@ -262,6 +262,9 @@ func (c *client) onISupport(m message) {
 		c.deniedTags.learn(token)
 		c.historySupport.learn(token)
 	}
+	if name := c.isupport.network; name != "" {
+		c.net.announced.Store(&name)
+	}
 	if server := c.isupport.casemapping; server != "" && server != string(c.net.cfg.Casemapping) {
 		c.net.warnCasemapping.Do(func() {
 			c.log.Warn().Str("server", server).Str("config", string(c.net.cfg.Casemapping)).

@@ -21,9 +21,14 @@ type messageItem struct {
 	people  map[string]occupant
 	replyTo networkid.MessageID
 	at      time.Time
+	// present is whom of us the server showed in the channel, if it is strict.
+	present map[id.UserID]bool
 }
 
 func (m messageItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	if held, err := l.holdsBack(ctx, portal, m.present); held || err != nil {
+		return err
+	}
 	ghost, err := l.ghost(ctx, m.nick)
 	if err != nil {
 		return err
@@ -38,7 +43,7 @@ func (m messageItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Port
 			m.replyTo = target.ID
 		}
 	}
-	err = m.send(l, portal, ghost)
+	err = m.send(ctx, l, portal, ghost)
 	if !isFinal(err) {
 		return err
 	}
@@ -46,10 +51,10 @@ func (m messageItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Port
 	if err := l.net.conn.host.ForgetMembership(ctx, portal.MXID, ghost.Intent.GetMXID()); err != nil {
 		return err
 	}
-	return m.send(l, portal, ghost)
+	return m.send(ctx, l, portal, ghost)
 }
 
-func (m messageItem) send(l *lane, portal *bridgev2.Portal, ghost *bridgev2.Ghost) error {
+func (m messageItem) send(ctx context.Context, l *lane, portal *bridgev2.Portal, ghost *bridgev2.Ghost) error {
 	people := map[string]id.UserID{}
 	for word, who := range m.people {
 		people[word] = l.userOf(who)
@@ -62,13 +67,13 @@ func (m messageItem) send(l *lane, portal *bridgev2.Portal, ghost *bridgev2.Ghos
 		message.ReplyTo = &networkid.MessageOptionalPartID{MessageID: m.replyTo}
 	}
 	l.net.recent.put(m.id, said{nick: m.nick, lines: strings.Split(content.Body, "\n")})
-	return l.net.login.QueueRemoteEvent(&simplevent.PreConvertedMessage{
+	return l.queue(ctx, &simplevent.PreConvertedMessage{
 		EventMeta: simplevent.EventMeta{
 			Type: bridgev2.RemoteEventMessage, PortalKey: portal.PortalKey, Timestamp: m.at,
 			Sender: bridgev2.EventSender{Sender: ghost.ID},
 		},
 		ID: m.id, Data: message,
-	}).Error
+	})
 }
 
 // userOf is the Matrix user of somebody in the channel: the person whose connection it is, or the ghost.
@@ -140,8 +145,11 @@ type topicItem struct {
 }
 
 func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	if l.net.conn.links.isFurther(l.net.ids.portal(l.called()).ID) {
+		return nil // a room has one topic
+	}
 	var sender bridgev2.EventSender
-	show := t.nick != "" && !l.net.isPuppet(t.nick)
+	show := t.nick != "" && !l.isOurs(t.nick)
 	if show && !t.at.IsZero() {
 		there, err := l.isIn(ctx, portal, l.ghostID(t.nick))
 		if err != nil {
@@ -156,13 +164,13 @@ func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 		}
 		sender.Sender = ghost.ID
 	}
-	return l.net.login.QueueRemoteEvent(&simplevent.ChatInfoChange{
+	return l.queue(ctx, &simplevent.ChatInfoChange{
 		EventMeta: simplevent.EventMeta{
 			Type: bridgev2.RemoteEventChatInfoChange, PortalKey: portal.PortalKey, Sender: sender,
 			Timestamp: t.at,
 		},
 		ChatInfoChange: &bridgev2.ChatInfoChange{ChatInfo: &bridgev2.ChatInfo{Topic: &t.topic}},
-	}).Error
+	})
 }
 
 // noticeItem is a word of the bot to somebody in the room.
@@ -182,5 +190,11 @@ type kickItem struct {
 }
 
 func (k kickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	if l.net.isRelay(k.user) {
+		return noticeItem{text: "The relay is not on " + l.called() + " any more: " + k.reason}.deliver(ctx, l, portal)
+	}
+	if l.owner != "" { // nobody is removed from what is their own
+		return noticeItem{text: "You are not on " + l.called() + " any more: " + k.reason, to: k.user}.deliver(ctx, l, portal)
+	}
 	return l.net.conn.host.Kick(ctx, portal.MXID, k.user, k.reason)
 }

@@ -23,6 +23,8 @@ const (
 	// laneBuffer is the number of lines of a channel that wait for Matrix in memory. When it is full, the
 	// sockets of the channel's members are not read until there is room, or for putWait.
 	laneBuffer = 512
+	// ownLaneBuffer is the same for a room of a user's own, of which there are many.
+	ownLaneBuffer = 64
 	// putWait is how long a room that takes nothing may hold up the other channels of its members, before lines are
 	// lost: a homeserver may be slow for a while, and IRC servers wait longer than this for a PONG.
 	putWait = 30 * time.Second
@@ -39,7 +41,8 @@ const (
 // lane carries what happens in one channel to Matrix, one thing after the other.
 type lane struct {
 	net   *network
-	name  string // of the channel when it was made
+	name  string    // of the channel when it was made
+	owner id.UserID // whose own room it is for, or empty; see own.go
 	items chan item
 	done  chan struct{} // closed when the goroutine ends
 	log   zerolog.Logger
@@ -47,6 +50,9 @@ type lane struct {
 	mu       sync.Mutex       // guards accounts
 	accounts map[string]known // of who is in the channel, by folded nick
 	scene    scene            // of the goroutine
+	strict   strictView       // of the goroutine
+
+	strictNews atomic.Bool // there may be something to tell of strict
 
 	renamed atomic.Pointer[string] // what the channel is called now, if that is not name
 
@@ -61,12 +67,23 @@ type item interface {
 
 // newLane starts the goroutine, which ends with a stopItem or with ctx.
 func newLane(ctx context.Context, net *network, name string) *lane {
-	l := &lane{
+	return startLane(ctx, &lane{
 		net: net, name: name, items: make(chan item, laneBuffer), done: make(chan struct{}),
 		log: net.log.With().Str("channel", name).Logger(),
-	}
+	})
+}
+
+func startLane(ctx context.Context, l *lane) *lane {
 	go l.run(l.log.WithContext(ctx))
 	return l
+}
+
+// newOwnLane is newLane for a room of a user's own. Names of conversations are not logged.
+func newOwnLane(ctx context.Context, net *network, owner id.UserID, name string) *lane {
+	return startLane(ctx, &lane{
+		net: net, name: name, owner: owner, items: make(chan item, ownLaneBuffer), done: make(chan struct{}),
+		log: net.log.With().Stringer("owner", owner).Logger(),
+	})
 }
 
 // called is the name of the channel.
@@ -131,7 +148,7 @@ func (l *lane) resume(ctx context.Context) {
 	if err := l.deliverOnce(ctx, noticeItem{text: text}); err != nil {
 		l.log.Err(err).Msg("tell a room that lines are lost")
 	}
-	l.net.channel(l.called()).resync()
+	l.channel().resync()
 }
 
 // stopItem ends a lane after all that is before it.
@@ -144,7 +161,7 @@ func (l *lane) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		timer.Reset(time.Until(l.scene.due(time.Now())))
+		timer.Reset(time.Until(l.due(time.Now())))
 		select {
 		case <-ctx.Done():
 			return
@@ -187,21 +204,39 @@ func (l *lane) deliver(ctx context.Context, it item) (done bool) {
 	}
 }
 
+// portal is where the lane delivers to, nil when there is none.
+func (l *lane) portal(ctx context.Context) (*bridgev2.Portal, error) {
+	if l.owner == "" {
+		return l.net.conn.portalOf(ctx, l.net, l.called())
+	}
+	return l.net.conn.br.GetExistingPortalByKey(ctx, l.key())
+}
+
+// hasRoom reports whether there is a room to deliver to.
+func (c *Connector) hasRoom(portal *bridgev2.Portal) bool {
+	c.roomsMu.RLock()
+	defer c.roomsMu.RUnlock()
+	return portal != nil && portal.MXID != ""
+}
+
 func (l *lane) deliverOnce(ctx context.Context, it item) error {
-	portal, err := l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.called()))
+	portal, err := l.portal(ctx)
 	if err != nil {
 		return err
 	}
-	if maker, ok := it.(roomMaker); ok && (portal == nil || portal.MXID == "") {
+	if l.makesRoom(it) && (portal == nil || portal.MXID == "") {
+		it = ownRoomItem{it}
+	}
+	if maker, ok := it.(roomMaker); ok && !l.net.conn.hasRoom(portal) {
 		if err := maker.makeRoom(ctx, l); err != nil {
 			return err
 		}
-		portal, err = l.net.conn.br.GetExistingPortalByKey(ctx, l.net.ids.portal(l.called()))
+		portal, err = l.portal(ctx)
 		if err != nil {
 			return err
 		}
 	}
-	if portal == nil || portal.MXID == "" {
+	if !l.net.conn.hasRoom(portal) {
 		return nil
 	}
 	if err := l.beforehand(ctx, it, portal); err != nil {
@@ -239,7 +274,7 @@ func (l *lane) ghostNamed(ctx context.Context, nick string, comes bool) (*bridge
 
 // enter lets the ghost of a nick join. Who has become one of us meanwhile is no ghost.
 func (l *lane) enter(ctx context.Context, portal *bridgev2.Portal, nick string) error {
-	if l.net.isPuppet(nick) {
+	if l.isOurs(nick) {
 		return nil
 	}
 	ghost, err := l.ghostNamed(ctx, nick, true)
@@ -355,7 +390,7 @@ func (l *lane) ghostsIn(members map[id.UserID]*event.MemberEventContent) map[id.
 			continue
 		}
 		ghost, ok := l.net.conn.br.Matrix.ParseGhostMXID(user)
-		if network, _, _ := splitID(string(ghost)); ok && network == l.net.name {
+		if network, name, _ := splitID(string(ghost)); ok && network == l.net.name && !strings.HasPrefix(name, ownPrefix) {
 			ghosts[user] = ghost
 		}
 	}

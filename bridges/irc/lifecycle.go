@@ -84,6 +84,8 @@ func (c *client) dropSession() {
 	c.showNick("")
 	c.urgent, c.queue, c.idle, c.since = nil, nil, nil, 0
 	c.labels, c.batches = nil, nil
+	c.unasked()
+	c.relayNicks = nil
 }
 
 // restoreMemberships makes every channel wanted again, and puts back what was sent but not confirmed, in its
@@ -108,7 +110,7 @@ func (c *client) restoreMemberships(now time.Time) {
 		case s.tries >= maxSendTries:
 			s.done(failure("the connection to %s broke each time it was sent (%s)", c.net.name, c.lastErr))
 		default:
-			s.written, s.barrier, s.failed, s.receipts = 0, 0, 0, receipts{}
+			s.written, s.barrier, s.failed, s.receipts, s.asked = 0, 0, 0, receipts{}, false
 			s.deadline = now.Add(sendWait)
 			m.waiting = slices.Insert(m.waiting, 0, s)
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
+
+	"causeway/bridges"
 )
 
 // The login flows.
@@ -76,7 +78,7 @@ func (p *loginProcess) StartWithOverride(ctx context.Context, login *bridgev2.Us
 }
 
 // Start implements bridgev2.LoginProcess.
-func (p *loginProcess) Start(context.Context) (*bridgev2.LoginStep, error) {
+func (p *loginProcess) Start(ctx context.Context) (*bridgev2.LoginStep, error) {
 	fields := []bridgev2.LoginInputDataField{p.networkField(), {
 		Type: bridgev2.LoginInputFieldTypeUsername, ID: "nick", Name: "nick",
 		Description: "What you want to be called, or - for what this bridge would call you.", Validate: optionalNick,
@@ -95,11 +97,18 @@ func (p *loginProcess) Start(context.Context) (*bridgev2.LoginStep, error) {
 	case flowCertificate:
 		fields = append(fields, accountField)
 	}
-	return &bridgev2.LoginStep{
+	step := &bridgev2.LoginStep{
 		Type: bridgev2.LoginStepTypeUserInput, StepID: "causeway.irc." + p.flow,
 		Instructions:    "Do this in a room that you share with the bot only, and remove your password from it afterwards.",
 		UserInputParams: &bridgev2.LoginUserInputParams{Fields: fields},
-	}, nil
+	}
+	if bridges.ByForm(ctx) {
+		step.Instructions = ""
+		for i, field := range fields {
+			fields[i].Description = strings.Replace(field.Description, ", or "+noAnswer+" ", ", or nothing ", 1)
+		}
+	}
+	return step, nil
 }
 
 var accountField = bridgev2.LoginInputDataField{
@@ -192,6 +201,9 @@ func (p *loginProcess) SubmitUserInput(ctx context.Context, input map[string]str
 	if err != nil {
 		return nil, err
 	}
+	if bridges.ByForm(ctx) {
+		words = strings.TrimSuffix(words, removePassword)
+	}
 	return &bridgev2.LoginStep{
 		Type: bridgev2.LoginStepTypeComplete, StepID: "causeway.irc.complete", Instructions: words,
 		CompleteParams: &bridgev2.LoginCompleteParams{UserLoginID: login.ID, UserLogin: login},
@@ -239,7 +251,7 @@ func (p *loginProcess) fill(n *network, login *bridgev2.UserLogin, in map[string
 				Nick: in["nick"], Account: in["username"], Mechanism: in["mechanism"], Password: sealed,
 				Certificate: meta.Certificate, SpokeTS: meta.SpokeTS,
 			}
-		}, " Remove your password from this room, if it is still there.", nil
+		}, removePassword, nil
 	case flowCertificate:
 		if !n.cfg.TLS {
 			return nil, "", fmt.Errorf("connections to %s are not encrypted, so certificates have no use there", n.name)
@@ -267,6 +279,9 @@ func (p *loginProcess) fill(n *network, login *bridgev2.UserLogin, in map[string
 	}
 	return func(meta *loginMeta) { meta.Nick = in["nick"] }, "", nil
 }
+
+// removePassword is said to who has given their password in a room.
+const removePassword = " Remove your password from this room, if it is still there."
 
 // errLoginSlow tells that the network has not answered yet.
 var errLoginSlow = errors.New("the network has not answered yet")

@@ -56,6 +56,7 @@ const secret = "correct-horse-battery"
 
 // A user logs in by a command, is logged in again after a restart, and their password is nowhere to be read.
 func TestLoginByCommand(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	log := &bridgetest.Recorder{}
 	w := startLogged(t, testNetwork(ircd.Address), log)
@@ -200,6 +201,7 @@ func TestVault(t *testing.T) {
 
 // In a channel's room, nobody can log in: what they said there was read by all, and an answer without a prefix would go to IRC.
 func TestNoLoginInARoom(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	log := &bridgetest.Recorder{}
 	w := startLogged(t, testNetwork(ircd.Address), log)

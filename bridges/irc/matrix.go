@@ -128,12 +128,12 @@ func (a *account) react(tag string, target networkid.MessageID, key string) *sen
 	s.build = func(c *client, m *membership) ([]entry, error) {
 		s.reply = c.net.msgIDOf(target)
 		tags := c.replyTags(s)
-		if len(tags) > 0 && c.mayTag("draft/"+tag) {
+		if len(tags) > 0 && c.mayTag("draft/"+tag) && s.speaker == nil {
 			return []entry{{line: withTags("TAGMSG "+m.name, append(tags, "+draft/"+tag, key)...)}}, nil
 		}
 		var entries []entry
 		for _, line := range s.lines {
-			said := send{verb: "PRIVMSG", action: true}
+			said := send{verb: "PRIVMSG", action: true, key: s.key, speaker: s.speaker}
 			for _, piece := range c.compose(&said, m.name, line) {
 				entries = append(entries, entry{line: piece})
 			}
@@ -173,7 +173,8 @@ func (a *account) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.M
 			entries = append(entries, entry{line: commandLine("REDACT", params...)})
 		}
 		if len(entries) == 0 && c.net.cfg.Content.RedactionText {
-			return []entry{{line: "PRIVMSG " + m.name + " :\x01ACTION has deleted a message\x01"}}, nil
+			said := send{verb: "PRIVMSG", action: true, key: s.key, speaker: s.speaker}
+			return []entry{{line: c.compose(&said, m.name, "has deleted a message")[0]}}, nil
 		}
 		if len(entries) == 0 {
 			return nil, errNoRedactions
@@ -192,8 +193,10 @@ func (a *account) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.M
 
 // HandleMatrixTyping implements bridgev2.TypingHandlingNetworkAPI.
 func (a *account) HandleMatrixTyping(_ context.Context, msg *bridgev2.MatrixTyping) error {
-	if client := a.client(); client != nil && a.net.cfg.Content.sendsTyping() && msg.Type == bridgev2.TypingTypeText {
-		client.box.add(typingRequest{channel: msg.Portal.Name, on: msg.IsTyping})
+	name, _ := target(msg.Portal)
+	if client := a.client(); client != nil && a.connector.speaksIn(a.net, msg.Portal, a.login.UserMXID) == client &&
+		a.net.cfg.Content.sendsTyping() && msg.Type == bridgev2.TypingTypeText {
+		client.box.add(typingRequest{channel: name, on: msg.IsTyping})
 	}
 	return nil
 }

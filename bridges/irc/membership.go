@@ -22,11 +22,14 @@ const rejoinAfter = 10 * time.Second
 
 // membership is a client's place in one channel.
 type membership struct {
-	name  string // as written
-	key   string // folded
-	ch    *channel
-	state memberState
-	again bool // join again after parting
+	name       string // as written
+	key        string // folded
+	ch         *channel
+	state      memberState
+	again      bool  // join again after parting
+	mine       bool  // it is for a room of the user's own
+	direct     *talk // of a conversation
+	noRelayMsg bool  // the channel takes no RELAYMSG of ours
 
 	pass  string    // the channel's key, if we know one; never shown or logged
 	mercy time.Time // until when an invitation may come after a refusal
@@ -45,9 +48,11 @@ type membership struct {
 
 	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
 	names map[string]occupant
-	rank  string     // our own
-	named bool       // names is complete
-	topic *topicItem // what was said of the topic before the names
+	rank  string // our own
+	named bool   // names is complete
+	// listed is that the server has told all names.
+	listed bool
+	topic  *topicItem // what was said of the topic before the names
 
 	flags      []byte // modes of the channel that are set, without lists and ranks
 	modesKnown bool   // flags are complete
@@ -75,6 +80,9 @@ type occupant struct {
 type joinRequest struct {
 	channel string
 	key     string // of the channel, if it has one that the user knows
+	mine    bool   // for a room of the user's own
+	direct  bool   // a conversation, and nick whom it is with as far as we know
+	nick    string
 	// fresh tells that a person has just entered the room, and is not only found in it after a start.
 	fresh bool
 }
@@ -86,8 +94,11 @@ func (r joinRequest) apply(c *client) {
 	case c.goodbye:
 		return
 	case !ok:
-		m = &membership{name: r.channel, key: key, ch: c.net.channel(r.channel)}
+		m = c.newMembership(r, key)
 		c.channels[key] = m
+	case m.mine != r.mine:
+		c.elsewhere(r, m)
+		return
 	case m.state == parting:
 		m.again = true
 		return
@@ -108,6 +119,10 @@ func (r joinRequest) apply(c *client) {
 
 // join sends JOIN if that is to be done.
 func (c *client) join(m *membership) {
+	if m.direct != nil {
+		c.openDirect(m)
+		return
+	}
 	if m.state == wanted && c.mayJoin() {
 		m.state, m.mercy = joining, time.Time{}
 		if m.pass != "" {
@@ -119,11 +134,14 @@ func (c *client) join(m *membership) {
 }
 
 // partRequest wants a channel no more.
-type partRequest struct{ channel, reason string }
+type partRequest struct {
+	channel, reason string
+	mine            bool // the channel is that of a room of the user's own
+}
 
 func (r partRequest) apply(c *client) {
 	m, ok := c.channels[c.net.ids.fold.Fold(r.channel)]
-	if !ok || c.goodbye {
+	if !ok || c.goodbye || m.mine != r.mine {
 		return
 	}
 	for _, s := range m.waiting {
@@ -132,6 +150,11 @@ func (r partRequest) apply(c *client) {
 	m.waiting, m.again = nil, false
 	switch m.state {
 	case joined, joining:
+		if m.direct != nil {
+			m.ch.part(c)
+			c.forget(m)
+			return
+		}
 		m.state = parting
 		c.command("PART", m.name, oneLine(r.reason))
 	case wanted, refused:
@@ -145,7 +168,7 @@ type logoutRequest struct{}
 func (logoutRequest) apply(c *client) {
 	c.identity, c.login.account = identity{}, ""
 	for _, m := range c.channels {
-		partRequest{channel: m.name, reason: "logged out"}.apply(c)
+		partRequest{channel: m.name, reason: "logged out", mine: m.mine}.apply(c)
 	}
 }
 
@@ -197,7 +220,7 @@ func (m *membership) list(c *client) namesItem {
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
 	m.begin()
-	if m.ch.enter(c, c.hasHistory()) {
+	if m.ch.enter(c, c.hasHistory() && !m.mine) {
 		c.catchUp(m)
 	}
 	c.sendWaiting(m)
@@ -207,7 +230,7 @@ func (c *client) enteredChannel(m *membership) {
 func (m *membership) begin() {
 	m.names, m.rank, m.flags, m.modesKnown = map[string]occupant{}, "", nil, false
 	m.lists, m.listing = nil, nil
-	m.named, m.topic = false, nil
+	m.named, m.listed, m.topic = false, false, nil
 	m.noColours, m.typing, m.askedWho = false, typing{}, time.Time{}
 }
 
@@ -234,7 +257,10 @@ func (c *client) refusedChannel(m *membership, text string, passes bool) {
 	now := time.Now()
 	m.state, m.refusal, m.refusedAt = refused, text, now
 	err := failure("you could not join %s on %s: %s", m.name, c.net.name, text)
-	if len(m.waiting) == 0 {
+	if c.bot != nil {
+		c.botRefused(m, text)
+		passes = true
+	} else if len(m.waiting) == 0 {
 		m.ch.lane.put(noticeItem{text: "You could not join " + m.name + " on " + c.net.name + ": " + text, to: c.user})
 	}
 	for _, s := range m.waiting {
@@ -254,7 +280,7 @@ func (c *client) occupantOf(m *membership, nick string, source string) occupant 
 	if o, ok := m.names[c.net.ids.fold.Fold(nick)]; ok {
 		return o
 	}
-	return occupant{nick: nick, puppet: c.net.puppet(nick, source)}
+	return occupant{nick: nick, puppet: c.puppetOn(m, nick, source)}
 }
 
 // sight is what a line looks like to the feed: its key is its identity, or, where the network gives none, its full content.

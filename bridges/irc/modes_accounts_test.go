@@ -9,6 +9,7 @@ import (
 
 // Ranks, power levels and bans are about the ghost of an account where there is one, and about the nick that it has now.
 func TestModesOfAccounts(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	w := startNew(t, testNetwork(ircd.Address))
 	conn, room := w.enterAccounts(ircd)

@@ -64,6 +64,7 @@ const allRanks = "PREFIX=(qaohv)~&@%+ CHANMODES=beI,k,l,imnpst MODES=4"
 
 // The ranks of NAMES and of MODE become power levels; a crowd of changes is one event.
 func TestRanksToLevels(t *testing.T) {
+	t.Parallel()
 	w, conn, alice, room := scripted(t, nil, allRanks, "~olga &anna @carol %hugo +vera @+both dave")
 	for nick, want := range map[string]int{"olga": 95, "anna": 90, "carol": 50, "hugo": 30, "vera": 1, "both": 50, "dave": 0} {
 		w.awaitLevel(room, w.ghost(nick), want)
@@ -90,6 +91,7 @@ func TestRanksToLevels(t *testing.T) {
 
 // The modes of a channel become the rules of its room.
 func TestModesToRules(t *testing.T) {
+	t.Parallel()
 	w, conn, _, room := scripted(t, func(n *NetworkConfig) { n.Modes.Publish = true }, allRanks, "@carol")
 	conn.Questions = true
 	conn.Expect("MODE #c")
@@ -130,6 +132,7 @@ func TestModesToRules(t *testing.T) {
 
 // Levels from before a restart that nobody has any more are taken back.
 func TestLevelsAfterRestart(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
 	w := start(t, hs, dir, testNetwork(ircd.Address))
@@ -150,6 +153,7 @@ func TestLevelsAfterRestart(t *testing.T) {
 
 // A netsplit is one line, and so is its end; who comes back has never left.
 func TestNetsplit(t *testing.T) {
+	t.Parallel()
 	var others []string
 	for i := range 34 {
 		others = append(others, fmt.Sprintf("n%d", i))
@@ -183,6 +187,7 @@ func TestNetsplit(t *testing.T) {
 
 // Levels that somebody on Matrix sets become ranks, by their own connection.
 func TestLevelsToRanks(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, others string
 		users        map[string]int // by nick
@@ -242,6 +247,7 @@ func (w *world) setLevels(user id.UserID, room id.RoomID, levels map[string]int)
 
 // What the server refuses, or does not do, is taken back, and its sender is told.
 func TestLevelsRefused(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, answer, want string }{
 		{"refused", ":irc.test 482 alice #c :You're not channel operator", "net says: You're not channel operator"},
 		{"unknown", ":irc.test 472 alice o :is unknown mode char to me", "net says: is unknown mode char to me"},
@@ -269,6 +275,7 @@ func TestLevelsRefused(t *testing.T) {
 
 // What two of our connections see is done once, also when the one that counts ends in the middle of it.
 func TestSplitOverTwoConnections(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	w := startNew(t, testNetwork(ircd.Address))
 	alice, bob := w.hs.User("alice"), w.hs.User("bob")

@@ -66,7 +66,7 @@ type mlLine struct {
 // need none.
 func (c *client) multiline(s *send, m *membership) (entries []entry, ok bool) {
 	limits, ok := c.canMultiline()
-	if !ok || s.action || s.verb != "PRIVMSG" && s.verb != "NOTICE" {
+	if !ok || s.action || s.speaker != nil || s.verb != "PRIVMSG" && s.verb != "NOTICE" {
 		return nil, false
 	}
 	lines := c.multilineLines(s, m, limits)
@@ -175,7 +175,9 @@ func (c *client) onMultiline(b *batch) {
 	case c.isOurs(m):
 	case answers && c.answered(m, line):
 	case c.isMe(m.Nick()):
-		c.echo(m)
+		if !c.echo(m) {
+			c.onOwnText(m, lines)
+		}
 	default:
 		c.onText(m, lines)
 	}

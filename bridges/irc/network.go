@@ -36,10 +36,17 @@ type network struct {
 	dial func(ctx context.Context, cfg NetworkConfig, from source) (net.Conn, error)
 	// identity is who a user is to be on the network.
 	identity func(user id.UserID) identity
+	// request is ask.
+	request func(user id.UserID, r request) error
 	// report tells bridgev2 how a user's connection fares.
 	report func(user id.UserID, state status.BridgeState)
+	// lastOf and keepMasks are about the bridge's database; see lastDelivered and storeMasks.
+	lastOf    func(ctx context.Context, channel string, now time.Time) (delivered, error)
+	keepMasks func(ctx context.Context, user id.UserID, list []string)
 
 	recent recentTexts // what was said a short while ago
+	// announced is what the network calls itself, as some server of it has said.
+	announced atomic.Pointer[string]
 
 	boot    string // unique to this run, part of message IDs
 	counter atomic.Int64
@@ -50,8 +57,9 @@ type network struct {
 	clients  map[id.UserID]*client
 	channels map[string]*channel // by folded name
 	puppets  puppets
-	sts      *stsPolicy              // whether to use TLS although it is not configured
-	turns    map[id.UserID]time.Time // when to connect after the start; see planTurns
+	sts      *stsPolicy                    // whether to use TLS although it is not configured
+	privates map[string]map[id.UserID]bool // who is on a channel for a room of their own; see setPrivate
+	turns    map[id.UserID]time.Time       // when to connect after the start; see planTurns
 
 	restMu sync.Mutex // guards the decision who may rest
 	masks  masks      // has its own lock
@@ -62,13 +70,14 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 	n := &network{
 		conn: conn, name: name, cfg: cfg, ids: ids{network: name, fold: cfg.Casemapping},
 		limiter:  rate.NewLimiter(rate.Every(cfg.Connect.Interval), cfg.Connect.Burst),
-		boot:     conn.boot,
+		boot:     conn.boot + "-" + name, // lines of several networks may be in one room
 		clients:  map[id.UserID]*client{},
 		channels: map[string]*channel{},
 		puppets:  newPuppets(cfg.Casemapping),
 		turns:    map[id.UserID]time.Time{},
 	}
-	n.report, n.dial, n.identity = n.reportState, dial, n.identityOf
+	n.report, n.dial, n.identity, n.request = n.reportState, dial, n.identityOf, n.ask
+	n.lastOf, n.keepMasks = n.lastDelivered, n.storeMasks
 	return n
 }
 
@@ -210,6 +219,7 @@ func (n *network) drain(ctx context.Context) {
 // channel is one channel with the members of it that are ours.
 type channel struct {
 	lane *lane
+	live live // of us; it has its own lock, because lanes ask for it
 
 	mu       sync.Mutex // guards feed, and keeps what is put into the lane in the feed's order
 	feed     feed[*client, item]
@@ -225,6 +235,8 @@ type channel struct {
 	refetch string
 	relist  bool
 	last    delivered
+	// carryTold is when the room was last told that this channel does not hear the others.
+	carryTold time.Time
 }
 
 func newChannel(l *lane) *channel {
@@ -235,8 +247,15 @@ func newChannel(l *lane) *channel {
 func (ch *channel) join(c *client) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	ch.admit(c)
+}
+
+// admit is join for who has the lock.
+func (ch *channel) admit(c *client) {
 	delete(ch.resting, c)
 	ch.feed.add(c)
+	ch.live.set(c.user, true)
+	c.net.strictSeen(ch)
 }
 
 // leads reports whether a client's view is the one that counts.
@@ -252,6 +271,8 @@ func (ch *channel) part(c *client) {
 	defer ch.mu.Unlock()
 	delete(ch.resting, c)
 	led := ch.feed.leads(c)
+	ch.live.set(c.user, false)
+	c.net.strictSeen(ch)
 	deliver, next := ch.feed.remove(c)
 	if led {
 		ch.handOver(deliver)
@@ -292,6 +313,9 @@ const outagePause = 10 * time.Minute
 func (ch *channel) tellOutage(now time.Time, text string, to id.UserID) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if kindOf(ch.lane.key()) == direct { // there may be many of them
+		return
+	}
 	if !ch.outage.IsZero() && now.Sub(ch.outage) < outagePause {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 
 // An operator of a real server, alice and bob on Matrix, and dave on IRC change what a channel is.
 func TestModesOnServer(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.StartNGIRCd(t)
 	w := startNew(t, testNetwork(ircd.Address))
 	op := bridgetest.DialIRC(t, ircd.Address, "op")

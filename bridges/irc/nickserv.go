@@ -102,8 +102,9 @@ func (c *client) isServiceTalk(m message) bool {
 	if fold(m.Nick()) != fold(service) || isChannel(m.Params[0]) {
 		return false
 	}
+	hidden := c.login.asked
 	c.heardNickServ(plainText(m.Params[1]))
-	return true
+	return hidden
 }
 
 // heardNickServ looks for the answer to the password.

@@ -98,7 +98,7 @@ func (c *client) noteMask(m *membership) bool {
 		c.notingMask = true
 		sess := c.sess
 		c.lookups.Go(func() {
-			c.storeMasks(list)
+			c.net.keepMasks(c.ctx, c.user, list)
 			c.box.add(maskNoted{sess: sess})
 		})
 	}
@@ -113,11 +113,12 @@ func (c *client) newMask() []string {
 	return nil
 }
 
-func (c *client) storeMasks(list []string) {
+// storeMasks writes the masks of a person down.
+func (n *network) storeMasks(ctx context.Context, user id.UserID, list []string) {
 	value, _ := json.Marshal(list)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), lookupTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
 	defer cancel()
-	c.net.conn.br.DB.KV.Set(ctx, database.Key(c.net.masksKey()+c.user.String()), string(value))
+	n.conn.br.DB.KV.Set(ctx, database.Key(n.masksKey()+user.String()), string(value))
 }
 
 // maskChanged notes a mask that we have got while we are there.
@@ -126,7 +127,7 @@ func (c *client) maskChanged() {
 		return
 	}
 	if list := c.newMask(); list != nil {
-		c.lookups.Go(func() { c.storeMasks(list) })
+		c.lookups.Go(func() { c.net.keepMasks(c.ctx, c.user, list) })
 	}
 }
 

@@ -20,11 +20,11 @@ var errTakenBack = failure("deleted before it was sent")
 func (c *Connector) ChangePending(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, target id.EventID) bool {
 	network, _, _ := splitID(string(portal.ID))
 	n := c.networks[network]
-	if n == nil {
-		return false
+	if n == nil || evt.Type != event.EventRedaction && c.isStrict(n, portal.Name) {
+		return false // who is in the room may have changed
 	}
 	login := c.br.GetCachedUserLoginByID(loginID(network, evt.Sender))
-	client := n.running(evt.Sender)
+	client := c.speaksIn(n, portal, evt.Sender)
 	if login == nil || client == nil {
 		return false
 	}

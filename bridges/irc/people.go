@@ -29,7 +29,8 @@ func (c *client) onJoin(m message) {
 	if !ok || !validNick(nick) {
 		return
 	}
-	o := occupant{nick: nick, puppet: c.net.puppet(nick, m.Source), account: c.joinAccount(m)}
+	o := occupant{nick: nick, account: c.joinAccount(m)}
+	o.puppet = c.puppetOn(ms, nick, m.Source)
 	_, o.userHost, _ = strings.Cut(m.Source, "!")
 	if ms.names != nil {
 		ms.names[c.net.ids.fold.Fold(nick)] = o
@@ -63,6 +64,7 @@ func (c *client) gone(m message, nick, channel, reason string) {
 func (c *client) onQuit(m message) {
 	nick := m.Nick()
 	key := c.net.ids.fold.Fold(nick)
+	c.partnerGone(nick, nick+" has quit")
 	for _, ms := range c.channels {
 		o, there := ms.names[key]
 		if !there {
@@ -99,6 +101,7 @@ func (c *client) onNick(m message) {
 	if from == "" || !validNick(to) {
 		return
 	}
+	c.partnerRenamed(from, to)
 	for _, ms := range c.channels {
 		o, there := ms.names[c.net.ids.fold.Fold(from)]
 		if !there {
@@ -135,7 +138,11 @@ func (c *client) onKick(m message) {
 	}
 	ms.waiting, ms.again = nil, false
 	// To the lane past the feed: nobody else's view of it matters.
-	ms.ch.lane.put(kickItem{user: c.user, reason: reason})
+	if c.bot != nil {
+		c.botKicked(ms, reason)
+	} else {
+		ms.ch.lane.put(kickItem{user: c.user, reason: reason})
+	}
 	c.leftChannel(ms)
 }
 
@@ -159,7 +166,7 @@ func (c *client) onNames(m message) {
 		key := c.net.ids.fold.Fold(nick)
 		o, known := ms.names[key]
 		if !known {
-			o = occupant{nick: nick, puppet: c.net.puppet(nick, "")}
+			o = occupant{nick: nick, puppet: c.puppetOn(ms, nick, "")}
 		}
 		if o.rank = rank; userHost != "" {
 			o.userHost = userHost
@@ -171,6 +178,10 @@ func (c *client) onNames(m message) {
 // onEndOfNames gives the list to Matrix, if it is ours that counts.
 func (c *client) onEndOfNames(m message) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
+	if ok && ms.state == joined {
+		ms.listed = true
+		c.askOperators(ms)
+	}
 	switch {
 	case !ok || ms.state != joined:
 	case ms.ch.leads(c):

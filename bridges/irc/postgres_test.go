@@ -110,6 +110,7 @@ func TestPostgres(t *testing.T) {
 
 // The identities of all lines of a message outlive a restart.
 func TestPostgresLines(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs := bridgetest.NewHomeserver(t, "hs.test")
 	database := storetest.PostgresURL(t)

@@ -24,6 +24,9 @@ type wish struct {
 // HandleMatrixPowerLevels implements bridgev2.PowerLevelHandlingNetworkAPI: levels become ranks, and rules modes, if
 // the channel lets whoever changed them. What it refuses is taken back in the room.
 func (a *account) HandleMatrixPowerLevels(ctx context.Context, msg *bridgev2.MatrixPowerLevelChange) (bool, error) {
+	if kindOf(msg.Portal.PortalKey) > bouncer {
+		return true, nil
+	}
 	var wishes []wish
 	for _, user := range slices.Sorted(maps.Keys(msg.Users)) {
 		for _, nick := range a.nicksOf(msg.Portal, user) {
@@ -62,7 +65,7 @@ func (a *account) nicksOf(portal *bridgev2.Portal, user id.UserID) []string {
 		return nil
 	}
 	if network, _, _ := splitID(string(ghost)); network == a.net.name {
-		return a.net.channel(portal.Name).lane.nicksOf(ghost)
+		return a.channelOf(portal).lane.nicksOf(ghost)
 	}
 	return nil
 }
@@ -95,7 +98,7 @@ func (a *account) setModes(ctx context.Context, portal *bridgev2.Portal, evt *ev
 			err = w.check(c)
 		}
 		if err != nil {
-			ch := a.net.channel(s.channel)
+			ch := a.laneOf(s).channel()
 			ch.lane.put(noticeItem{text: w.failed + " on IRC: " + err.Error(), to: a.login.UserMXID})
 			ch.restate()
 		}

@@ -37,7 +37,7 @@ func (c *client) maySend(m *membership, s *send) bool {
 	if m.looking() {
 		return false
 	}
-	if !c.hasHistory() || !c.suspect(s) || !m.ownSince.IsZero() && !s.said.Before(m.ownSince) {
+	if !c.hasHistory() || m.direct != nil || !c.suspect(s) || !m.ownSince.IsZero() && !s.said.Before(m.ownSince) {
 		return true
 	}
 	c.reconcile(m, s.said)
@@ -50,7 +50,7 @@ func (c *client) sendWaiting(m *membership) {
 	if m.looking() {
 		return
 	}
-	if c.hasHistory() {
+	if c.hasHistory() && m.direct == nil {
 		if c.noteMask(m) {
 			return
 		}

@@ -13,7 +13,7 @@ const redactionCap = "draft/message-redaction"
 // onRedact takes back a line. IRCv3, "draft/message-redaction": the server has checked that whoever does it may.
 func (c *client) onRedact(m message) {
 	nick, msgid := m.Nick(), m.Params[1]
-	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[0])]
+	ms, ok := c.conversation(m)
 	if !ok || !c.has(redactionCap) || msgid == "" || len(msgid) > maxMsgID || c.isMe(nick) ||
 		nick != "" && c.occupantOf(ms, nick, m.Source).puppet != nil {
 		return
@@ -42,18 +42,18 @@ func (r redactItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 	if err := l.net.conn.host.ForgetLines(ctx, target.ID); err != nil {
 		return err
 	}
-	return l.net.login.QueueRemoteEvent(&simplevent.MessageRemove{
+	return l.queue(ctx, &simplevent.MessageRemove{
 		EventMeta: simplevent.EventMeta{
 			Type: bridgev2.RemoteEventMessageRemove, PortalKey: portal.PortalKey, Sender: sender,
 		},
 		TargetMessage: target.ID,
-	}).Error
+	})
 }
 
 // onFail is a failure that says which command and what it was about. IRCv3, "standard replies".
 func (c *client) onFail(m message) {
 	switch m.Params[0] {
-	case "REDACT", "BATCH", "PRIVMSG", "NOTICE", "TAGMSG":
+	case "REDACT", "BATCH", "PRIVMSG", "RELAYMSG", "NOTICE", "TAGMSG":
 	default:
 		return
 	}

@@ -14,6 +14,10 @@ func (c *client) onRename(m message) {
 	from, to := c.net.ids.fold.Fold(m.Params[0]), m.Params[1]
 	ms, ok := c.channels[from]
 	key := c.net.ids.fold.Fold(to)
+	if ok && ms.mine {
+		c.renamedOwn(ms, to)
+		return
+	}
 	_, taken := c.channels[key]
 	if !ok || !validChannel(to) || taken && key != from || !c.net.rename(ms.ch, from, key) {
 		return
@@ -53,6 +57,10 @@ type renameItem struct{ to string }
 func (r renameItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	conn := l.net.conn
 	key := l.net.ids.portal(r.to)
+	linked, err := l.renameLink(ctx, r.to)
+	if err != nil || linked {
+		return err
+	}
 	if key != portal.PortalKey {
 		result, moved, err := conn.br.ReIDPortal(ctx, portal.PortalKey, key)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 // A channel that gets another name keeps its room, with both aliases, for all of us.
 func TestRename(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
 	w := start(t, hs, dir, testNetwork(ircd.Address))
@@ -54,7 +55,9 @@ func TestRename(t *testing.T) {
 	both2 := func(line string) { b.Send("%s", line) }
 	both2(":carol!c@h PRIVMSG #new :for the successor")
 	hs.AwaitText(room, "for the successor")
+	a = ircd.Accept() // alice comes back, and is not to be taken for who comes after the restart
 	w.stop()
+	a.Close()
 	b.Close()
 
 	start(t, hs, dir, testNetwork(ircd.Address))

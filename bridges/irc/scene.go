@@ -107,6 +107,9 @@ func (dueItem) stateful()   {}
 
 // setStand takes note of a rank.
 func (l *lane) setStand(s stand) {
+	if l.net.isBot(s.user) {
+		return // what it is in the room is not the channel's to say
+	}
 	if s.unranked {
 		s.rank = l.scene.people[s.user].rank
 	}
@@ -170,6 +173,9 @@ func (l *lane) setPerson(s stand) {
 	if s.account != "" {
 		p.account = s.account
 	}
+	if !s.gone {
+		l.strict.saw(s.user)
+	}
 	switch {
 	case s.gone:
 		delete(l.scene.people, s.user)
@@ -207,7 +213,7 @@ func (l *lane) setSettings(s settings) {
 		return
 	}
 	if s.moderated && !l.scene.settings.moderated && l.net.shows(l.called()) != showAll {
-		go l.net.channel(l.called()).restate() // now voices count; in a goroutine, because who holds the channel may wait for us
+		go l.channel().restate() // now voices count; in a goroutine, because who holds the channel may wait for us
 	}
 	l.scene.settings, l.scene.known, l.scene.unset = s, true, true
 	l.scene.changed(time.Now())
@@ -248,9 +254,11 @@ func (dueItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) er
 		return err
 	}
 	if !l.scene.firstChange.IsZero() {
-		return l.applyScene(ctx, portal)
+		if err := l.applyScene(ctx, portal); err != nil {
+			return err
+		}
 	}
-	return nil
+	return l.showStrict(ctx, portal, now)
 }
 
 // beforehand applies the scene before an item whose sender's level could matter.
@@ -274,6 +282,10 @@ func (s *scene) giveUp() {
 // owners' to set.
 func (l *lane) applyScene(ctx context.Context, portal *bridgev2.Portal) error {
 	host := l.net.conn.host
+	if l.owner != "" || l.net.conn.links.isFurther(l.net.ids.portal(l.called()).ID) {
+		l.scene.giveUp() // the rules of a room of one's own are not the channel's, and another room is its first channel's to set up
+		return nil
+	}
 	levels, err := host.PowerLevels(ctx, portal.MXID)
 	if err != nil {
 		return err

@@ -66,6 +66,7 @@ func TestSentAgainAfterBreak(t *testing.T) {
 
 // A message that waits when the bridge stops is sent by the next one, once.
 func TestSentAgainAfterStop(t *testing.T) {
+	t.Parallel()
 	ircd := bridgetest.NewIRCServer(t)
 	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
 	w := start(t, hs, dir, testNetwork(ircd.Address))

@@ -42,9 +42,11 @@ func failure(format string, args ...any) error { return &sendError{fmt.Sprintf(f
 // send is one Matrix event on its way: some lines of one command to one channel.
 type send struct {
 	channel string
+	mine    bool      // the channel is that of a room of the user's own
 	verb    string    // PRIVMSG, NOTICE, TOPIC, KICK, MODE, INVITE
 	nick    string    // KICK: whom
 	action  bool      // PRIVMSG: as /me
+	speaker *speaker  // for whom the relay says it, if it does
 	said    time.Time // when the event was made
 	lines   []string
 	prefix  replyTo
@@ -56,6 +58,7 @@ type send struct {
 	final bool
 	// superseded is an edit in place of which a later one was sent.
 	superseded bool
+	asked      bool // whether the partner of a conversation is who they were
 	// found are the identities of lines that were on the network already.
 	found []string
 	// ask, if there is one, returns what is to be asked of the server before plan.
@@ -65,6 +68,9 @@ type send struct {
 	// done is called once, in the client's goroutine, when the server has processed the lines (nil), or when
 	// it is certain that they were not all sent. It is not called for what is left when the bridge stops.
 	done func(err error)
+
+	// people are those in the room of a strict channel, who have to be on the channel when this is sent; nil elsewhere.
+	people []id.UserID
 
 	key      string // of the channel, folded
 	total    int    // lines after splitting
@@ -104,9 +110,18 @@ func (s *send) queue(c *client) {
 	c.spoke(now)
 	s.key = c.net.ids.fold.Fold(s.channel)
 	m := c.channels[s.key]
+	if m == nil && s.speaker != nil {
+		joinRequest{channel: s.channel}.apply(c) // the relay comes back, if it may
+		m = c.channels[s.key]
+	}
+	if m == nil && s.mine && !isChannel(s.channel) {
+		m = c.newMembership(joinRequest{channel: s.channel, nick: s.channel, mine: true, direct: true}, s.key)
+		c.channels[s.key] = m
+		c.connect(now)
+	}
 	switch {
 	case m == nil || m.state == parting:
-		s.done(failure("you are not in %s on %s; leave this room and join it again", s.channel, c.net.name))
+		s.done(c.notIn(s))
 		return
 	case m.state == joined && c.maySend(m, s):
 		c.enqueue(s)
@@ -163,8 +178,21 @@ func (c *client) expire(now time.Time) {
 // enqueue splits a message into lines that arrive whole, and queues them.
 func (c *client) enqueue(s *send) {
 	m := c.channels[s.key]
+	if err := c.strictly(s, m); err != nil {
+		s.done(err)
+		return
+	}
+	if m.direct != nil && s.ask == nil && !s.asked && s.verb != "WHO" {
+		s.ask, s.asked = func(c *client, m *membership) []string { return c.askPartner(m) }, true
+	}
 	if c.askFirst(s, m) {
 		return
+	}
+	if m.direct != nil && s.verb != "WHO" {
+		if err := c.mayTell(m); err != nil {
+			s.done(err)
+			return
+		}
 	}
 	entries, err := c.entriesOf(s, m)
 	entries = slices.DeleteFunc(entries, func(e entry) bool { return c.wasSaid(m, s, e.text) })
@@ -245,6 +273,9 @@ func (c *client) compose(s *send, target, text string) []string {
 		return []string{"TOPIC " + target + " :" + cut(text, room(c.nick, c.userHost, s.verb, target))}
 	case "KICK":
 		return []string{"KICK " + target + " " + s.nick + " :" + cut(text, room(c.nick, c.userHost, s.verb, target+" "+s.nick))}
+	}
+	if m := c.channels[s.key]; s.speaker != nil && m != nil {
+		return c.composeRelayed(s, m, text)
 	}
 	limit := room(c.nick, c.userHost, s.verb, target)
 	before, after := s.verb+" "+target+" :", ""
@@ -395,6 +426,9 @@ func (c *client) finish() {
 	s := c.unacked[0]
 	c.unacked = c.unacked[1:]
 	c.labels.forget(s)
+	if c.withoutRelayMsg(s) {
+		return
+	}
 	s.done(s.err)
 }
 

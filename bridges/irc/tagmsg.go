@@ -9,6 +9,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/bridgev2/simplevent"
+	"maunium.net/go/mautrix/id"
 )
 
 // maxReaction bounds a reaction, in bytes.
@@ -58,13 +59,13 @@ func (c *client) isReactionInWords(m message) bool {
 // onTagMsg takes what clients tell each other beside texts: reactions, and who is typing.
 func (c *client) onTagMsg(m message) {
 	nick := m.Nick()
-	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[0])]
+	ms, ok := c.conversation(m)
 	if !ok || nick == "" || c.isMe(nick) || !validNick(nick) || c.occupantOf(ms, nick, m.Source).puppet != nil {
 		return
 	}
 	if key, remove := c.reactionOf(m); key != "" {
 		c.observe(ms, sightTags(m, reactionItem{
-			nick: nick, target: c.repliedTo(m), key: key, remove: remove, at: c.saidAt(m),
+			nick: nick, target: c.repliedTo(m), key: key, remove: remove, at: c.saidAt(m), present: c.present(ms),
 		}))
 	}
 	if timeout, ok := typingTimeout(m); ok && c.replay == nil && c.net.cfg.Content.receivesTyping() && ms.state == joined && ms.ch.leads(c) {
@@ -93,9 +94,14 @@ type reactionItem struct {
 	key    string
 	remove bool
 	at     time.Time
+	// present is as in messageItem.
+	present map[id.UserID]bool
 }
 
 func (r reactionItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	if held, err := l.holdsBack(ctx, portal, r.present); held || err != nil {
+		return err
+	}
 	ghost, err := l.ghost(ctx, r.nick)
 	if err != nil {
 		return err
@@ -108,12 +114,12 @@ func (r reactionItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Por
 	if r.remove {
 		kind = bridgev2.RemoteEventReactionRemove
 	}
-	return l.net.login.QueueRemoteEvent(&simplevent.Reaction{
+	return l.queue(ctx, &simplevent.Reaction{
 		EventMeta: simplevent.EventMeta{
 			Type: kind, PortalKey: portal.PortalKey, Timestamp: r.at, Sender: bridgev2.EventSender{Sender: ghost.ID},
 		},
 		TargetMessage: target.ID, EmojiID: networkid.EmojiID(r.key), Emoji: r.key,
-	}).Error
+	})
 }
 
 // message finds a message of a room by its ID or by that of one of its further lines, or returns nil.
@@ -123,6 +129,12 @@ func (c *Connector) message(ctx context.Context, portal *bridgev2.Portal, id net
 		var whole networkid.MessageID
 		if whole, err = c.host.LineOf(ctx, id); err == nil && whole != "" {
 			found, err = c.br.DB.Message.GetFirstPartByID(ctx, portal.Receiver, whole)
+		}
+	}
+	if err == nil && found == nil && c.Taps(portal.MXID) {
+		copied, lookup := c.host.CopyOf(ctx, id)
+		if err = lookup; err == nil && copied != "" {
+			found, err = c.br.DB.Message.GetPartByMXID(ctx, copied)
 		}
 	}
 	if err != nil || found == nil || found.Room != portal.PortalKey {

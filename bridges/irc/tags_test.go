@@ -144,6 +144,7 @@ func inReplyTo(e *bridgetest.Event) map[string]any {
 
 // A message of ours is done when its echo has come, without the PONG; an error is of the line that it labels, and no other.
 func TestLabels(t *testing.T) {
+	t.Parallel()
 	m := startModern(t, allCaps, ContentConfig{})
 	m.hs.Say(m.alice, m.room, "one")
 	one := m.expect("PRIVMSG", "#c", "one")
@@ -359,6 +360,7 @@ func TestRedactionInWords(t *testing.T) {
 }
 
 func TestTyping(t *testing.T) {
+	t.Parallel()
 	m := startModern(t, allCaps, ContentConfig{})
 	types := func(want bool) {
 		t.Helper()

@@ -109,7 +109,7 @@ func (t typingItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 		return err
 	}
 	// That it fails is not worth another try.
-	_ = l.net.login.QueueRemoteEvent(&simplevent.Typing{
+	_ = l.queue(ctx, &simplevent.Typing{
 		EventMeta: simplevent.EventMeta{
 			Type: bridgev2.RemoteEventTyping, PortalKey: portal.PortalKey, Sender: bridgev2.EventSender{Sender: ghost.ID},
 		},
@@ -120,7 +120,7 @@ func (t typingItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 
 // offer queues an item that may be dropped, if the lane is not busy.
 func (l *lane) offer(it item) {
-	if len(l.items) > laneBuffer/4 {
+	if len(l.items) > cap(l.items)/4 {
 		return
 	}
 	select {

@@ -4,21 +4,34 @@ import (
 	"context"
 
 	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
 )
 
-// LeavePortal implements bridges.PortalLeaver: everybody who is on the channel by the room parts.
+// unbridgedReason is what others read on IRC when somebody leaves with the room.
+const unbridgedReason = "The room is no longer bridged"
+
+// LeavePortal implements bridges.PortalLeaver: everybody who is on the channel by the room parts, and from its further channels.
 func (c *Connector) LeavePortal(ctx context.Context, portal *bridgev2.Portal) error {
 	name, _, _ := splitID(string(portal.ID))
-	n, ok := c.networks[name]
-	if !ok {
-		return nil
+	if n, ok := c.networks[name]; ok {
+		if err := c.partAll(ctx, n, portal, unbridgedReason); err != nil {
+			return err
+		}
+		n.botPart(portal.Name, unbridgedReason)
 	}
-	rows, err := c.br.DB.UserPortal.GetAllInPortal(ctx, portal.PortalKey)
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if err := c.userLeft(ctx, n, portal, row.UserMXID, "The room is no longer bridged"); err != nil {
+	for _, link := range c.links.inRoom(portal.MXID) {
+		n, channel := c.channelOf(ctx, link.Portal)
+		if n != nil && link.Portal != portal.ID {
+			further, err := c.br.GetPortalByKey(ctx, networkid.PortalKey{ID: link.Portal})
+			if err != nil {
+				return err
+			}
+			if err := c.partAll(ctx, n, further, unbridgedReason); err != nil {
+				return err
+			}
+			n.botPart(channel, unbridgedReason)
+		}
+		if err := c.links.forget(ctx, link); err != nil {
 			return err
 		}
 	}

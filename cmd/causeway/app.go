@@ -85,6 +85,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Pinger:             send,
 		Alive:              send.Alive,
 		Networks:           send,
+		Bridges:            hosted.networks(),
 	})
 	send.Attend(hs)
 	toHomeserver.SetHandler(hs.Handler())
@@ -211,6 +212,7 @@ func openKey(cfg *Config, fresh bool) (*event.Key, error) {
 type hostedBridge struct {
 	bridgePart
 	toBridge http.RoundTripper
+	network  string // its name, for people
 }
 
 // bridgePart is a bridges.Bridge, or a process.Child that runs one.
@@ -243,19 +245,20 @@ func openBridges(cfg *Config, log zerolog.Logger, toHomeserver http.RoundTripper
 }
 
 func openBridge(cfg *Config, log zerolog.Logger, plan bridgePlan, toHomeserver http.RoundTripper) (hostedBridge, error) {
+	name := plan.opts.Network.GetName().DisplayName
 	if plan.isolated {
 		child, err := openChild(cfg, log, plan.opts)
 		if err != nil {
 			return hostedBridge{}, err
 		}
-		return hostedBridge{child, child.Transport()}, nil
+		return hostedBridge{child, child.Transport(), name}, nil
 	}
 	plan.opts.Transport = toHomeserver
 	b, err := bridges.New(plan.opts)
 	if err != nil {
 		return hostedBridge{}, err
 	}
-	return hostedBridge{b, inproc.New(b.Handler())}, nil
+	return hostedBridge{b, inproc.New(b.Handler()), name}, nil
 }
 
 // bridgeLog is quieter than the rest: at info, the library tells of each step of its start.

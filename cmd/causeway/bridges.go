@@ -11,6 +11,7 @@ import (
 	"causeway/bridges"
 	"causeway/bridges/irc"
 	"causeway/bridges/process"
+	hsnetworks "causeway/homeserver/networks"
 	"causeway/homeserver/sqldb"
 
 	"github.com/rs/zerolog"
@@ -182,6 +183,18 @@ func (set bridgeSet) processStatus(id string) *process.Status {
 		}
 	}
 	return nil
+}
+
+// networks are the bridges as the homeserver's users find them, with the way to sign in to each.
+func (set bridgeSet) networks() []hsnetworks.Bridge {
+	all := make([]hsnetworks.Bridge, len(set))
+	for i, b := range set {
+		reg := b.Registration()
+		all[i] = hsnetworks.Bridge{
+			ID: reg.ID, Name: b.network, URL: reg.URL + bridges.ProvisioningPath, Token: reg.HSToken, Transport: b.toBridge,
+		}
+	}
+	return all
 }
 
 // openSocket opens the way by which bridges in other processes reach the homeserver, nil when there are none.

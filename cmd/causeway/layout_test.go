@@ -55,8 +55,10 @@ var arrows = map[string][]string{
 	// What OAuth clients are given are the account's tokens, in one transaction with the code that they give for them.
 	"homeserver/oauth": {"homeserver/store", "homeserver/account"},
 	// Who somebody is at a provider is told by sso, which knows no accounts, and whose account that is by account.
-	"homeserver/sso":          {},
-	"homeserver/accountpages": {"homeserver/httpapi", "homeserver/account", "homeserver/oauth", "homeserver/sso"},
+	"homeserver/sso": {},
+	// Users sign in to networks on these pages, too.
+	"homeserver/networks":     {"homeserver/httpapi"},
+	"homeserver/accountpages": {"homeserver/httpapi", "homeserver/account", "homeserver/oauth", "homeserver/sso", "homeserver/networks"},
 	"homeserver/room": {
 		"homeserver/store", "homeserver/notify", "homeserver/stateres", "homeserver/eventauth", "homeserver/event",
 		"homeserver/retention",
@@ -82,9 +84,12 @@ var arrows = map[string][]string{
 	"homeserver/testserver": {"homeserver", "homeserver/storetest", "homeserver/store", "homeserver/notify", "homeserver/event"},
 	"appservice/sender":     {"registration", "homeserver/store", "homeserver/notify", "homeserver/event"},
 	// Encryption knows nothing of transactions and networks: it is given the keys, and what transactions hold of them.
-	"bridges/e2be":       {},
-	"bridges":            {"registration", "appservice/inproc", "bridges/e2be"},
-	"bridges/bridgetest": {"bridges"},
+	"bridges/e2be": {},
+	// People sign in to any network in the same way.
+	"bridges/provisioning":         {},
+	"bridges":                      {"registration", "appservice/inproc", "bridges/e2be", "bridges/provisioning"},
+	"bridges/bridgetest/telegraph": {},
+	"bridges/bridgetest":           {"bridges"},
 	// It runs a bridge in another process, whose requests are to look like those of one in this.
 	"bridges/process": {"bridges", "registration", "appservice/inproc"},
 	"bridges/builder": {},
@@ -98,6 +103,7 @@ var arrows = map[string][]string{
 	"cmd/causeway": {
 		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "registration", "homeserver/notify", "homeserver/store",
 		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account", "homeserver/clientapi", "homeserver/event", "homeserver/doctor",
+		"homeserver/networks",
 	},
 	"cmd/causeway/e2e":        {},
 	"cmd/causeway/e2e/gopher": {},
@@ -251,6 +257,7 @@ func TestArrowsHaveNoCycle(t *testing.T) {
 func isTestHelper(pkg string) bool {
 	return slices.Contains([]string{
 		"homeserver/storetest", "homeserver/testserver", "homeserver/roomgen", "homeserver/roomgen/record", "bridges/bridgetest",
+		"bridges/bridgetest/telegraph",
 	}, pkg)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
+	"causeway/homeserver/networks"
 	"causeway/homeserver/oauth"
 	"causeway/homeserver/sso"
 
@@ -57,8 +58,9 @@ type Config struct {
 	ServerName string
 	PublicURL  string
 	Accounts   *account.Service
-	OAuth      *oauth.Service // nil for none
-	SSO        *sso.Service   // nil for no providers
+	OAuth      *oauth.Service    // nil for none
+	SSO        *sso.Service      // nil for no providers
+	Networks   *networks.Service // nil for none
 	Rooms      Rooms
 	// Contact is the email address, user id or page by which one reaches those who run the server, "" for none that strangers are told.
 	Contact string
@@ -80,6 +82,9 @@ type Pages struct {
 
 // New returns the pages of a server.
 func New(c Config) *Pages {
+	if c.Networks == nil {
+		c.Networks = networks.New(nil)
+	}
 	p := &Pages{Config: c, contact: contactURL(c.Contact), public: public(c.PublicURL), cookie: "causeway", style: pathStyle + "?v=" + styleVersion(), cross: http.NewCrossOriginProtection()}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
 		if p.secure = u.Scheme == "https"; p.secure {
@@ -133,6 +138,7 @@ func (p *Pages) Routes() []httpapi.Route {
 		{pathEmail, p.showEmail, p.removeEmail, httpapi.ClassRead, read},
 	}
 	all = append(all, p.ssoRoutes()...)
+	all = append(all, p.networkRoutes()...)
 	if p.OAuth != nil {
 		protocol := httpapi.Raw(p.protocol).MaxBody(maxFormBytes).Limited(httpapi.ClassDevice)
 		routes = append(routes, []httpapi.Route{

@@ -24,13 +24,14 @@ var files embed.FS
 // pages are the templates by their names, each with the frame around it.
 var pages = func() map[string]*template.Template {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
-		"date": date, "describe": describe, "wrong": wrong, "browser": browserName, "unsent": unsent,
+		"date": date, "describe": describe, "wrong": wrong, "browser": browserName, "unsent": unsent, "qr": qrImage,
 	}).ParseFS(files, "html/frame.html", "html/providers.html"))
 	all := make(map[string]*template.Template)
 	for _, name := range []string{
 		"error", "signin", "signup", "consent", "refused", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
 		"signupmail", "signupwait", "forgot", "newpassword", "deadlink", "browsers", "emails", "newemail", "email",
 		"ssochoice", "ssoclient", "ssoenter", "goon", "ssofailed", "ssonew", "ssostage", "ssolink", "linked",
+		"networks", "netlogout", "netsignin", "netstep", "netover", "netchat", "netroom",
 	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
 	}
@@ -55,6 +56,7 @@ type view struct {
 	Ends   bool             // accounts can be ended here
 	Mails  bool             // people can be sent mail
 	Links  bool             // accounts can be linked to who their users are elsewhere
+	Nets   bool             // there are networks to sign in to
 	Again  []providerButton // where whoever has no password shows that they are still there
 	Page   any
 
@@ -83,7 +85,7 @@ func (v *visit) showWith(status int, name, problem, field string, page any) {
 	err := pages[name].Execute(&body, view{
 		Server: v.pages.ServerName, Style: v.pages.style, User: v.browser.UserID, Recent: v.browser.Recent, Token: v.token(), Here: v.here(),
 		Error: problem, Field: field, Mails: v.pages.Accounts.CanMail(), Done: done[v.Query("done")], At: name, Ends: v.pages.Deactivate != nil,
-		Links: v.pages.SSO != nil, Again: v.stillThereButtons(), Page: page,
+		Links: v.pages.SSO != nil, Nets: len(v.pages.Networks.Bridges()) > 0, Again: v.stillThereButtons(), Page: page,
 		Contact: v.pages.contact, ContactName: v.pages.Config.Contact,
 	})
 	if err != nil {
@@ -113,6 +115,8 @@ var done = map[string]string{
 	"linked":   "The account is linked.",
 	"unlinked": "The account is not linked any more. You are signed out in all other browsers.",
 	"first":    "You have a password now.",
+	"netout":   "You are signed out of the network.",
+	"netstop":  "You have not been signed in.",
 }
 
 var style = func() []byte {

@@ -25,6 +25,12 @@ func TestPages(t *testing.T) {
 		server := startServer(t, options{})
 		server.runNode(t, nil, "pages/main.mjs", server.url(""), folder)
 	})
+	t.Run("networks", func(t *testing.T) {
+		irc := startNgircd(t)
+		server := installTelegraph(t, options{networks: ircNetwork(network, irc.address)})
+		server.start()
+		server.runNode(t, nil, "pages/networks.mjs", server.url(""), folder)
+	})
 	t.Run("mail", func(t *testing.T) {
 		box := startMailbox(t)
 		server := startServer(t, options{extra: box.yaml(), rules: "  email_required: true\n" + terms + box.captcha()})
@@ -36,6 +42,38 @@ func TestPages(t *testing.T) {
 		closed.start()
 		server.runNode(t, nil, "pages/mail.mjs", server.url(""), folder, box.site, closed.url(""))
 	})
+}
+
+// installTelegraph is an installation of a program that has the tests' own network, with a way to sign in for each kind of step. It runs in
+// a process of its own.
+func installTelegraph(t *testing.T, o options) *causeway {
+	t.Helper()
+	source, module := filepath.Join("..", "..", "..", "bridges", "bridgetest", "telegraph"), t.TempDir()
+	if err := os.CopyFS(filepath.Join(module, "telegraph"), os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"go.mod":  "module telegraph.test/telegraph\n\ngo 1.26\n\nrequire maunium.net/go/mautrix v0.31.0\n",
+		"LICENSE": "Mozilla Public License Version 2.0\n",
+	} {
+		if err := os.WriteFile(filepath.Join(module, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(t.TempDir(), "with-telegraph")
+	if output, err := build(t, "--with", "telegraph.test/telegraph="+module, "--output", program); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	c := install(t, o)
+	config, err := os.ReadFile(c.config)
+	if err == nil {
+		err = os.WriteFile(c.config, append(config, "  telegraph: {enabled: true, isolation: process}\n"...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.binary = program
+	return c
 }
 
 // terms are a document to accept, below registration.
