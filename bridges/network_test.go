@@ -142,7 +142,8 @@ func (c *loopClient) GetChatInfo(context.Context, *bridgev2.Portal) (*bridgev2.C
 	info := &bridgev2.ChatInfo{Name: ptr.Ptr("Loop"), Members: &bridgev2.ChatMemberList{}}
 	if c.n.history != nil {
 		info.CanBackfill = true
-		info.Members.Members = []bridgev2.ChatMember{{EventSender: bridgev2.EventSender{IsFromMe: true, SenderLogin: loopLogin}}}
+		info.Members.MemberMap = bridgev2.ChatMemberMap{}
+		info.Members.MemberMap.Add(bridgev2.ChatMember{EventSender: bridgev2.EventSender{IsFromMe: true, SenderLogin: loopLogin}})
 	}
 	return info, nil
 }
