@@ -69,6 +69,8 @@ type Options struct {
 	Encryption Encryption
 	// Reaper says when the bridge leaves rooms that everybody else has left; the zero value is never.
 	Reaper Reaper
+	// Backfill is of rooms whose networks have a history; the zero value is none.
+	Backfill Backfill
 	// URL is what the registration says about where the homeserver reaches the bridge. By default it is an
 	// address that only makes sense for a homeserver that is handed the Handler.
 	URL string
@@ -141,6 +143,9 @@ func (o *Options) complete() error {
 	}
 	if err := o.Reaper.Validate(); err != nil {
 		return fmt.Errorf("bridges: Reaper.%w", err)
+	}
+	if err := o.Backfill.Validate(); err != nil {
+		return fmt.Errorf("bridges: Backfill.%w", err)
 	}
 	if o.Name == "" {
 		o.Name = o.Network.GetName().DisplayName + " bridge"
@@ -246,6 +251,7 @@ func (b *Bridge) makeConfig(t tokens) *bridgeconfig.Config {
 			BridgeNotices:             true,
 			BridgeStatusNotices:       "none",
 			Permissions:               b.opts.Permissions,
+			Backfill:                  b.opts.Backfill.config(),
 		},
 	}
 }

@@ -2,9 +2,6 @@ package bridges
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"fmt"
 	"strings"
 
 	"maunium.net/go/mautrix"
@@ -16,9 +13,9 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// matrixConnector is bridgev2's own Matrix side with three things changed: the network may name its ghosts, a
-// message to Matrix carries a transaction ID that is the same when it is sent again, and the history of a room is for
-// who was there.
+// matrixConnector is bridgev2's own Matrix side with four things changed: the network may name its ghosts, what is sent
+// to Matrix again is not there twice (sends.go), what is imported is known by the IDs that it has here (batch.go), and the
+// history of a room is for who was there.
 type matrixConnector struct {
 	*matrix.Connector
 	id    string
@@ -69,81 +66,41 @@ func (c *matrixConnector) ParseGhostMXID(user id.UserID) (networkid.UserID, bool
 func (c *matrixConnector) GhostIntent(user networkid.UserID) bridgev2.MatrixAPI {
 	return &intent{
 		ASIntent: &matrix.ASIntent{Connector: c.Connector, Matrix: c.AS.Intent(c.FormatGhostMXID(user))},
-		bridge:   c.id,
+		c:        c,
 	}
+}
+
+// NewUserIntent implements bridgev2.MatrixConnector.
+func (c *matrixConnector) NewUserIntent(ctx context.Context, user id.UserID, token string) (bridgev2.MatrixAPI, string, error) {
+	api, token, err := c.Connector.NewUserIntent(ctx, user, token)
+	if puppet, ok := api.(*matrix.ASIntent); ok {
+		api = &intent{ASIntent: puppet, c: c}
+	}
+	return api, token, err
 }
 
 // BotIntent implements bridgev2.MatrixConnector.
 func (c *matrixConnector) BotIntent() bridgev2.MatrixAPI {
-	return &intent{ASIntent: &matrix.ASIntent{Connector: c.Connector, Matrix: c.Bot}, bridge: c.id}
+	return &intent{ASIntent: &matrix.ASIntent{Connector: c.Connector, Matrix: c.Bot}, c: c}
 }
 
-// intent is a ghost, or the bot, whose sends can be repeated without doubling.
+// intent is a ghost, a person's double puppet, or the bot, whose sends can be repeated without doubling.
 type intent struct {
 	*matrix.ASIntent
-	bridge string
+	c *matrixConnector
 }
 
 // CreateRoom implements bridgev2.MatrixAPI. Who enters a room has not been let in by the network yet, so what was said
-// before is not shown to them.
+// before is not shown to them. Where the network's history is imported, it is for those who are invited when the room is made:
+// they could read it there.
 func (i *intent) CreateRoom(ctx context.Context, req *mautrix.ReqCreateRoom) (id.RoomID, error) {
+	visibility := event.HistoryVisibilityJoined
+	if i.c.importsHistory() {
+		visibility = event.HistoryVisibilityInvited
+	}
 	req.InitialState = append(req.InitialState, &event.Event{
-		Type: event.StateHistoryVisibility,
-		Content: event.Content{
-			Parsed: &event.HistoryVisibilityEventContent{HistoryVisibility: event.HistoryVisibilityJoined},
-		},
+		Type:    event.StateHistoryVisibility,
+		Content: event.Content{Parsed: &event.HistoryVisibilityEventContent{HistoryVisibility: visibility}},
 	})
 	return i.ASIntent.CreateRoom(ctx, req)
-}
-
-// SendMessage implements bridgev2.MatrixAPI. A message that stands for one of the network's is sent under a
-// transaction ID made of that message's identity.
-func (i *intent) SendMessage(ctx context.Context, room id.RoomID, eventType event.Type, content *event.Content,
-	extra *bridgev2.MatrixSendExtra) (*mautrix.RespSendEvent, error) {
-	if extra == nil || extra.MessageMeta == nil || extra.MessageMeta.ID == "" ||
-		(eventType != event.EventMessage && eventType != event.EventSticker) {
-		return i.ASIntent.SendMessage(ctx, room, eventType, content, extra)
-	}
-	if i.Matrix.IsCustomPuppet {
-		return i.ASIntent.SendMessage(ctx, room, eventType, content, extra)
-	}
-	if message, ok := content.Parsed.(*event.MessageEventContent); ok && eventType == event.EventMessage {
-		message.AddPerMessageProfileFallback()
-	}
-	eventType, err := i.encrypt(ctx, room, eventType, content)
-	if err != nil {
-		return nil, err
-	}
-	return i.Matrix.SendMessageEvent(ctx, room, eventType, content, mautrix.ReqSendEvent{
-		Timestamp:     extra.Timestamp.UnixMilli(),
-		TransactionID: i.transactionID(extra),
-	})
-}
-
-// encrypt encrypts a message for a room in which all are, and returns the type that it then has.
-func (i *intent) encrypt(ctx context.Context, room id.RoomID, eventType event.Type, content *event.Content) (event.Type, error) {
-	encrypted, err := i.Connector.StateStore.IsEncrypted(ctx, room)
-	if err != nil {
-		return eventType, fmt.Errorf("ask whether %s is encrypted: %w", room, err)
-	}
-	if !encrypted && !i.Connector.Config.Encryption.Require {
-		return eventType, nil
-	}
-	if i.Connector.Crypto == nil {
-		return eventType, errNoEncryption
-	}
-	return event.EventEncrypted, i.Connector.Crypto.Encrypt(ctx, room, eventType, content)
-}
-
-// transactionID is a hash of bridge, portal, remote message and part.
-func (i *intent) transactionID(extra *bridgev2.MatrixSendExtra) string {
-	meta := extra.MessageMeta
-	h := sha256.New()
-	for _, part := range []string{
-		i.bridge, string(meta.Room.ID), string(meta.Room.Receiver), string(meta.ID), string(meta.PartID),
-	} {
-		h.Write([]byte(part))
-		h.Write([]byte{0})
-	}
-	return i.bridge + "-" + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:18])
 }

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -15,6 +17,9 @@ type Loop struct{ *loopNetwork }
 
 // NewLoop returns an empty network.
 func NewLoop() Loop { return Loop{newLoopNetwork()} }
+
+// SetHistory says what was said before. It comes before Run.
+func (l Loop) SetHistory(history []*bridgev2.BackfillMessage) { l.history = history }
 
 // Await is loopNetwork.await.
 var Await = (*loopNetwork).await
@@ -49,6 +54,47 @@ func (b *Bridge) OpenPortal(ctx context.Context, owner id.UserID, name networkid
 // Remote queues a message of the network.
 func (b *Bridge) Remote(portal networkid.PortalID, sender networkid.UserID, messageID networkid.MessageID, text string) {
 	(&world{Bridge: b}).remote(portal, sender, messageID, text)
+}
+
+// RemoteEvent queues an event of the network in a chat, which it completes.
+func (b *Bridge) RemoteEvent(evt bridgev2.RemoteEvent) error {
+	return b.v2.GetCachedUserLoginByID(loopLogin).QueueRemoteEvent(evt).Error
+}
+
+// EventIDs are those of messages and reactions, as the bridge remembers them.
+func (b *Bridge) EventIDs(ctx context.Context) (messages map[networkid.MessageID]id.EventID, reactions []id.EventID, err error) {
+	messages = map[networkid.MessageID]id.EventID{}
+	rows, err := b.raw.Query(ctx, `SELECT id, mxid FROM message UNION ALL SELECT '', mxid FROM reaction`)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name networkid.MessageID
+		var eventID id.EventID
+		if err := rows.Scan(&name, &eventID); err != nil {
+			return nil, nil, err
+		}
+		if name == "" {
+			reactions = append(reactions, eventID)
+			continue
+		}
+		messages[name] = eventID
+	}
+	return messages, reactions, rows.Err()
+}
+
+// NameInBatch is what bridgev2 calls a message in a batch.
+func (b *Bridge) NameInBatch(room id.RoomID, message networkid.MessageID) id.EventID {
+	return b.conn.GenerateDeterministicEventID(room, networkid.PortalKey{}, message, "")
+}
+
+// Redact has the bot redact an event.
+func (b *Bridge) Redact(ctx context.Context, room id.RoomID, eventID id.EventID) error {
+	_, err := b.v2.Bot.SendMessage(ctx, room, event.EventRedaction, &event.Content{
+		Parsed: &event.RedactionEventContent{Redacts: eventID},
+	}, nil)
+	return err
 }
 
 // Device is the device of the bridge's bot.

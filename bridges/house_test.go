@@ -31,7 +31,9 @@ type house struct {
 	dir    string
 	crypt  bridges.Encryption
 	reap   bridges.Reaper
-	base   string // URL of the bridge's database, "" for a file
+	fill   bridges.Backfill
+	before []*bridgev2.BackfillMessage // what was said on the network
+	base   string                      // URL of the bridge's database, "" for a file
 	users  bridgeconfig.PermissionConfig
 	other  bridgev2.NetworkConnector // in the place of net, unless nil
 	hs     *testserver.Server
@@ -55,6 +57,7 @@ func newHouse(t *testing.T, db *store.DB, change ...func(*house)) *house {
 	}
 	h.line.to = h.toHS
 	h.open()
+	h.bridge.Registration().BuiltIn = true // as cmd/causeway does
 	set, err := registration.NewSet(h.bridge.Registration())
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +95,7 @@ func (h *house) log() zerolog.Logger {
 func (h *house) open() {
 	h.t.Helper()
 	h.net = bridges.NewLoop()
+	h.net.SetHistory(h.before)
 	network := h.other
 	if network == nil {
 		network = h.net
@@ -99,7 +103,7 @@ func (h *house) open() {
 	var err error
 	h.bridge, err = bridges.New(bridges.Options{
 		ID: "loop", ServerName: testserver.Name, Transport: &h.line, Network: network, Permissions: h.users, DataDir: h.dir, Log: h.log(),
-		Encryption: h.crypt, Reaper: h.reap, Database: h.base,
+		Encryption: h.crypt, Reaper: h.reap, Backfill: h.fill, Database: h.base,
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -32,6 +32,8 @@ type loopNetwork struct {
 	// refuse is how often HandleMember is to fail.
 	refuse int
 	bell   chan struct{}
+	// history is what was said before, for Backfill.
+	history []*bridgev2.BackfillMessage
 }
 
 func newLoopNetwork() *loopNetwork {
@@ -137,7 +139,18 @@ func (c *loopClient) GetCapabilities(context.Context, *bridgev2.Portal) *event.R
 	return &event.RoomFeatures{ID: "loop.1"}
 }
 func (c *loopClient) GetChatInfo(context.Context, *bridgev2.Portal) (*bridgev2.ChatInfo, error) {
-	return &bridgev2.ChatInfo{Name: ptr.Ptr("Loop"), Members: &bridgev2.ChatMemberList{}}, nil
+	info := &bridgev2.ChatInfo{Name: ptr.Ptr("Loop"), Members: &bridgev2.ChatMemberList{}}
+	if c.n.history != nil {
+		info.CanBackfill = true
+		info.Members.MemberMap = bridgev2.ChatMemberMap{}
+		info.Members.MemberMap.Add(bridgev2.ChatMember{EventSender: bridgev2.EventSender{IsFromMe: true, SenderLogin: loopLogin}})
+	}
+	return info, nil
+}
+
+func (c *loopClient) FetchMessages(_ context.Context, params bridgev2.FetchMessagesParams) (*bridgev2.FetchMessagesResponse, error) {
+	messages := c.n.history
+	return &bridgev2.FetchMessagesResponse{Messages: messages[max(0, len(messages)-params.Count):], Forward: params.Forward}, nil
 }
 func (c *loopClient) GetUserInfo(_ context.Context, ghost *bridgev2.Ghost) (*bridgev2.UserInfo, error) {
 	return &bridgev2.UserInfo{Name: ptr.Ptr(string(ghost.ID))}, nil

@@ -119,7 +119,7 @@ func (u *unbridger) run(ctx context.Context) {
 			case err != nil:
 				j.retry = min(max(2*j.retry, unbridgeRetry), maxUnbridgeRetry)
 				j.notBy = time.Now().Add(j.retry)
-				u.b.log.Err(err).Stringer("room_id", room).Dur("retry_in", j.retry).Msg("unbridge a room")
+				u.b.log.Err(err).Stringer("room_id", room).Stringer("retry_in", j.retry).Msg("unbridge a room")
 			case finished:
 				delete(jobs, room)
 				u.count.Store(int64(len(jobs)))
@@ -235,7 +235,7 @@ func (u *unbridger) announce(ctx context.Context, j *unbridging) {
 	text := format.TextToContent(fmt.Sprintf("This room is no longer bridged to %s: %s.", u.b.opts.Network.GetName().DisplayName, j.reason))
 	text.MsgType = event.MsgNotice
 	content := &event.Content{Parsed: &text}
-	eventType, err := bot.encrypt(ctx, j.room, event.EventMessage, content)
+	eventType, err := bot.encrypt(ctx, j.room, event.EventMessage, content, nil)
 	if err == nil {
 		_, err = bot.Matrix.SendMessageEvent(ctx, j.room, eventType, content, mautrix.ReqSendEvent{
 			TransactionID: "unbridge-" + strconv.FormatInt(j.askedTS, 10),

@@ -29,6 +29,7 @@ func (b *Bridge) addCommands() {
 		command("unbridge", "Take the bridge out of this room, and leave the room to those in it"),
 		command("delete-portal", "The same as unbridge"),
 	)
+	b.addMatrixCommands()
 }
 
 // IsIn says whether a room is a portal, or one that the bot is in.

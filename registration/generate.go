@@ -75,7 +75,8 @@ func (r *Registration) Marshal() []byte {
 	line("Whether it is sent typing notices, receipts and presence.",
 		"receive_ephemeral: %t\nde.sorunome.msc2409.push_ephemeral: %[1]t", r.ReceiveEphemeral)
 	line("Whether it is sent what end-to-end encryption needs.", "org.matrix.msc3202: %t", r.MSC3202)
-	line("Whether it makes devices without logging in.", "io.element.msc4190: %t", r.MSC4190)
+	line("Whether it makes devices without logging in (MSC4190), as bridges made with mautrix-go do. It then\n"+
+		"cannot log its users in: false for those made with matrix-bot-sdk, such as Hookshot.", "io.element.msc4190: %t", r.MSC4190)
 	protocols := make([]string, len(r.Protocols))
 	for i, protocol := range r.Protocols {
 		protocols[i] = quote(protocol)

@@ -44,7 +44,7 @@ func (w *worker) deliver(ctx context.Context) bool {
 		failures++
 		pause := w.jitter(backoff(failures))
 		w.health.failed(err, pause)
-		w.log.Warn().Err(err).Int("failures", failures).Dur("retry_in", pause).Msg("Application service did not accept a transaction")
+		w.log.Warn().Err(err).Int("failures", failures).Stringer("retry_in", pause.Round(time.Millisecond)).Msg("Application service did not accept a transaction")
 		if w.pause(ctx, pause) {
 			failures = 0
 		}

@@ -132,7 +132,7 @@ func (r *run) judge(status Status, now int64) {
 	switch {
 	case !r.alarmed && waited > lagAlarm:
 		r.alarmed = true
-		r.log.Warn().Dur("waiting", waited).Int64("events", status.Behind).Str("last_error", status.LastError).
+		r.log.Warn().Stringer("waiting", waited.Round(time.Second)).Int64("events", status.Behind).Str("last_error", status.LastError).
 			Msg("Application service is behind: what is meant for it waits")
 	case r.alarmed && waited < lagOver:
 		r.alarmed = false

@@ -69,6 +69,10 @@ func TestPrintServices(t *testing.T) {
 		}
 	}
 	show("while a server runs", all)
+	text.WriteString("== metrics\n")
+	if err := printMetrics(&text, all, now); err != nil {
+		t.Fatal(err)
+	}
 	all.Running = false
 	for i := range all.Services {
 		s := &all.Services[i]
@@ -154,6 +158,35 @@ func TestListOfARunningServer(t *testing.T) {
 	if err != nil || !reg[0].ReceiveEphemeral || !reg[0].MSC3202 || !reg[0].MSC4190 || !reg[0].RateLimited || reg[0].Protocols[0] != "irc" ||
 		reg[0].Namespaces.Rooms[0].Regex != "!abc" {
 		t.Errorf("generated %+v, %v", reg, err)
+	}
+}
+
+// Those that make devices, and those whose users log in for them (matrix-bot-sdk), are told apart by an option.
+func TestGenerateForDevices(t *testing.T) {
+	_, config := installed(t)
+	for _, test := range []struct {
+		flags       []string
+		code        int
+		says        string
+		keys, makes bool
+	}{
+		{nil, exitOK, "", false, false},
+		{[]string{"--e2ee"}, exitOK, "", true, true},
+		{[]string{"--e2ee", "--devices-by-login"}, exitOK, "", true, false},
+		{[]string{"--devices-by-login"}, exitUsage, "--devices-by-login is for an application service with --e2ee", false, false},
+	} {
+		args := append([]string{"--config", config, "registration", "generate", "bot", "--user", "@bot_.*"}, test.flags...)
+		code, stdout, stderr := runIn(t, "", args...)
+		if code != test.code || !strings.Contains(stderr, test.says) {
+			t.Errorf("%v: got %d, %s", test.flags, code, stderr)
+		}
+		if code != exitOK {
+			continue
+		}
+		reg, err := registration.Parse("bot", []byte(stdout))
+		if err != nil || reg.MSC3202 != test.keys || reg.MSC4190 != test.makes {
+			t.Errorf("%v: got %+v, %v", test.flags, reg, err)
+		}
 	}
 }
 

@@ -28,6 +28,8 @@ type BridgesConfig struct {
 	Encryption bridges.Encryption `yaml:"encryption"`
 	// Reaper is of the rooms of all of them.
 	Reaper bridges.Reaper `yaml:"reaper"`
+	// Backfill is of the rooms of all of them.
+	Backfill bridges.Backfill `yaml:"backfill"`
 }
 
 // IRCConfig is the section of IRC.
@@ -57,7 +59,8 @@ type NetworkConfig struct {
 
 // defaultBridges are the sections of all networks of this binary.
 func defaultBridges() BridgesConfig {
-	c := BridgesConfig{IRC: IRCConfig{Isolation: isolationNone}, Others: make(map[string]*NetworkConfig), Reaper: bridges.DefaultReaper()}
+	c := BridgesConfig{IRC: IRCConfig{Isolation: isolationNone}, Others: make(map[string]*NetworkConfig), Reaper: bridges.DefaultReaper(),
+		Backfill: bridges.DefaultBackfill()}
 	for _, n := range networks {
 		c.Others[n.ID] = &NetworkConfig{Isolation: isolationNone}
 	}
@@ -77,6 +80,7 @@ func (c BridgesConfig) check(bad report) {
 	checkIsolation("bridges.irc", c.IRC.Isolation, bad)
 	checkSection("bridges.encryption", c.Encryption, bad)
 	checkSection("bridges.reaper", c.Reaper, bad)
+	checkSection("bridges.backfill", c.Backfill, bad)
 	for _, n := range networks {
 		key, section := "bridges."+n.ID, c.Others[n.ID]
 		checkIsolation(key, section.Isolation, bad)
@@ -140,7 +144,7 @@ func planBridges(cfg *Config, log zerolog.Logger) ([]bridgePlan, error) {
 	plan := func(opts bridges.Options, isolation Isolation) {
 		opts.ServerName, opts.HomeserverURL, opts.DataDir = cfg.ServerName, cfg.BaseURL(), bridgesDir(cfg)
 		opts.URL, opts.Log = "http://"+opts.ID+".bridge", bridgeLog(cfg, log, opts.ID)
-		opts.Encryption, opts.Reaper = cfg.Bridges.Encryption, cfg.Bridges.Reaper
+		opts.Encryption, opts.Reaper, opts.Backfill = cfg.Bridges.Encryption, cfg.Bridges.Reaper, cfg.Bridges.Backfill
 		if sqldb.IsPostgres(cfg.Database) {
 			opts.Database = cfg.Database
 		}

@@ -20,6 +20,7 @@ type registrationOptions struct {
 	users, aliases, rooms        []string
 	protocols                    []string
 	ephemeral, e2ee, rateLimited bool
+	logsIn                       bool
 	out                          string
 }
 
@@ -56,7 +57,8 @@ func (c *cli) generateCommand() *cobra.Command {
 	f.StringArrayVar(&o.rooms, "room", nil, "regular expression of the IDs of rooms that it is sent all events of; may be repeated")
 	f.StringArrayVar(&o.protocols, "protocol", nil, "a third-party network that it can be asked about, such as irc; may be repeated")
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "send it typing notices, receipts and presence")
-	f.BoolVar(&o.e2ee, "e2ee", false, "send it what end-to-end encryption needs, and let it make devices; --ephemeral too")
+	f.BoolVar(&o.e2ee, "e2ee", false, "send it what end-to-end encryption needs, and have it make devices without logging in, as bridges made with mautrix-go do; --ephemeral too")
+	f.BoolVar(&o.logsIn, "devices-by-login", false, "with --e2ee: its users log in for their devices, as those of matrix-bot-sdk and Hookshot do")
 	f.BoolVar(&o.rateLimited, "rate-limited", false, "limit the rate of requests in the names of its users")
 	f.StringVar(&o.out, "out", "", "the file to write, which must not exist (default: print)")
 	return generate
@@ -72,13 +74,16 @@ func registrationOf(name string, o registrationOptions) *registration.Registrati
 		r.Namespaces.Rooms = append(r.Namespaces.Rooms, registration.Namespace{Regex: expression})
 	}
 	r.Protocols, r.RateLimited = o.protocols, o.rateLimited
-	r.ReceiveEphemeral, r.MSC3202, r.MSC4190 = o.ephemeral || o.e2ee, o.e2ee, o.e2ee
+	r.ReceiveEphemeral, r.MSC3202, r.MSC4190 = o.ephemeral || o.e2ee, o.e2ee, o.e2ee && !o.logsIn
 	return r
 }
 
 // generateRegistration makes a registration and checks it as the server will,
 // so that nothing is written that a server would refuse.
 func (c *cli) generateRegistration(name string, o registrationOptions) error {
+	if o.logsIn && !o.e2ee {
+		return usageError{errors.New("--devices-by-login is for an application service with --e2ee: others may log in anyway")}
+	}
 	if len(o.users)+len(o.aliases)+len(o.rooms) == 0 {
 		return usageError{errors.New("an application service needs a namespace: give --user, --alias or --room, for example --user '@" + name + "_.*'")}
 	}

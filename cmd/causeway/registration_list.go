@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,20 +16,27 @@ import (
 )
 
 func (c *cli) listCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, asMetrics bool
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List all application services, and how far each has been sent what concerns it",
 		Long: "List all application services that the running server knows, with their files, and how far each\n" +
-			"has been sent what concerns it. Without a server that runs: what the files say.",
+			"has been sent what concerns it. Without a server that runs: what the files say.\n\n" +
+			"POSITION is the place in the server's stream up to which a service has taken everything, BEHIND how\n" +
+			"many events came after it, and OLDEST for how long the first that it has not got has waited. Nothing\n" +
+			"is lost meanwhile: it is sent in its order as soon as the service takes it, also after a restart.",
 		Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.listRegistrations(cmd.Context(), asJSON) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.listRegistrations(cmd.Context(), asJSON, asMetrics)
+		},
 	}
 	list.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	list.Flags().BoolVar(&asMetrics, "metrics", false, "print metrics in the text format of Prometheus, as its node_exporter reads them from a file")
+	list.MarkFlagsMutuallyExclusive("json", "metrics")
 	return list
 }
 
-func (c *cli) listRegistrations(ctx context.Context, asJSON bool) error {
+func (c *cli) listRegistrations(ctx context.Context, asJSON, asMetrics bool) error {
 	cfg, err := c.loadConfig(defaultsWhenMissing)
 	if err != nil {
 		return err
@@ -41,6 +49,9 @@ func (c *cli) listRegistrations(ctx context.Context, asJSON bool) error {
 		out := json.NewEncoder(c.out)
 		out.SetIndent("", "  ")
 		return out.Encode(all)
+	}
+	if asMetrics {
+		return printMetrics(c.out, all, time.Now())
 	}
 	return printServices(c.out, all, cfg.AppServices.Dir, time.Now())
 }
@@ -68,11 +79,14 @@ func printServices(w io.Writer, all servicesStatus, dir string, now time.Time) e
 			fmt.Fprintf(w, "%s: its process has crashed %d times in a row: %s\n", s.ID, p.Crashes, p.LastWords)
 		}
 		if s.LastError != "" {
-			fmt.Fprintf(w, "%s: %s\n", s.ID, s.LastError)
+			fmt.Fprintf(w, "%s: %s\n", s.ID, s.shortError())
 		}
 		if s.Bridge != nil {
 			fmt.Fprintf(w, "%s: %s\n", s.ID, bridgeText(*s.Bridge, now))
 		}
+	}
+	if slices.ContainsFunc(all.Services, func(s serviceStatus) bool { return s.FailingTS != 0 }) {
+		fmt.Fprintln(w, "What a service does not take is kept for it, and sent as soon as it does. causeway doctor says what to do.")
 	}
 	if len(all.Faults) > 0 {
 		fmt.Fprintf(w, "\nThese files have faults")
@@ -100,6 +114,11 @@ func (s serviceStatus) row(running bool, now time.Time) []string {
 		url = "none"
 	}
 	return []string{s.ID, s.From, url, inShort(s.Namespaces, 1), pos, behind, oldest, s.state(running, now)}
+}
+
+// shortError is the last error without the name of the service, which is beside it.
+func (s serviceStatus) shortError() string {
+	return strings.TrimLeft(strings.TrimPrefix(s.LastError, "application service "+s.ID), ": ")
 }
 
 // state says in a few words how a service is doing.

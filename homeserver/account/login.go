@@ -200,7 +200,7 @@ func (s *Service) appServiceLogin(ctx context.Context, in LoginRequest) (*store.
 		return nil, err
 	}
 	if reg.MSC4190 {
-		return nil, loginUnsupported("Make a device with PUT /devices/{deviceId}, and name it in device_id")
+		return nil, loginUnsupported("Make a device with PUT /devices/{deviceId}, and name it in device_id; or set io.element.msc4190 in the registration of %s to false", reg.ID)
 	}
 	userID, err := s.identified(ctx, in.Identifier, in.User)
 	if err != nil {

@@ -72,7 +72,7 @@ func (s *Service) registerGhost(ctx context.Context, in RegisterRequest, device 
 		return Login{}, err
 	}
 	if reg.MSC4190 && !in.InhibitLogin {
-		return Login{}, loginUnsupported("Register users with inhibit_login")
+		return Login{}, loginUnsupported("Register users with inhibit_login, or set io.element.msc4190 in the registration of %s to false", reg.ID)
 	}
 	if in.Username == "" {
 		return Login{}, missingParam("username")

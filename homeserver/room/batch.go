@@ -52,6 +52,10 @@ type BatchEvent struct {
 	// EventID is what the service calls the event: others of the batch may relate to it by that name, and what is sent again is known by it. The
 	// event gets another id, its hash.
 	EventID id.EventID `json:"event_id"`
+	// Unsigned may have a transaction id. What was sent by that one, as a single event or in a batch, is this event: it is not added again.
+	Unsigned struct {
+		TransactionID string `json:"transaction_id"`
+	} `json:"unsigned"`
 }
 
 // batch is a batch on its way into a room.
@@ -111,6 +115,7 @@ func (b *batch) check(ctx context.Context) error {
 		return matrixError(400, "M_INVALID_PARAM", "A batch has from 1 to %d events", maxBatch)
 	}
 	senders := make(map[id.UserID]bool)
+	txns := make(map[string]bool) // by sender and transaction id
 	again := make(map[string]int)
 	for i, e := range b.in.Events {
 		if err := e.check(b.roomID); err != nil {
@@ -133,7 +138,18 @@ func (b *batch) check(ctx context.Context) error {
 			b.named[e.EventID] = i
 		}
 		again[name]++
-		b.txnIDs = append(b.txnIDs, "batch:"+name+":"+strconv.Itoa(again[name]))
+		txnID := e.Unsigned.TransactionID
+		switch used := string(e.Sender) + " " + txnID; {
+		case len(txnID) > maxTxnIDBytes:
+			return matrixError(400, "M_INVALID_PARAM", "The transaction id of events[%d] is longer than %d bytes", i, maxTxnIDBytes)
+		case txnID != "" && txns[used]:
+			return matrixError(400, "M_INVALID_PARAM", "events[%d] has a transaction id that one before has", i)
+		case txnID != "":
+			txns[used] = true
+		default:
+			txnID = "batch:" + name + ":" + strconv.Itoa(again[name])
+		}
+		b.txnIDs = append(b.txnIDs, txnID)
 	}
 	return nil
 }

@@ -108,6 +108,22 @@ func TestVersionsForServices(t *testing.T) {
 	})
 }
 
+// TestBatchOfTransactions brings in what has been said by its transaction id already, and says what was brought in.
+func TestBatchOfTransactions(t *testing.T) {
+	eachWithPuppets(t, "alice", func(s *script) {
+		s.get("irc POST /register", `{"type":"m.login.application_service","username":"irc_a","inhibit_login":true}`)
+		s.words["room"] = s.text("irc POST /createRoom", `{"preset":"public_chat"}`, "room_id")
+		s.get("irc POST /rooms/<room>/join?user_id=@irc_a:test", ``)
+		s.run([]step{
+			{"said live", "irc PUT /rooms/<room>/send/m.room.message/t1?user_id=@irc_a:test&ts=3500", `{"msgtype":"m.text","body":"live"}`, 200, "", "live=event_id"},
+			{"is known in a batch", "irc POST " + batchSend, `{"forward":true,"events":[{"type":"m.room.message","sender":"@irc_a:test","origin_server_ts":3500,"unsigned":{"transaction_id":"t1"},"content":{"msgtype":"m.text","body":"live"}},{"type":"m.room.message","sender":"@irc_a:test","origin_server_ts":3600,"unsigned":{"transaction_id":"t2"},"content":{"msgtype":"m.text","body":"batch"}}]}`, 200, "event_ids/0=<live>", "batch=event_ids/1"},
+			{"and the other way round", "irc PUT /rooms/<room>/send/m.room.message/t2?user_id=@irc_a:test", `{"msgtype":"m.text","body":"batch"}`, 200, "event_id=<batch>", ""},
+			{"twice in a batch", "irc POST " + batchSend, `{"forward":true,"events":[{"type":"m.room.message","sender":"@irc_a:test","origin_server_ts":1,"unsigned":{"transaction_id":"t3"},"content":{}},{"type":"m.room.message","sender":"@irc_a:test","origin_server_ts":1,"unsigned":{"transaction_id":"t3"},"content":{}}]}`, 400, "M_INVALID_PARAM", ""},
+			{"with a transaction id that is too long", "irc POST " + batchSend, `{"forward":true,"events":[{"type":"m.room.message","sender":"@irc_a:test","origin_server_ts":1,"unsigned":{"transaction_id":"` + strings.Repeat("t", 256) + `"},"content":{}}]}`, 400, "M_INVALID_PARAM", ""},
+		})
+	})
+}
+
 // TestBatchSend brings in what was said elsewhere. com.beeper.batch_sending.
 func TestBatchSend(t *testing.T) {
 	eachWithPuppets(t, "alice bob", func(s *script) {

@@ -25,10 +25,11 @@ func gopher(t *testing.T) string {
 	return program
 }
 
-// serviceTemplate is the registration of the application service that takes part in the scenarios (testdata/scenarios/services.mjs). It is JSON,
-// which is YAML, too.
+// serviceTemplate is the registration of the application service that takes part in the scenarios (testdata/scenarios/services.mjs): what
+// `causeway registration generate --e2ee --devices-by-login` says, since matrix-bot-sdk logs its users in. It is JSON, which is YAML, too.
 const serviceTemplate = `{"id": "bots", "url": "http://%s", "as_token": "as-token-of-the-bots-0123", "hs_token": "hs-token-of-the-bots-0123",
-"sender_localpart": "bot_main", "rate_limited": false, "protocols": ["bots"], "namespaces": {
+"sender_localpart": "bot_main", "rate_limited": false, "receive_ephemeral": true,
+"org.matrix.msc3202": true, "io.element.msc4190": false, "protocols": ["bots"], "namespaces": {
 "users": [{"exclusive": true, "regex": "@bot_.*:%[2]s"}], "aliases": [{"exclusive": true, "regex": "#bot_.*:%[2]s"}], "rooms": []}}`
 
 // registerService adds the registration, which it returns, of an application service that is yet to listen.

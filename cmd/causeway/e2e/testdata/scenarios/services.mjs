@@ -14,6 +14,7 @@ const { hostname, port } = new URL(registration.url);
 const serverName = /:(.*)$/.exec(registration.namespaces.users[0].regex)[1];
 
 let running;
+const heard = []; // of typing, receipts and presence
 
 // service is the application service, which listens from when it is first asked for.
 function service(baseUrl) {
@@ -37,6 +38,7 @@ async function begin(baseUrl) {
             await bots.botIntent.sendText(roomId, event.content.body.slice("!echo ".length));
         }
     });
+    bots.on("ephemeral.event", (event) => heard.push(event));
     bots.on("query.room", async (alias, create) => {
         await create(alias.startsWith("#bot_place_") && { visibility: "public", preset: "public_chat", name: "A place" });
     });
@@ -78,6 +80,29 @@ export async function aBotAnswers(cue) {
         await alice.says(roomId, `!echo ${n}`);
         await said(alice, roomId, bots.botUserId, `${n}`);
     }
+}
+
+export async function aBotHearsWhoTypesAndReads(cue) {
+    const alice = await (await cue("alice")).start();
+    const bots = await service(alice.client.baseUrl);
+    const roomId = await alice.makesRoom({ preset: "private_chat", invite: [bots.botUserId] });
+    await alice.until("the bot", () => alice.room(roomId).getMember(bots.botUserId)?.membership === "join");
+    const hears = async (what, is) => {
+        for (const end = Date.now() + 20_000; !heard.some((event) => event.room_id === roomId && is(event)); ) {
+            ok(Date.now() < end, `the bot does not hear ${what}`);
+            await new Promise((done) => setTimeout(done, 20));
+        }
+    };
+    const types = ({ type, content }) => type === "m.typing" && content.user_ids.includes(alice.id);
+    await alice.client.sendTyping(roomId, true, 30_000);
+    await hears("that alice types", types);
+    heard.splice(0, heard.length, ...heard.filter((event) => event.room_id !== roomId));
+    await alice.client.sendTyping(roomId, false, 0);
+    await hears("that alice stops", (event) => event.type === "m.typing" && !types(event));
+    const eventId = await bots.botIntent.sendText(roomId, "read this");
+    const event = await said(alice, roomId, bots.botUserId, "read this");
+    await alice.client.sendReadReceipt(event);
+    await hears("that alice reads", ({ type, content }) => type === "m.receipt" && content[eventId]?.["m.read"]?.[alice.id]);
 }
 
 export async function ghostsComeAndGo(cue) {
