@@ -310,13 +310,17 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- []string, l
 		c.urgent = append(c.urgent, "QUIT :"+quitMessage)
 	}
 	c.relax()
+	in = c.sess.in
+	if c.heldUp(now) {
+		in = nil
+	}
 	switch {
 	case len(c.urgent) > 0:
-		return c.sess.in, c.sess.out, c.urgent[:1]
+		return in, c.sess.out, c.urgent[:1]
 	case len(c.queue) > 0 && !c.bucket.next(now).After(now):
-		return c.sess.in, c.sess.out, c.queue[0].lines()
+		return in, c.sess.out, c.queue[0].lines()
 	}
-	return c.sess.in, nil, nil
+	return in, nil, nil
 }
 
 // leisurely queues a line that may wait until nothing else is to be sent.
