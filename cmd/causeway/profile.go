@@ -11,7 +11,7 @@ import (
 
 // profileEnv is the loopback address where a binary that was built with the tag profile tells of itself (net/http/pprof). No
 // binary that is shipped has it: it is for those who measure.
-const profileEnv = "CAUSEWAY_PROFILE"
+const profileEnv = "PROFILE_ADDRESS"
 
 func init() {
 	address := os.Getenv(profileEnv)

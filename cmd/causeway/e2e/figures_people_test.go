@@ -125,7 +125,7 @@ func newProfiled(t *testing.T, binary, database, networks string) *profiled {
 	if binary != causewayBinary {
 		p.profile = freePort(t)
 		cmd.Path, cmd.Args[0] = binary, binary
-		cmd.Env = append(cmd.Env, "CAUSEWAY_PROFILE="+p.profile)
+		cmd.Env = append(cmd.Env, "PROFILE_ADDRESS="+p.profile)
 	}
 	p.server.process = startProcess(t, "causeway", cmd, nil)
 	p.server.awaitListener(t, p.server.address)
