@@ -213,7 +213,7 @@ func (p *profiled) look() memory {
 	if p.profile != "" {
 		p.await()
 		var text []byte
-		for range 2 { // what has a finalizer goes at the second time
+		for range 5 { // stacks shrink by half each time, and what has a finalizer goes later; an idle server collects every two minutes
 			text = p.get("/debug/pprof/heap?gc=1&debug=1")
 		}
 		for _, found := range memoryLine.FindAllSubmatch(text, -1) {

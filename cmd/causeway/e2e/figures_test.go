@@ -37,7 +37,7 @@ const figuresWriters = 20
 
 func figuresWanted() figures {
 	if os.Getenv(figuresEnv) == "full" {
-		return figures{full: true, lines: 10_000, paced: 1000, channels: []int{1, 20}, puppets: 1000, rooms: 1000, returning: 1000}
+		return figures{full: true, lines: 4000, paced: 500, channels: []int{1, 20}, puppets: 1000, rooms: 1000, returning: 1000}
 	}
 	return figures{lines: 200, paced: 20, channels: []int{2}, puppets: 20, rooms: 5, returning: 20}
 }
