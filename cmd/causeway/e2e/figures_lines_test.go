@@ -21,7 +21,7 @@ type lines struct {
 	paced bool
 	began time.Time
 	all   []line
-	room  chan struct{} // one for each line that may be on its way
+	rooms []chan struct{} // of each speaker: one for each line that may be on its way
 
 	processor time.Duration // that the server took for them
 	lastEnd   atomic.Int64
@@ -34,19 +34,23 @@ type line struct{ said, onIRC, onMatrix atomic.Int64 }
 
 const lineMark = "figure "
 
-func newLines(way way, paced bool, count int) *lines {
-	l := &lines{way: way, paced: paced, all: make([]line, count), room: make(chan struct{}, inFlight)}
-	for range inFlight {
-		l.room <- struct{}{}
+func newLines(way way, paced bool, count, speakers int) *lines {
+	l := &lines{way: way, paced: paced, all: make([]line, count)}
+	for range speakers {
+		room := make(chan struct{}, inFlight/speakers)
+		for range cap(room) {
+			room <- struct{}{}
+		}
+		l.rooms = append(l.rooms, room)
 	}
 	l.awaited.Add(2 * count) // each on both sides
 	return l
 }
 
-// take waits until one more line may be on its way.
-func (l *lines) take(t *testing.T) bool {
+// take waits until the speaker of a line may have one more on its way.
+func (l *lines) take(t *testing.T, n int) bool {
 	select {
-	case <-l.room:
+	case <-l.rooms[n%len(l.rooms)]:
 		return true
 	case <-time.After(patience):
 		t.Errorf("no line has arrived for %v", patience)
@@ -79,7 +83,7 @@ func (l *lines) arrived(text string, onIRC bool, at time.Time) {
 	}
 	if onIRC == (l.way == toIRC) {
 		l.lastEnd.Store(at.UnixNano())
-		l.room <- struct{}{}
+		l.rooms[n%len(l.rooms)] <- struct{}{}
 	}
 	l.awaited.Done()
 }

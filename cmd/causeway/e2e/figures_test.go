@@ -28,7 +28,8 @@ type figures struct {
 // pacedRate is lines a second.
 const pacedRate = 50
 
-// inFlight is how many lines that go as fast as they are taken may be on their way at once: less than a server holds for one
+// inFlight is how many lines that go as fast as they are taken may be on their way at once, everybody having the same share: less
+// than a server holds for one
 // who reads, and than the bridge takes of one user.
 const inFlight = 256
 
@@ -131,39 +132,30 @@ func (r *rig) talk(way way, paced bool, size figures) *lines {
 	if paced {
 		count, limit = size.paced, rate.NewLimiter(pacedRate, 1)
 	}
-	l := newLines(way, paced, count)
-	r.ear.hears(l)
-	defer r.ear.hears(nil)
-	next := make(chan int)
-	var speakers sync.WaitGroup
+	var say []func(text string) // who speaks
 	if way == fromIRC {
 		for _, room := range r.rooms {
-			speakers.Go(func() {
-				for n := range next {
-					l.said(n)
-					room.far.say(room.channel, l.text(n))
-				}
-			})
+			say = append(say, func(text string) { room.far.say(room.channel, text) })
 		}
 	} else {
 		for _, w := range r.writers {
-			speakers.Go(func() {
-				for n := range next {
-					l.said(n)
-					w.say(l.text(n))
-				}
-			})
+			say = append(say, func(text string) { w.say(text) })
 		}
 	}
+	l := newLines(way, paced, count, len(say))
+	r.ear.hears(l)
+	defer r.ear.hears(nil)
 	before := processorTime(r.t, r.server.cmd.Process.Pid)
 	l.began = time.Now()
-	for n := range count {
-		if limit.Wait(r.t.Context()) != nil || !l.take(r.t) {
-			break
-		}
-		next <- n
+	var speakers sync.WaitGroup
+	for i := range say {
+		speakers.Go(func() {
+			for n := i; n < count && limit.Wait(r.t.Context()) == nil && l.take(r.t, n); n += len(say) {
+				l.said(n)
+				say[i](l.text(n))
+			}
+		})
 	}
-	close(next)
 	speakers.Wait()
 	l.await(r.t)
 	l.processor = processorTime(r.t, r.server.cmd.Process.Pid) - before
