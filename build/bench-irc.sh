@@ -11,4 +11,4 @@ if [[ -z ${CAUSEWAY_TEST_POSTGRES:-} ]]; then
 fi
 
 FIGURES=full go test -count=1 -timeout 3h -v -run "${1:-Figures}" ./cmd/causeway/e2e |
-	sed -En 's/^ *figures[a-z_]*\.go:[0-9]+: (\|.*)/\1/p; /^(--- |FAIL|ok|panic)/p; /no .*: saw|was .*lost/p'
+	sed -uEn 's/^ *figures[a-z_]*\.go:[0-9]+: (\|.*)/\1/p; /^(--- |FAIL|ok|panic)/p; /no .*: saw|was .*lost/p'
