@@ -3,7 +3,7 @@
 
 GO ?= go
 
-.PHONY: build run test lint fmt e2e differential bench fuzz tools clean
+.PHONY: build run test lint fmt e2e differential bench bench-irc fuzz tools clean
 
 # The product is pure Go: one static binary. The tag is for encryption of bridges.
 build:
@@ -34,6 +34,10 @@ differential:
 # The table of docs/benchmarks.md, for this machine.
 bench: build tools
 	build/bench.sh
+
+# The tables of the bridge to IRC, which take half an hour. make bench-irc RUN=FiguresOfMemory for some of them.
+bench-irc: tools
+	build/bench-irc.sh '$(RUN)'
 
 fuzz:
 	build/fuzz.sh

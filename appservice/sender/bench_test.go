@@ -3,8 +3,11 @@ package sender
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -77,52 +80,77 @@ func BenchmarkFeed(b *testing.B) {
 	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "µs/look")
 }
 
-// BenchmarkTransactions measures how many transactions a second a service on this machine takes over HTTP, one that has all it is
-// sent and one that is far behind: the one gets an event with each, the other a hundred.
+// BenchmarkTransactions measures how many transactions a second a service on this machine takes over HTTP and over a Unix socket:
+// one that has all it is sent, which gets an event with each as soon as that is committed, and one that is far behind, which gets
+// as many as a transaction holds.
 func BenchmarkTransactions(b *testing.B) {
-	for _, c := range []struct {
-		name   string
-		events int // of a transaction
-	}{{"one event", 1}, {"full", maxTxnEvents}} {
-		b.Run(c.name, func(b *testing.B) {
-			h := newHouse(b, storetest.New(b))
-			got := make(chan int, 1000)
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				var txn struct {
-					Events []json.RawMessage `json:"events"`
-				}
-				if err := json.NewDecoder(r.Body).Decode(&txn); err != nil {
-					b.Error(err)
-				}
-				_, _ = w.Write([]byte(`{}`))
-				got <- len(txn.Events)
-			}))
-			defer server.Close()
-			reg := ircRegistration(b)
-			reg.URL = server.URL
-			s := h.senderOf(nil, newSet(b, reg))
-			r := h.room("bridged")
-			r.member(bot, "join")
-			if err := s.Prepare(b.Context()); err != nil {
-				b.Fatal(err)
+	storetest.EachBench(b, func(b *testing.B, db *store.DB) {
+		h := newHouse(b, db)
+		for _, network := range []string{"tcp", "unix"} {
+			for _, events := range []int{1, maxTxnEvents} {
+				b.Run(fmt.Sprintf("%s/%d", network, events), func(b *testing.B) {
+					h.t = b
+					h.benchTransactions(b, network, events)
+				})
 			}
-			if c.events > 1 {
-				for range b.N * c.events {
-					r.say(alice, "hello")
-				}
-			}
-			stop := h.start(s)
-			b.ResetTimer()
-			for range b.N {
-				if c.events == 1 {
-					r.say(alice, "hello")
-				}
-				<-got
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "transactions/s")
-			b.ReportMetric(float64(b.N*c.events)/b.Elapsed().Seconds(), "events/s")
-			b.StopTimer()
-			stop()
-		})
+		}
+	})
+}
+
+func (h *house) benchTransactions(b *testing.B, network string, events int) {
+	got := make(chan int, 1000)
+	reg := ircRegistration(b)
+	reg.URL = listen(b, network, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var txn struct {
+			Events []json.RawMessage `json:"events"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&txn); err != nil {
+			b.Error(err)
+		}
+		_, _ = w.Write([]byte(`{}`))
+		got <- len(txn.Events)
+	}))
+	s := h.senderOf(nil, newSet(b, reg))
+	r := h.room("bridged")
+	r.member(bot, "join")
+	if err := s.Prepare(b.Context()); err != nil {
+		b.Fatal(err)
 	}
+	if events > 1 {
+		for range b.N * events {
+			r.say(alice, "hello")
+		}
+	}
+	stop := h.start(s)
+	defer stop()
+	taken := 0
+	b.ResetTimer()
+	for range b.N {
+		if events == 1 {
+			r.say(alice, "hello")
+		}
+		taken += <-got
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "transactions/s")
+	b.ReportMetric(float64(taken)/b.Elapsed().Seconds(), "events/s")
+	b.StopTimer()
+}
+
+// listen serves on a loopback address or a socket in the file system until the end, and returns the address for a registration.
+func listen(b *testing.B, network string, handler http.Handler) string {
+	server := httptest.NewUnstartedServer(handler)
+	if network == "tcp" {
+		server.Start()
+		b.Cleanup(server.Close)
+		return server.URL
+	}
+	path := filepath.Join(b.TempDir(), "service.sock")
+	listener, err := net.Listen(network, path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	server.Listener = listener
+	server.Start()
+	b.Cleanup(server.Close)
+	return "unix://" + path
 }

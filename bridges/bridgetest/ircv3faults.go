@@ -149,6 +149,24 @@ func (s *IRCv3) Capability(name string, offered bool) {
 	}
 }
 
+// Limit lets that many connections in within a time, from now on, and refuses the others.
+func (s *IRCv3) Limit(connections int, within time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts.Throttle, s.opts.ThrottleWindow = connections, within
+}
+
+// Seats is the number of members of all channels together.
+func (s *IRCv3) Seats() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seats := 0
+	for _, ch := range s.channels {
+		seats += len(ch.members)
+	}
+	return seats
+}
+
 // Nicks are who is connected, as they are written.
 func (s *IRCv3) Nicks() []string {
 	s.mu.Lock()

@@ -77,10 +77,13 @@ func (c *client) onAccount(m message) {
 	nick, account := m.Nick(), accountOf(m.Params[0])
 	if c.isMe(nick) {
 		c.login.account = account
+		for _, ms := range c.channels {
+			c.changeOwn(ms, func(o *occupant) { o.account = account })
+		}
 		return
 	}
 	for _, ms := range c.channels {
-		if o, there := ms.names[c.net.ids.fold.Fold(nick)]; there {
+		if o, there := ms.names.get(c.net.ids.fold.Fold(nick)); there {
 			c.learn(ms, o, account, sight(m, nil))
 		}
 	}
@@ -93,7 +96,7 @@ func (c *client) noteTag(ms *membership, m message) {
 		c.notePastAccount(m)
 		return
 	}
-	o, there := ms.names[c.net.ids.fold.Fold(m.Nick())]
+	o, there := ms.names.get(c.net.ids.fold.Fold(m.Nick()))
 	if !there || !c.has("account-tag") || m.HasTag("batch") {
 		return
 	}
@@ -107,7 +110,7 @@ func (c *client) learn(ms *membership, o occupant, account string, s sighting[*c
 		return
 	}
 	o.account = account
-	ms.names[c.net.ids.fold.Fold(o.nick)] = o
+	ms.names.set(c.net.ids.fold.Fold(o.nick), o)
 	if o.puppet != nil || !validNick(o.nick) || !c.tracksAccounts() {
 		return
 	}
@@ -151,9 +154,9 @@ func (c *client) onWhoAccount(m message) {
 		return
 	}
 	key := c.net.ids.fold.Fold(m.Params[3])
-	if o, there := ms.names[key]; there {
+	if o, there := ms.names.get(key); there {
 		o.account = accountOf(m.Params[4])
-		ms.names[key] = o
+		ms.names.set(key, o)
 	}
 }
 

@@ -40,13 +40,13 @@ func (c *client) onWhoFound(m message) {
 func (c *client) noteFound(nick string, f found) {
 	key := c.net.ids.fold.Fold(nick)
 	for _, ms := range c.channels {
-		if o, there := ms.names[key]; there {
+		if o, there := ms.names.get(key); there {
 			o.userHost = f.userHost
 			known := o.account
 			if f.account != "" {
 				o.account = f.account
 			}
-			ms.names[key] = o
+			ms.names.set(key, o)
 			if o.account != known && o.puppet == nil && c.tracksAccounts() && ms.state == joined && ms.ch.leads(c) {
 				ms.ch.put(&accountItem{nick: o.nick, account: o.account})
 			}
@@ -72,7 +72,7 @@ func (c *client) lookUp(m *membership, nick string) []string {
 // whois is what is known of a nick.
 func (c *client) whois(m *membership, nick string) found {
 	key := c.net.ids.fold.Fold(nick)
-	if o, there := m.names[key]; there {
+	if o, there := m.names.get(key); there {
 		return found{userHost: o.userHost, account: o.account}
 	}
 	return c.found[key]
@@ -123,7 +123,7 @@ func (a *account) banGhost(ctx context.Context, msg *bridgev2.MatrixMembershipCh
 			lines = append(lines, "MODE "+m.name+" +b "+mask)
 		}
 		for _, nick := range who.nicks {
-			if _, there := m.names[c.net.ids.fold.Fold(nick)]; there {
+			if _, there := m.names.get(c.net.ids.fold.Fold(nick)); there {
 				lines = append(lines, "KICK "+m.name+" "+nick+" :"+cut(reason, room(c.nick, c.userHost, "KICK", m.name+" "+nick)))
 			}
 		}

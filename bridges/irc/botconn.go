@@ -104,7 +104,7 @@ func (c *client) operatorOf(channel, nick string) (occupant, bool) {
 	if ms == nil || !ms.listed {
 		return occupant{}, false
 	}
-	o, there := ms.names[c.net.ids.fold.Fold(nick)]
+	o, there := ms.names.get(c.net.ids.fold.Fold(nick))
 	return o, there && c.isupport.isOperator(o.rank)
 }
 

@@ -275,6 +275,9 @@ func (c *client) due(now time.Time) time.Time {
 			sooner(at)
 		}
 	}
+	if c.sess != nil && c.heldUp(now) {
+		sooner(now.Add(crowdedPoll))
+	}
 	if next := c.bucket.next(now); c.sess != nil && len(c.queue) > 0 && next.After(now) {
 		sooner(next)
 	}

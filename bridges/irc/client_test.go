@@ -450,32 +450,6 @@ func TestBacklog(t *testing.T) {
 	})
 }
 
-// A room that takes nothing holds up the connection once and for putWait, and loses nobody's removal.
-func TestStuckRoom(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(&Connector{}, "net", quick)
-		l := &lane{net: n, name: "#c", items: make(chan item, 1), done: make(chan struct{})}
-		ch := newChannel(l)
-		c := newClient(n, "@alice:hs.test")
-		ch.join(c)
-		start := time.Now()
-		for i := range 100 {
-			ch.observe(c, sighting[*client, item]{key: fmt.Sprint(i), item: leaveItem{nick: fmt.Sprint(i)}})
-		}
-		if got := time.Since(start); got != putWait {
-			t.Errorf("got a wait of %v, want %v", got, putWait)
-		}
-		if got := l.lost.Load(); got != 99 {
-			t.Errorf("got %d lines counted as lost, want 99", got)
-		}
-		l.put(kickItem{user: "@alice:hs.test"})
-		<-l.items
-		if got, ok := (<-l.items).(kickItem); !ok {
-			t.Errorf("got %v, want the removal", got)
-		}
-	})
-}
-
 // A server that asks and does not read the answers fills no memory.
 func TestPingFlood(t *testing.T) {
 	c := newClient(newNetwork(&Connector{}, "net", quick), "@alice:hs.test")

@@ -95,7 +95,7 @@ func (c *client) whomToAsk(ms *membership, q *question) []string {
 		return nil
 	}
 	var nicks []string
-	for _, o := range ms.names {
+	for o := range ms.names.all() {
 		if o.puppet == nil && c.isupport.isOperator(o.rank) && c.net.ids.fold.Fold(o.nick) != c.net.ids.fold.Fold("ChanServ") {
 			nicks = append(nicks, o.nick)
 		}

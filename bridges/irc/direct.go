@@ -120,7 +120,7 @@ func (c *client) accountSaying(m message) string {
 func (c *client) accountOfNick(nick string) string {
 	key := c.net.ids.fold.Fold(nick)
 	for _, ms := range c.channels {
-		if o, there := ms.names[key]; there && o.account != "" && c.tracksAccounts() {
+		if o, there := ms.names.get(key); there && o.account != "" && c.tracksAccounts() {
 			return o.account
 		}
 	}

@@ -42,7 +42,11 @@ type follower[M comparable, T any] struct {
 	anchored bool // the stream has come to its JOIN
 	ring     []sighting[M, T]
 	debt     map[string][]time.Time // when the leader delivered it, oldest first
+	most     int                    // lines that were in debt at once
 }
+
+// keptRoom is the number of lines for which a follower keeps room that a burst has made.
+const keptRoom = 64
 
 // sighting is one line as one member saw it. key is its whole content.
 type sighting[M comparable, T any] struct {
@@ -228,6 +232,9 @@ func (x *follower[M, T]) pay(s sighting[M, T]) bool {
 	if x.debt[s.key] = owed; len(owed) == 0 {
 		delete(x.debt, s.key)
 	}
+	if len(x.debt) == 0 && x.most > keptRoom {
+		x.debt, x.most = map[string][]time.Time{}, 0
+	}
 	return paid
 }
 
@@ -237,6 +244,9 @@ func (x *follower[M, T]) settle(s sighting[M, T], now time.Time) {
 	if at >= 0 {
 		x.ring = slices.Delete(x.ring, at, at+1)
 		x.prune(at, now)
+		if cap(x.ring) > keptRoom && len(x.ring) < cap(x.ring)/4 {
+			x.ring = slices.Clone(x.ring)
+		}
 		return
 	}
 	x.prune(len(x.ring), now)
@@ -246,6 +256,7 @@ func (x *follower[M, T]) settle(s sighting[M, T], now time.Time) {
 	}
 	owed := append(x.debt[s.key], now)
 	x.debt[s.key] = owed[max(0, len(owed)-maxDebt):]
+	x.most = max(x.most, len(x.debt))
 }
 
 // prune drops what is stale of the first n lines of the ring, which the leader has passed.

@@ -126,7 +126,7 @@ func FuzzHistory(f *testing.F) {
 		for _, name := range []string{"batch", "message-tags", "server-time", "draft/chathistory"} {
 			c.caps.on[name] = true
 		}
-		m := &membership{name: "#c", key: "#c", ch: n.channel("#c"), state: joined, names: map[string]occupant{}}
+		m := &membership{name: "#c", key: "#c", ch: n.channel("#c"), state: joined, names: newRoster()}
 		c.channels["#c"] = m
 		m.ch.last = delivered{id: "old", at: time.Now()}
 		m.ch.enter(c, true)

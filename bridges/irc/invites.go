@@ -89,7 +89,7 @@ func (a *account) invite(ctx context.Context, msg *bridgev2.MatrixMembershipChan
 	}
 	s := &send{verb: "INVITE", nick: nick}
 	s.plan = func(_ *client, m *membership) []string {
-		if _, there := m.names[a.net.ids.fold.Fold(nick)]; there {
+		if _, there := m.names.get(a.net.ids.fold.Fold(nick)); there {
 			m.ch.resync() // and its ghost enters
 			return nil
 		}

@@ -20,14 +20,8 @@ import (
 )
 
 const (
-	// laneBuffer is the number of lines of a channel that wait for Matrix in memory. When it is full, the
-	// sockets of the channel's members are not read until there is room, or for putWait.
-	laneBuffer = 512
-	// ownLaneBuffer is the same for a room of a user's own, of which there are many.
-	ownLaneBuffer = 64
-	// putWait is how long a room that takes nothing may hold up the other channels of its members, before lines are
-	// lost: a homeserver may be slow for a while, and IRC servers wait longer than this for a PONG.
-	putWait = 30 * time.Second
+	// ownLaneBuffer is laneBuffer for a room of a user's own, of which there are many.
+	ownLaneBuffer = 16
 	// laneParallel is the number of ghosts that enter or leave a room at once after NAMES.
 	laneParallel = 8
 	// deliverTries and deliverPause bound how often an item is offered to a homeserver that fails; the pause
@@ -40,12 +34,13 @@ const (
 
 // lane carries what happens in one channel to Matrix, one thing after the other.
 type lane struct {
-	net   *network
-	name  string    // of the channel when it was made
-	owner id.UserID // whose own room it is for, or empty; see own.go
-	items chan item
-	done  chan struct{} // closed when the goroutine ends
-	log   zerolog.Logger
+	net      *network
+	name     string    // of the channel when it was made
+	owner    id.UserID // whose own room it is for, or empty; see own.go
+	items    chan item
+	done     chan struct{} // closed when the goroutine ends
+	log      zerolog.Logger
+	overflow laneQueue
 
 	mu       sync.Mutex       // guards accounts
 	accounts map[string]known // of who is in the channel, by folded nick
@@ -56,7 +51,7 @@ type lane struct {
 
 	renamed atomic.Pointer[string] // what the channel is called now, if that is not name
 
-	stuck atomic.Bool  // put has waited in vain and nothing was delivered since
+	stuck atomic.Bool  // its leader has waited in vain and nothing was delivered since
 	lost  atomic.Int64 // items lost since then
 }
 
@@ -94,50 +89,12 @@ func (l *lane) called() string {
 	return l.name
 }
 
-// put queues an item. While the queue is full it waits, but in all not longer than putWait until something is delivered
-// again: whoever calls it has other channels to read. After that an item is lost, which deliver makes known; only
-// who has to be removed from the room is kept. After the lane has ended it does nothing.
-func (l *lane) put(it item) {
-	select {
-	case l.items <- it:
-		return
-	case <-l.done:
-		return
-	default:
-	}
-	if !l.stuck.Load() {
-		timer := time.NewTimer(putWait)
-		defer timer.Stop()
-		select {
-		case l.items <- it:
-			return
-		case <-l.done:
-			return
-		case <-timer.C:
-			l.stuck.Store(true)
-			l.log.Error().Msg("the room takes nothing, lines are lost")
-		}
-	}
-	if _, kick := it.(kickItem); kick {
-		go l.insist(it) // it ends with the lane
-		return
-	}
-	l.lost.Add(1)
-}
-
-// insist queues an item however long that takes.
-func (l *lane) insist(it item) {
-	select {
-	case l.items <- it:
-	case <-l.done:
-	}
-}
-
 // resume comes after a delivery: it tells the room what it has missed, and brings its members up to date.
 func (l *lane) resume(ctx context.Context) {
-	if !l.stuck.Load() {
+	if !l.stuck.Load() && l.lost.Load() == 0 {
 		return
 	}
+	l.overflow.moved.Store(time.Now().UnixMilli())
 	l.stuck.Store(false)
 	lost := l.lost.Swap(0)
 	if lost == 0 {
@@ -170,6 +127,7 @@ func (l *lane) run(ctx context.Context) {
 				l.scene.giveUp()
 			}
 		case it := <-l.items:
+			l.refill()
 			if _, stop := it.(stopItem); stop {
 				return
 			}

@@ -46,8 +46,9 @@ type membership struct {
 	own                  []ownLine
 	ownSince             time.Time
 
-	// names is who is in the channel as this client sees it, by folded nick; without ourselves.
-	names map[string]occupant
+	// names is who is in the channel as this client sees it, by folded nick. We are in it too, as others see us, so that it is what
+	// they have; what counts of us is told elsewhere.
+	names *roster
 	rank  string // our own
 	named bool   // names is complete
 	// listed is that the server has told all names.
@@ -205,7 +206,7 @@ func (r resyncRequest) apply(c *client) {
 // list is everybody in the channel who is not one of us.
 func (m *membership) list(c *client) namesItem {
 	list := namesItem{stands: m.stands(c)}
-	for _, o := range m.names {
+	for o := range m.names.all() {
 		if o.puppet == nil {
 			list.nicks = append(list.nicks, o.nick)
 			if o.account != "" && c.tracksAccounts() {
@@ -228,7 +229,7 @@ func (c *client) enteredChannel(m *membership) {
 
 // begin makes the view of a channel empty, before the server tells who is there and how it is set.
 func (m *membership) begin() {
-	m.names, m.rank, m.flags, m.modesKnown = map[string]occupant{}, "", nil, false
+	m.names, m.rank, m.flags, m.modesKnown = newRoster(), "", nil, false
 	m.lists, m.listing = nil, nil
 	m.named, m.listed, m.topic = false, false, nil
 	m.noColours, m.typing, m.askedWho = false, typing{}, time.Time{}
@@ -277,7 +278,7 @@ func (c *client) occupantOf(m *membership, nick string, source string) occupant 
 	if c.replay != nil {
 		return occupant{nick: nick} // lines of ours are recognised before
 	}
-	if o, ok := m.names[c.net.ids.fold.Fold(nick)]; ok {
+	if o, ok := m.names.get(c.net.ids.fold.Fold(nick)); ok {
 		return o
 	}
 	return occupant{nick: nick, puppet: c.puppetOn(m, nick, source)}

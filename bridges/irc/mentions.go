@@ -73,7 +73,7 @@ func (c *client) namesIn(ms *membership, line string, found map[string]occupant)
 			continue
 		}
 		for _, word := range candidates(text[from:to]) {
-			who, ok := ms.names[c.net.ids.fold.Fold(word)]
+			who, ok := ms.names.get(c.net.ids.fold.Fold(word))
 			if c.isMe(word) {
 				who, ok = occupant{nick: c.nick, puppet: c}, true
 			}

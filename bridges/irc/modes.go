@@ -41,15 +41,16 @@ func (c *client) onMode(m message) {
 func (c *client) rerank(ms *membership, ch change) (stand, bool) {
 	if c.isMe(ch.arg) {
 		ms.rank = c.isupport.withRank(ms.rank, ch)
+		c.changeOwn(ms, func(o *occupant) { o.rank = ms.rank })
 		return c.ownStand(ms), true
 	}
 	key := c.net.ids.fold.Fold(ch.arg)
-	o, there := ms.names[key]
+	o, there := ms.names.get(key)
 	if !there {
 		return stand{}, false
 	}
 	o.rank = c.isupport.withRank(o.rank, ch)
-	ms.names[key] = o
+	ms.names.set(key, o)
 	return o.stand(), true
 }
 
@@ -128,8 +129,8 @@ func (c *client) ownStand(ms *membership) stand {
 // stands are the ranks of all who have one, and of all of us.
 func (ms *membership) stands(c *client) []stand {
 	list := []stand{c.ownStand(ms)}
-	for _, o := range ms.names {
-		if o.puppet != nil || o.rank != "" {
+	for o := range ms.names.all() {
+		if o.puppet != c && (o.puppet != nil || o.rank != "") {
 			list = append(list, o.stand())
 		}
 	}

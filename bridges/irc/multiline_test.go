@@ -135,7 +135,7 @@ func FuzzTags(f *testing.F) {
 		c.nick, c.phase = "alice", up
 		c.caps = newCaps()
 		for name := range wantedCaps {
-			c.caps.on[name] = true
+			c.caps.on[name] = name != "draft/chathistory" // for which there is no database here
 		}
 		c.caps.offered["draft/multiline"] = "max-bytes=100,max-lines=3"
 		joinRequest{channel: "#c"}.apply(c)

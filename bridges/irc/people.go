@@ -33,7 +33,7 @@ func (c *client) onJoin(m message) {
 	o.puppet = c.puppetOn(ms, nick, m.Source)
 	_, o.userHost, _ = strings.Cut(m.Source, "!")
 	if ms.names != nil {
-		ms.names[c.net.ids.fold.Fold(nick)] = o
+		ms.names.set(c.net.ids.fold.Fold(nick), o)
 	}
 	c.observe(ms, cameOrWent(m, o, true, joinItem{nick: nick, account: c.ghostAccount(o)}))
 }
@@ -57,7 +57,7 @@ func (c *client) gone(m message, nick, channel, reason string) {
 		return
 	}
 	o := c.occupantOf(ms, nick, m.Source)
-	delete(ms.names, c.net.ids.fold.Fold(nick))
+	ms.names.remove(c.net.ids.fold.Fold(nick))
 	c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: reason, kicked: m.Command == "KICK"}))
 }
 
@@ -66,11 +66,11 @@ func (c *client) onQuit(m message) {
 	key := c.net.ids.fold.Fold(nick)
 	c.partnerGone(nick, nick+" has quit")
 	for _, ms := range c.channels {
-		o, there := ms.names[key]
-		if !there {
+		o, there := ms.names.get(key)
+		if !there || o.puppet == c {
 			continue
 		}
-		delete(ms.names, key)
+		ms.names.remove(key)
 		if o.puppet != nil {
 			c.net.puppetQuit(o.puppet, nick, m.Source)
 		}
@@ -91,6 +91,9 @@ func (c *client) onQuit(m message) {
 func (c *client) onNick(m message) {
 	from, to := m.Nick(), m.Params[0]
 	if c.isMe(from) {
+		for _, ms := range c.channels {
+			c.changeOwn(ms, func(o *occupant) { o.nick = to })
+		}
 		c.nick = to
 		c.showNick(to)
 		if to == c.wantedNick() {
@@ -103,13 +106,13 @@ func (c *client) onNick(m message) {
 	}
 	c.partnerRenamed(from, to)
 	for _, ms := range c.channels {
-		o, there := ms.names[c.net.ids.fold.Fold(from)]
+		o, there := ms.names.get(c.net.ids.fold.Fold(from))
 		if !there {
 			continue
 		}
-		delete(ms.names, c.net.ids.fold.Fold(from))
+		ms.names.remove(c.net.ids.fold.Fold(from))
 		o.nick = to
-		ms.names[c.net.ids.fold.Fold(to)] = o
+		ms.names.set(c.net.ids.fold.Fold(to), o)
 		if o.puppet == nil {
 			c.observe(ms, sight(m, nickItem{from: from, to: to, rank: o.rank}))
 		} else {
@@ -158,26 +161,30 @@ func (c *client) onNames(m message) {
 		nick, userHost, _ := strings.Cut(nick, "!")
 		if c.isMe(nick) {
 			ms.rank = rank
+			ms.names.set(c.net.ids.fold.Fold(nick), occupant{nick: nick, puppet: c, rank: rank, userHost: userHost})
 			continue
 		}
 		if !validNick(nick) {
 			continue
 		}
 		key := c.net.ids.fold.Fold(nick)
-		o, known := ms.names[key]
+		o, known := ms.names.get(key)
 		if !known {
 			o = occupant{nick: nick, puppet: c.puppetOn(ms, nick, "")}
 		}
 		if o.rank = rank; userHost != "" {
 			o.userHost = userHost
 		}
-		ms.names[key] = o
+		ms.names.set(key, o)
 	}
 }
 
 // onEndOfNames gives the list to Matrix, if it is ours that counts.
 func (c *client) onEndOfNames(m message) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(m.Params[1])]
+	if ok {
+		ms.names.settle()
+	}
 	if ok && ms.state == joined {
 		ms.listed = true
 		c.askOperators(ms)

@@ -139,7 +139,7 @@ func (m *membership) rankOf(c *client, nick string) (rank string, there bool) {
 	if c.isMe(nick) {
 		return m.rank, true
 	}
-	o, there := m.names[c.net.ids.fold.Fold(nick)]
+	o, there := m.names.get(c.net.ids.fold.Fold(nick))
 	return o.rank, there
 }
 

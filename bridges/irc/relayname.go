@@ -50,7 +50,7 @@ func (who *speaker) called(c *client, m *membership) string {
 	name := who.name
 	looks := skeleton(name)
 	clash := who.also
-	for _, o := range m.names {
+	for o := range m.names.all() {
 		clash = clash || skeleton(o.nick) == looks
 	}
 	if clash || looks == skeleton(c.nick) || looks == "" {
@@ -82,7 +82,7 @@ func broken(c *client, m *membership, name string) string {
 		}
 		first := from
 		for _, nick := range candidates(name[from:to]) {
-			if _, there := m.names[c.net.ids.fold.Fold(nick)]; there {
+			if _, there := m.names.get(c.net.ids.fold.Fold(nick)); there {
 				_, size := utf8.DecodeRuneInString(name[from:to])
 				b.WriteString(name[from:from+size] + wordBreak)
 				first = from + size

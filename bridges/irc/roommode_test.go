@@ -50,7 +50,8 @@ func FuzzSpeaker(f *testing.F) {
 	}
 	c := newClient(newNetwork(&Connector{}, "net", NetworkConfig{}), "@irc_bot:hs.test")
 	c.nick = "matrix"
-	m := &membership{name: "#c", key: "#c", state: joined, names: map[string]occupant{"admin": {nick: "admin"}}}
+	m := &membership{name: "#c", key: "#c", state: joined, names: newRoster()}
+	m.names.set("admin", occupant{nick: "admin"})
 	c.channels["#c"] = m
 	f.Fuzz(func(t *testing.T, name string) {
 		s := &send{key: "#c", verb: "PRIVMSG", speaker: &speaker{user: "@mallory:hs.test", name: tidyName(name)}}

@@ -343,13 +343,17 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- parcel, lin
 		c.urgent = append(c.urgent, "QUIT :"+quitMessage)
 	}
 	c.relax()
+	in = c.sess.in
+	if c.heldUp(now) {
+		in = nil
+	}
 	switch {
 	case len(c.urgent) > 0:
-		return c.sess.in, c.sess.out, parcel{lines: c.urgent[:1]}
+		return in, c.sess.out, parcel{lines: c.urgent[:1]}
 	case len(c.queue) > 0 && !c.bucket.next(now).After(now):
-		return c.sess.in, c.sess.out, parcel{c.queue[0].lines(), c.queue[0].tag}
+		return in, c.sess.out, parcel{c.queue[0].lines(), c.queue[0].tag}
 	}
-	return c.sess.in, nil, parcel{}
+	return in, nil, parcel{}
 }
 
 // leisurely queues a line that may wait until nothing else is to be sent.

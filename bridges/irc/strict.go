@@ -124,7 +124,7 @@ func (c *client) present(ms *membership) map[id.UserID]bool {
 		return nil
 	}
 	there := map[id.UserID]bool{c.user: true}
-	for _, o := range ms.names {
+	for o := range ms.names.all() {
 		if o.puppet != nil {
 			there[o.puppet.user] = true
 		}
