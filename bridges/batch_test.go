@@ -161,19 +161,12 @@ func (h *house) openHistory(requests int) (alice testserver.User, room id.RoomID
 	h.t.Helper()
 	alice = h.hs.Register("alice")
 	cut := h.line.cutAfter("batch_send", requests)
-	ctx, cancel := context.WithCancel(h.t.Context())
 	opened := make(chan error, 1)
-	go func() {
-		_, err := h.bridge.OpenPortal(ctx, alice.ID, "chat")
-		opened <- err
-	}()
-	select {
-	case <-cut:
-		cancel()
-		h.stop()
-		<-opened
-	case err := <-opened:
-		h.t.Fatalf("the room is there before its history is: %v", err)
+	go func() { opened <- h.bridge.ResyncPortal(h.t.Context(), alice.ID, "chat") }()
+	<-cut
+	h.stop()
+	if err := <-opened; err != nil {
+		h.t.Fatal(err)
 	}
 	h.line.mend()
 	h.open()

@@ -8,6 +8,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/bridgev2/simplevent"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 )
@@ -49,6 +50,23 @@ func (b *Bridge) OpenPortal(ctx context.Context, owner id.UserID, name networkid
 	}
 	login.MarkInPortal(ctx, portal)
 	return portal.MXID, b.v2.Bot.EnsureInvited(ctx, portal.MXID, owner)
+}
+
+// ResyncPortal has the network say of a chat that there is one, which makes its room. It is OpenPortal without waiting for the room, for what
+// stops the bridge meanwhile: bridgev2's waiting does not go together with that.
+func (b *Bridge) ResyncPortal(ctx context.Context, owner id.UserID, name networkid.PortalID) error {
+	user, err := b.v2.GetUserByMXID(ctx, owner)
+	if err != nil {
+		return err
+	}
+	login, err := user.NewLogin(ctx, &database.UserLogin{ID: loopLogin}, nil)
+	if err != nil {
+		return err
+	}
+	b.v2.QueueRemoteEvent(login, &simplevent.ChatResync{EventMeta: simplevent.EventMeta{
+		Type: bridgev2.RemoteEventChatResync, PortalKey: networkid.PortalKey{ID: name}, CreatePortal: true,
+	}})
+	return nil
 }
 
 // Remote queues a message of the network.

@@ -101,8 +101,7 @@ func TestEphemeralAlone(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	// Nothing is known any more of what has changed: that nobody types is told all the same.
-	board.set(r.nid, nil)
-	board.lost = board.serial + 1
+	board.lose(r.nid)
 	h.ring()
 	if got, want := next(), typing(``); got != want {
 		t.Errorf("got %s, want %s", got, want)

@@ -166,6 +166,14 @@ func (b *typingBoard) set(nid int64, users []id.UserID) {
 	b.rooms[nid], b.since[nid] = users, b.serial
 }
 
+// lose ends all typing in a room, and forgets what has changed.
+func (b *typingBoard) lose(nid int64) {
+	b.set(nid, nil)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost = b.serial + 1
+}
+
 // TypingSince implements Live.
 func (b *typingBoard) TypingSince(serial int64) (map[int64][]id.UserID, int64, bool) {
 	b.mu.Lock()
