@@ -82,7 +82,7 @@ func broken(c *client, m *membership, name string) string {
 		}
 		first := from
 		for _, nick := range candidates(name[from:to]) {
-			if _, there := m.names.get(c.net.ids.fold.Fold(nick)); there {
+			if o, there := m.names.get(c.net.ids.fold.Fold(nick)); there && o.puppet != c {
 				_, size := utf8.DecodeRuneInString(name[from:to])
 				b.WriteString(name[from:from+size] + wordBreak)
 				first = from + size
