@@ -80,7 +80,7 @@ func TestAway(t *testing.T) {
 
 func TestPresences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(&Connector{}, "net", quick)
+		n := bareNetwork(quick)
 		p := &presences{shown: map[string]presence{}, due: map[string]presenceDue{}, bell: make(chan struct{}, 1)}
 		away := presence{nick: "carol", is: event.PresenceUnavailable, words: "x"}
 		p.set(n, away)

@@ -17,7 +17,8 @@ const (
 )
 
 // botState is what only the client of the bot has: a connection of the bridge's own, which is in the channels of rooms that
-// people have connected. It asks operators, hears what they say, and speaks for those who have no connection there.
+// people have connected. It asks operators, hears what they say, and speaks for those who have no connection there, and in rooms
+// whose mode is relay for all (relay.go).
 type botState struct {
 	asking map[string][]*question // by folded channel, until the bot sees who is there
 	talk   bucket
@@ -72,7 +73,7 @@ func (c *client) tellNick(nick, text string) {
 
 // heardByBot takes what is said to the bot alone, and reports whether a line is that. Notices are never answered. RFC 1459, 4.4.2.
 func (c *client) heardByBot(m message) bool {
-	if c.bot == nil || !c.isMe(m.Params[0]) {
+	if !c.isBot() || !c.isMe(m.Params[0]) {
 		return false
 	}
 	nick := m.Nick()

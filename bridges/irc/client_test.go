@@ -31,6 +31,14 @@ type bench struct {
 	badTLS  atomic.Bool     // the next attempt with TLS fails
 }
 
+// bareNetwork is a network without bridgev2, and so without what is kept in a database.
+func bareNetwork(cfg NetworkConfig) *network {
+	n := newNetwork(&Connector{}, "net", cfg)
+	n.lastOf = func(context.Context, string, time.Time) (delivered, error) { return delivered{}, nil }
+	n.keepMasks = func(context.Context, id.UserID, []string) {}
+	return n
+}
+
 // newBench starts alice's client, who wants #c.
 func newBench(t *testing.T, cfg NetworkConfig) *bench { return newBenchAs(t, cfg, identity{}) }
 
@@ -38,11 +46,9 @@ func newBench(t *testing.T, cfg NetworkConfig) *bench { return newBenchAs(t, cfg
 func newBenchAs(t *testing.T, cfg NetworkConfig, as identity) *bench {
 	b := &bench{t: t, began: time.Now(), servers: make(chan net.Conn, 100)}
 	cfg.Address = "irc.test:6667"
-	n := newNetwork(&Connector{}, "net", cfg)
+	n := bareNetwork(cfg)
 	n.report = func(_ id.UserID, state status.BridgeState) { b.states = append(b.states, state) }
 	n.identity = func(id.UserID) identity { return as }
-	n.lastOf = func(context.Context, string, time.Time) (delivered, error) { return delivered{}, nil }
-	n.keepMasks = func(context.Context, id.UserID, []string) {}
 	n.dial = func(_ context.Context, cfg NetworkConfig, _ source) (net.Conn, error) {
 		b.dials = append(b.dials, time.Since(b.began))
 		if b.down.Load() {
@@ -452,7 +458,7 @@ func TestBacklog(t *testing.T) {
 
 // A server that asks and does not read the answers fills no memory.
 func TestPingFlood(t *testing.T) {
-	c := newClient(newNetwork(&Connector{}, "net", quick), "@alice:hs.test")
+	c := newClient(bareNetwork(quick), "@alice:hs.test")
 	for range 10 * maxUrgent {
 		c.handle(message{Command: "PING", Params: []string{"x"}})
 	}
@@ -497,7 +503,7 @@ func FuzzIncoming(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, input string) {
-		n := newNetwork(&Connector{}, "net", quick)
+		n := bareNetwork(quick)
 		n.report = func(id.UserID, status.BridgeState) {}
 		ch := newChannel(&lane{net: n, name: "#c", items: make(chan item, 10), done: make(chan struct{})})
 		close(ch.lane.done) // so that put never waits

@@ -180,11 +180,10 @@ func (c *Connector) login(ctx context.Context, n *network, user id.UserID) (*bri
 	err = c.br.DB.UserLogin.Insert(ctx, &database.UserLogin{
 		ID: key, UserMXID: user, RemoteName: makeNick(n.cfg.withDefaults().Nick, user) + " on " + n.name,
 	})
-	login, again := c.br.GetExistingUserLoginByID(ctx, key)
-	if login == nil && again == nil {
-		again = err
+	if err != nil {
+		return nil, err
 	}
-	return login, again // somebody else may have made it at the same moment
+	return c.br.GetExistingUserLoginByID(ctx, key)
 }
 
 // LoadUserLogin implements bridgev2.NetworkConnector.

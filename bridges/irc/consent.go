@@ -61,7 +61,7 @@ func (r askRequest) apply(c *client) {
 
 // askOperators asks what waits for the list of who is in a channel.
 func (c *client) askOperators(ms *membership) {
-	if c.bot == nil {
+	if !c.isBot() {
 		return
 	}
 	waiting := c.bot.asking[ms.key]

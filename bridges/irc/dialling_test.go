@@ -118,7 +118,7 @@ func TestSOCKS5(t *testing.T) {
 		t.Errorf("got %q", text)
 	}
 	// A proxy on this machine makes no connection private.
-	c := &client{net: newNetwork(&Connector{}, "net", cfg)}
+	c := &client{net: bareNetwork(cfg)}
 	if c.isPrivate(conn) {
 		t.Error("got private")
 	}

@@ -135,7 +135,7 @@ func (c *client) hears(m message, lines []string) bool {
 		c.fromServer(m, lines)
 		return false
 	}
-	if !validDirect(nick) || isBlank(lines) || c.isRelay() {
+	if !validDirect(nick) || isBlank(lines) || c.isBot() {
 		return false
 	}
 	key := c.directKey(m)

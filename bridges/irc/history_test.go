@@ -118,8 +118,7 @@ func FuzzHistory(f *testing.F) {
 	f.Add(":s FAIL CHATHISTORY\n:s FAIL CHATHISTORY X AFTER #c\n:s FAIL CHATHISTORY X\n:s BATCH -\n:s BATCH")
 	f.Add(":s BATCH +x chathistory #c\n@batch=x KICK #c\n@batch=x :a!b@c NICK :\n@batch=x :!@ JOIN\n@batch=x;time=x :a!b@c QUIT")
 	f.Fuzz(func(t *testing.T, text string) {
-		n := newNetwork(&Connector{}, "net", NetworkConfig{})
-		n.lastOf = func(context.Context, string, time.Time) (delivered, error) { return delivered{}, nil }
+		n := bareNetwork(NetworkConfig{})
 		n.channels["#c"] = newChannel(&lane{net: n, name: "#c", items: make(chan item, 1<<10), done: make(chan struct{})})
 		c := newClient(n, id.UserID("@alice:hs.test"))
 		c.ctx, c.phase, c.nick, c.caps = context.Background(), up, "alice", newCaps()

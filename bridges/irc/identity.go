@@ -106,7 +106,7 @@ func (n *network) identityOf(user id.UserID) identity {
 	if n.conn.br == nil {
 		return identity{} // in tests without bridgev2
 	}
-	if n.isRelay(user) {
+	if n.isBot(user) {
 		return n.cfg.Relay.identity()
 	}
 	login := n.conn.br.GetCachedUserLoginByID(loginID(n.name, user))

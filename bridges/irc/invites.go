@@ -21,7 +21,7 @@ const (
 // onInvite is an invitation. Of others it is told to operators (IRCv3, "invite-notify"), which does not concern the room.
 func (c *client) onInvite(m message) {
 	nick, channel := m.Params[0], m.Params[1]
-	if !c.isMe(nick) || !validChannel(channel) || c.goodbye || c.isRelay() {
+	if !c.isMe(nick) || !validChannel(channel) || c.goodbye {
 		return
 	}
 	ms, ok := c.channels[c.net.ids.fold.Fold(channel)]
@@ -30,7 +30,7 @@ func (c *client) onInvite(m message) {
 		c.join(ms)
 		return
 	}
-	if c.bot != nil {
+	if c.isBot() {
 		return // nobody on Matrix is meant
 	}
 	now := time.Now()

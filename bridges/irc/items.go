@@ -190,7 +190,7 @@ type kickItem struct {
 }
 
 func (k kickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
-	if l.net.isRelay(k.user) {
+	if l.net.isBot(k.user) {
 		return noticeItem{text: "The relay is not on " + l.called() + " any more: " + k.reason}.deliver(ctx, l, portal)
 	}
 	if l.owner != "" { // nobody is removed from what is their own

@@ -147,6 +147,33 @@ func startHolding(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg Confi
 	return startConnector(t, hs, dir, conn, zerolog.New(bridgetest.LogTo(t)).Level(zerolog.WarnLevel))
 }
 
+// A conversation goes on, with what was said meanwhile once, also by somebody who had never written before.
+func TestUpgradeConversation(t *testing.T) {
+	ircd := bridgetest.StartNGIRCd(t)
+	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
+	w := startKept(t, hs, dir, keep(ircd.Address))
+	carol, dave := bridgetest.DialIRC(t, ircd.Address, "carol"), bridgetest.DialIRC(t, ircd.Address, "dave")
+	carol.Join("#talk")
+	users, _ := w.puppets("#talk", carol, 1)
+	carol.Say("p0", "before")
+	room := w.ownRoom(users[0], "carol")
+	w.enter(users[0], room)
+	hs.AwaitText(room, "before")
+	w.stop()
+	carol.Say("p0", "meanwhile")
+	dave.Say("p0", "hello")
+	w = startHolding(t, hs, dir, keep(ircd.Address), holderOf)
+	hs.AwaitText(room, "meanwhile")
+	hs.AwaitText(w.ownRoom(users[0], "dave"), "hello")
+	carol.Say("p0", "after")
+	hs.AwaitText(room, "after")
+	hs.Say(users[0], room, "an answer")
+	carol.Await("the answer", saidTo("carol", "p0"))
+	if got, want := w.fromIRC(room), []string{"carol: before", "carol: meanwhile", "carol: after"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // Connections whose people have left meanwhile end, and so do those that nobody takes up.
 func TestUpgradeUnwanted(t *testing.T) {
 	ircd := bridgetest.StartNGIRCd(t)

@@ -258,7 +258,7 @@ func (c *client) refusedChannel(m *membership, text string, passes bool) {
 	now := time.Now()
 	m.state, m.refusal, m.refusedAt = refused, text, now
 	err := failure("you could not join %s on %s: %s", m.name, c.net.name, text)
-	if c.bot != nil {
+	if c.isBot() {
 		c.botRefused(m, text)
 		passes = true
 	} else if len(m.waiting) == 0 {

@@ -125,7 +125,7 @@ func FuzzTags(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, input string) {
-		n := newNetwork(&Connector{}, "net", quick)
+		n := bareNetwork(quick)
 		n.report = func(id.UserID, status.BridgeState) {}
 		ch := newChannel(&lane{net: n, name: "#c", items: make(chan item, 10), done: make(chan struct{})})
 		close(ch.lane.done) // so that put never waits

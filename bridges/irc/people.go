@@ -141,7 +141,7 @@ func (c *client) onKick(m message) {
 	}
 	ms.waiting, ms.again = nil, false
 	// To the lane past the feed: nobody else's view of it matters.
-	if c.bot != nil {
+	if c.isBot() {
 		c.botKicked(ms, reason)
 	} else {
 		ms.ch.lane.put(kickItem{user: c.user, reason: reason})

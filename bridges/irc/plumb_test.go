@@ -189,6 +189,23 @@ func TestPowerLost(t *testing.T) {
 	}
 }
 
+// A channel into which the bot may not come is asked when an operator has invited it.
+func TestBotInvited(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	w := startNew(t, testNetwork(ircd.Address))
+	alice, _ := w.foreignRoom("shared")
+	w.hs.Say(alice, foreign, "!irc plumb net #c")
+	bot := ircd.Accept()
+	bot.Welcome("matrix")
+	bot.Expect("JOIN #c")
+	bot.Send(":irc.test 473 matrix #c :Cannot join channel (+i)")
+	w.awaitNotice(foreign, "An operator there can invite it")
+	bot.Send(":eve!e@host.test INVITE matrix #other")
+	bot.Send(":carol!c@host.test INVITE matrix #c")
+	bot.Joined("matrix", "#c", "@carol")
+	code(bot, "carol")
+}
+
 // A question holds over a restart.
 func TestQuestionAfterRestart(t *testing.T) {
 	ircd := bridgetest.NewIRCServer(t)

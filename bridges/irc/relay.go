@@ -47,26 +47,17 @@ func (r RelayConfig) identity() identity {
 	return i
 }
 
-// relayUser is whose connection the relay is: the bot's.
-func (n *network) relayUser() id.UserID { return n.conn.botUser() }
-
-// isRelay reports whether a user stands for the relay.
-func (n *network) isRelay(user id.UserID) bool { return n.isBot(user) }
-
-// isRelay reports whether the connection is the one that speaks for others.
-func (c *client) isRelay() bool { return c.net.isRelay(c.user) }
-
 // relayJoin has the relay enter a channel.
 func (c *Connector) relayJoin(ctx context.Context, n *network, portal *bridgev2.Portal) error {
-	key := c.channelKey(ctx, n, n.relayUser(), portal.Name)
-	return n.ask(n.relayUser(), joinRequest{channel: portal.Name, key: key, fresh: true})
+	key := c.channelKey(ctx, n, n.conn.botUser(), portal.Name)
+	return n.ask(n.conn.botUser(), joinRequest{channel: portal.Name, key: key, fresh: true})
 }
 
 // relayed reports whether a channel's room has people in it for whom the relay is there.
 func (c *Connector) relayed(ctx context.Context, n *network, portal *bridgev2.Portal) (bool, error) {
 	rows, err := c.br.DB.UserPortal.GetAllInPortal(ctx, portal.PortalKey)
 	for _, row := range rows {
-		if !n.isRelay(row.UserMXID) {
+		if !n.isBot(row.UserMXID) {
 			return true, err
 		}
 	}
@@ -146,13 +137,13 @@ func (a *account) sayBy(ctx context.Context, portal *bridgev2.Portal, s *send) (
 		return nil, shown(failure("here one connection speaks for all, and only passes on what they say"))
 	}
 	s.speaker = a.speakerOf(ctx, portal, a.login.UserMXID)
-	return a.net.running(a.net.relayUser()), nil
+	return a.net.running(a.connector.botUser()), nil
 }
 
 // speaksIn is the connection by which a user speaks in a room, or nil.
 func (c *Connector) speaksIn(n *network, portal *bridgev2.Portal, user id.UserID) *client {
 	if kindOf(portal.PortalKey) == shared && c.modeOf(n, portal) == modeRelay {
-		return n.running(n.relayUser())
+		return n.running(n.conn.botUser())
 	}
 	return n.running(user)
 }

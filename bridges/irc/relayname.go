@@ -125,7 +125,7 @@ func (c *client) canRelayMsg(m *membership) bool {
 }
 
 // wantsRelayMsg is whether the capability is of use.
-func (c *client) wantsRelayMsg() bool { return c.isRelay() }
+func (c *client) wantsRelayMsg() bool { return c.isBot() }
 
 // composeRelayed makes the lines of one line of text that the relay says for somebody. Each of them says who it is of, so that
 // nobody can put words into the mouth of somebody else on a line that begins without a name.

@@ -156,7 +156,7 @@ func (c *Connector) switchMode(ctx context.Context, n *network, portal *bridgev2
 		c.relayPart(n, portal, why)
 	}
 	for _, row := range rows {
-		if n.isRelay(row.UserMXID) {
+		if n.isBot(row.UserMXID) {
 			continue
 		}
 		if client := n.running(row.UserMXID); before == modeTransparent && client != nil {

@@ -6,7 +6,7 @@ import (
 )
 
 func TestRoomModes(t *testing.T) {
-	n := newNetwork(&Connector{}, "net", NetworkConfig{Rooms: RoomsConfig{Channels: map[string]string{
+	n := bareNetwork(NetworkConfig{Rooms: RoomsConfig{Channels: map[string]string{
 		"#relay*": modeRelay, "#relay-Not": modeTransparent, "#own/*": modeBouncer, "#[x]?": modeRelay,
 	}}})
 	for channel, want := range map[string]string{
@@ -17,7 +17,7 @@ func TestRoomModes(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", channel, got, want)
 		}
 	}
-	all := newNetwork(&Connector{}, "net", NetworkConfig{Rooms: RoomsConfig{Mode: modeBouncer, Channels: map[string]string{"*": modeRelay}}})
+	all := bareNetwork(NetworkConfig{Rooms: RoomsConfig{Mode: modeBouncer, Channels: map[string]string{"*": modeRelay}}})
 	if got := all.modeFor("#c"); got != modeRelay {
 		t.Errorf("got %s, want %s", got, modeRelay)
 	}
@@ -48,7 +48,7 @@ func FuzzSpeaker(f *testing.F) {
 	for _, name := range []string{"alice", "admin> x <b", "a\r\nQUIT", "\u202eadmin", "\x0304red", "", "Ａdmin", strings.Repeat("ab ", 100), "\xff"} {
 		f.Add(name)
 	}
-	c := newClient(newNetwork(&Connector{}, "net", NetworkConfig{}), "@irc_bot:hs.test")
+	c := newClient(bareNetwork(NetworkConfig{}), "@irc_bot:hs.test")
 	c.nick = "matrix"
 	m := &membership{name: "#c", key: "#c", state: joined, names: newRoster()}
 	m.names.set("admin", occupant{nick: "admin"})

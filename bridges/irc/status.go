@@ -35,7 +35,7 @@ type statusLog struct {
 
 // toStatus says something in the user's status room.
 func (c *client) toStatus(text string) {
-	if c.net.cfg.Status.Off || c.isRelay() || strings.TrimSpace(text) == "" {
+	if c.net.cfg.Status.Off || c.isBot() || strings.TrimSpace(text) == "" {
 		return
 	}
 	now := time.Now()
