@@ -193,9 +193,12 @@ func (b *Bridge) prepare() error {
 	if err := b.prepareEncryption(ctx); err != nil {
 		return err
 	}
-	if b.opts.Transport != nil {
-		b.conn.AS.HTTPClient.Transport = b.opts.Transport
+	transport := b.opts.Transport
+	if transport == nil {
+		transport = b.conn.AS.HTTPClient.Transport
 	}
+	b.conn.ghosts = newRegistrar(b.conn.AS, transport)
+	b.conn.AS.HTTPClient.Transport = b.conn.ghosts
 	// The lanes of this package bound the time of a handler; the processor's own time-out would let an
 	// unfinished event pass for a finished one.
 	b.conn.EventProcessor.ExecSyncWarnTime = 0

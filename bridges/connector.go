@@ -13,14 +13,15 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// matrixConnector is bridgev2's own Matrix side with four things changed: the network may name its ghosts, what is sent
-// to Matrix again is not there twice (sends.go), what is imported is known by the IDs that it has here (batch.go), and the
-// history of a room is for who was there.
+// matrixConnector is bridgev2's own Matrix side with five things changed: the network may name its ghosts, they are
+// registered on the way (registering.go), what is sent to Matrix again is not there twice (sends.go), what is imported is known
+// by the IDs that it has here (batch.go), and the history of a room is for who was there.
 type matrixConnector struct {
 	*matrix.Connector
-	id    string
-	namer GhostNamer
-	tally *tally
+	id     string
+	namer  GhostNamer
+	tally  *tally
+	ghosts *registrar
 }
 
 func newMatrixConnector(b *Bridge, cfg *bridgeconfig.Config) *matrixConnector {
@@ -65,7 +66,7 @@ func (c *matrixConnector) ParseGhostMXID(user id.UserID) (networkid.UserID, bool
 // GhostIntent implements bridgev2.MatrixConnector.
 func (c *matrixConnector) GhostIntent(user networkid.UserID) bridgev2.MatrixAPI {
 	return &intent{
-		ASIntent: &matrix.ASIntent{Connector: c.Connector, Matrix: c.AS.Intent(c.FormatGhostMXID(user))},
+		ASIntent: &matrix.ASIntent{Connector: c.Connector, Matrix: c.ghosts.intent(c.FormatGhostMXID(user))},
 		c:        c,
 	}
 }

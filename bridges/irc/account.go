@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
@@ -114,14 +113,11 @@ func (a *account) GetChatInfo(_ context.Context, portal *bridgev2.Portal) (*brid
 	return channelInfo(name), nil
 }
 
-// GetUserInfo implements bridgev2.NetworkAPI. The lanes set names, as written; this is for who has none yet.
-func (a *account) GetUserInfo(_ context.Context, ghost *bridgev2.Ghost) (*bridgev2.UserInfo, error) {
-	if ghost.Name != "" {
-		return nil, nil
-	}
-	_, nick, _ := splitID(string(ghost.ID))
-	nick = strings.TrimPrefix(nick, accountPrefix)
-	return &bridgev2.UserInfo{Name: &nick}, nil
+// GetUserInfo implements bridgev2.NetworkAPI. The lanes set names, as written; who has none yet is given one here, and not by who
+// asks.
+func (a *account) GetUserInfo(ctx context.Context, ghost *bridgev2.Ghost) (*bridgev2.UserInfo, error) {
+	a.connector.names.ensure(ctx, ghost)
+	return nil, nil
 }
 
 // capabilities are the same in all channels.

@@ -272,15 +272,15 @@ func (l *lane) shared(nick string) bool {
 
 // namedElse reports whether a ghost may keep a name that is not this nick: that of an account does when somebody speaks
 // (comes is false), because the same account may be in other channels by other nicks, and when another nick of it is here.
-func (l *lane) namedElse(ghost *bridgev2.Ghost, nick string, comes bool) bool {
-	if ghost.Name == "" || ghost.ID == l.net.ids.ghost(nick) {
+func (l *lane) namedElse(ghost networkid.UserID, name, nick string, comes bool) bool {
+	if name == "" || ghost == l.net.ids.ghost(nick) {
 		return false
 	}
 	if !comes {
 		return true
 	}
-	for _, other := range l.nicksOf(ghost.ID) {
-		if other == ghost.Name && other != nick {
+	for _, other := range l.nicksOf(ghost) {
+		if other == name && other != nick {
 			return true
 		}
 	}

@@ -88,9 +88,7 @@ func (o ownItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) 
 	if err != nil {
 		return err
 	}
-	if ghost.Name != name || !ghost.NameSet {
-		ghost.UpdateInfo(ctx, &bridgev2.UserInfo{Name: &name})
-	}
+	l.net.conn.names.set(ctx, ghost, name, nil)
 	content := contentOf(o.msgType, o.lines, nil)
 	return l.queue(ctx, &simplevent.PreConvertedMessage{
 		EventMeta: simplevent.EventMeta{

@@ -83,13 +83,14 @@ func (ch *channel) deliver(it item) {
 }
 
 // enter lets a client take part. It reports whether nobody of us was there before, so that the client has to ask for what was
-// said meanwhile; until it has done so, what is said now is held.
+// said meanwhile; until it has done so, what is said now is held. Where the lead is kept for another connection there was somebody:
+// the client's JOIN is then one of before a restart, which the holder has kept.
 func (ch *channel) enter(c *client, history bool) bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	first := ch.feed.lead == nil
 	ch.admit(c)
-	if first {
+	if first = first && ch.feed.leads(c); first {
 		ch.holding = history
 	}
 	return first && history

@@ -39,6 +39,7 @@ type Connector struct {
 	loginMu       sync.Mutex   // held while a login is made
 	roomsMu       sync.RWMutex // held for writing while a portal is given another room
 	links         *links       // set by Init
+	names         *ghostNames
 	strict        strictChoices
 	started       time.Time
 	// holderCommand runs the holder of connections.
@@ -62,7 +63,7 @@ func New(cfg Config) (*Connector, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Connector{cfg: cfg, networks: map[string]*network{}, boot: strings.ToLower(rand.Text()[:12]), started: time.Now()}, nil
+	return &Connector{cfg: cfg, networks: map[string]*network{}, boot: strings.ToLower(rand.Text()[:12]), started: time.Now(), names: newGhostNames()}, nil
 }
 
 // SetHost implements bridges.Hosted.

@@ -103,8 +103,8 @@ func (a *account) nickOfUser(ctx context.Context, user id.UserID) string {
 	if network != a.net.name {
 		return ""
 	}
-	if known, err := a.connector.br.GetExistingGhostByID(ctx, ghost); err == nil && known != nil && known.Name != "" {
-		return known.Name
+	if known := a.connector.calledBy(ctx, ghost); known != "" {
+		return known
 	}
 	return strings.TrimPrefix(nick, accountPrefix)
 }
@@ -259,11 +259,7 @@ func (a *account) repliedNick(ctx context.Context, message *database.Message) st
 	if message.SenderID == "" {
 		return a.calledOf(ctx, message)
 	}
-	ghost, err := a.connector.br.GetExistingGhostByID(ctx, message.SenderID)
-	if err != nil || ghost == nil {
-		return ""
-	}
-	return ghost.Name
+	return a.connector.calledBy(ctx, message.SenderID)
 }
 
 // record enters a message that is on IRC now into bridgev2's table, where replies and edits look for it: under the

@@ -243,7 +243,14 @@ func (c *client) askPartner(m *membership) []string {
 // ownRoomItem is an item whose room has to be made first.
 type ownRoomItem struct{ item }
 
-func (ownRoomItem) makeRoom(ctx context.Context, l *lane) error { return l.makeOwnRoom(ctx) }
+func (o ownRoomItem) makeRoom(ctx context.Context, l *lane) error {
+	if said, ok := o.item.(messageItem); ok {
+		if _, err := l.ghost(ctx, said.nick); err != nil { // with the nick as it is written, which the ghost's ID has not
+			return err
+		}
+	}
+	return l.makeOwnRoom(ctx)
+}
 
 // directGhost is the ghost that a lane of a conversation is with.
 func (l *lane) directGhost() (networkid.UserID, bool) {

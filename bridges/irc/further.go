@@ -177,9 +177,8 @@ func (cy *carrying) relayed(ctx context.Context, s *send) *send {
 
 // name is what a ghost is called.
 func (cy *carrying) name(ctx context.Context) string {
-	ghost, err := cy.c.br.GetExistingGhostByID(ctx, cy.ghost)
-	if err == nil && ghost != nil && ghost.Name != "" {
-		return oneLine(cleanText(ghost.Name))
+	if name := cy.c.calledBy(ctx, cy.ghost); name != "" {
+		return oneLine(cleanText(name))
 	}
 	_, nick, _ := splitID(string(cy.ghost))
 	return strings.TrimPrefix(nick, accountPrefix)

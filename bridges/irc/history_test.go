@@ -111,6 +111,25 @@ func TestHistoryWithoutAnswer(t *testing.T) {
 	})
 }
 
+// TestOwnJoinAgain has a connection that the holder kept read its own JOIN once more, before the one that leads has been taken up:
+// nothing is held for a history that nobody asks for.
+func TestOwnJoinAgain(t *testing.T) {
+	n := bareNetwork(NetworkConfig{})
+	ch := newChannel(&lane{net: n, name: "#c", items: make(chan item, 8), done: make(chan struct{})})
+	a, b := newClient(n, "@alice:hs.test"), newClient(n, "@bob:hs.test")
+	ch.expectHeld(a, true)
+	ch.expectHeld(b, false)
+	ch.resume(b)
+	if ch.enter(b, true) {
+		t.Error("bob asks for the history of a channel that alice leads")
+	}
+	ch.resume(a)
+	ch.put(messageItem{nick: "carol", lines: []string{"hello"}})
+	if got := len(ch.lane.items); got != 1 {
+		t.Errorf("got %d items in the lane, want 1", got)
+	}
+}
+
 // FuzzHistory feeds what a server may answer. Nothing of it may be lost in a place from which it never comes.
 func FuzzHistory(f *testing.F) {
 	f.Add(":s BATCH +x chathistory #c\n@batch=x;msgid=1 :carol!c@host PRIVMSG #c :one\n:s BATCH -x")

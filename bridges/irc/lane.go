@@ -228,9 +228,7 @@ func (l *lane) ghostNamed(ctx context.Context, nick string, comes bool) (*bridge
 	if err != nil {
 		return nil, err
 	}
-	if (ghost.Name != nick || !ghost.NameSet) && !l.namedElse(ghost, nick, comes) {
-		ghost.UpdateInfo(ctx, &bridgev2.UserInfo{Name: &nick})
-	}
+	l.net.conn.names.set(ctx, ghost, nick, func(name string) bool { return l.namedElse(ghost.ID, name, nick, comes) })
 	return ghost, nil
 }
 

@@ -132,6 +132,13 @@ func (l *lane) makeOwnRoom(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if partner, ok := l.directGhost(); ok {
+		ghost, err := l.net.conn.br.GetGhostByID(ctx, partner)
+		if err != nil {
+			return err
+		}
+		l.net.conn.names.ensure(ctx, ghost)
+	}
 	return portal.CreateMatrixRoom(ctx, login, l.net.ownInfo(portal.PortalKey, l.called()))
 }
 
@@ -198,9 +205,7 @@ func (c *Connector) requestFor(ctx context.Context, n *network, user id.UserID, 
 	switch kindOf(portal.PortalKey) {
 	case direct:
 		r := joinRequest{channel: conversationOf(portal), mine: true, direct: true}
-		if ghost, err := c.br.GetExistingGhostByID(ctx, networkid.UserID(portal.ID)); err == nil && ghost != nil {
-			r.nick = ghost.Name
-		}
+		r.nick = c.calledBy(ctx, networkid.UserID(portal.ID))
 		return r
 	case bouncer:
 		return joinRequest{channel: portal.Name, key: c.channelKey(ctx, n, user, portal.Name), mine: true}

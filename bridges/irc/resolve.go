@@ -86,12 +86,12 @@ func (a *account) resolved(ctx context.Context, user networkid.UserID, nick stri
 	if err != nil {
 		return nil, err
 	}
-	if nick != "" && (ghost.Name == "" || user == a.net.ids.ghost(nick)) {
-		ghost.UpdateInfo(ctx, &bridgev2.UserInfo{Name: &nick})
+	if nick != "" {
+		a.connector.names.set(ctx, ghost, nick, func(name string) bool { return name != "" && user != a.net.ids.ghost(nick) })
 	}
 	resp := &bridgev2.ResolveIdentifierResponse{Ghost: ghost, UserID: user}
-	if nick == "" {
-		nick = ghost.Name
+	if called := a.connector.names.ensure(ctx, ghost); nick == "" {
+		nick = called
 	}
 	if !createChat {
 		return resp, nil
