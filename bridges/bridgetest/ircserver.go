@@ -60,14 +60,22 @@ func (s *IRCServer) Accept() *IRCConn {
 // Read returns the next line.
 func (c *IRCConn) Read() string {
 	c.t.Helper()
+	line, ok := c.TryRead()
+	if !ok {
+		c.t.Fatal("no line came: ", c.lines.Err())
+	}
+	return line
+}
+
+// TryRead returns the next line, and false when the client has closed the connection.
+func (c *IRCConn) TryRead() (string, bool) {
 	_ = c.conn.SetReadDeadline(time.Now().Add(Patience))
 	for c.lines.Scan() {
 		if line := c.lines.Text(); c.Questions || !question.MatchString(line) {
-			return line
+			return line, true
 		}
 	}
-	c.t.Fatal("no line came: ", c.lines.Err())
-	return ""
+	return "", false
 }
 
 // Expect reads a line that must be as given, or match it as a pattern of path.Match, where * stands for anything
