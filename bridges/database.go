@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"go.mau.fi/util/dbutil"
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite"
 )
 
 const (
@@ -62,10 +62,7 @@ func openSQLite(opts Options) (*dbutil.Database, error) {
 		q.Add("_pragma", pragma)
 	}
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
+	db := sql.OpenDB(statementKeeper{driver: &sqlite.Driver{}, dsn: dsn.String()})
 	db.SetMaxOpenConns(sqliteConns)
 	db.SetMaxIdleConns(sqliteConns)
 	return dbutil.NewWithDB(db, "sqlite3")
