@@ -349,11 +349,12 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- parcel, lin
 	}
 	switch {
 	case len(c.urgent) > 0:
-		return in, c.sess.out, parcel{lines: c.urgent[:1]}
+		out, lines = c.sess.out, parcel{lines: c.urgent[:1]}
 	case len(c.queue) > 0 && !c.bucket.next(now).After(now):
-		return in, c.sess.out, parcel{c.queue[0].lines(), c.queue[0].tag}
+		out, lines = c.sess.out, parcel{c.queue[0].lines(), c.queue[0].tag}
 	}
-	return in, nil, parcel{}
+	c.sess.offer(out != nil)
+	return in, out, lines
 }
 
 // leisurely queues a line that may wait until nothing else is to be sent.

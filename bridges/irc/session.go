@@ -29,8 +29,11 @@ const (
 	initialInputBytes = 512
 )
 
-// session is one TCP connection with its two goroutines, a reader and a writer. It parses lines and knows nothing
-// of IRC beyond that.
+// writerIdle is how long the writer waits for more. Most connections say nothing most of the time, and a goroutine is some kilobytes.
+const writerIdle = 5 * time.Second
+
+// session is one TCP connection with its two goroutines, a reader and, while there is something to write, a writer. It parses
+// lines and knows nothing of IRC beyond that.
 type session struct {
 	in  chan message // closed when the connection has ended; then err says why
 	out chan parcel  // unbuffered: lines accepted are about to be written, with none between them
@@ -41,6 +44,10 @@ type session struct {
 	done      chan struct{}
 	closeOnce sync.Once
 	wg        sync.WaitGroup
+
+	mu      sync.Mutex // guards the rest
+	offered bool       // the client has something to write
+	writing bool       // there is a writer
 }
 
 func newSession(conn net.Conn) *session {
@@ -48,10 +55,27 @@ func newSession(conn net.Conn) *session {
 		in: make(chan message, inBuffer), out: make(chan parcel), conn: conn, done: make(chan struct{}),
 	}
 	s.lastInTS.Store(time.Now().UnixMilli())
-	s.wg.Add(2)
-	go s.read()
-	go s.write()
+	s.wg.Go(s.read)
 	return s
+}
+
+// offer tells whether the client has something to write, and sees to it that there is somebody to take it. Only the client's goroutine
+// calls it.
+func (s *session) offer(something bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.offered = something; something && !s.writing {
+		s.writing = true
+		s.wg.Go(s.write)
+	}
+}
+
+// rest ends the writer, unless there is something to write now.
+func (s *session) rest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = s.offered
+	return !s.writing
 }
 
 // close ends the connection and waits for both goroutines.
@@ -68,7 +92,6 @@ func (s *session) close() {
 }
 
 func (s *session) read() {
-	defer s.wg.Done()
 	defer close(s.in)
 	next := s.reader()
 	for {
@@ -89,11 +112,17 @@ func (s *session) read() {
 }
 
 func (s *session) write() {
-	defer s.wg.Done()
+	idle := time.NewTimer(writerIdle)
+	defer idle.Stop()
 	for {
+		idle.Reset(writerIdle)
 		select {
 		case <-s.done:
 			return
+		case <-idle.C:
+			if s.rest() {
+				return
+			}
 		case p := <-s.out:
 			if err := s.send(p); err != nil {
 				// The reader notices and reports it.
