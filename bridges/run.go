@@ -53,6 +53,9 @@ func (b *Bridge) start(ctx context.Context) error {
 	if err := b.v2.DB.Upgrade(ctx); err != nil {
 		return fmt.Errorf("upgrade the database: %w", err)
 	}
+	if err := prepareTables(ctx, b.raw); err != nil {
+		return err
+	}
 	// What bridgev2's Start does, but without leaving PostStart to a goroutine that nobody waits for.
 	if err := b.v2.StartConnectors(ctx); err != nil {
 		return err
