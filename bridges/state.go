@@ -80,12 +80,18 @@ const banMark = "causeway.bridge.ban"
 
 // Bans returns who is banned from a room by the bot, each with the mark of Ban.
 func (h *Host) Bans(ctx context.Context, room id.RoomID) (map[id.UserID]string, error) {
-	resp, err := h.b.conn.Bot.Members(ctx, room, mautrix.ReqMembers{Membership: event.MembershipBan})
-	if err != nil {
+	// Not by Client.Members, which would store the answer, and warns where nobody is banned.
+	var resp mautrix.RespMembers
+	bot := h.b.conn.Bot
+	address := bot.BuildURLWithQuery(mautrix.ClientURLPath{"v3", "rooms", room, "members"}, map[string]string{"membership": string(event.MembershipBan)})
+	if _, err := bot.MakeRequest(ctx, http.MethodGet, address, nil, &resp); err != nil {
 		return nil, fmt.Errorf("bans of %s: %w", room, err)
 	}
 	bans := map[id.UserID]string{}
 	for _, evt := range resp.Chunk {
+		if err := evt.Content.ParseRaw(evt.Type); err != nil {
+			continue
+		}
 		mark, marked := evt.Content.Raw[banMark].(string)
 		if marked && evt.Sender == h.b.conn.Bot.UserID && evt.Content.AsMember().Membership == event.MembershipBan {
 			bans[id.UserID(evt.GetStateKey())] = mark
