@@ -138,10 +138,16 @@ type dialResult struct {
 	taken *holder.State // of a connection of before, or nil
 }
 
+// logField adds a field to the lines of a logger. Of Logger.With each client and lane would have half a kilobyte.
+type logField struct{ name, value string }
+
+// Run implements zerolog.Hook.
+func (f logField) Run(e *zerolog.Event, _ zerolog.Level, _ string) { e.Str(f.name, f.value) }
+
 func newClient(n *network, user id.UserID) *client {
 	c := &client{
 		net: n, user: user, box: newMailbox(), ended: make(chan struct{}),
-		log:     n.log.With().Stringer("user_id", user).Logger(),
+		log:     n.log.Hook(logField{"user_id", user.String()}),
 		dialled: make(chan dialResult, 1), channels: map[string]*membership{}, nickLen: n.cfg.NickLen,
 		isupport: newISupport(),
 	}

@@ -64,7 +64,7 @@ type item interface {
 func newLane(ctx context.Context, net *network, name string) *lane {
 	return startLane(ctx, &lane{
 		net: net, name: name, items: make(chan item, laneBuffer), done: make(chan struct{}),
-		log: net.log.With().Str("channel", name).Logger(),
+		log: net.log.Hook(logField{"channel", name}),
 	})
 }
 
@@ -77,7 +77,7 @@ func startLane(ctx context.Context, l *lane) *lane {
 func newOwnLane(ctx context.Context, net *network, owner id.UserID, name string) *lane {
 	return startLane(ctx, &lane{
 		net: net, name: name, owner: owner, items: make(chan item, ownLaneBuffer), done: make(chan struct{}),
-		log: net.log.With().Stringer("owner", owner).Logger(),
+		log: net.log.Hook(logField{"owner", owner.String()}),
 	})
 }
 

@@ -22,7 +22,7 @@ const (
 	writeTimeout = 30 * time.Second
 	// inBuffer is the number of lines read ahead of the client's goroutine. Each connection has the room for them always, 80 bytes
 	// a line.
-	inBuffer = 16
+	inBuffer = 4
 	// maxInputBytes bounds a line from the server: 8191 bytes of tags and 512 of the rest, and some room.
 	maxInputBytes = 8192 + 1024
 	// initialInputBytes is what the buffer begins with.
