@@ -38,19 +38,25 @@ var (
 )
 
 // TestBigRun has people talk in many channels through kill -9 of the server, breaks of the network and a netsplit, and looks at
-// every line: none is lost, none is doubled, and everybody's are in order.
+// every line: none is lost, none is doubled, and everybody's are in order. The small one is on SQLite only.
 func TestBigRun(t *testing.T) {
-	size := bigRunSmall
+	size, on := bigRunSmall, engines[:1]
 	switch os.Getenv(bigRunEnv) {
 	case "full":
-		size = bigRunFull
+		size, on = bigRunFull, engines
 	case "middle":
-		size = bigRunFull
+		size, on = bigRunFull, engines
 		size.lines, size.perSecond = 12_000, 60
 	}
+	for _, engine := range on {
+		t.Run(engine.name, func(t *testing.T) { size.run(t, engine.database(t)) })
+	}
+}
+
+func (size bigRun) run(t *testing.T, database string) {
 	irc := bridgetest.StartIRCv3(t, bridgetest.IRCv3Options{})
 	relay := newRelay(t, irc.Address)
-	p := gather(t, size, relay.address, irc.Address, irc.FarAddress)
+	p := gather(t, size, database, relay.address, irc.Address, irc.FarAddress)
 	done := p.talk()
 	faults := size.faults()
 	for i, fault := range faults {
@@ -80,7 +86,7 @@ func TestBigRun(t *testing.T) {
 // TestBigRunInspIRCd is the same without faults on a server of others.
 func TestBigRunInspIRCd(t *testing.T) {
 	irc := bridgetest.StartInspIRCd(t)
-	p := gather(t, bigRunPlain, irc.Address, irc.Address, irc.Address)
+	p := gather(t, bigRunPlain, "", irc.Address, irc.Address, irc.Address)
 	<-p.talk()
 	p.check()
 }
@@ -125,9 +131,9 @@ type bigRoom struct {
 }
 
 // gather lets everybody join.
-func gather(t *testing.T, size bigRun, bridged, near, far string) *crowd {
+func gather(t *testing.T, size bigRun, database, bridged, near, far string) *crowd {
 	t.Helper()
-	p := &crowd{t: t, size: size, server: install(t, options{networks: ircNetwork(network, bridged)})}
+	p := &crowd{t: t, size: size, server: install(t, options{database: database, networks: ircNetwork(network, bridged)})}
 	p.quieten()
 	p.server.start()
 	for i := range size.channels {
