@@ -192,7 +192,7 @@ func parseEvent(raw json.RawMessage) (*event.Event, error) {
 	if evt.StateKey != nil {
 		evt.Type.Class = event.StateEventType
 	}
-	if err := evt.Content.ParseRaw(evt.Type); err != nil && !errors.Is(err, event.ErrUnsupportedContentType) {
+	if err := parseContent(evt); err != nil {
 		return nil, err
 	}
 	return evt, nil
