@@ -1,6 +1,7 @@
 package bridges
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -293,6 +294,43 @@ func TestMemberWatcher(t *testing.T) {
 	got := slices.Compact(slices.Clone(w.net.joins))
 	if want := []id.UserID{w.alice, hs.User("carol")}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v: people only", got, want)
+	}
+}
+
+// Who comes with nonsense in the membership has come all the same, and who goes has gone.
+func TestOddMemberships(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		content map[string]any
+	}{
+		{"a name that is a number", map[string]any{"membership": "join", "displayname": 5}},
+		{"all sorts", map[string]any{"membership": "join", "displayname": []int{}, "avatar_url": 1, "reason": map[string]any{}, "third_party_invite": "x"}},
+		{"another word for it", map[string]any{"membership": "join", "Membership": "leave"}},
+		{"another letter", map[string]any{"membership": "join", "member\u017fhip": "leave"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			hs := bridgetest.NewHomeserver(t, "hs.test")
+			w := startWorld(t, hs, t.TempDir(), nil)
+			room := w.portal(t, "chat")
+			carol := hs.User("carol")
+			text, err := json.Marshal(map[string]any{
+				"event_id": "$1", "room_id": room, "sender": carol, "type": "m.room.member", "state_key": carol, "content": test.content,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			evt, err := parseEvent(text)
+			if err != nil || evt.Content.AsMember().Membership != event.MembershipJoin || len(evt.Content.Raw) != len(test.content) {
+				t.Errorf("got %v, %v, want a join", evt, err)
+			}
+			hs.SendState(carol, room, "m.room.member", string(carol), test.content)
+			hs.AwaitAcknowledged()
+			w.net.mu.Lock()
+			defer w.net.mu.Unlock()
+			if !slices.Contains(w.net.joins, carol) {
+				t.Errorf("the network has not heard of carol, of %v only", w.net.joins)
+			}
+		})
 	}
 }
 

@@ -16,6 +16,8 @@ const (
 	inboxKeep = 14 * 24 * time.Hour
 	// inboxPruneEvery is the number of stored transactions between two clean-ups.
 	inboxPruneEvery = 2000
+	// inboxPage is how many events are read at once.
+	inboxPage = 500
 )
 
 // inbox is the table of events received from the homeserver. An event enters it before it is handled and is
@@ -31,8 +33,10 @@ type inbox struct {
 
 // letter is one event in the inbox.
 type letter struct {
-	ID  id.EventID
-	Raw json.RawMessage
+	ID   id.EventID
+	Room id.RoomID
+	Raw  json.RawMessage
+	seq  int64 // its place in the inbox, once it is there
 }
 
 // state of a letter as put found it.
@@ -46,21 +50,69 @@ const (
 
 func newInbox(db *dbutil.Database) *inbox { return &inbox{db: db} }
 
-// pending returns what was received but not marked done, in the order it came. It is called once, before put.
-func (i *inbox) pending(ctx context.Context) ([]letter, error) {
+// waiting returns how many events each room has that were received but not marked done. It is called once, before put.
+func (i *inbox) waiting(ctx context.Context) (map[id.RoomID]int, error) {
 	if err := i.db.QueryRow(ctx, `SELECT COALESCE(MAX(seq), 0) FROM host_inbox`).Scan(&i.seq); err != nil {
 		return nil, fmt.Errorf("read the inbox: %w", err)
 	}
-	rows, err := i.db.Query(ctx, `SELECT event_id, event FROM host_inbox WHERE done_ts=0 ORDER BY seq`)
+	if err := i.addRooms(ctx); err != nil {
+		return nil, fmt.Errorf("note the rooms of the inbox: %w", err)
+	}
+	rows, err := i.db.Query(ctx, `SELECT room_id, COUNT(*) FROM host_inbox WHERE done_ts=0 GROUP BY room_id`)
 	if err != nil {
 		return nil, fmt.Errorf("read the inbox: %w", err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
+	rooms := map[id.RoomID]int{}
+	for rows.Next() {
+		var room id.RoomID
+		var count int
+		if err := rows.Scan(&room, &count); err != nil {
+			return nil, fmt.Errorf("read the inbox: %w", err)
+		}
+		rooms[room] = count
+	}
+	return rooms, rows.Err()
+}
+
+// addRooms notes the rooms of events that were received before there was a column for them.
+func (i *inbox) addRooms(ctx context.Context) error {
+	for after := int64(0); ; {
+		letters, err := i.ofRoom(ctx, "", after, inboxPage)
+		if err != nil {
+			return err
+		}
+		for _, l := range letters {
+			after = l.seq
+			var evt struct {
+				Room id.RoomID `json:"room_id"`
+			}
+			if json.Unmarshal(l.Raw, &evt) != nil || evt.Room == "" {
+				continue // it is found out later that this is no event
+			}
+			if _, err := i.db.Exec(ctx, `UPDATE host_inbox SET room_id=$1 WHERE event_id=$2`, evt.Room, l.ID); err != nil {
+				return err
+			}
+		}
+		if len(letters) < inboxPage {
+			return nil
+		}
+	}
+}
+
+// ofRoom returns at most limit events of a room that are not marked done and came after a place in the inbox, in their order.
+func (i *inbox) ofRoom(ctx context.Context, room id.RoomID, after int64, limit int) ([]letter, error) {
+	rows, err := i.db.Query(ctx, `SELECT event_id, seq, event FROM host_inbox WHERE done_ts=0 AND room_id=$1 AND seq>$2 ORDER BY seq LIMIT $3`,
+		room, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the inbox: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
 	var letters []letter
 	for rows.Next() {
-		var l letter
+		l := letter{Room: room}
 		var raw string
-		if err := rows.Scan(&l.ID, &raw); err != nil {
+		if err := rows.Scan(&l.ID, &l.seq, &raw); err != nil {
 			return nil, fmt.Errorf("read the inbox: %w", err)
 		}
 		l.Raw = json.RawMessage(raw)
@@ -72,7 +124,7 @@ func (i *inbox) pending(ctx context.Context) ([]letter, error) {
 	return letters, nil
 }
 
-// put stores the letters that are not there yet, all or none, and says what each was before.
+// put stores the letters that are not there yet, all or none, says what each was before, and notes their places.
 func (i *inbox) put(ctx context.Context, letters []letter) ([]letterState, error) {
 	states := make([]letterState, len(letters))
 	seq := i.seq
@@ -83,9 +135,10 @@ func (i *inbox) put(ctx context.Context, letters []letter) ([]letterState, error
 			seq++
 			// The update changes nothing; it makes RETURNING yield the row that was there.
 			err := i.db.QueryRow(ctx, `
-				INSERT INTO host_inbox (event_id, seq, done_ts, event) VALUES ($1, $2, 0, $3)
+				INSERT INTO host_inbox (event_id, seq, done_ts, event, room_id) VALUES ($1, $2, 0, $3, $4)
 				ON CONFLICT (event_id) DO UPDATE SET seq=host_inbox.seq
-				RETURNING seq, done_ts`, l.ID, seq, string(l.Raw)).Scan(&stored, &doneTS)
+				RETURNING seq, done_ts`, l.ID, seq, string(l.Raw), l.Room).Scan(&stored, &doneTS)
+			letters[n].seq = stored
 			switch {
 			case err != nil:
 				return err
@@ -105,6 +158,15 @@ func (i *inbox) put(ctx context.Context, letters []letter) ([]letterState, error
 	i.seq = seq
 	i.pruneSometimes(ctx)
 	return states, nil
+}
+
+// isDone says whether an event is marked as handled.
+func (i *inbox) isDone(ctx context.Context, event id.EventID) (done bool, err error) {
+	err = i.db.QueryRow(ctx, `SELECT done_ts>0 FROM host_inbox WHERE event_id=$1`, event).Scan(&done)
+	if err != nil {
+		return false, fmt.Errorf("look whether %s was handled: %w", event, err)
+	}
+	return done, nil
 }
 
 // done marks an event as handled.

@@ -2,7 +2,6 @@ package bridges
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -20,11 +19,11 @@ const (
 	orderWait = 5 * time.Second
 	// idleWait is when a lane looks again although nothing has told it to.
 	idleWait = time.Hour
-	// maxWaiting is the number of events in memory, of all rooms, above which the homeserver has to wait.
+	// maxInLane is the number of events of one room that wait in memory, and maxWaiting that of all rooms together, but
+	// for one of each. The others wait in the inbox.
+	maxInLane  = 500
 	maxWaiting = 10000
 )
-
-var errBusy = errors.New("too many events are waiting")
 
 // lanes handle events: those of one room one after the other, different rooms beside each other, so that a
 // slow room does not hold up the rest.
@@ -38,6 +37,8 @@ type lanes struct {
 	rooms   map[id.RoomID]*lane
 	tickets map[id.EventID]*ticket
 	stopped bool
+
+	most, mostInLane int // maxWaiting and maxInLane, but in tests
 }
 
 // lane is the queue of one room. Its worker lives while there is something in it.
@@ -47,6 +48,8 @@ type lane struct {
 	unfinished map[id.UserID]int        // dispatched, held by the network; by sender
 	going      map[id.EventID]id.UserID // the same by event, with their senders
 	total      int                      // sum of unfinished
+	last       int64                    // place in the inbox of the last event that was queued
+	stored     int                      // how many are after that one in the inbox, as far as is known
 	wake       chan struct{}            // of size 1: something has changed
 }
 
@@ -64,7 +67,7 @@ type ticket struct {
 }
 
 func newLanes(b *Bridge) *lanes {
-	return &lanes{b: b, rooms: map[id.RoomID]*lane{}, tickets: map[id.EventID]*ticket{}}
+	return &lanes{b: b, rooms: map[id.RoomID]*lane{}, tickets: map[id.EventID]*ticket{}, most: maxWaiting, mostInLane: maxInLane}
 }
 
 // start must come before push. ctx carries the logger.
@@ -82,9 +85,9 @@ func (l *lanes) close() {
 // wait waits for the workers to end after close.
 func (l *lanes) wait() { l.wg.Wait() }
 
-// push queues an event that is in the inbox, and returns its ticket. An event that is on its way already is
-// not queued again.
-func (l *lanes) push(evt *event.Event) (*ticket, error) {
+// push queues an event that is in the inbox, and returns its ticket: nil when it has to wait there. An event that is on its
+// way already is not queued again. The caller holds txnMu.
+func (l *lanes) push(evt *event.Event, seq int64) (*ticket, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if t, ok := l.tickets[evt.ID]; ok {
@@ -93,18 +96,12 @@ func (l *lanes) push(evt *event.Event) (*ticket, error) {
 	if l.stopped {
 		return nil, context.Canceled
 	}
-	ln, running := l.rooms[evt.RoomID]
-	if !running {
-		ln = &lane{room: evt.RoomID, unfinished: map[id.UserID]int{}, going: map[id.EventID]id.UserID{}, wake: make(chan struct{}, 1)}
-		l.rooms[evt.RoomID] = ln
-		l.wg.Add(1)
-		go l.work(ln)
+	ln := l.lane(evt.RoomID)
+	if seq > ln.last && (ln.stored > 0 || l.room(ln) <= 0) {
+		ln.stored++
+		return nil, nil
 	}
-	t := &ticket{evt: evt, about: concerns(evt), lane: ln, queued: time.Now(), left: 1, done: make(chan struct{})}
-	l.tickets[evt.ID] = t
-	ln.queue = append(ln.queue, t)
-	ln.ring()
-	return t, nil
+	return l.add(ln, evt, seq), nil
 }
 
 // ring wakes the worker; it looks again for itself.
@@ -113,19 +110,6 @@ func (ln *lane) ring() {
 	case ln.wake <- struct{}{}:
 	default:
 	}
-}
-
-// admit reports errBusy when the homeserver should come again later, and context.Canceled after stop.
-func (l *lanes) admit() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.stopped {
-		return context.Canceled
-	}
-	if len(l.tickets) >= maxWaiting {
-		return errBusy
-	}
-	return nil
 }
 
 // work is the worker of one lane.
@@ -157,6 +141,14 @@ func (l *lanes) next(ln *lane) *ticket {
 			l.mu.Unlock()
 			return nil
 		}
+		if ln.stored > 0 && len(ln.queue) <= l.mostInLane/2 && l.room(ln) > 0 {
+			l.mu.Unlock()
+			if err := l.load(ln); err != nil && l.ctx.Err() == nil {
+				l.b.log.Err(err).Stringer("room_id", ln.room).Msg("take events out of the inbox")
+				l.await(ln, loadRetry)
+			}
+			continue
+		}
 		at, wait := ln.choose(time.Now())
 		if at >= 0 {
 			t := ln.queue[at]
@@ -169,7 +161,7 @@ func (l *lanes) next(ln *lane) *ticket {
 		}
 		// A lane whose events the network still holds stays, because it knows what the next event
 		// has to wait for.
-		if len(ln.queue) == 0 && ln.total == 0 {
+		if len(ln.queue) == 0 && ln.total == 0 && ln.stored == 0 {
 			delete(l.rooms, ln.room)
 			l.mu.Unlock()
 			return nil

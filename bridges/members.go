@@ -25,7 +25,7 @@ func (h *Host) People(ctx context.Context, room id.RoomID) ([]id.UserID, error) 
 
 // Leave has a ghost leave a room. A ghost that is not there is no error.
 func (h *Host) Leave(ctx context.Context, room id.RoomID, ghost id.UserID) error {
-	_, err := h.b.conn.AS.Intent(ghost).LeaveRoom(ctx, room)
+	_, err := h.b.conn.ghosts.intent(ghost).LeaveRoom(ctx, room)
 	return unlessGone(err, "have %s leave", ghost)
 }
 

@@ -11,10 +11,7 @@ import (
 
 // SetPresence says of a ghost whether its person is there, with their own words about it.
 func (h *Host) SetPresence(ctx context.Context, user networkid.UserID, presence event.Presence, words string) error {
-	ghost := h.b.conn.AS.Intent(h.b.conn.FormatGhostMXID(user))
-	if err := ghost.EnsureRegistered(ctx); err != nil {
-		return fmt.Errorf("register %s: %w", ghost.UserID, err)
-	}
+	ghost := h.b.conn.ghosts.intent(h.b.conn.FormatGhostMXID(user))
 	if err := ghost.SetPresence(ctx, mautrix.ReqPresence{Presence: presence, StatusMsg: words}); err != nil {
 		return fmt.Errorf("set the presence of %s: %w", ghost.UserID, err)
 	}

@@ -64,21 +64,17 @@ func (b *Bridge) start(ctx context.Context) error {
 		return err
 	}
 	b.v2.PostStart(ctx)
-	letters, err := b.inbox.pending(ctx)
+	rooms, err := b.inbox.waiting(ctx)
 	if err != nil {
 		return err
 	}
-	for _, l := range letters {
-		evt, err := parseEvent(l.Raw)
-		if err != nil {
-			return fmt.Errorf("parse %s of the inbox: %w", l.ID, err)
-		}
-		if _, err := b.lanes.push(evt); err != nil {
-			return err
-		}
+	events := 0
+	for room, count := range rooms {
+		b.lanes.resume(room, count)
+		events += count
 	}
-	if len(letters) > 0 {
-		b.log.Info().Int("events", len(letters)).Msg("taking up events of before the last stop")
+	if events > 0 {
+		b.log.Info().Int("events", events).Msg("taking up events of before the last stop")
 	}
 	b.logins.Start(withForm(b.lanes.ctx))
 	close(b.ready)

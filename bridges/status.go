@@ -54,9 +54,7 @@ func (b *Bridge) Status() Status {
 		s.Logins[string(state.StateEvent)]++
 	}
 	t.mu.Unlock()
-	b.lanes.mu.Lock()
-	s.Waiting = len(b.lanes.tickets)
-	b.lanes.mu.Unlock()
+	s.Waiting = b.lanes.waiting()
 	s.Unbridging = int(b.unbridger.count.Load())
 	return s
 }

@@ -61,7 +61,7 @@ func (b *Bridge) putTransaction(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch err := b.receive(r.Context(), &txn); {
-	case errors.Is(err, errBusy), errors.Is(err, errNotReady), errors.Is(err, context.Canceled):
+	case errors.Is(err, errNotReady), errors.Is(err, context.Canceled):
 		// The homeserver repeats it.
 		mautrix.MUnknown.WithMessage("The bridge cannot take the transaction now: %v", err).
 			WithStatus(http.StatusServiceUnavailable).Write(w)
@@ -116,7 +116,7 @@ func (b *Bridge) awaitReady(ctx context.Context) error {
 func (b *Bridge) accept(ctx context.Context, txn *transaction) ([]*ticket, error) {
 	b.txnMu.Lock()
 	defer b.txnMu.Unlock()
-	if err := b.lanes.admit(); err != nil {
+	if err := b.lanes.ctx.Err(); err != nil {
 		return nil, err
 	}
 	// Keys come before the messages that they are for, also when the process dies in between.
@@ -130,17 +130,34 @@ func (b *Bridge) accept(ctx context.Context, txn *transaction) ([]*ticket, error
 	}
 	tickets := make([]*ticket, 0, len(events))
 	for n, evt := range events {
-		if states[n] == letterDone {
-			continue
-		}
-		t, err := b.lanes.push(evt)
+		t, err := b.queue(ctx, evt, letters[n].seq, states[n])
 		if err != nil {
 			return nil, err
 		}
-		tickets = append(tickets, t)
+		if t != nil {
+			tickets = append(tickets, t)
+		}
 	}
 	b.ephemera.take(txn)
 	return tickets, nil
+}
+
+// queue has an event handled that put has found as state says, and returns its ticket: nil when that has been done, or is
+// for later.
+func (b *Bridge) queue(ctx context.Context, evt *event.Event, seq int64, state letterState) (*ticket, error) {
+	switch state {
+	case letterDone:
+		return nil, nil
+	case letterPending:
+		if t, stored := b.lanes.find(evt, seq); t != nil || stored {
+			return t, nil
+		}
+		// It has ended since put looked, or never got into its lane.
+		if done, err := b.inbox.isDone(context.WithoutCancel(ctx), evt.ID); err != nil || done {
+			return nil, err
+		}
+	}
+	return b.lanes.push(evt, seq)
 }
 
 // open parses events, and leaves out the echo of what the bridge itself did. One that is malformed would stay
@@ -157,7 +174,7 @@ func (b *Bridge) open(raw []json.RawMessage) ([]letter, []*event.Event) {
 		if b.isEcho(evt) {
 			continue
 		}
-		letters = append(letters, letter{ID: evt.ID, Raw: text})
+		letters = append(letters, letter{ID: evt.ID, Room: evt.RoomID, Raw: text})
 		events = append(events, evt)
 	}
 	return letters, events
@@ -192,7 +209,7 @@ func parseEvent(raw json.RawMessage) (*event.Event, error) {
 	if evt.StateKey != nil {
 		evt.Type.Class = event.StateEventType
 	}
-	if err := evt.Content.ParseRaw(evt.Type); err != nil && !errors.Is(err, event.ErrUnsupportedContentType) {
+	if err := parseContent(evt); err != nil {
 		return nil, err
 	}
 	return evt, nil

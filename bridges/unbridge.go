@@ -190,7 +190,7 @@ func (u *unbridger) step(ctx context.Context, j *unbridging) (finished bool, err
 		ghost := j.ghosts[0]
 		j.ghosts = j.ghosts[1:]
 		j.tries[ghost]++
-		_, err := u.b.conn.AS.Intent(ghost).LeaveRoom(ctx, j.room)
+		_, err := u.b.conn.ghosts.intent(ghost).LeaveRoom(ctx, j.room)
 		return false, unlessGone(err, "have %s leave", ghost)
 	}
 	return true, u.finish(ctx, j)

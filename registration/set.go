@@ -83,6 +83,11 @@ func (s *Set) ExclusiveOwnerOfUser(user id.UserID) *Registration {
 	return s.first(func(r *Registration) bool { return r.ExclusiveUser(user) })
 }
 
+// BuiltInOwnerOfUser is ExclusiveOwnerOfUser among the registrations that the server made itself.
+func (s *Set) BuiltInOwnerOfUser(user id.UserID) *Registration {
+	return s.first(func(r *Registration) bool { return r.BuiltIn && r.ExclusiveUser(user) })
+}
+
 // ExclusiveOwnerOfAlias returns the registration that has an alias to itself, or
 // nil.
 func (s *Set) ExclusiveOwnerOfAlias(alias id.RoomAlias) *Registration {

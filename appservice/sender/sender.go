@@ -89,9 +89,9 @@ func New(opt Options) *Sender {
 // Prepare makes cursors for the services that were never seen before. What enters the stream after it returns reaches them;
 // without it, what enters before Run has come so far may not.
 func (s *Sender) Prepare(ctx context.Context) error {
-	all := s.clients()
+	s.clients()
 	s.mu.Lock()
-	set := s.set
+	all, set := s.all, s.set // of each other, whoever looks at the registrations meanwhile
 	done := set != nil && s.ready == set
 	s.mu.Unlock()
 	if done {

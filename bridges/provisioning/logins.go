@@ -97,6 +97,19 @@ func (a *API) enter(p *process, log zerolog.Logger) error {
 		return mautrix.MLimitExceeded.WithMessage("Too many people sign in at the moment").WithStatus(http.StatusTooManyRequests)
 	}
 	p.ctx, p.end = context.WithCancelCause(log.WithContext(life))
+	// What a process has come to is known until then, also when it has ended long before.
+	timer := time.AfterFunc(a.lifetime, func() {
+		p.stopFor(errTimedOut)
+		a.leave(p)
+	})
+	stop := context.AfterFunc(life, func() {
+		timer.Stop()
+		p.stopFor(errNotRunning)
+	})
+	p.forget = func() {
+		timer.Stop()
+		stop()
+	}
 	a.logins[p.id] = p
 	var given *process
 	if all := a.newest[p.owner]; len(all) >= maxOfOne {
@@ -108,15 +121,6 @@ func (a *API) enter(p *process, log zerolog.Logger) error {
 		given.stopFor(errCancelled)
 		a.leave(given)
 	}
-	// What a process has come to is known until then, also when it has ended long before.
-	timer := time.AfterFunc(a.lifetime, func() {
-		p.stopFor(errTimedOut)
-		a.leave(p)
-	})
-	context.AfterFunc(life, func() {
-		timer.Stop()
-		p.stopFor(errNotRunning)
-	})
 	return nil
 }
 
@@ -124,6 +128,7 @@ func (a *API) enter(p *process, log zerolog.Logger) error {
 func (a *API) leave(p *process) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	p.forget()
 	delete(a.logins, p.id)
 	rest := slices.DeleteFunc(a.newest[p.owner], func(other *process) bool { return other == p })
 	if a.newest[p.owner] = rest; len(rest) == 0 {

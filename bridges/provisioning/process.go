@@ -36,6 +36,8 @@ type process struct {
 	// ctx is the life of the process: it outlasts the requests that drive it.
 	ctx context.Context
 	end context.CancelCauseFunc
+	// forget has nobody wait for the end of the bridge, or of the process's time, on its behalf.
+	forget func()
 
 	mu       sync.Mutex          // guards what follows
 	step     *bridgev2.LoginStep // what is to be done now, nil before the first
@@ -66,6 +68,8 @@ func (p *process) at(stepID, txnID string, stepType bridgev2.LoginStepType) (aga
 	switch {
 	case p.err != nil:
 		return false, p.err
+	case p.step == nil:
+		return false, errBadState
 	case txnID != "" && txnID == p.previous:
 		return true, nil
 	case p.step.Type == bridgev2.LoginStepTypeComplete:

@@ -280,6 +280,12 @@ func TestDoctorOfServices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own := &servicesReport{servicesStatus: servicesStatus{Running: true, Services: []serviceStatus{{
+		ID: "anna", BuiltIn: true, Sender: "anna", Namespaces: registration.Namespaces{Users: []registration.Namespace{{Regex: "^@anna_.*", Exclusive: true}}},
+	}}}}
+	if err := own.intrusions(t.Context(), db, nil); err != nil || len(own.Problems) != 1 || !strings.Contains(own.Problems[0].Text, "such as @anna:localhost of a person") {
+		t.Errorf("of the server's own bridge: %v, %+v", err, own.Problems)
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -170,8 +171,14 @@ func connectText(err error) string {
 	return err.Error()
 }
 
-// intrusions names services that have accounts to themselves that they did not make.
+// intrusions names services that have accounts to themselves that they did not make: those of files, and, of a server that runs, its own.
 func (r *servicesReport) intrusions(ctx context.Context, db *store.DB, files []*registration.Registration) error {
+	all := slices.Clone(files)
+	for _, s := range r.Services {
+		if s.BuiltIn {
+			all = append(all, &registration.Registration{ID: s.ID, SenderLocalpart: s.Sender, Namespaces: s.Namespaces, BuiltIn: true})
+		}
+	}
 	type found struct {
 		count   int
 		example store.Owner
@@ -187,7 +194,7 @@ func (r *servicesReport) intrusions(ctx context.Context, db *store.DB, files []*
 			return err
 		}
 		for _, owner := range owners {
-			for _, reg := range files {
+			for _, reg := range all {
 				if owner.AppService == reg.ID || !reg.ExclusiveUser(owner.UserID) {
 					continue
 				}
@@ -202,13 +209,17 @@ func (r *servicesReport) intrusions(ctx context.Context, db *store.DB, files []*
 		}
 		after = owners[len(owners)-1].NID
 	}
-	for _, reg := range files {
+	for _, reg := range all {
 		if f := of[reg.ID]; f != nil {
 			maker := "a person"
 			if f.example.AppService != "" {
 				maker = "the service " + f.example.AppService
 			}
-			r.problem(reg.ID, "Narrow its namespaces in "+reg.File+", or deactivate the accounts if they are not needed.",
+			advice := "Narrow its namespaces in " + reg.File + ", or deactivate the accounts if they are not needed."
+			if reg.BuiltIn {
+				advice = "Nobody can sign in to these accounts while the bridge is there: give their people other ones."
+			}
+			r.problem(reg.ID, advice,
 				"has accounts to itself that it did not make and can act as (%d, such as %s of %s)", f.count, f.example.UserID, maker)
 		}
 	}

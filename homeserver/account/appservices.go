@@ -104,7 +104,9 @@ func (s *Service) MayActFor(ctx context.Context, appService string, user id.User
 		return err
 	}
 	if user == s.userID(reg.SenderLocalpart) {
-		return s.ensureSender(ctx, user, reg.ID)
+		if err := s.ensureSender(ctx, user, reg.ID); err != nil {
+			return err
+		}
 	}
 	who := Identity{UserID: user}
 	if err := s.checkGhost(ctx, &who); err != nil {
@@ -141,6 +143,13 @@ func (s *Service) exclusiveTo(user id.UserID) string {
 func (s *Service) orphaned(session store.Session) bool {
 	services := s.appServices()
 	return services.ByID(session.AppService) == nil && services.ExclusiveOwnerOfUser(session.UserID) == nil
+}
+
+// takenOver tells whether a name that a person has was given to one of this server's own bridges since: it acts as that user, and what people
+// on its network say, and what the bridge itself may do in rooms, must not be the word of whoever took the name in time. Their sessions come
+// back when the bridge goes. What a file gives to a service may be meant to have been people's.
+func (s *Service) takenOver(user id.UserID) bool {
+	return s.appServices().BuiltInOwnerOfUser(user) != nil
 }
 
 // EndServices has the requests that wait on behalf of application services looked at again whose registrations, in the form given,

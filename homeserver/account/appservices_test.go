@@ -242,3 +242,85 @@ func TestServiceThatIsGone(t *testing.T) {
 		}
 	})
 }
+
+// A service whose own account is locked, suspended or ended is held to that as its users are.
+func TestServiceItselfIsBarred(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		s := newService(db, true, irc())
+		createUser(t, s, "root", "secret")
+		const bot = id.UserID("@ircbot:test")
+		state := func(want string, wantSuspended bool) {
+			t.Helper()
+			for _, asUser := range []id.UserID{"", bot} {
+				who, err := s.Identify(ctx, "irc-as-token", asUser, "")
+				if err == nil && who.Locked != nil {
+					err = who.Locked
+				}
+				if code := codeOf(err); code != want || err == nil && who.IsSuspended != wantSuspended {
+					t.Errorf("as %q: got %q, suspended %v; want %q, %v", asUser, code, who.IsSuspended, want, wantSuspended)
+				}
+			}
+			if wantSuspended {
+				want = "M_USER_SUSPENDED"
+			}
+			if code := codeOf(s.MayActFor(ctx, "irc", bot)); code != want {
+				t.Errorf("MayActFor: got %q, want %q", code, want)
+			}
+		}
+		state("", false)
+		for _, step := range []struct {
+			do        func() error
+			want      string
+			suspended bool
+		}{
+			{func() error { return s.SetLocked(ctx, "@root:test", bot, true) }, "M_USER_LOCKED", false},
+			{func() error { return s.SetLocked(ctx, "@root:test", bot, false) }, "", false},
+			{func() error { return s.SetSuspended(ctx, "@root:test", bot, true) }, "", true},
+			{func() error { return s.SetSuspended(ctx, "@root:test", bot, false) }, "", false},
+		} {
+			if err := step.do(); err != nil {
+				t.Fatal(err)
+			}
+			state(step.want, step.suspended)
+		}
+	})
+}
+
+// Who had a name before a bridge of this server got it does not speak for the bridge.
+func TestNameThatABridgeTakes(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		before := newService(db, true)
+		for _, name := range []string{"ircbot", "irc_bob", "alice"} {
+			createUser(t, before, name, "secret")
+		}
+		sessions := map[string]string{}
+		for _, name := range []string{"ircbot", "irc_bob", "alice"} {
+			sessions[name] = login(t, before, name, "secret", "D").AccessToken
+		}
+		bridge := irc()
+		bridge.BuiltIn = true
+		for _, test := range []struct {
+			name, token, login string
+			s                  *Service
+		}{
+			{"ircbot", "M_UNKNOWN_TOKEN", "M_EXCLUSIVE", newService(db, true, bridge)},
+			{"irc_bob", "M_UNKNOWN_TOKEN", "M_EXCLUSIVE", newService(db, true, bridge)},
+			{"alice", "", "", newService(db, true, bridge)},
+			{"irc_bob", "", "", newService(db, true, irc())}, // of a file, which says so on purpose
+			{"irc_bob", "", "", newService(db, true)},
+		} {
+			if _, err := test.s.Identify(ctx, sessions[test.name], "", ""); codeOf(err) != test.token {
+				t.Errorf("the session of %s: got %v, want %q", test.name, err, test.token)
+			}
+			_, err := test.s.Login(ctx, LoginRequest{Type: typePassword, User: test.name, Password: "secret", DeviceID: "E"})
+			if codeOf(err) != test.login {
+				t.Errorf("login of %s: got %v, want %q", test.name, err, test.login)
+			}
+		}
+		if who, err := newService(db, true, bridge).Identify(ctx, "irc-as-token", "@irc_bob:test", ""); err != nil || who.UserID != "@irc_bob:test" {
+			t.Errorf("the bridge as irc_bob: %v, %v", who, err)
+		}
+	})
+}

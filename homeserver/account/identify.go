@@ -41,7 +41,7 @@ func (s *Service) Identify(ctx context.Context, token string, asUser id.UserID, 
 	if err != nil {
 		return Identity{}, fmt.Errorf("look up an access token: %w", err)
 	}
-	if session.AppService != "" && s.orphaned(session) {
+	if session.AppService != "" && s.orphaned(session) || session.AppService == "" && s.takenOver(session.UserID) {
 		return Identity{}, unknownToken()
 	}
 	if session.ExpiresTS != 0 && session.ExpiresTS <= s.now() {
@@ -75,24 +75,21 @@ func (s *Service) session(ctx context.Context, hash [32]byte) (store.Session, er
 func (s *Service) identifyAppService(ctx context.Context, reg *registration.Registration, asUser id.UserID, asDevice id.DeviceID) (Identity, error) {
 	who := Identity{UserID: asUser, DeviceID: asDevice, AppService: reg, RateLimited: s.limited(reg, asUser)}
 	sender := s.userID(reg.SenderLocalpart)
-	switch {
-	case asUser == "" || asUser == sender:
+	if asUser == "" || asUser == sender {
 		who.UserID = sender
 		if err := s.ensureSender(ctx, sender, reg.ID); err != nil {
 			return Identity{}, err
 		}
-	default:
-		if err := s.inReach(reg, asUser); err != nil {
-			return Identity{}, err
-		}
-		if err := s.checkGhost(ctx, &who); err != nil {
-			return Identity{}, err
-		}
+	} else if err := s.inReach(reg, asUser); err != nil {
+		return Identity{}, err
+	}
+	if err := s.checkGhost(ctx, &who); err != nil {
+		return Identity{}, err
 	}
 	return who, s.checkDevice(ctx, who.UserID, asDevice)
 }
 
-// checkGhost looks whether a user that an application service acts for is there, and whether the account can be used.
+// checkGhost looks whether a user that an application service acts for, itself included, is there, and whether the account can be used.
 func (s *Service) checkGhost(ctx context.Context, who *Identity) error {
 	fit, removals := s.fit.get(who.UserID)
 	if fit {

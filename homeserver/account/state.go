@@ -27,5 +27,8 @@ func (s *Service) mayBegin(user *store.User) error {
 	if user.Deactivated {
 		return matrixError(http.StatusForbidden, "M_USER_DEACTIVATED", "This account has been deactivated")
 	}
+	if user.AppService == "" && s.takenOver(user.UserID) {
+		return matrixError(http.StatusForbidden, "M_EXCLUSIVE", "This name belongs to a bridge of this server by now")
+	}
 	return barred(user.Locked, user.ValidUntilTS, s.now())
 }
