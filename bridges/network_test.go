@@ -174,13 +174,22 @@ type world struct {
 // startWorld runs a bridge on dir; stop ends it and may be left to the end of the test.
 func startWorld(t *testing.T, hs *bridgetest.Homeserver, dir string, adjust func(w *world)) *world {
 	t.Helper()
+	return startWith(t, hs, dir, nil, adjust)
+}
+
+// startWith is startWorld with other options.
+func startWith(t *testing.T, hs *bridgetest.Homeserver, dir string, change func(o *Options), adjust func(w *world)) *world {
+	t.Helper()
 	w := &world{hs: hs, net: newLoopNetwork(), alice: hs.User("alice")}
-	var err error
-	w.Bridge, err = New(Options{
+	opts := Options{
 		ID: "loop", ServerName: hs.ServerName, Transport: hs, Network: w.net, DataDir: dir,
 		Log: zerolog.New(bridgetest.LogTo(t)).Level(zerolog.WarnLevel),
-	})
-	if err != nil {
+	}
+	if change != nil {
+		change(&opts)
+	}
+	var err error
+	if w.Bridge, err = New(opts); err != nil {
 		t.Fatal(err)
 	}
 	if adjust != nil {

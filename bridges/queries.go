@@ -14,6 +14,7 @@ func (b *Bridge) makeRouter() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /_matrix/app/v1/transactions/{txnID}", b.putTransaction)
 	mux.HandleFunc("GET /_matrix/app/v1/rooms/{alias}", b.queryAlias)
+	b.addThirdParty(mux)
 	mux.HandleFunc(ProvisioningPath+"/", b.provision)
 	mux.Handle("/_matrix/provision/", http.NotFoundHandler()) // bridgev2's own, by a secret
 	mux.Handle("/", b.conn.AS.Router)
