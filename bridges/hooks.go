@@ -172,6 +172,9 @@ func (b *Bridge) watchMembers() {
 			return
 		}
 		b.insist(ctx, evt, func() error {
+			if _, out := b.policies.excluded(user); out && !gone {
+				return nil
+			}
 			portal, err := b.v2.GetPortalByMXID(ctx, evt.RoomID)
 			if err != nil || portal == nil {
 				return err

@@ -34,6 +34,8 @@ type loopNetwork struct {
 	bell   chan struct{}
 	// history is what was said before, for Backfill.
 	history []*bridgev2.BackfillMessage
+	// connected is what connects has counted.
+	connected int
 }
 
 func newLoopNetwork() *loopNetwork {
@@ -128,10 +130,21 @@ func (n *loopNetwork) finish(text string) {
 	done()
 }
 
+// connects counts how often logins were connected, less those disconnected.
+func (n *loopNetwork) connects(by int) {
+	n.mu.Lock()
+	n.connected += by
+	n.mu.Unlock()
+	select {
+	case n.bell <- struct{}{}:
+	default:
+	}
+}
+
 type loopClient struct{ n *loopNetwork }
 
-func (c *loopClient) Connect(context.Context)                           {}
-func (c *loopClient) Disconnect()                                       {}
+func (c *loopClient) Connect(context.Context)                           { c.n.connects(1) }
+func (c *loopClient) Disconnect()                                       { c.n.connects(-1) }
 func (c *loopClient) IsLoggedIn() bool                                  { return true }
 func (c *loopClient) LogoutRemote(context.Context)                      {}
 func (c *loopClient) IsThisUser(context.Context, networkid.UserID) bool { return false }

@@ -37,6 +37,10 @@ func (b *Bridge) queryAlias(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	alias := id.RoomAlias(r.PathValue("alias"))
+	if _, banned := b.policies.current().room(string(alias)); banned {
+		mautrix.MNotFound.WithMessage("A policy list of this bridge bans this room").Write(w)
+		return
+	}
 	err := querier.QueryAlias(b.log.WithContext(r.Context()), alias)
 	var unknown *UnknownAlias
 	switch {

@@ -210,6 +210,9 @@ func (h *Homeserver) isBanned(user id.UserID, room id.RoomID) bool {
 }
 
 func (h *Homeserver) join(r *request) (any, error) {
+	if room, known := h.aliases[id.RoomAlias(r.PathValue("room"))]; known {
+		r.SetPathValue("room", string(room))
+	}
 	if h.state[r.room()] == nil {
 		return nil, &failure{http.StatusNotFound, "M_NOT_FOUND", "no such room"}
 	}

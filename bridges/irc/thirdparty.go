@@ -115,12 +115,8 @@ func (c *Connector) FindUsers(_ context.Context, fields map[string]string) (foun
 		return nil, nil
 	}
 	for _, n := range c.asked(fields) {
-		ghost := n.ids.ghost(nick)
-		if account := n.accountOfNick(nick); account != "" {
-			ghost = n.ids.accountGhost(account)
-		}
 		found = append(found, bridges.ThirdPartyUser{
-			UserID: id.NewUserID(c.GhostLocalpart(ghost), c.host.ServerName()), Fields: map[string]string{fieldNetwork: n.name, fieldNick: nick},
+			UserID: id.NewUserID(c.GhostLocalpart(n.ghostOf(nick)), c.host.ServerName()), Fields: map[string]string{fieldNetwork: n.name, fieldNick: nick},
 		})
 	}
 	return found, nil
@@ -146,19 +142,6 @@ func (c *Connector) UsersOf(_ context.Context, user id.UserID) (found []bridges.
 		found = append(found, bridges.ThirdPartyUser{UserID: user, Fields: map[string]string{fieldNetwork: n.name, fieldNick: nick}})
 	}
 	return found, nil
-}
-
-// accountOfNick is the account by which a nick's ghost goes in some channel, or empty.
-func (n *network) accountOfNick(nick string) string {
-	for _, l := range n.lanes() {
-		l.mu.Lock()
-		account := l.accounts[n.ids.fold.Fold(nick)].account
-		l.mu.Unlock()
-		if account != "" {
-			return account
-		}
-	}
-	return ""
 }
 
 // nicksOfAccount are the nicks of an account in all channels, folded.
