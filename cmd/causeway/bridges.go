@@ -62,7 +62,7 @@ type NetworkConfig struct {
 // defaultBridges are the sections of all networks of this binary.
 func defaultBridges() BridgesConfig {
 	c := BridgesConfig{IRC: IRCConfig{Isolation: isolationNone}, Others: make(map[string]*NetworkConfig), Reaper: bridges.DefaultReaper(),
-		Backfill: bridges.DefaultBackfill()}
+		Backfill: bridges.DefaultBackfill(), PolicyRooms: bridges.PolicyRooms{}}
 	for _, n := range networks {
 		c.Others[n.ID] = &NetworkConfig{Isolation: isolationNone}
 	}
