@@ -71,6 +71,8 @@ type Options struct {
 	Reaper Reaper
 	// Backfill is of rooms whose networks have a history; the zero value is none.
 	Backfill Backfill
+	// PolicyRooms say who is not let in.
+	PolicyRooms PolicyRooms
 	// URL is what the registration says about where the homeserver reaches the bridge. By default it is an
 	// address that only makes sense for a homeserver that is handed the Handler.
 	URL string
@@ -87,6 +89,7 @@ type Bridge struct {
 	inbox     *inbox
 	lanes     *lanes
 	ephemera  *ephemera
+	policies  *policies
 	unbridger *unbridger
 	crypto    *e2be.Machine // nil without encryption
 	logins    *provisioning.API
@@ -147,6 +150,9 @@ func (o *Options) complete() error {
 	if err := o.Backfill.Validate(); err != nil {
 		return fmt.Errorf("bridges: Backfill.%w", err)
 	}
+	if err := o.PolicyRooms.Validate(); err != nil {
+		return fmt.Errorf("bridges: PolicyRooms: %w", err)
+	}
 	if o.Name == "" {
 		o.Name = o.Network.GetName().DisplayName + " bridge"
 	}
@@ -206,6 +212,7 @@ func (b *Bridge) prepare() error {
 	b.watchMembers()
 	b.watchEvents()
 	b.watchPresence()
+	b.policies = newPolicies(b)
 	b.lanes = newLanes(b)
 	b.ephemera = newEphemera(b)
 	b.unbridger = newUnbridger(b)

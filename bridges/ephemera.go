@@ -88,7 +88,9 @@ func (e *ephemera) work(room id.RoomID) {
 		if evt == nil {
 			return
 		}
-		e.b.conn.EventProcessor.Dispatch(e.b.lanes.ctx, evt)
+		if !e.b.policies.strip(evt) {
+			e.b.conn.EventProcessor.Dispatch(e.b.lanes.ctx, evt)
+		}
 	}
 }
 

@@ -152,3 +152,6 @@ func (b *Bridge) SetPower(ctx context.Context, room id.RoomID, user id.UserID, l
 	_, err := b.conn.Bot.SetPowerLevel(ctx, room, user, level)
 	return err
 }
+
+// Excluded reports whether policy lists keep a user out.
+func (b *Bridge) Excluded(user id.UserID) bool { return (&Host{b: b}).Excluded(user) }

@@ -32,6 +32,20 @@ type UnknownAlias struct{ Reason string }
 
 func (e *UnknownAlias) Error() string { return e.Reason }
 
+// ThirdPartyQuerier is implemented by a network about which clients can ask who and what is on it. What comes is from
+// strangers, but each field matches its regexp of ThirdParty. Answers of more than maxThirdParties are cut; an empty one
+// is that there is no such thing.
+type ThirdPartyQuerier interface {
+	// ThirdParty describes the network. Its Name, which must not change, is asked for before Init already.
+	ThirdParty() ThirdParty
+	// FindLocations returns the aliases of rooms by the fields of a place on the network. FindUsers is the same for ghosts.
+	FindLocations(ctx context.Context, fields map[string]string) ([]ThirdPartyLocation, error)
+	FindUsers(ctx context.Context, fields map[string]string) ([]ThirdPartyUser, error)
+	// LocationsOf returns the places on the network of an alias of ours. UsersOf is the same for a ghost of ours.
+	LocationsOf(ctx context.Context, alias id.RoomAlias) ([]ThirdPartyLocation, error)
+	UsersOf(ctx context.Context, user id.UserID) ([]ThirdPartyUser, error)
+}
+
 // MemberWatcher is implemented by a network that logs people in by their presence in a room.
 type MemberWatcher interface {
 	// HandleMember is called for each m.room.member event about a person (no ghost, not the bot) in a
@@ -158,6 +172,9 @@ func (b *Bridge) watchMembers() {
 			return
 		}
 		b.insist(ctx, evt, func() error {
+			if _, out := b.policies.excluded(user); out && !gone {
+				return nil
+			}
 			portal, err := b.v2.GetPortalByMXID(ctx, evt.RoomID)
 			if err != nil || portal == nil {
 				return err

@@ -32,6 +32,7 @@ type house struct {
 	crypt  bridges.Encryption
 	reap   bridges.Reaper
 	fill   bridges.Backfill
+	lists  bridges.PolicyRooms
 	before []*bridgev2.BackfillMessage // what was said on the network
 	base   string                      // URL of the bridge's database, "" for a file
 	users  bridgeconfig.PermissionConfig
@@ -103,7 +104,7 @@ func (h *house) open() {
 	var err error
 	h.bridge, err = bridges.New(bridges.Options{
 		ID: "loop", ServerName: testserver.Name, Transport: &h.line, Network: network, Permissions: h.users, DataDir: h.dir, Log: h.log(),
-		Encryption: h.crypt, Reaper: h.reap, Backfill: h.fill, Database: h.base,
+		Encryption: h.crypt, Reaper: h.reap, Backfill: h.fill, PolicyRooms: h.lists, Database: h.base,
 	})
 	if err != nil {
 		h.t.Fatal(err)

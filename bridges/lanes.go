@@ -250,6 +250,10 @@ func (l *lanes) handle(t *ticket) {
 	if t.evt.Type.IsState() {
 		mautrix.UpdateStateStore(l.ctx, l.b.conn.AS.StateStore, t.evt)
 	}
+	l.b.policies.see(l.ctx, t.evt)
+	if l.b.policies.refuse(l.ctx, t.evt) {
+		return
+	}
 	// Commands change the logger of their context, and run beside each other.
 	log := l.b.log.With().Logger()
 	gate := l.b.gates.of(t.evt.Sender)

@@ -34,6 +34,8 @@ type loopNetwork struct {
 	bell   chan struct{}
 	// history is what was said before, for Backfill.
 	history []*bridgev2.BackfillMessage
+	// connected is what connects has counted.
+	connected int
 }
 
 func newLoopNetwork() *loopNetwork {
@@ -128,10 +130,21 @@ func (n *loopNetwork) finish(text string) {
 	done()
 }
 
+// connects counts how often logins were connected, less those disconnected.
+func (n *loopNetwork) connects(by int) {
+	n.mu.Lock()
+	n.connected += by
+	n.mu.Unlock()
+	select {
+	case n.bell <- struct{}{}:
+	default:
+	}
+}
+
 type loopClient struct{ n *loopNetwork }
 
-func (c *loopClient) Connect(context.Context)                           {}
-func (c *loopClient) Disconnect()                                       {}
+func (c *loopClient) Connect(context.Context)                           { c.n.connects(1) }
+func (c *loopClient) Disconnect()                                       { c.n.connects(-1) }
 func (c *loopClient) IsLoggedIn() bool                                  { return true }
 func (c *loopClient) LogoutRemote(context.Context)                      {}
 func (c *loopClient) IsThisUser(context.Context, networkid.UserID) bool { return false }
@@ -174,13 +187,22 @@ type world struct {
 // startWorld runs a bridge on dir; stop ends it and may be left to the end of the test.
 func startWorld(t *testing.T, hs *bridgetest.Homeserver, dir string, adjust func(w *world)) *world {
 	t.Helper()
+	return startWith(t, hs, dir, nil, adjust)
+}
+
+// startWith is startWorld with other options.
+func startWith(t *testing.T, hs *bridgetest.Homeserver, dir string, change func(o *Options), adjust func(w *world)) *world {
+	t.Helper()
 	w := &world{hs: hs, net: newLoopNetwork(), alice: hs.User("alice")}
-	var err error
-	w.Bridge, err = New(Options{
+	opts := Options{
 		ID: "loop", ServerName: hs.ServerName, Transport: hs, Network: w.net, DataDir: dir,
 		Log: zerolog.New(bridgetest.LogTo(t)).Level(zerolog.WarnLevel),
-	})
-	if err != nil {
+	}
+	if change != nil {
+		change(&opts)
+	}
+	var err error
+	if w.Bridge, err = New(opts); err != nil {
 		t.Fatal(err)
 	}
 	if adjust != nil {

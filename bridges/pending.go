@@ -49,6 +49,9 @@ func (b *Bridge) changePending(ctx context.Context, t *ticket) bool {
 	if !ok || !isChange(t.evt) {
 		return false
 	}
+	if _, out := b.policies.excluded(t.evt.Sender); out {
+		return false
+	}
 	portal, err := b.v2.GetPortalByMXID(ctx, t.evt.RoomID)
 	if err != nil || portal == nil {
 		return false

@@ -3,6 +3,9 @@ package bridges
 import (
 	"context"
 	"net/http"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/id"
 )
 
 // ProvisioningPath is below which a bridge has its provisioning API (package provisioning), for the homeserver alone: a request has the
@@ -12,6 +15,10 @@ const ProvisioningPath = "/_causeway/provisioning"
 // provision answers requests of people who sign in and start chats.
 func (b *Bridge) provision(w http.ResponseWriter, r *http.Request) {
 	if !b.conn.AS.CheckServerToken(w, r) {
+		return
+	}
+	if reason, out := b.policies.excluded(id.UserID(r.URL.Query().Get("user_id"))); out {
+		mautrix.MForbidden.WithMessage("You cannot use this bridge: %s", excludedText(reason)).Write(w)
 		return
 	}
 	http.StripPrefix(ProvisioningPath, b.logins).ServeHTTP(w, r)

@@ -14,6 +14,7 @@ func (b *Bridge) makeRouter() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /_matrix/app/v1/transactions/{txnID}", b.putTransaction)
 	mux.HandleFunc("GET /_matrix/app/v1/rooms/{alias}", b.queryAlias)
+	b.addThirdParty(mux)
 	mux.HandleFunc(ProvisioningPath+"/", b.provision)
 	mux.Handle("/_matrix/provision/", http.NotFoundHandler()) // bridgev2's own, by a secret
 	mux.Handle("/", b.conn.AS.Router)
@@ -36,6 +37,10 @@ func (b *Bridge) queryAlias(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	alias := id.RoomAlias(r.PathValue("alias"))
+	if _, banned := b.policies.current().room(string(alias)); banned {
+		mautrix.MNotFound.WithMessage("A policy list of this bridge bans this room").Write(w)
+		return
+	}
 	err := querier.QueryAlias(b.log.WithContext(r.Context()), alias)
 	var unknown *UnknownAlias
 	switch {

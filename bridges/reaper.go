@@ -78,6 +78,9 @@ func (b *Bridge) reapOnce(ctx context.Context, now time.Time) error {
 		rooms[room] = true
 	}
 	for room := range rooms {
+		if b.policies.follows(room) {
+			continue
+		}
 		if err := b.look(ctx, room, now); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

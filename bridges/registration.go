@@ -22,6 +22,9 @@ func (b *Bridge) makeRegistration(t tokens) (*registration.Registration, error) 
 			Aliases: []registration.Namespace{{Regex: "^#" + rest, Exclusive: true}},
 		},
 	}
+	if querier, ok := b.opts.Network.(ThirdPartyQuerier); ok {
+		reg.Protocols = []string{querier.ThirdParty().Name}
+	}
 	// As if it were a file, so that what could not be one is found here.
 	return registration.Parse("registration of bridge "+b.opts.ID, reg.Marshal())
 }

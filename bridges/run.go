@@ -39,6 +39,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { b.unbridger.run(chores) })
 	running.Go(func() { b.reap(chores) })
+	running.Go(func() { b.policies.run(chores) })
 	<-ctx.Done()
 	endChores()
 	running.Wait()
@@ -60,7 +61,7 @@ func (b *Bridge) start(ctx context.Context) error {
 	if err := b.v2.StartConnectors(ctx); err != nil {
 		return err
 	}
-	if err := b.v2.StartLogins(ctx); err != nil {
+	if err := b.startLogins(ctx); err != nil {
 		return err
 	}
 	b.v2.PostStart(ctx)

@@ -2,6 +2,7 @@ package bridges
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -54,6 +55,22 @@ func (h *Host) SetListed(ctx context.Context, room id.RoomID, listed bool) error
 	_, err := h.b.conn.Bot.MakeRequest(ctx, http.MethodPut, url, map[string]string{"visibility": visibility}, nil)
 	if err != nil {
 		return fmt.Errorf("list %s in the directory: %w", room, err)
+	}
+	return nil
+}
+
+// SetListedOn puts a room into the directory of one instance of our network (ThirdPartyInstance.NetworkID), or takes it out.
+// A homeserver that has no such directories is no error. Application Service API, PUT
+// /_matrix/client/v3/directory/list/appservice/{networkId}/{roomId}.
+func (h *Host) SetListedOn(ctx context.Context, network string, room id.RoomID, listed bool) error {
+	visibility := "private"
+	if listed {
+		visibility = "public"
+	}
+	url := h.b.conn.Bot.BuildClientURL("v3", "directory", "list", "appservice", network, room)
+	_, err := h.b.conn.Bot.MakeRequest(ctx, http.MethodPut, url, map[string]string{"visibility": visibility}, nil)
+	if err != nil && !errors.Is(err, mautrix.MUnrecognized) {
+		return fmt.Errorf("list %s in the directory of %s: %w", room, network, err)
 	}
 	return nil
 }

@@ -73,6 +73,8 @@ func (h *Homeserver) routes() {
 		"PUT " + v3 + "/presence/{user}/status":            h.setPresence,
 		"POST " + v3 + "/rooms/{room}/unban":               h.kick,
 		"PUT " + v3 + "/directory/list/room/{room}":        h.setListed,
+
+		"PUT " + v3 + "/directory/list/appservice/{network}/{room}": h.setListedOn,
 	} {
 		h.mux.HandleFunc(pattern, h.handler(pattern, f))
 	}
@@ -208,6 +210,9 @@ func (h *Homeserver) isBanned(user id.UserID, room id.RoomID) bool {
 }
 
 func (h *Homeserver) join(r *request) (any, error) {
+	if room, known := h.aliases[id.RoomAlias(r.PathValue("room"))]; known {
+		r.SetPathValue("room", string(room))
+	}
 	if h.state[r.room()] == nil {
 		return nil, &failure{http.StatusNotFound, "M_NOT_FOUND", "no such room"}
 	}
@@ -333,6 +338,16 @@ func (h *Homeserver) setListed(r *request) (any, error) {
 		h.listed = map[id.RoomID]bool{}
 	}
 	h.listed[r.room()] = r.text("visibility") == "public"
+	close(h.change)
+	h.change = make(chan struct{})
+	return object{}, nil
+}
+
+func (h *Homeserver) setListedOn(r *request) (any, error) {
+	if h.listedOn == nil {
+		h.listedOn = map[[2]string]bool{}
+	}
+	h.listedOn[[2]string{r.PathValue("network"), string(r.room())}] = r.text("visibility") == "public"
 	close(h.change)
 	h.change = make(chan struct{})
 	return object{}, nil

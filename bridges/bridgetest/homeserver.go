@@ -67,6 +67,7 @@ type Homeserver struct {
 	aliases  map[id.RoomAlias]id.RoomID
 	names    map[id.UserID]string
 	listed   map[id.RoomID]bool
+	listedOn map[[2]string]bool // by network and room
 	presence map[id.UserID]string
 	txns     map[string]id.EventID
 	users    map[id.UserID]bool

@@ -113,6 +113,13 @@ func (h *Homeserver) Listed(room id.RoomID) bool {
 	return h.listed[room]
 }
 
+// ListedOn reports whether a room is in the directory of a network.
+func (h *Homeserver) ListedOn(network string, room id.RoomID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.listedOn[[2]string{network, string(room)}]
+}
+
 // Presence is the presence that a user set, and their words about it.
 func (h *Homeserver) Presence(user id.UserID) string {
 	h.mu.Lock()

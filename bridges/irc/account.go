@@ -76,6 +76,19 @@ func (a *account) Disconnect() {
 	}
 }
 
+// EndLogin implements bridges.LoginEnder: others on IRC read why somebody is gone.
+func (c *Connector) EndLogin(_ context.Context, login *bridgev2.UserLogin, reason string) {
+	a, ok := login.Client.(*account)
+	if !ok {
+		return
+	}
+	if client := a.client(); client != nil {
+		a.net.drop(client)
+		client.stop(endedBecause{reason})
+		<-client.ended
+	}
+}
+
 // client is the user's connection, or nil when there is none.
 func (a *account) client() *client {
 	if a.net == nil || a.isBot {

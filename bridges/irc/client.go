@@ -124,7 +124,8 @@ type client struct {
 	awayDue            time.Time // when it is to be told, zero when it need not
 	invitesSince       time.Time // since when invites are counted
 	invites            int
-	leaving            bool // QUIT is queued because no channel was left
+	quitText           string // what others read when the client ends
+	leaving            bool   // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
 	strangers          strangers
 	relayNicks         map[string]string // by user, and users by nick after a slash; see relayNick
@@ -172,6 +173,13 @@ var (
 	errStopping     = errors.New("the bridge stops")
 	errDisconnected = errors.New("disconnected")
 )
+
+// endedBecause is an errDisconnected with a reason for others.
+type endedBecause struct{ reason string }
+
+func (e endedBecause) Error() string { return e.reason }
+
+func (e endedBecause) Is(target error) bool { return target == errDisconnected }
 
 // stop asks the client to say goodbye; wait waits until it has. A client that was never started has nothing to
 // say.

@@ -56,6 +56,7 @@ var (
 	_ bridges.MemberWatcher     = (*Connector)(nil)
 	_ bridges.GhostNamer        = (*Connector)(nil)
 	_ bridges.Drainer           = (*Connector)(nil)
+	_ bridges.LoginEnder        = (*Connector)(nil)
 )
 
 // New returns a connector for a configuration, or the errors of Config.Validate.

@@ -120,13 +120,15 @@ func (n *network) nickOfGhost(channel string, ghost networkid.UserID) string {
 
 // ghostOf is whose ghost a nick is in any of our channels.
 func (n *network) ghostOf(nick string) networkid.UserID {
-	plain := n.ids.ghost(nick)
 	for _, l := range n.lanes() {
-		if ghost := l.ghostID(nick); ghost != plain {
+		if l.owner != "" {
+			continue // where all that is said is somebody's, whoever that is
+		}
+		if ghost := l.ghostID(nick); ghost != n.ids.ghost(nick) {
 			return ghost
 		}
 	}
-	return plain
+	return n.ids.ghost(nick)
 }
 
 // lanes are those of all channels.

@@ -13,6 +13,8 @@ type ModesConfig struct {
 	// Publish lists the rooms of channels in the directory of this server, unless the channel is secret (+s)
 	// or private (+p).
 	Publish bool `yaml:"publish,omitempty"`
+	// Unlisted keeps the same rooms also out of the list that clients show of the rooms of this network.
+	Unlisted bool `yaml:"unlisted,omitempty"`
 }
 
 // standardLevels are the levels that the configuration does not name.

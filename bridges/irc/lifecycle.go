@@ -133,7 +133,10 @@ func (c *client) restoreMemberships(now time.Time) {
 // unfinished, and so is handled again after the next start.
 func (c *client) beginGoodbye(now time.Time, why error) {
 	c.sendEdits(func(*pendingEdit) bool { return true })
-	c.goodbye = true
+	c.goodbye, c.quitText = true, quitMessage
+	if because, ok := errors.AsType[endedBecause](why); ok {
+		c.quitText = oneLine(because.reason)
+	}
 	c.goodbyeEnd = now.Add(goodbyeWait)
 	c.keeping.handing = c.keeping.held && c.phase == up && errors.Is(why, errStopping)
 	c.queue = slices.DeleteFunc(c.queue, func(e entry) bool { return e.send != nil && e.send.written == 0 && !e.send.final })

@@ -96,14 +96,14 @@ func TestModesToRules(t *testing.T) {
 	conn.Questions = true
 	conn.Expect("MODE #c")
 	conn.Send(":irc.test 324 alice #c +ntk secret")
-	w.hs.Await("listed", func() bool { return w.hs.Listed(room) })
+	w.hs.Await("listed", func() bool { return w.hs.Listed(room) && w.hs.ListedOn("net", room) })
 	w.hs.Await("topic level", func() bool { return w.setting(room, "m.room.topic") == 30 })
 	conn.Send(":carol!c@h MODE #c +mis-t")
 	w.hs.Await("moderated", func() bool {
 		return w.setting(room, "events_default") == 1 && w.setting(room, "m.room.topic") == 0 && w.setting(room, "invite") == 30
 	})
 	w.hs.Await("invitation", func() bool { return w.hs.State(room, "m.room.join_rules", "").Content["join_rule"] == "invite" })
-	w.hs.Await("not listed", func() bool { return !w.hs.Listed(room) })
+	w.hs.Await("not listed", func() bool { return !w.hs.Listed(room) && !w.hs.ListedOn("net", room) })
 	// Who gets a voice and speaks at once may do so.
 	conn.Send(":dave!d@h JOIN #c")
 	conn.Send(":carol!c@h MODE #c +v dave")

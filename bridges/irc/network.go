@@ -109,8 +109,19 @@ func (n *network) client(user id.UserID) *client {
 		// Without the lock, because what is stored for the user is looked up.
 		c = n.adopt(newClient(n, user))
 	}
+	if n.excluded(user) {
+		// Looked at when the client is known: whoever excludes them from now on finds it.
+		n.drop(c)
+		c.stop(errDisconnected)
+		return c
+	}
 	c.start(n.conn.ctx)
 	return c
+}
+
+// excluded reports whether policy lists keep a user out.
+func (n *network) excluded(user id.UserID) bool {
+	return n.conn != nil && n.conn.host != nil && n.conn.host.Excluded(user)
 }
 
 // adopt makes a client that of its user, unless another has been quicker, and returns which one is.
@@ -151,6 +162,9 @@ func (n *network) ask(user id.UserID, r request) error {
 			return nil
 		}
 		n.drop(c)
+	}
+	if n.excluded(user) {
+		return nil // they have been turned away meanwhile
 	}
 	return errEnded
 }

@@ -380,8 +380,13 @@ func (l *lane) applyRules(ctx context.Context, room id.RoomID) error {
 	if err := l.net.conn.host.SetJoinRule(ctx, room, rule); err != nil {
 		return err
 	}
+	listed := !l.scene.settings.secret && !l.scene.settings.inviteOnly
+	// As the network's own LIST does.
+	if err := l.net.conn.host.SetListedOn(ctx, l.net.name, room, listed && !l.net.cfg.Modes.Unlisted); err != nil {
+		return err
+	}
 	if !l.net.cfg.Modes.Publish {
 		return nil
 	}
-	return l.net.conn.host.SetListed(ctx, room, !l.scene.settings.secret && !l.scene.settings.inviteOnly)
+	return l.net.conn.host.SetListed(ctx, room, listed)
 }

@@ -340,7 +340,7 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- parcel, lin
 	c.raiseBarrier(now)
 	if c.goodbye && !c.quitSent && len(c.queue) == 0 && len(c.unacked) == 0 && !c.handsOver(now) {
 		c.quitSent = true
-		c.urgent = append(c.urgent, "QUIT :"+quitMessage)
+		c.urgent = append(c.urgent, "QUIT :"+c.quitText)
 	}
 	c.relax()
 	in = c.sess.in

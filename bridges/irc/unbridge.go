@@ -14,6 +14,9 @@ const unbridgedReason = "The room is no longer bridged"
 func (c *Connector) LeavePortal(ctx context.Context, portal *bridgev2.Portal) error {
 	name, _, _ := splitID(string(portal.ID))
 	if n, ok := c.networks[name]; ok {
+		if err := c.host.SetListedOn(ctx, n.name, portal.MXID, false); err != nil {
+			c.br.Log.Debug().Err(err).Stringer("room_id", portal.MXID).Msg("a room that is left stays in the directory")
+		}
 		if err := c.partAll(ctx, n, portal, unbridgedReason); err != nil {
 			return err
 		}

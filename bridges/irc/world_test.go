@@ -95,15 +95,19 @@ func startWith(t *testing.T, hs *bridgetest.Homeserver, dir string, cfg Config, 
 }
 
 // startConnector runs a bridge with a connector.
-func startConnector(t *testing.T, hs *bridgetest.Homeserver, dir string, conn *Connector, log zerolog.Logger) *world {
+func startConnector(t *testing.T, hs *bridgetest.Homeserver, dir string, conn *Connector, log zerolog.Logger,
+	change ...func(o *bridges.Options)) *world {
 	t.Helper()
 	w := &world{t: t, hs: hs, dir: dir, conn: conn}
 	var err error
-	w.bridge, err = bridges.New(bridges.Options{
+	opts := bridges.Options{
 		ID: "irc", ServerName: hs.ServerName, Transport: hs, Network: w.conn, DataDir: dir,
 		Log: log,
-	})
-	if err != nil {
+	}
+	for _, c := range change {
+		c(&opts)
+	}
+	if w.bridge, err = bridges.New(opts); err != nil {
 		t.Fatal(err)
 	}
 	hs.SetBridge(w.bridge.Handler(), w.bridge.Bot(), w.bridge.Registration().HSToken)

@@ -104,19 +104,24 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err != nil {
 		return err
 	}
-	control, err := listenControl(cfg.DataDir, orders{hs.Maintenance, hs.Accounts, services, hosted}, log)
+	metrics, err := listenMetrics(cfg.Metrics, services.status, log)
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
-	if err := greet(ctx, cfg, hs.Accounts, folder.Set(), stdout); err != nil {
-		return errors.Join(err, web.listener.Close(), control.close())
+	control, err := listenControl(cfg.DataDir, orders{hs.Maintenance, hs.Accounts, services, hosted}, log)
+	if err != nil {
+		return errors.Join(err, web.listener.Close(), metrics.close())
 	}
-	return runParts(ctx, log, parts{web: web, control: control, homeserver: hs, sender: send, services: services, bridges: hosted})
+	if err := greet(ctx, cfg, hs.Accounts, folder.Set(), stdout); err != nil {
+		return errors.Join(err, web.listener.Close(), metrics.close(), control.close())
+	}
+	return runParts(ctx, log, parts{web: web, metrics: metrics, control: control, homeserver: hs, sender: send, services: services, bridges: hosted})
 }
 
 // parts are what runs.
 type parts struct {
 	web        *webServer
+	metrics    *metricsServer
 	control    *controlServer
 	homeserver *homeserver.Server
 	sender     *sender.Sender
@@ -134,6 +139,7 @@ func runParts(ctx context.Context, log zerolog.Logger, p parts) error {
 	running.Go(func() error { return p.sender.Run(behind) })
 	running.Go(func() error { return p.services.run(behind) })
 	running.Go(func() error { return p.control.run(behind) })
+	running.Go(func() error { return p.metrics.run(behind) })
 	for _, b := range p.bridges {
 		running.Go(func() error {
 			if err := b.Run(behind); err != nil {

@@ -30,6 +30,8 @@ type BridgesConfig struct {
 	Reaper bridges.Reaper `yaml:"reaper"`
 	// Backfill is of the rooms of all of them.
 	Backfill bridges.Backfill `yaml:"backfill"`
+	// PolicyRooms say who is let in to none of them.
+	PolicyRooms bridges.PolicyRooms `yaml:"policy_rooms"`
 }
 
 // IRCConfig is the section of IRC.
@@ -60,7 +62,7 @@ type NetworkConfig struct {
 // defaultBridges are the sections of all networks of this binary.
 func defaultBridges() BridgesConfig {
 	c := BridgesConfig{IRC: IRCConfig{Isolation: isolationNone}, Others: make(map[string]*NetworkConfig), Reaper: bridges.DefaultReaper(),
-		Backfill: bridges.DefaultBackfill()}
+		Backfill: bridges.DefaultBackfill(), PolicyRooms: bridges.PolicyRooms{}}
 	for _, n := range networks {
 		c.Others[n.ID] = &NetworkConfig{Isolation: isolationNone}
 	}
@@ -81,6 +83,7 @@ func (c BridgesConfig) check(bad report) {
 	checkSection("bridges.encryption", c.Encryption, bad)
 	checkSection("bridges.reaper", c.Reaper, bad)
 	checkSection("bridges.backfill", c.Backfill, bad)
+	checkSection("bridges.policy_rooms", c.PolicyRooms, bad)
 	for _, n := range networks {
 		key, section := "bridges."+n.ID, c.Others[n.ID]
 		checkIsolation(key, section.Isolation, bad)
@@ -145,6 +148,7 @@ func planBridges(cfg *Config, log zerolog.Logger) ([]bridgePlan, error) {
 		opts.ServerName, opts.HomeserverURL, opts.DataDir = cfg.ServerName, cfg.BaseURL(), bridgesDir(cfg)
 		opts.URL, opts.Log = "http://"+opts.ID+".bridge", bridgeLog(cfg, log, opts.ID)
 		opts.Encryption, opts.Reaper, opts.Backfill = cfg.Bridges.Encryption, cfg.Bridges.Reaper, cfg.Bridges.Backfill
+		opts.PolicyRooms = cfg.Bridges.PolicyRooms
 		if sqldb.IsPostgres(cfg.Database) {
 			opts.Database = cfg.Database
 		}

@@ -53,6 +53,7 @@ type Config struct {
 	Legacy        homeserver.LegacyConfig        `yaml:"legacy"`
 
 	Log        LogConfig        `yaml:"log"`
+	Metrics    MetricsConfig    `yaml:"metrics"`
 	RateLimits RateLimitsConfig `yaml:"rate_limits"`
 
 	source configSource
@@ -237,7 +238,7 @@ func (c *Config) check(bad report) {
 	if err := checkServerName(c.ServerName); err != nil {
 		bad("server_name", "%v", err)
 	}
-	checkListen(c.Listen, bad)
+	checkListenAt("listen", c.Listen, bad)
 	checkPublicURL(c.PublicURL, bad)
 	for i, s := range c.TrustedProxies {
 		if _, err := parsePrefix(s); err != nil {
@@ -268,6 +269,7 @@ func (c *Config) check(bad report) {
 	checkSection("oauth", c.OAuth, bad)
 	checkSection("sso", c.SSO, bad)
 	c.Log.check(bad)
+	c.Metrics.check(bad)
 	c.RateLimits.check(bad)
 }
 
@@ -288,17 +290,18 @@ func checkSection(key string, section interface{ Validate() error }, bad report)
 	}
 }
 
-func checkListen(listen string, bad report) {
+// checkListenAt checks the address of a listener, which is the value of a key.
+func checkListenAt(key, listen string, bad report) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		bad("listen", "%q is not host:port", listen)
+		bad(key, "%q is not host:port", listen)
 		return
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		bad("listen", "%q is not a port between 0 and 65535", port)
+		bad(key, "%q is not a port between 0 and 65535", port)
 	}
 	if strings.ContainsAny(host, " /") {
-		bad("listen", "%q is not a host", host)
+		bad(key, "%q is not a host", host)
 	}
 }
 
