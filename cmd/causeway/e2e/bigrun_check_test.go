@@ -190,6 +190,7 @@ func (p *crowd) check() {
 		for _, w := range r.people {
 			c := count(p.linesOf(w.name), ofPuppet(onIRC, w.name))
 			p.report("IRC heard of "+w.name, c)
+			p.tellLost(p.linesOf(w.name), ofPuppet(onIRC, w.name))
 			toIRC.add(c)
 			user := "@" + w.name + ":" + serverName
 			p.report("the room has of "+w.name, count(p.linesOf(w.name), onMatrix[user]))
@@ -215,6 +216,19 @@ func (p *crowd) check() {
 func (p *crowd) report(what string, c tally) {
 	if c.lost+c.doubled+c.outOfOrder+c.strange > 0 {
 		p.t.Errorf("%s: %+v", what, c)
+	}
+}
+
+// tellLost names the first lines that nobody has heard.
+func (p *crowd) tellLost(said, heard []string) {
+	p.t.Helper()
+	there := map[string]bool{}
+	for _, line := range heard {
+		there[line] = true
+	}
+	lost := slices.DeleteFunc(slices.Clone(said), func(line string) bool { return there[line] })
+	if len(lost) > 0 {
+		p.t.Logf("lost is %q", lost[:min(len(lost), 5)])
 	}
 }
 
