@@ -153,10 +153,13 @@ func (a *account) HandleMatrixRoomTopic(ctx context.Context, msg *bridgev2.Matri
 	before := msg.Portal.Topic
 	s := &send{verb: "TOPIC", lines: []string{oneLine(msg.Content.Topic)}}
 	err := a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
-		if err != nil {
-			lane := a.laneOf(s)
-			lane.put(topicItem{topic: before})
+		lane := a.laneOf(s)
+		switch {
+		case err != nil:
+			lane.put(topicItem{topic: before, restored: true})
 			lane.put(noticeItem{text: "The topic was not set: " + err.Error(), to: a.login.UserMXID})
+		case lane.keepsWords():
+			lane.put(topicItem{restored: true})
 		}
 	})
 	if err != nil {
@@ -189,7 +192,7 @@ func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matr
 		return nil, nil // they are gone already
 	}
 	nick := nicks[0]
-	s := &send{verb: "KICK", nick: nick, lines: []string{oneLine(msg.Content.Reason)}}
+	s := &send{verb: "KICK", nick: nick, lines: []string{a.wordsFor(msg.Portal, msg.Content.Reason)}}
 	return nil, a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
 		if err != nil {
 			lane := a.laneOf(s)

@@ -158,7 +158,7 @@ func (a *account) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.M
 	}
 	a.net.recent.forget(target)
 	s := &send{verb: "REDACT"}
-	reason := oneLine(cleanText(msg.Content.Reason))
+	reason := cleanText(a.wordsFor(msg.Portal, msg.Content.Reason))
 	s.build = func(c *client, m *membership) ([]entry, error) {
 		var entries []entry
 		for _, line := range append([]networkid.MessageID{target}, lines...) {
