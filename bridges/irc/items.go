@@ -150,7 +150,7 @@ type topicItem struct {
 
 func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
 	switch {
-	case l.net.conn.links.isFurther(l.net.ids.portal(l.called()).ID):
+	case l.isFurther():
 		return l.tellTopic(ctx, portal, t) // a room has one topic
 	case l.keepsWords():
 		return l.strictTopic(ctx, portal, t)
@@ -205,5 +205,15 @@ func (k kickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal)
 	if l.owner != "" { // nobody is removed from what is their own
 		return noticeItem{text: "You are not on " + l.called() + " any more: " + k.reason, to: k.user}.deliver(ctx, l, portal)
 	}
-	return l.net.conn.host.Kick(ctx, portal.MXID, k.user, k.reason)
+	err := l.net.conn.host.Kick(ctx, portal.MXID, k.user, k.reason)
+	if !isFinal(err) {
+		return err
+	}
+	member, err := l.net.conn.br.Matrix.GetMemberInfo(ctx, portal.MXID, k.user)
+	if err != nil || member == nil || member.Membership != event.MembershipJoin {
+		return err
+	}
+	// In a room of others the bot may have no power.
+	text := k.user.String() + " is not on " + l.called() + " on " + l.net.name + " (" + k.reason + "), but I may not remove them from this room, where they read on."
+	return noticeItem{text: text, to: k.user}.deliver(ctx, l, portal)
 }
