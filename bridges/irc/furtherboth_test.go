@@ -167,7 +167,7 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	second := heard(x.dave, "alice", "s/frist/first/")
 	heard(x.carol, "alice", "s/frist/first/")
 	x.hs.AwaitAcknowledged()
-	x.settled(x.dave, "alice")
+	x.settled()
 	x.hs.Send(x.alice, x.room, "m.room.redaction", map[string]any{"redacts": said.ID})
 	redacted(x.dave, "alice", first)
 	redacted(x.dave, "alice", second)
@@ -203,13 +203,16 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	}
 }
 
-// settled waits until the connection of a nick to dave's network has nothing on its way.
-func (x *both) settled(c *bridgetest.IRCClient, nick string) {
+// settled waits until alice's connections have nothing on their way.
+func (x *both) settled() {
 	x.t.Helper()
-	n := x.conn.networks["other"]
-	done := make(chan struct{})
-	n.running(x.alice).box.add(runRequest(func(*client) { close(done) }))
-	<-done
+	for _, name := range []string{"net", "other"} {
+		for quiet := false; !quiet; {
+			told := make(chan bool)
+			x.conn.networks[name].running(x.alice).box.add(runRequest(func(c *client) { told <- len(c.unacked)+len(c.edits)+len(c.queue) == 0 }))
+			quiet = <-told
+		}
+	}
 }
 
 // runRequest does something in the goroutine of a client.
