@@ -104,6 +104,7 @@ func TestFurtherReplies(t *testing.T) {
 	original := heard(x.dave, "dave", "who is there?")
 	inC := heard(x.carol, "matrix", "<dave> who is there?")
 	said := x.hs.AwaitText(x.room, "who is there?")
+	x.settled()
 	// Carol answers the copy; the room knows what is meant, and so does dave.
 	x.carol.Send("@+reply=%s PRIVMSG #c :carol is", inC)
 	answer := x.hs.AwaitText(x.room, "carol is")
@@ -132,12 +133,14 @@ func TestFurtherReactions(t *testing.T) {
 	x.dave.Say("#d", "news")
 	original, inC := heard(x.dave, "dave", "news"), heard(x.carol, "matrix", "<dave> news")
 	said := x.hs.AwaitText(x.room, "news")
+	x.settled()
 	reaction := x.hs.Send(x.alice, x.room, "m.reaction", map[string]any{
 		"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": said.ID, "key": "+1"},
 	})
 	awaitTag(x.dave, "alice", "+draft/react", "+1", original)
 	awaitTag(x.carol, "alice", "+draft/react", "+1", inC)
 	x.hs.AwaitAcknowledged()
+	x.settled()
 	x.hs.Send(x.alice, x.room, "m.room.redaction", map[string]any{"redacts": reaction.ID})
 	awaitTag(x.dave, "alice", "+draft/unreact", "+1", original)
 	awaitTag(x.carol, "alice", "+draft/unreact", "+1", inC)
@@ -150,6 +153,7 @@ func TestFurtherReactions(t *testing.T) {
 		t.Errorf("got reaction %q", got)
 	}
 	inWords := heard(x.dave, "matrix", "* carol reacts with yes to <dave> news")
+	x.settled()
 	x.carol.Send("@+draft/unreact=yes;+reply=%s TAGMSG #c", inC)
 	redacted(x.dave, "matrix", inWords)
 }
@@ -159,14 +163,14 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	x := startBoth(t, ContentConfig{})
 	said := x.hs.Say(x.alice, x.room, "the frist word")
 	first := heard(x.dave, "alice", "the frist word")
-	x.hs.AwaitAcknowledged()
+	heard(x.carol, "alice", "the frist word")
+	x.settled()
 	x.hs.Send(x.alice, x.room, "m.room.message", map[string]any{
 		"msgtype": "m.text", "body": "* the first word", "m.new_content": map[string]any{"msgtype": "m.text", "body": "the first word"},
 		"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": said.ID},
 	})
 	second := heard(x.dave, "alice", "s/frist/first/")
 	heard(x.carol, "alice", "s/frist/first/")
-	x.hs.AwaitAcknowledged()
 	x.settled()
 	x.hs.Send(x.alice, x.room, "m.room.redaction", map[string]any{"redacts": said.ID})
 	redacted(x.dave, "alice", first)
@@ -178,7 +182,7 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	x.dave.Say("#d", "oops")
 	x.hs.AwaitText(x.room, "oops")
 	copied := heard(x.carol, "matrix", "<dave> oops")
-	x.hs.AwaitAcknowledged()
+	x.settled()
 	x.dave.Send("REDACT #d %s", heard(x.dave, "dave", "oops"))
 	redacted(x.carol, "matrix", copied)
 
@@ -187,15 +191,24 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	x.dave.Say("#d", "spam")
 	spam := x.hs.AwaitText(x.room, "spam")
 	copied = heard(x.carol, "matrix", "<dave> spam")
-	x.hs.AwaitAcknowledged()
+	x.settled()
 	x.hs.Send(x.alice, x.room, "m.room.redaction", map[string]any{"redacts": spam.ID})
 	redacted(x.carol, "matrix", copied)
 	redacted(x.dave, "alice", heard(x.dave, "dave", "spam"))
 
+	// What an operator of the first channel removes of somebody's in the room they take back elsewhere.
+	x.hs.Say(x.alice, x.room, "rude")
+	rude, rudeInD := heard(x.carol, "alice", "rude"), heard(x.dave, "alice", "rude")
+	x.settled()
+	x.carol.Send("REDACT #c %s", rude)
+	redacted(x.dave, "alice", rudeInD)
+
 	// An operator who removes a copy does not remove the original.
 	x.carol.Say("#c", "mine")
 	mine := x.hs.AwaitText(x.room, "mine")
-	x.dave.Send("REDACT #d %s", heard(x.dave, "matrix", "<carol> mine"))
+	mineInD := heard(x.dave, "matrix", "<carol> mine")
+	x.settled()
+	x.dave.Send("REDACT #d %s", mineInD)
 	x.dave.Say("#d", "gone there")
 	x.hs.AwaitText(x.room, "gone there")
 	if list := x.hs.Events(func(e *bridgetest.Event) bool { return e.Content["redacts"] == string(mine.ID) }); len(list) > 0 {
@@ -203,14 +216,17 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	}
 }
 
-// settled waits until alice's connections have nothing on their way.
+// settled waits until alice's connections and the bot's have nothing on their way, so that what has become of it is recorded.
 func (x *both) settled() {
 	x.t.Helper()
 	for _, name := range []string{"net", "other"} {
-		for quiet := false; !quiet; {
-			told := make(chan bool)
-			x.conn.networks[name].running(x.alice).box.add(runRequest(func(c *client) { told <- len(c.unacked)+len(c.edits)+len(c.queue) == 0 }))
-			quiet = <-told
+		for _, user := range []id.UserID{x.alice, x.bridge.Bot()} {
+			conn := x.conn.networks[name].running(user)
+			for quiet := false; !quiet; {
+				told := make(chan bool)
+				conn.box.add(runRequest(func(c *client) { told <- len(c.unacked)+len(c.edits)+len(c.queue) == 0 }))
+				quiet = <-told
+			}
 		}
 	}
 }

@@ -72,11 +72,20 @@ func (cy *carrying) remove(ctx context.Context) error {
 		return nil
 	case !done:
 		line = message.ID // said in this channel, and removed by somebody of the room
-	case message == nil:
-	case message.SenderID != "":
-		cy.byBot = true
-	case cy.byBot:
-		cy.byBot, cy.user = false, message.SenderMXID
+	default:
+		// bridgev2 may have forgotten it already.
+		author, err := cy.c.host.SenderOf(ctx, cy.evt.RoomID, target)
+		if err != nil && !isFinal(err) {
+			return err
+		}
+		_, isGhost := cy.c.br.Matrix.ParseGhostMXID(author)
+		switch {
+		case author == "":
+		case isGhost:
+			cy.byBot = true
+		case cy.byBot:
+			cy.byBot, cy.user = false, author
+		}
 	}
 	return cy.carry(ctx, func(ctx context.Context, _ *account) (*send, id.EventID, error) {
 		s, err := cy.takeBack(ctx, line)
