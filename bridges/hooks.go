@@ -140,6 +140,15 @@ func (h *Host) Message(ctx context.Context, room id.RoomID, eventID id.EventID) 
 	return evt.Content.AsMessage(), nil
 }
 
+// SenderOf returns who has sent an event, which is known also when its content is removed.
+func (h *Host) SenderOf(ctx context.Context, room id.RoomID, eventID id.EventID) (id.UserID, error) {
+	evt, err := h.b.conn.Bot.GetEvent(ctx, room, eventID)
+	if err != nil {
+		return "", fmt.Errorf("get event %s: %w", eventID, err)
+	}
+	return evt.Sender, nil
+}
+
 // Kick removes a user from a room, as the bot.
 func (h *Host) Kick(ctx context.Context, room id.RoomID, user id.UserID, reason string) error {
 	_, err := h.b.conn.Bot.KickUser(ctx, room, &mautrix.ReqKickUser{UserID: user, Reason: reason})

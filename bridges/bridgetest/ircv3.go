@@ -37,6 +37,8 @@ type IRCv3Options struct {
 	// HistoryPage is the most lines of one CHATHISTORY, v3HistoryPage by default; HistoryKept is how many lines a
 	// channel remembers.
 	HistoryPage, HistoryKept int
+	// Network is what the network calls itself, TestNet by default.
+	Network string
 }
 
 // IRCv3 is an IRC network with what IRCv3 specifies, and with faults on demand. It has two servers, at Address and at
@@ -69,6 +71,9 @@ func StartIRCv3(t testing.TB, opts IRCv3Options) *IRCv3 {
 	}
 	if opts.HistoryKept == 0 {
 		opts.HistoryKept = v3HistoryKept
+	}
+	if opts.Network == "" {
+		opts.Network = "TestNet"
 	}
 	s := &IRCv3{
 		Address: FreeAddress(t), FarAddress: FreeAddress(t), t: t, opts: opts,

@@ -197,7 +197,7 @@ func (c *v3conn) register() {
 func (s *IRCv3) supports() []string {
 	tokens := []string{
 		"CASEMAPPING=ascii", "NICKLEN=32", "CHANTYPES=#", "PREFIX=(ov)@+", "STATUSMSG=@+", "CHANMODES=b,k,l,imnt",
-		"NETWORK=TestNet", "LINELEN=512", "BOT=B", "WHOX",
+		"NETWORK=" + s.opts.Network, "LINELEN=512", "BOT=B", "WHOX",
 	}
 	if s.offers("draft/chathistory") {
 		tokens = append(tokens, "CHATHISTORY="+itoa(s.opts.HistoryPage), "MSGREFTYPES=msgid,timestamp")

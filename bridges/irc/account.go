@@ -165,11 +165,21 @@ func (a *account) GetCapabilities(context.Context, *bridgev2.Portal) *event.Room
 func (a *account) HandleMatrixRoomTopic(ctx context.Context, msg *bridgev2.MatrixRoomTopic) (bool, error) {
 	before := msg.Portal.Topic
 	s := &send{verb: "TOPIC", lines: []string{oneLine(msg.Content.Topic)}}
+	further := a.connector.Taps(msg.Portal.MXID)
 	err := a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
-		if err != nil {
-			lane := a.laneOf(s)
-			lane.put(topicItem{topic: before})
+		lane := a.laneOf(s)
+		switch {
+		case err != nil:
+			lane.put(topicItem{topic: before, restored: true})
 			lane.put(noticeItem{text: "The topic was not set: " + err.Error(), to: a.login.UserMXID})
+		case lane.keepsWords():
+			lane.put(topicItem{restored: true})
+		case further:
+			release := a.connector.host.Defer(msg.Event.ID)
+			a.connector.later(func(ctx context.Context) {
+				defer release()
+				a.connector.topicElsewhere(ctx, msg.Event, s.lines[0])
+			})
 		}
 	})
 	if err != nil {
@@ -183,6 +193,16 @@ func (a *account) HandleMatrixRoomTopic(ctx context.Context, msg *bridgev2.Matri
 // What people do themselves is in Connector.HandleMember.
 func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.MatrixMembershipChange) (*bridgev2.MatrixMembershipResult, error) {
 	ghost, ok := msg.Target.(*bridgev2.Ghost)
+	if ok && a.net != nil {
+		if other, further, err := a.furtherOf(ctx, msg.Portal, ghost.ID); other != nil || err != nil {
+			if err != nil {
+				return nil, err
+			}
+			there := *msg
+			there.Portal = further
+			return other.HandleMatrixMembership(ctx, &there)
+		}
+	}
 	switch {
 	case a.net == nil || msg.Type.IsSelf || kindOf(msg.Portal.PortalKey) > bouncer:
 		return nil, nil
@@ -202,7 +222,7 @@ func (a *account) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matr
 		return nil, nil // they are gone already
 	}
 	nick := nicks[0]
-	s := &send{verb: "KICK", nick: nick, lines: []string{oneLine(msg.Content.Reason)}}
+	s := &send{verb: "KICK", nick: nick, lines: []string{a.wordsFor(msg.Portal, msg.Content.Reason)}}
 	return nil, a.submit(ctx, msg.Portal, msg.Event, s, func(_ context.Context, err error) {
 		if err != nil {
 			lane := a.laneOf(s)

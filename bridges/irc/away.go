@@ -80,15 +80,27 @@ func (c *client) awayTick(now time.Time) {
 		c.awayDue = time.Time{}
 		c.tellAway()
 	}
+	c.hushAway()
+}
+
+// hushAway takes back what IRC was told of why the user is away, when they come to a strict channel or one of theirs becomes strict.
+func (c *client) hushAway() {
+	if c.awayTold != "" && c.awayTold != defaultAwayWords && c.isStrictly() {
+		c.tellAway()
+	}
 }
 
 // tellAway says to the server what it does not know yet. A new connection begins as there.
 func (c *client) tellAway() {
-	if c.phase != up || c.goodbye || c.awayTold == c.awayWords {
+	words := c.awayWords
+	if words != "" && c.isStrictly() {
+		words = defaultAwayWords // who is on a strict channel hears none of theirs
+	}
+	if c.phase != up || c.goodbye || c.awayTold == words {
 		return
 	}
-	c.awayTold = c.awayWords
-	if c.awayWords == "" {
+	c.awayTold = words
+	if words == "" {
 		c.command("AWAY")
 		return
 	}
@@ -96,7 +108,7 @@ func (c *client) tellAway() {
 	if c.isupport.awayLen > 0 {
 		limit = min(limit, c.isupport.awayLen)
 	}
-	c.queue = append(c.queue, entry{line: "AWAY :" + cut(c.awayWords, limit)})
+	c.queue = append(c.queue, entry{line: "AWAY :" + cut(words, limit)})
 }
 
 // onAway is somebody on a channel of ours who goes away or comes back. IRCv3, "away-notify".
@@ -245,6 +257,12 @@ func (p *presences) run(n *network) {
 // showPresence sets the presence of a ghost, if there is one. What fails is not tried again: the next change is.
 func (n *network) showPresence(ctx context.Context, state presence) {
 	ghost, err := n.conn.br.GetExistingGhostByID(ctx, state.ghost)
+	if err == nil && ghost != nil && state.words != "" {
+		var strict bool
+		if strict, err = n.isInStrict(ctx, ghost.ID); strict {
+			state.words = ""
+		}
+	}
 	if err == nil && ghost != nil {
 		err = n.conn.host.SetPresence(ctx, ghost.ID, state.is, state.words)
 	}

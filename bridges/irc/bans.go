@@ -109,7 +109,7 @@ func (a *account) banGhost(ctx context.Context, msg *bridgev2.MatrixMembershipCh
 	}
 	key := a.banKey(msg.Portal, ghost.ID)
 	var masks []string
-	reason := oneLine(msg.Content.Reason)
+	reason := a.wordsFor(msg.Portal, msg.Content.Reason)
 	s := &send{verb: "MODE"}
 	s.ask = func(c *client, m *membership) []string { return who.lookUp(c, m) }
 	s.plan = func(c *client, m *membership) (lines []string) {

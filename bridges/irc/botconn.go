@@ -142,8 +142,8 @@ func (c *client) botRefused(ms *membership, text string) {
 }
 
 // botKicked tells a room that the bot was removed from its channel, in which it stays away until it is needed anew.
-func (c *client) botKicked(ms *membership, reason string) {
-	ms.ch.lane.put(noticeItem{text: "The bridge's bot was " + reason + " on " + ms.name + ". It stays away until somebody here says `" +
+func (c *client) botKicked(ms *membership, left leaveItem) {
+	ms.ch.lane.put(noticeItem{text: "The bridge's bot was " + ms.ch.lane.reason(left.how, left.words) + " on " + ms.name + ". It stays away until somebody here says `" +
 		c.net.conn.br.Config.CommandPrefix + " plumb`."})
 }
 

@@ -409,7 +409,7 @@ func (c *client) onTopic(m message) {
 		return
 	}
 	ms.topic = nil // what was said of it before is old
-	t := topicItem{topic: plainText(m.Params[1])}
+	t := topicItem{topic: plainText(m.Params[1]), live: true, present: c.present(ms)}
 	if nick := m.Nick(); nick != "" && strings.Contains(m.Source, "!") && !c.isMe(nick) &&
 		c.occupantOf(ms, nick, m.Source).puppet == nil {
 		t.nick = nick

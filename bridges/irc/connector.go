@@ -356,7 +356,11 @@ func (c *Connector) handleMember(ctx context.Context, portal *bridgev2.Portal, e
 	case event.MembershipInvite:
 		n.channel(portal.Name).expect(user, evt.Sender)
 	case event.MembershipLeave, event.MembershipBan:
-		return c.userLeft(ctx, n, portal, user, content.Reason)
+		reason := content.Reason
+		if c.isStrict(n, portal.Name) {
+			reason = ""
+		}
+		return c.userLeft(ctx, n, portal, user, reason)
 	}
 	return nil
 }

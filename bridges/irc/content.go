@@ -93,16 +93,14 @@ func (a *account) textOf(ctx context.Context, portal *bridgev2.Portal, content *
 	return plainLines(replaceNames(content.Body, nicks))
 }
 
-// nickOfUser is what a Matrix user is called on this network, or "".
+// nickOfUser is what a Matrix user is called on this network, or "". Somebody of another network, who may be in the same room, is called
+// as there.
 func (a *account) nickOfUser(ctx context.Context, user id.UserID) string {
 	ghost, ok := a.connector.br.Matrix.ParseGhostMXID(user)
 	if !ok {
 		return a.net.nickOf(user)
 	}
-	network, nick, _ := splitID(string(ghost))
-	if network != a.net.name {
-		return ""
-	}
+	_, nick, _ := splitID(string(ghost))
 	if known := a.connector.calledBy(ctx, ghost); known != "" {
 		return known
 	}

@@ -49,12 +49,16 @@ func (c *Connector) TapEvent(ctx context.Context, evt *event.Event) {
 		return
 	}
 	for _, p := range places {
-		if isGhost && p.net.name == from || !isGhost && !isBot && p.first {
+		cy := carrying{c: c, evt: evt, to: p, room: places[0].portal, ghost: ghost, user: evt.Sender, byBot: isGhost || isBot}
+		if evt.Type == event.EventRedaction {
+			err = cy.remove(ctx)
+		} else if isGhost && p.net.name == from || !isGhost && !isBot && p.first {
 			continue
+		} else {
+			err = cy.carry(ctx, cy.compose)
 		}
-		cy := carrying{c: c, evt: evt, to: p, room: places[0].portal, ghost: ghost}
-		if err := cy.carry(ctx, isGhost || isBot); err != nil {
-			cy.fail(ctx, err, isGhost || isBot)
+		if err != nil {
+			cy.fail(err)
 		}
 	}
 }
@@ -71,38 +75,46 @@ type carrying struct {
 	to    spot
 	room  *bridgev2.Portal // of the room
 	ghost networkid.UserID // who has said it, "" for people
+	user  id.UserID        // whose connection carries it
+	byBot bool             // that is the bot's
 }
 
+// composer makes the lines, for an edit with what it edits; nil when there is nothing to be sent.
+type composer func(ctx context.Context, a *account) (s *send, edited id.EventID, err error)
+
 // carry gives the event to a connection. What has arrived already is not sent again.
-func (cy *carrying) carry(ctx context.Context, byBot bool) error {
+func (cy *carrying) carry(ctx context.Context, compose composer) error {
 	_, done, err := cy.c.host.Copy(ctx, cy.evt.ID, cy.to.portal.ID)
 	if err != nil || done {
 		return err
 	}
-	login, user := cy.to.net.login, cy.c.botUser()
-	if !byBot {
-		user = cy.evt.Sender
-		if !cy.c.br.Config.Permissions.Get(user).Login {
+	n := cy.to.net
+	login, client := n.login, n.running(cy.c.botUser())
+	if !cy.byBot {
+		if !cy.c.br.Config.Permissions.Get(cy.user).Login {
 			return nil
 		}
-		if login, err = cy.c.login(ctx, cy.to.net, user); err != nil {
+		if login, err = cy.c.login(ctx, n, cy.user); err != nil {
 			return err
 		}
+		client = cy.c.speaksIn(n, cy.to.portal, cy.user)
 	}
 	a := login.Client.(*account)
-	client := cy.to.net.running(user)
 	if client == nil {
-		return failure("there is no connection to %s", cy.to.net.name)
+		return failure("there is no connection to %s", n.name)
 	}
-	s, edited, err := cy.compose(ctx, a, byBot)
+	s, edited, err := compose(ctx, a)
 	if err != nil || s == nil {
 		return err
 	}
-	return cy.submit(ctx, client, s, edited, byBot)
+	if !cy.byBot && cy.c.modeOf(n, cy.to.portal) == modeRelay {
+		s.speaker = a.speakerOf(ctx, cy.room, cy.user)
+	}
+	return cy.submit(ctx, client, s, edited)
 }
 
-// compose makes the lines, for an edit with what it edits; nil when there is nothing to be sent.
-func (cy *carrying) compose(ctx context.Context, a *account, byBot bool) (s *send, edited id.EventID, err error) {
+// compose makes the lines of what is said.
+func (cy *carrying) compose(ctx context.Context, a *account) (s *send, edited id.EventID, err error) {
 	switch cy.evt.Type {
 	case event.EventMessage, event.EventSticker:
 		content := *cy.evt.Content.AsMessage()
@@ -112,9 +124,10 @@ func (cy *carrying) compose(ctx context.Context, a *account, byBot bool) (s *sen
 		content.RemoveReplyFallback()
 		edited = content.RelatesTo.GetReplaceID()
 		if edited != "" {
-			if content.NewContent == nil || byBot {
+			if content.NewContent == nil || cy.byBot {
 				return nil, "", nil
 			}
+			cy.remember(ctx, a, edited)
 			s = a.compose(ctx, cy.room, content.NewContent, nil)
 			s.final = true
 			return s, edited, nil
@@ -124,17 +137,34 @@ func (cy *carrying) compose(ctx context.Context, a *account, byBot bool) (s *sen
 			return nil, "", err
 		}
 		s = a.compose(ctx, cy.room, &content, answered)
-		if byBot {
+		if cy.byBot {
 			return cy.relayed(ctx, s), "", nil
 		}
 		return s, "", nil
 	case event.EventReaction:
-		return cy.reaction(ctx, a, byBot)
-	case event.EventRedaction:
-		s, err = cy.redaction(ctx, a)
+		s, err = cy.reaction(ctx, a)
 		return s, "", err
 	}
 	return nil, "", nil
+}
+
+// remember looks up what a message said that is edited, if that was forgotten, to know what has changed.
+func (cy *carrying) remember(ctx context.Context, a *account, edited id.EventID) {
+	if _, known := cy.to.net.recent.get(copyKey(edited)); known {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookup)
+	defer cancel()
+	content, err := cy.c.host.Message(ctx, cy.evt.RoomID, edited)
+	if err != nil || content == nil {
+		return
+	}
+	content.RemoveReplyFallback()
+	was := said{}
+	for _, line := range tidy(a.lines(ctx, cy.room, content)) {
+		was.lines = append(was.lines, textOf(line))
+	}
+	cy.to.net.recent.put(copyKey(edited), was)
 }
 
 // target is a message of the room, under the identity that it has in the channel if it has one there.
@@ -146,11 +176,16 @@ func (cy *carrying) target(ctx context.Context, evt id.EventID) (*database.Messa
 	if err != nil || found == nil || found.Room != cy.room.PortalKey {
 		return nil, err
 	}
-	remote, done, err := cy.c.host.Copy(ctx, evt, cy.to.portal.ID)
+	return cy.c.asCopied(ctx, found, cy.to.portal.ID)
+}
+
+// asCopied is a message under the identity of its copy in a channel, if there is one.
+func (c *Connector) asCopied(ctx context.Context, message *database.Message, portal networkid.PortalID) (*database.Message, error) {
+	remote, done, err := c.host.Copy(ctx, message.MXID, portal)
 	if err != nil || !done || remote == "" {
-		return found, err
+		return message, err
 	}
-	copied := *found
+	copied := *message
 	copied.ID = remote
 	return &copied, nil
 }
@@ -185,67 +220,40 @@ func (cy *carrying) name(ctx context.Context) string {
 }
 
 // reaction is a reaction to what has an identity in the channel; by the bot it would be the bot's, so that is said in words if at all.
-func (cy *carrying) reaction(ctx context.Context, a *account, byBot bool) (*send, id.EventID, error) {
+func (cy *carrying) reaction(ctx context.Context, a *account) (*send, error) {
 	relation := cy.evt.Content.AsReaction().RelatesTo
 	key := oneLine(cleanText(relation.Key))
 	target, err := cy.target(ctx, relation.EventID)
 	if err != nil || target == nil || key == "" || len(key) > maxReaction {
-		return nil, "", err
+		return nil, err
 	}
 	inWords := cy.to.net.cfg.Content.ReactionText
-	if byBot {
+	if cy.byBot {
 		if !inWords {
-			return nil, "", nil
+			return nil, nil
 		}
-		return &send{verb: "PRIVMSG", lines: []string{"* " + cy.name(ctx) + " " + a.reactionText(ctx, target, key)}}, "", nil
+		return &send{verb: "PRIVMSG", lines: []string{"* " + cy.name(ctx) + " " + a.reactionText(ctx, target, key)}}, nil
 	}
 	s := a.react("react", target.ID, key)
 	if inWords {
 		s.lines = []string{a.reactionText(ctx, target, key)}
 	}
-	return s, "", nil
-}
-
-// redaction takes back a copy.
-func (cy *carrying) redaction(ctx context.Context, a *account) (*send, error) {
-	evt := cy.evt.Redacts
-	if evt == "" {
-		text, _ := cy.evt.Content.Raw["redacts"].(string)
-		evt = id.EventID(text)
-	}
-	remote, done, err := cy.c.host.Copy(ctx, evt, cy.to.portal.ID)
-	if err != nil || !done || remote == "" {
-		return nil, err
-	}
-	cy.to.net.recent.forget(remote)
-	s := &send{verb: "REDACT"}
-	s.build = func(c *client, m *membership) ([]entry, error) {
-		msgid := c.net.msgIDOf(remote)
-		if msgid == "" || !c.has(redactionCap) || strings.ContainsAny(msgid, " ") || msgid[0] == ':' {
-			return nil, errNoRedactions
-		}
-		return []entry{{line: commandLine("REDACT", m.name, msgid)}}, nil
-	}
 	return s, nil
 }
 
 // submit queues the lines, and holds the event until the server has them.
-func (cy *carrying) submit(ctx context.Context, client *client, s *send, edited id.EventID, byBot bool) error {
+func (cy *carrying) submit(ctx context.Context, client *client, s *send, edited id.EventID) error {
 	ctx = context.WithoutCancel(ctx)
 	n := cy.to.net
 	s.channel, s.event = cy.to.channel, cy.evt.ID
 	plain := plainOf(s.lines)
 	record := func(err error) {
 		if err != nil {
-			cy.fail(ctx, err, byBot)
+			cy.fail(err)
 			return
 		}
-		var remote networkid.MessageID
-		if ids := s.msgIDs(); len(ids) > 0 && edited == "" {
-			remote = n.idOf(ids[0])
-		}
 		n.recent.put(copyKey(cy.evt.ID), said{lines: plain})
-		if err := cy.c.host.AddCopy(ctx, cy.evt.ID, cy.to.portal.ID, remote); err != nil {
+		if err := cy.record(ctx, s, edited); err != nil {
 			n.log.Err(err).Stringer("event_id", cy.evt.ID).Msg("record a copy")
 		}
 	}
@@ -277,12 +285,18 @@ func (cy *carrying) submit(ctx context.Context, client *client, s *send, edited 
 func copyKey(evt id.EventID) networkid.MessageID { return networkid.MessageID("copy:" + evt) }
 
 // fail tells the room that something has not arrived: who has said it, or, of what others have said, everybody once in a while.
-func (cy *carrying) fail(ctx context.Context, err error, byBot bool) {
+func (cy *carrying) fail(err error) {
 	if isSilent(err) {
 		return
 	}
 	cy.to.net.log.Debug().Err(err).Stringer("event_id", cy.evt.ID).Msg("not carried to a further channel")
-	if !byBot {
+	if cy.evt.Type == event.EventRedaction {
+		if _, isGhost := cy.c.br.Matrix.ParseGhostMXID(cy.evt.Sender); !isGhost && cy.evt.Sender != cy.c.botUser() {
+			cy.c.say(cy.evt.RoomID, "That was not removed from "+cy.to.channel+" on "+cy.to.net.name+": "+err.Error(), cy.evt.Sender)
+		}
+		return
+	}
+	if !cy.byBot {
 		cy.c.say(cy.evt.RoomID, "Your message did not reach "+cy.to.channel+" on "+cy.to.net.name+": "+err.Error(), cy.evt.Sender)
 		return
 	}

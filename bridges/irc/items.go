@@ -96,10 +96,10 @@ func (j joinItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal)
 	return l.enter(ctx, portal, j.nick)
 }
 
-// leaveItem is somebody who left, quit or was kicked.
+// leaveItem is somebody who left, quit or was kicked: how ("Quit", "kicked by carol"), and what was said about it.
 type leaveItem struct {
-	nick, reason string
-	kicked       bool
+	nick, how, words string
+	kicked           bool
 }
 
 func (i leaveItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
@@ -108,7 +108,7 @@ func (i leaveItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 		l.know(i.nick, "")
 		return nil
 	}
-	return l.leave(ctx, portal, i.nick, i.reason)
+	return l.leave(ctx, portal, i.nick, l.reason(i.how, i.words))
 }
 
 // nickItem is somebody who changed their nick. Who has an account stays the same ghost, by another name. Else a ghost is a
@@ -135,18 +135,25 @@ func (n nickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal)
 	if before == l.ghostID(n.to) {
 		return nil
 	}
-	return l.leaveAs(ctx, portal, before, n.from, "is now known as "+n.to)
+	return l.leaveAs(ctx, portal, before, n.from, l.reasonElse("is now known as "+n.to, "has another nick now"))
 }
 
 // topicItem is the channel's topic; nick set it, or is empty when it is news to us only.
 type topicItem struct {
 	nick, topic string
 	at          time.Time // when it was set, zero for now
+	// live tells that it was set at this moment, and restored that the room only shows again what it did before.
+	live, restored bool
+	// present is as in messageItem.
+	present map[id.UserID]bool
 }
 
 func (t topicItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
-	if l.net.conn.links.isFurther(l.net.ids.portal(l.called()).ID) {
-		return nil // a room has one topic
+	switch {
+	case l.isFurther():
+		return l.tellTopic(ctx, portal, t) // a room has one topic
+	case l.keepsWords():
+		return l.strictTopic(ctx, portal, t)
 	}
 	var sender bridgev2.EventSender
 	show := t.nick != "" && !l.isOurs(t.nick)
@@ -187,14 +194,26 @@ func (n noticeItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 type kickItem struct {
 	user   id.UserID
 	reason string
+	words  string // what whoever kicked them has said
 }
 
 func (k kickItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	k.reason = l.reason(k.reason, k.words)
 	if l.net.isBot(k.user) {
 		return noticeItem{text: "The relay is not on " + l.called() + " any more: " + k.reason}.deliver(ctx, l, portal)
 	}
 	if l.owner != "" { // nobody is removed from what is their own
 		return noticeItem{text: "You are not on " + l.called() + " any more: " + k.reason, to: k.user}.deliver(ctx, l, portal)
 	}
-	return l.net.conn.host.Kick(ctx, portal.MXID, k.user, k.reason)
+	err := l.net.conn.host.Kick(ctx, portal.MXID, k.user, k.reason)
+	if !isFinal(err) {
+		return err
+	}
+	member, err := l.net.conn.br.Matrix.GetMemberInfo(ctx, portal.MXID, k.user)
+	if err != nil || member == nil || member.Membership != event.MembershipJoin {
+		return err
+	}
+	// In a room of others the bot may have no power.
+	text := k.user.String() + " is not on " + l.called() + " on " + l.net.name + " (" + k.reason + "), but I may not remove them from this room, where they read on."
+	return noticeItem{text: text, to: k.user}.deliver(ctx, l, portal)
 }

@@ -228,6 +228,9 @@ func (l *lane) ghostNamed(ctx context.Context, nick string, comes bool) (*bridge
 	if err != nil {
 		return nil, err
 	}
+	if l.keepsWords() {
+		l.net.presences.hush(l.net, nick)
+	}
 	l.net.conn.names.set(ctx, ghost, nick, func(name string) bool { return l.namedElse(ghost.ID, name, nick, comes) })
 	return ghost, nil
 }

@@ -35,8 +35,12 @@ func (a *account) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixM
 	if err := a.reaches(msg.Portal); err != nil {
 		return nil, err
 	}
-	s := a.compose(ctx, msg.Portal, msg.Content, msg.ReplyTo)
-	err := a.submit(ctx, msg.Portal, msg.Event, s, func(ctx context.Context, err error) {
+	answered, err := a.inChannel(ctx, msg.Portal, msg.ReplyTo)
+	if err != nil {
+		return nil, err
+	}
+	s := a.compose(ctx, msg.Portal, msg.Content, answered)
+	err = a.submit(ctx, msg.Portal, msg.Event, s, func(ctx context.Context, err error) {
 		if err == nil {
 			a.record(ctx, msg, s)
 		}
@@ -97,9 +101,13 @@ func (a *account) PreHandleMatrixReaction(ctx context.Context, msg *bridgev2.Mat
 // HandleMatrixReaction implements bridgev2.ReactionHandlingNetworkAPI.
 func (a *account) HandleMatrixReaction(ctx context.Context, msg *bridgev2.MatrixReaction) (*database.Reaction, error) {
 	key := msg.PreHandleResp.Emoji
-	s := a.react("react", msg.TargetMessage.ID, key)
+	target, err := a.inChannel(ctx, msg.Portal, msg.TargetMessage)
+	if err != nil {
+		return nil, err
+	}
+	s := a.react("react", target.ID, key)
 	if a.net != nil && a.net.cfg.Content.ReactionText {
-		s.lines = []string{a.reactionText(ctx, msg.TargetMessage, key)}
+		s.lines = []string{a.reactionText(ctx, target, key)}
 	}
 	return &database.Reaction{}, a.submit(ctx, msg.Portal, msg.Event, s, nil)
 }
@@ -118,7 +126,20 @@ func (a *account) HandleMatrixReactionRemove(ctx context.Context, msg *bridgev2.
 	if msg.TargetReaction.SenderMXID != a.login.UserMXID {
 		return errNoReactions // nobody takes back what somebody else has said
 	}
-	return a.submit(ctx, msg.Portal, msg.Event, a.react("unreact", msg.TargetReaction.MessageID, string(msg.TargetReaction.EmojiID)), nil)
+	target := msg.TargetReaction.MessageID
+	if a.connector.Taps(msg.Portal.MXID) {
+		message, err := a.connector.br.DB.Message.GetFirstPartByID(ctx, msg.Portal.Receiver, target)
+		if err == nil && message != nil {
+			message, err = a.inChannel(ctx, msg.Portal, message)
+		}
+		if err != nil {
+			return err
+		}
+		if message != nil {
+			target = message.ID
+		}
+	}
+	return a.submit(ctx, msg.Portal, msg.Event, a.react("unreact", target, string(msg.TargetReaction.EmojiID)), nil)
 }
 
 // react is a reaction, or that it is taken back. IRCv3, "+draft/react". Where there is no tag for it, it is said in its lines as
@@ -158,20 +179,9 @@ func (a *account) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.M
 	}
 	a.net.recent.forget(target)
 	s := &send{verb: "REDACT"}
-	reason := oneLine(cleanText(msg.Content.Reason))
+	reason := a.wordsFor(msg.Portal, cleanText(msg.Content.Reason))
 	s.build = func(c *client, m *membership) ([]entry, error) {
-		var entries []entry
-		for _, line := range append([]networkid.MessageID{target}, lines...) {
-			msgid := c.net.msgIDOf(line)
-			if msgid == "" || !c.has(redactionCap) || strings.ContainsAny(msgid, " ") || msgid[0] == ':' {
-				continue
-			}
-			params := []string{m.name, msgid}
-			if reason != "" {
-				params = append(params, reason)
-			}
-			entries = append(entries, entry{line: commandLine("REDACT", params...)})
-		}
+		entries := c.redactions(m, reason, append([]networkid.MessageID{target}, lines...)...)
 		if len(entries) == 0 && c.net.cfg.Content.RedactionText {
 			said := send{verb: "PRIVMSG", action: true, key: s.key, speaker: s.speaker}
 			return []entry{{line: c.compose(&said, m.name, "has deleted a message")[0]}}, nil
@@ -192,11 +202,14 @@ func (a *account) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.M
 }
 
 // HandleMatrixTyping implements bridgev2.TypingHandlingNetworkAPI.
-func (a *account) HandleMatrixTyping(_ context.Context, msg *bridgev2.MatrixTyping) error {
+func (a *account) HandleMatrixTyping(ctx context.Context, msg *bridgev2.MatrixTyping) error {
 	name, _ := target(msg.Portal)
 	if client := a.client(); client != nil && a.connector.speaksIn(a.net, msg.Portal, a.login.UserMXID) == client &&
 		a.net.cfg.Content.sendsTyping() && msg.Type == bridgev2.TypingTypeText {
 		client.box.add(typingRequest{channel: name, on: msg.IsTyping})
+	}
+	if msg.Type == bridgev2.TypingTypeText {
+		return a.typeElsewhere(ctx, msg)
 	}
 	return nil
 }

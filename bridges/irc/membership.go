@@ -125,6 +125,7 @@ func (c *client) join(m *membership) {
 		return
 	}
 	if m.state == wanted && c.mayJoin() {
+		c.hushAway() // before they see it
 		m.state, m.mercy = joining, time.Time{}
 		if m.pass != "" {
 			c.command("JOIN", m.name, m.pass)

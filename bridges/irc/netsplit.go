@@ -140,7 +140,7 @@ func (s splitItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal
 	if l.scene.splits.leave(l.net.ids.fold.Fold(s.nick), s.nick, s.link, time.Now()) {
 		return nil
 	}
-	return leaveItem{nick: s.nick, reason: "Quit: " + s.reason}.deliver(ctx, l, portal)
+	return leaveItem{nick: s.nick, how: "Quit", words: s.reason}.deliver(ctx, l, portal)
 }
 
 // foldSplits tells the room of netsplits in one line each, and lets those leave who did not come back.

@@ -43,11 +43,11 @@ func (c *client) onPart(m message) {
 	if len(m.Params) > 1 {
 		reason = plainText(m.Params[1])
 	}
-	c.gone(m, m.Nick(), m.Params[0], reason)
+	c.gone(m, m.Nick(), m.Params[0], leaveItem{words: reason})
 }
 
 // gone takes somebody out of one channel.
-func (c *client) gone(m message, nick, channel, reason string) {
+func (c *client) gone(m message, nick, channel string, left leaveItem) {
 	ms, ok := c.channels[c.net.ids.fold.Fold(channel)]
 	if !ok {
 		return
@@ -58,7 +58,8 @@ func (c *client) gone(m message, nick, channel, reason string) {
 	}
 	o := c.occupantOf(ms, nick, m.Source)
 	ms.names.remove(c.net.ids.fold.Fold(nick))
-	c.observe(ms, cameOrWent(m, o, false, leaveItem{nick: nick, reason: reason, kicked: m.Command == "KICK"}))
+	left.nick = nick
+	c.observe(ms, cameOrWent(m, o, false, left))
 }
 
 func (c *client) onQuit(m message) {
@@ -74,7 +75,7 @@ func (c *client) onQuit(m message) {
 		if o.puppet != nil {
 			c.net.puppetQuit(o.puppet, nick, m.Source)
 		}
-		var left item = leaveItem{nick: nick, reason: "Quit: " + plainText(last(m))}
+		var left item = leaveItem{nick: nick, how: "Quit", words: plainText(last(m))}
 		if link, ok := netsplit(plainText(last(m))); ok {
 			left = splitItem{nick: nick, link: link, reason: plainText(last(m))}
 		}
@@ -128,23 +129,24 @@ func (c *client) onKick(m message) {
 	if !ok {
 		return
 	}
-	reason := "kicked by " + m.Nick()
-	if len(m.Params) > 2 && m.Params[2] != "" && m.Params[2] != nick {
-		reason += ": " + plainText(m.Params[2])
+	left := leaveItem{how: "kicked by " + m.Nick(), kicked: true}
+	if len(m.Params) > 2 && m.Params[2] != nick {
+		left.words = plainText(m.Params[2])
 	}
 	if !c.isMe(nick) {
-		c.gone(m, nick, channel, reason)
+		c.gone(m, nick, channel, left)
 		return
 	}
 	for _, s := range ms.waiting {
-		s.done(failure("you were %s", reason))
+		s.done(failure("you were %s", ms.ch.lane.reason(left.how, left.words)))
 	}
 	ms.waiting, ms.again = nil, false
 	// To the lane past the feed: nobody else's view of it matters.
 	if c.isBot() {
-		c.botKicked(ms, reason)
+		c.botKicked(ms, left)
 	} else {
-		ms.ch.lane.put(kickItem{user: c.user, reason: reason})
+		c.tellKicked(ms, left)
+		ms.ch.lane.put(kickItem{user: c.user, reason: left.how, words: left.words})
 	}
 	c.leftChannel(ms)
 }

@@ -76,15 +76,15 @@ var playback = map[string]struct {
 	item   func(c *client, m message) []item
 }{
 	"JOIN": {1, func(c *client, m message) []item { return []item{joinItem{nick: m.Nick(), account: c.pastAccount(m)}} }},
-	"PART": {1, func(_ *client, m message) []item { return []item{leaveItem{nick: m.Nick(), reason: reasonOf(m, 1)}} }},
+	"PART": {1, func(_ *client, m message) []item { return []item{leaveItem{nick: m.Nick(), words: reasonOf(m, 1)}} }},
 	"QUIT": {0, func(_ *client, m message) []item {
-		return []item{leaveItem{nick: m.Nick(), reason: "Quit: " + reasonOf(m, 0)}}
+		return []item{leaveItem{nick: m.Nick(), how: "Quit", words: reasonOf(m, 0)}}
 	}},
 	"KICK": {2, func(c *client, m message) []item {
 		if !validNick(m.Params[1]) || c.net.isPuppet(m.Params[1]) {
 			return nil
 		}
-		return []item{leaveItem{nick: m.Params[1], reason: "kicked by " + m.Nick(), kicked: true}}
+		return []item{leaveItem{nick: m.Params[1], how: "kicked by " + m.Nick(), kicked: true}}
 	}},
 	"NICK": {1, func(_ *client, m message) []item {
 		if !validNick(m.Params[0]) {

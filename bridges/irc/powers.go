@@ -27,16 +27,7 @@ func (a *account) HandleMatrixPowerLevels(ctx context.Context, msg *bridgev2.Mat
 	if kindOf(msg.Portal.PortalKey) > bouncer {
 		return true, nil
 	}
-	var wishes []wish
-	for _, user := range slices.Sorted(maps.Keys(msg.Users)) {
-		for _, nick := range a.nicksOf(msg.Portal, user) {
-			change := msg.Users[user]
-			wishes = append(wishes, wish{
-				nick: nick, level: change.NewLevel,
-				quiet: change.NewLevel < 0 && change.OrigLevel >= 0, free: change.NewLevel >= 0 && change.OrigLevel < 0,
-			})
-		}
-	}
+	wishes := a.wishes(msg, msg.Portal, func(id.UserID) bool { return true })
 	flags := map[byte]bool{}
 	if change := msg.EventsDefault; change != nil && (change.NewLevel > 0) != (change.OrigLevel > 0) {
 		flags['m'] = change.NewLevel > 0
@@ -44,15 +35,40 @@ func (a *account) HandleMatrixPowerLevels(ctx context.Context, msg *bridgev2.Mat
 	if change := msg.Events[event.StateTopic.Type]; change != nil && (change.NewLevel > 0) != (change.OrigLevel > 0) {
 		flags['t'] = change.NewLevel > 0
 	}
-	if len(wishes) == 0 && len(flags) == 0 {
-		return true, nil
+	if err := a.ranksElsewhere(ctx, msg); err != nil {
+		return true, err
 	}
-	return true, a.setModes(ctx, msg.Portal, msg.Event, modeWish{
+	return true, a.grant(ctx, msg.Portal, msg.Event, wishes, flags)
+}
+
+// grant makes ranks and flags of a channel what somebody wants them to be.
+func (a *account) grant(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, wishes []wish, flags map[byte]bool) error {
+	if len(wishes) == 0 && len(flags) == 0 {
+		return nil
+	}
+	return a.setModes(ctx, portal, evt, modeWish{
 		failed: "The power levels were not changed",
 		ask:    func(c *client, m *membership) []string { return c.askForQuiets(m, wishes) },
 		want:   func(c *client, m *membership) []change { return c.changesFor(m, wishes, flags) },
 		check:  func(c *client) error { return c.quietsFail(wishes) },
 	})
+}
+
+// wishes are what the levels of some users are to be in a channel.
+func (a *account) wishes(msg *bridgev2.MatrixPowerLevelChange, portal *bridgev2.Portal, fits func(user id.UserID) bool) (wishes []wish) {
+	for _, user := range slices.Sorted(maps.Keys(msg.Users)) {
+		if !fits(user) {
+			continue
+		}
+		for _, nick := range a.nicksOf(portal, user) {
+			change := msg.Users[user]
+			wishes = append(wishes, wish{
+				nick: nick, level: change.NewLevel,
+				quiet: change.NewLevel < 0 && change.OrigLevel >= 0, free: change.NewLevel >= 0 && change.OrigLevel < 0,
+			})
+		}
+	}
+	return wishes
 }
 
 // nicksOf are the nicks in a channel of a ghost of this network, or of one of us.

@@ -33,6 +33,9 @@ func (r redactItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Porta
 	if err != nil || target == nil {
 		return err
 	}
+	if l.isFurther() && l.net.msgIDOf(target.ID) == "" {
+		return nil // an operator removes a copy, whose original is not of their channel
+	}
 	// Whoever is not its author acts by the power of the network, which here is the bot's.
 	var sender bridgev2.EventSender
 	if r.nick != "" && target.SenderID == l.ghostID(r.nick) {

@@ -282,7 +282,7 @@ func (s *scene) giveUp() {
 // owners' to set.
 func (l *lane) applyScene(ctx context.Context, portal *bridgev2.Portal) error {
 	host := l.net.conn.host
-	if l.owner != "" || l.net.conn.links.isFurther(l.net.ids.portal(l.called()).ID) {
+	if l.owner != "" || l.isFurther() {
 		l.scene.giveUp() // the rules of a room of one's own are not the channel's, and another room is its first channel's to set up
 		return nil
 	}

@@ -175,7 +175,7 @@ func named(users []id.UserID) string {
 
 // peopleOf gives a message who is in the room of a strict channel.
 func (a *account) peopleOf(ctx context.Context, portal *bridgev2.Portal, s *send) error {
-	if !a.connector.isStrict(a.net, portal.Name) || slices.Contains(stateVerbs, s.verb) && s.verb != "TOPIC" {
+	if !a.connector.isStrict(a.net, portal.Name) || slices.Contains(wordless, s.verb) {
 		return nil
 	}
 	people, err := a.connector.host.People(ctx, portal.MXID)
@@ -192,6 +192,8 @@ type strictView struct {
 	first, last time.Time   // of the changes that are not told
 	told        string      // who was missing then
 	shown       bool        // the room has been told anything
+	topic       string      // of the channel, as far as it is known, which its room does not keep
+	topicSaid   bool        // the room has been told
 }
 
 // saw is that somebody is seen in the channel again.
@@ -289,7 +291,7 @@ func (l *lane) showStrict(ctx context.Context, portal *bridgev2.Portal, now time
 	slices.Sort(missing)
 	words := named(missing)
 	if l.strict.shown && l.strict.told == words {
-		return nil
+		return l.tellHeldTopic(ctx, portal, len(missing) == 0)
 	}
 	wasClosed := l.strict.told != ""
 	l.strict.told, l.strict.shown = words, true
@@ -302,9 +304,9 @@ func (l *lane) showStrict(ctx context.Context, portal *bridgev2.Portal, now time
 		return host.Notify(ctx, portal.MXID, "Nothing passes between this room and "+channel+" on "+l.net.name+
 			", because not everybody here is on the channel: "+words, missing[:min(len(missing), maxMissing)]...)
 	case wasClosed:
-		return host.Notify(ctx, portal.MXID, "Everybody here is on "+channel+" on "+l.net.name+": what is said passes again.")
+		return host.Notify(ctx, portal.MXID, "Everybody here is on "+channel+" on "+l.net.name+": what is said passes again."+l.strict.topicNow())
 	}
-	return nil
+	return l.tellHeldTopic(ctx, portal, true)
 }
 
 // strictChanged has the lane of a channel look who is missing, if it is strict.
@@ -354,6 +356,7 @@ func (c *Connector) cmdStrict(ce *commands.Event) {
 			ce.Reply("`%s` is strict by the configuration, and stays so.", p.channel)
 			return
 		}
+		p.net.channel(p.channel).askTopic()
 		ce.Reply("`%s` is not strict any more.", p.channel)
 		return
 	}
@@ -371,6 +374,8 @@ func (c *Connector) cmdStrict(ce *commands.Event) {
 		return
 	}
 	c.strict.choose(ce.Ctx, c.br.DB, p.portal.ID, true)
+	p.net.channel(p.channel).lane.put(topicItem{restored: true}) // what the room shows goes
+	p.net.channel(p.channel).askTopic()
 	p.net.strictChanged(p.channel)
 	ce.Reply("`%s` is strict from now on: nothing passes while somebody here is not on it.", p.channel)
 }

@@ -132,6 +132,9 @@ func (c *Connector) message(ctx context.Context, portal *bridgev2.Portal, id net
 		}
 	}
 	if err == nil && found == nil && c.Taps(portal.MXID) {
+		if whole, lookup := c.host.LineOf(ctx, id); lookup == nil && whole != "" {
+			id = whole
+		}
 		copied, lookup := c.host.CopyOf(ctx, id)
 		if err = lookup; err == nil && copied != "" {
 			found, err = c.br.DB.Message.GetPartByMXID(ctx, copied)

@@ -1,9 +1,12 @@
 package irc
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
+
+	"maunium.net/go/mautrix/bridgev2"
 )
 
 // onCurrentTopic comes after JOIN; the leader's counts. Who has set it and when follows where a server tells.
@@ -45,7 +48,21 @@ func (c *client) onTopicWho(m message) {
 func (c *client) putTopic(ms *membership) {
 	ms.named = true
 	if ms.topic != nil && ms.state == joined && ms.ch.leads(c) {
+		ms.topic.present = c.present(ms)
 		ms.ch.put(*ms.topic)
 	}
 	ms.topic = nil
+}
+
+// tellTopic tells a room that the topic of one of its further channels was set by somebody there. The room's own is that of its first
+// channel.
+func (l *lane) tellTopic(ctx context.Context, portal *bridgev2.Portal, t topicItem) error {
+	if !t.live || t.nick == "" || l.isOurs(t.nick) {
+		return nil // of old, or what somebody here has set
+	}
+	text := t.nick + " has set the topic of " + l.called() + " on " + l.net.name + ": " + t.topic
+	if t.topic == "" {
+		text = t.nick + " has taken away the topic of " + l.called() + " on " + l.net.name + "."
+	}
+	return l.net.conn.host.Notify(ctx, portal.MXID, text)
 }
