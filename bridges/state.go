@@ -80,14 +80,19 @@ const banMark = "causeway.bridge.ban"
 
 // Bans returns who is banned from a room by the bot, each with the mark of Ban.
 func (h *Host) Bans(ctx context.Context, room id.RoomID) (map[id.UserID]string, error) {
-	resp, err := h.b.conn.Bot.Members(ctx, room, mautrix.ReqMembers{Membership: event.MembershipBan})
-	if err != nil {
+	// The client's own method would store the members, which SQL cannot do with none.
+	bot := h.b.conn.Bot
+	var resp mautrix.RespMembers
+	query := map[string]string{"membership": string(event.MembershipBan)}
+	url := bot.BuildURLWithQuery(mautrix.ClientURLPath{"v3", "rooms", room, "members"}, query)
+	if _, err := bot.MakeRequest(ctx, http.MethodGet, url, nil, &resp); err != nil {
 		return nil, fmt.Errorf("bans of %s: %w", room, err)
 	}
 	bans := map[id.UserID]string{}
 	for _, evt := range resp.Chunk {
+		_ = evt.Content.ParseRaw(evt.Type)
 		mark, marked := evt.Content.Raw[banMark].(string)
-		if marked && evt.Sender == h.b.conn.Bot.UserID && evt.Content.AsMember().Membership == event.MembershipBan {
+		if marked && evt.Sender == bot.UserID && evt.Content.AsMember().Membership == event.MembershipBan {
 			bans[id.UserID(evt.GetStateKey())] = mark
 		}
 	}
