@@ -150,12 +150,18 @@ func writeConnector(t *testing.T, mautrix string) string {
 // build runs the command with which others' networks are put into a program.
 func build(t *testing.T, args ...string) (output string, err error) {
 	t.Helper()
+	return buildWith(t, []string{"GOPROXY=off"}, args...) // all that is needed is there: the program under test was built of it
+}
+
+// buildWith is build with more environment.
+func buildWith(t *testing.T, env []string, args ...string) (output string, err error) {
+	t.Helper()
 	source, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), causewayBinary, append([]string{"build", "--source", source}, args...)...)
-	cmd.Env = append(os.Environ(), "GOPROXY=off") // all that is needed is there: the program under test was built of it
+	cmd.Env = append(os.Environ(), env...)
 	all, err := cmd.CombinedOutput()
 	return string(all), err
 }
@@ -213,8 +219,8 @@ func installParrot(t *testing.T, program, isolation, greeting string) *causeway 
 	return c
 }
 
-// askForHelp has a user ask a bridge's bot for help, and waits for the answer.
-func (c *causeway) askForHelp(t *testing.T, token, bot string) {
+// askForHelp has a user ask a bridge's bot for help, in a room that it returns, and waits for the answer.
+func (c *causeway) askForHelp(t *testing.T, token, bot string) (roomID string) {
 	t.Helper()
 	var room struct {
 		RoomID string `json:"room_id"`
@@ -229,6 +235,7 @@ func (c *causeway) askForHelp(t *testing.T, token, bot string) {
 	awaitTrue(t, "the bot answers", func() bool {
 		return c.do(t, "GET", "/_matrix/client/v3/rooms/"+room.RoomID+"/messages?dir=b&limit=20", token, nil).contains("list-logins")
 	})
+	return room.RoomID
 }
 
 // importsAndDies has a bridge in a process of its own import a history, and kills it as soon as the chat's room is there.
