@@ -309,38 +309,3 @@ func awaitTrue(t *testing.T, what string, is func() bool) {
 		}
 	}
 }
-
-func TestBuildRefuses(t *testing.T) {
-	connector := writeConnector(t, "v0.31.0")
-	empty := t.TempDir()
-	if err := os.WriteFile(filepath.Join(empty, "go.mod"), []byte("module parrot.test/mautrix-parrot\n\ngo 1.26\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	broken := writeConnector(t, "v0.31.0")
-	if err := os.WriteFile(filepath.Join(broken, "pkg", "more.go"), []byte("package connector\n\nvar x int = \"text\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		name, with, want string
-	}{
-		{"nothing", "", "must begin with the path of a Go module"},
-		{"own network", "irc:parrot.test/x", "has a network irc of its own"},
-		{"no folder", "parrot.test/mautrix-parrot=/nowhere", "neither a folder nor MODULE@VERSION"},
-		{"no such version", "parrot.test/mautrix-parrot@v1.0.0", "there is no parrot.test/mautrix-parrot at version v1.0.0 to be had"},
-		{"another module", "parrot.test/other=" + connector, "is parrot.test/mautrix-parrot, not parrot.test/other"},
-		{"newer mautrix", "parrot.test/mautrix-parrot=" + writeConnector(t, "v0.99.0"), "needs mautrix v0.99.0, and this Causeway is made for mautrix v0.31.0"},
-		{"no connector", "parrot.test/mautrix-parrot=" + empty, "there is no connector in it"},
-		{"does not compile", "parrot.test/mautrix-parrot=" + broken, "does not compile with mautrix v0.31.0"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			program := filepath.Join(t.TempDir(), "p")
-			output, err := build(t, "--with", test.with, "--output", program)
-			if err == nil || !strings.Contains(output, test.want) {
-				t.Errorf("got %v\n%s\nwant %q", err, output, test.want)
-			}
-			if _, err := os.Stat(program); err == nil {
-				t.Error("a program was written")
-			}
-		})
-	}
-}
