@@ -91,13 +91,13 @@ type intent struct {
 	c *matrixConnector
 }
 
-// CreateRoom implements bridgev2.MatrixAPI. Who enters a room has not been let in by the network yet, so what was said
-// before is not shown to them. Where the network's history is imported, it is for those who are invited when the room is made:
-// they could read it there.
+// CreateRoom implements bridgev2.MatrixAPI. Rooms of networks that know the host are entered by whoever likes, before the
+// network has let them in: what was said before is not shown to them. All other rooms are for those who are invited
+// because they are in the chat already. What the room is made for is in it before they have joined.
 func (i *intent) CreateRoom(ctx context.Context, req *mautrix.ReqCreateRoom) (id.RoomID, error) {
-	visibility := event.HistoryVisibilityJoined
-	if i.c.importsHistory() {
-		visibility = event.HistoryVisibilityInvited
+	visibility := event.HistoryVisibilityInvited
+	if _, hosted := i.c.Bridge.Network.(Hosted); hosted && !req.IsDirect && !i.c.importsHistory() {
+		visibility = event.HistoryVisibilityJoined
 	}
 	req.InitialState = append(req.InitialState, &event.Event{
 		Type:    event.StateHistoryVisibility,

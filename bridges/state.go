@@ -97,11 +97,12 @@ const banMark = "causeway.bridge.ban"
 
 // Bans returns who is banned from a room by the bot, each with the mark of Ban.
 func (h *Host) Bans(ctx context.Context, room id.RoomID) (map[id.UserID]string, error) {
-	// Not by Client.Members, which would store the answer, and warns where nobody is banned.
-	var resp mautrix.RespMembers
+	// The client's own method would store the members, which SQL cannot do with none.
 	bot := h.b.conn.Bot
-	address := bot.BuildURLWithQuery(mautrix.ClientURLPath{"v3", "rooms", room, "members"}, map[string]string{"membership": string(event.MembershipBan)})
-	if _, err := bot.MakeRequest(ctx, http.MethodGet, address, nil, &resp); err != nil {
+	var resp mautrix.RespMembers
+	query := map[string]string{"membership": string(event.MembershipBan)}
+	url := bot.BuildURLWithQuery(mautrix.ClientURLPath{"v3", "rooms", room, "members"}, query)
+	if _, err := bot.MakeRequest(ctx, http.MethodGet, url, nil, &resp); err != nil {
 		return nil, fmt.Errorf("bans of %s: %w", room, err)
 	}
 	bans := map[id.UserID]string{}
@@ -110,7 +111,7 @@ func (h *Host) Bans(ctx context.Context, room id.RoomID) (map[id.UserID]string, 
 			continue
 		}
 		mark, marked := evt.Content.Raw[banMark].(string)
-		if marked && evt.Sender == h.b.conn.Bot.UserID && evt.Content.AsMember().Membership == event.MembershipBan {
+		if marked && evt.Sender == bot.UserID && evt.Content.AsMember().Membership == event.MembershipBan {
 			bans[id.UserID(evt.GetStateKey())] = mark
 		}
 	}

@@ -89,7 +89,26 @@ func (t *tally) note(eventType event.Type, ms *bridgev2.MessageStatus) {
 // SendMessageStatus implements bridgev2.MatrixConnector.
 func (c *matrixConnector) SendMessageStatus(ctx context.Context, ms *bridgev2.MessageStatus, evt *bridgev2.MessageStatusEventInfo) {
 	c.tally.note(evt.EventType, ms)
-	c.Connector.SendMessageStatus(ctx, ms, evt)
+	c.Connector.SendMessageStatus(ctx, noticed(ms, evt.EventType), evt)
+}
+
+// untold is said of an event that a network did not take, where its connector has no words for why. The error itself is for the
+// log: it can have addresses and tokens in it.
+const untold = "the network did not take it"
+
+// noticed has a person be told that what they sent failed. bridgev2 keeps silent about errors that the connector has not made
+// a status of, and the connectors of others return most of theirs as they come.
+func noticed(ms *bridgev2.MessageStatus, of event.Type) *bridgev2.MessageStatus {
+	plain := ms.Status == event.MessageStatusRetriable && ms.ErrorReason == event.MessageStatusGenericError && !ms.IsCertain && !ms.ErrorAsMessage
+	if ms.SendNotice || !plain || !slices.Contains([]event.Type{event.EventMessage, event.EventSticker, event.EventReaction, event.EventRedaction}, of) {
+		return ms
+	}
+	told := *ms
+	told.SendNotice = true
+	if told.Message == "" {
+		told.Message = untold
+	}
+	return &told
 }
 
 // SendBridgeStatus implements bridgev2.MatrixConnector.

@@ -46,6 +46,7 @@ type built struct {
 	pkg     string // import path
 	make    string // a Go expression that makes one, with the package called network
 	licence string
+	mautrix string // the version that the connector asks for, "" when it is not known
 }
 
 // build is one run.
@@ -115,17 +116,25 @@ func (b *build) run(ctx context.Context) error {
 		}
 		all[i].licence = licenceOf(all[i].module.Dir)
 	}
+	if err := b.overlay(all); err != nil {
+		return err
+	}
+	parts, err := b.parts(ctx)
+	if err != nil {
+		return err
+	}
 	if err := b.compile(ctx, all); err != nil {
 		return err
 	}
 	for _, c := range all {
 		b.say("It has %s %s. Enable it in the configuration: bridges: {%s: {enabled: true}}", c.module.Path, c.module.describe(), c.ID)
 	}
-	return b.sayLicence(ctx)
+	b.sayLicence(parts)
+	return nil
 }
 
-// compile has the toolchain make the program.
-func (b *build) compile(ctx context.Context, all []built) error {
+// overlay puts the list of networks in the place of that in the source.
+func (b *build) overlay(all []built) error {
 	networks, err := networksSource(all)
 	if err != nil {
 		return err
@@ -137,15 +146,46 @@ func (b *build) compile(ctx context.Context, all []built) error {
 	if err != nil {
 		return err
 	}
-	overlayFile := filepath.Join(b.dir, "overlay.json")
-	if err := errors.Join(os.WriteFile(replacement, networks, 0o600), os.WriteFile(overlayFile, overlay, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(replacement, networks, 0o600), os.WriteFile(b.overlayFile(), overlay, 0o600)); err != nil {
 		return fmt.Errorf("write the list of networks: %w", err)
 	}
-	b.say("Compiling with mautrix %s", b.mautrix)
-	_, err = b.golang(ctx, "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-tags="+tags, "-overlay="+overlayFile, "-o", b.Output, "./cmd/causeway")
+	return nil
+}
+
+func (b *build) overlayFile() string { return filepath.Join(b.dir, "overlay.json") }
+
+// parts lists the modules of which the program is made, each with its folder, and has the toolchain get those that are not here yet.
+func (b *build) parts(ctx context.Context) ([]module, error) {
+	output, err := b.golang(ctx, "list", "-mod=mod", "-deps", "-tags="+tags, "-overlay="+b.overlayFile(),
+		"-f", "{{with .Module}}{{.Path}}\t{{.Dir}}{{end}}", "./cmd/causeway")
 	if err != nil {
-		return fmt.Errorf("it does not compile with mautrix %s, for which this Causeway is made; another version of the "+
-			"connector may.\n%w", b.mautrix, err)
+		return nil, fmt.Errorf("not all that the connector is made of is to be had:\n%w", err)
+	}
+	var all []module
+	seen := map[string]bool{}
+	for line := range strings.Lines(output) {
+		path, dir, found := strings.Cut(strings.TrimSpace(line), "\t")
+		if found && !seen[path] {
+			seen[path] = true
+			all = append(all, module{Path: path, Dir: dir})
+		}
+	}
+	return all, nil
+}
+
+// compile has the toolchain make the program.
+func (b *build) compile(ctx context.Context, all []built) error {
+	b.say("Compiling with mautrix %s", b.mautrix)
+	_, err := b.golang(ctx, "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-tags="+tags, "-overlay="+b.overlayFile(), "-o", b.Output, "./cmd/causeway")
+	if err != nil {
+		var others strings.Builder
+		for _, c := range all {
+			if c.mautrix != "" && c.mautrix != b.mautrix {
+				fmt.Fprintf(&others, ", and %s %s for %s", c.module.Path, c.module.describe(), c.mautrix)
+			}
+		}
+		return fmt.Errorf("it does not compile with mautrix %s, for which this Causeway is made%s; another version of the "+
+			"connector may.\n%w", b.mautrix, others.String(), err)
 	}
 	b.say("Wrote %s", b.Output)
 	return nil
@@ -166,8 +206,14 @@ func (b *build) execute(ctx context.Context, args ...string) (string, error) {
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		if said := strings.TrimSpace(stderr.String()); said != "" {
-			return "", errors.New(said)
+		var said strings.Builder
+		for line := range strings.Lines(stderr.String()) {
+			if !strings.HasPrefix(line, "go: downloading ") {
+				said.WriteString(line)
+			}
+		}
+		if text := strings.TrimSpace(said.String()); text != "" {
+			return "", errors.New(text)
 		}
 		return "", fmt.Errorf("go %s: %w", args[0], err)
 	}

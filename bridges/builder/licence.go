@@ -1,11 +1,9 @@
 package builder
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -52,31 +50,16 @@ func recognise(text string) string {
 }
 
 // sayLicence says under which licence the whole is, by those of all modules in it.
-func (b *build) sayLicence(ctx context.Context) error {
-	output, err := b.golang(ctx, "list", "-mod=mod", "-deps", "-tags="+tags, "-overlay="+filepath.Join(b.dir, "overlay.json"),
-		"-f", "{{with .Module}}{{.Path}}\t{{.Dir}}{{end}}", "./cmd/causeway")
-	if err != nil {
-		return fmt.Errorf("list what is in the program: %w", err)
-	}
-	var seen, unknown []string
+func (b *build) sayLicence(parts []module) {
 	of := map[string][]string{}
-	for line := range strings.Lines(output) {
-		path, dir, found := strings.Cut(strings.TrimSpace(line), "\t")
-		if !found || slices.Contains(seen, path) {
-			continue
-		}
-		seen = append(seen, path)
-		id := licenceOf(dir)
-		of[id] = append(of[id], path)
-		if id == "" {
-			unknown = append(unknown, path)
-		}
+	for _, part := range parts {
+		id := licenceOf(part.Dir)
+		of[id] = append(of[id], part.Path)
 	}
 	b.say("%s", verdict(of))
-	if len(unknown) > 0 {
+	if unknown := of[""]; len(unknown) > 0 {
 		b.say("The licence of these was not recognised, so look yourself: %s", strings.Join(unknown, ", "))
 	}
-	return nil
 }
 
 // verdict is what the licences of the parts make of the whole.

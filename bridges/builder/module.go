@@ -57,7 +57,8 @@ func (b *build) add(ctx context.Context, c Connector) (built, error) {
 	if err != nil {
 		return built{}, err
 	}
-	return built{Connector: c, module: m}, b.takeReplacements(ctx, m)
+	mautrix, err := b.takeReplacements(ctx, m)
+	return built{Connector: c, module: m, mautrix: mautrix}, err
 }
 
 // replace has go.mod take something else in the place of a connector's module, and returns the module's path.
@@ -119,35 +120,45 @@ func (b *build) declared(ctx context.Context, file string) (mod goMod, err error
 	return mod, json.Unmarshal([]byte(output), &mod)
 }
 
-// takeReplacements refuses a connector whose go.mod asks for a newer mautrix, and takes over what a connector's own go.mod replaces: the toolchain heeds only that of the main module.
-func (b *build) takeReplacements(ctx context.Context, m module) error {
+// takeReplacements refuses a connector whose go.mod asks for a newer mautrix, and takes over what a connector's own go.mod replaces: the
+// toolchain heeds only that of the main module. It returns the version of mautrix that the connector asks for.
+func (b *build) takeReplacements(ctx context.Context, m module) (mautrix string, err error) {
 	if m.GoMod == "" {
-		return nil
+		return "", nil
 	}
 	theirs, err := b.declared(ctx, m.GoMod)
 	if err != nil {
-		return fmt.Errorf("read the go.mod of %s: %w", m.Path, err)
+		return "", fmt.Errorf("read the go.mod of %s: %w", m.Path, err)
+	}
+	ours, err := b.declared(ctx, filepath.Join(b.Source, "go.mod"))
+	if err != nil {
+		return "", fmt.Errorf("read Causeway's go.mod: %w", err)
 	}
 	for _, r := range theirs.Require {
-		if r.Path == MautrixModule && newer(r.Version, b.mautrix) {
-			return b.tooNew(m.Path+" "+m.describe(), r.Version)
+		if r.Path == MautrixModule {
+			mautrix = r.Version
 		}
+	}
+	if newer(mautrix, b.mautrix) {
+		return mautrix, b.tooNew(m.Path+" "+m.describe(), mautrix)
 	}
 	for _, r := range theirs.Replace {
 		switch {
 		case r.Old.Path == MautrixModule:
-			return fmt.Errorf("%s replaces %s by its own %s: it cannot be in one program with Causeway", m.Path, MautrixModule, r.New.Path)
+			return mautrix, fmt.Errorf("%s replaces %s by its own %s: it cannot be in one program with Causeway", m.Path, MautrixModule, r.New.Path)
 		case r.New.Version == "":
 			b.say("Note: %s replaces %s by a folder of its own, which is left out", m.Path, r.Old.Path)
 			continue
+		case slices.ContainsFunc(ours.Require, func(own module) bool { return own.Path == r.Old.Path }):
+			b.say("Note: %s replaces %s, which Causeway uses too, by %s %s", m.Path, r.Old.Path, r.New.Path, r.New.Version)
 		}
 		old := strings.TrimSuffix(r.Old.Path+"@"+r.Old.Version, "@")
 		_, err := b.execute(ctx, "mod", "edit", "-replace="+old+"="+r.New.Path+"@"+r.New.Version, filepath.Join(b.dir, "go.mod"))
 		if err != nil {
-			return fmt.Errorf("replace %s, as %s does: %w", old, m.Path, err)
+			return mautrix, fmt.Errorf("replace %s, as %s does: %w", old, m.Path, err)
 		}
 	}
-	return nil
+	return mautrix, nil
 }
 
 // checkMautrix refuses a connector for a newer mautrix than Causeway is made for: bridgev2 changes with every version, and

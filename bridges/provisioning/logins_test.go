@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -129,5 +130,27 @@ func TestLoginExpires(t *testing.T) {
 				a.Stop(t.Context())
 			})
 		})
+	}
+}
+
+// TestCompleteWithoutLogin has a connector end a login without saying which it is, as some do, also where it takes the place of another.
+func TestCompleteWithoutLogin(t *testing.T) {
+	for _, override := range []*bridgev2.UserLogin{nil, {UserLogin: &database.UserLogin{ID: "before"}}} {
+		a := &API{lifetime: lifetime, logins: map[string]*process{}, newest: map[id.UserID][]*process{}}
+		a.Start(t.Context())
+		p := &process{id: "x", owner: "@alice:test", flow: new(slowFlow), override: override}
+		if err := a.enter(p, zerolog.Nop()); err != nil {
+			t.Fatal(err)
+		}
+		p.mu.Lock()
+		a.begin(p, func(context.Context) (*bridgev2.LoginStep, error) {
+			return &bridgev2.LoginStep{Type: bridgev2.LoginStepTypeComplete, StepID: "done"}, nil
+		})
+		under := p.under
+		p.mu.Unlock()
+		if step, err := p.await(t.Context(), under); err != nil || step.Type != bridgev2.LoginStepTypeComplete {
+			t.Errorf("got %v, %v, want a login that is complete", step, err)
+		}
+		a.Stop(t.Context())
 	}
 }

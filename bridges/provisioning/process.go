@@ -172,7 +172,7 @@ func check(next *bridgev2.LoginStep) error {
 		bridgev2.LoginStepTypeCookies:        next.CookiesParams != nil,
 		bridgev2.LoginStepTypeDisplayAndWait: next.DisplayAndWaitParams != nil,
 		bridgev2.LoginStepTypeWebAuthn:       next.WebAuthnParams != nil,
-		bridgev2.LoginStepTypeComplete:       next.CompleteParams != nil,
+		bridgev2.LoginStepTypeComplete:       true, // some connectors do not say which login it is
 	}[next.Type]
 	if !has {
 		return fmt.Errorf("the connector's next step is a %q that cannot be shown", next.Type)
@@ -199,8 +199,8 @@ const unlike = "this does not look like what is needed"
 
 // complete ends a process that has led to a login. One that it takes the place of is logged out. p.mu is held.
 func (a *API) complete(p *process) {
-	old := p.override
-	if old != nil && old.ID != p.step.CompleteParams.UserLoginID {
+	old, made := p.override, p.step.CompleteParams
+	if old != nil && made != nil && old.ID != made.UserLoginID {
 		ctx := zerolog.Ctx(p.ctx).WithContext(context.WithoutCancel(p.ctx))
 		old.Delete(ctx, status.BridgeState{StateEvent: status.StateLoggedOut, Reason: "LOGIN_OVERRIDDEN"}, bridgev2.DeleteOpts{LogoutRemote: true})
 	}

@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gopkg.in/yaml.v3"
 )
 
 // gopher builds the client of mautrix-go that takes part in the scenarios, and returns its path.
@@ -25,19 +26,26 @@ func gopher(t *testing.T) string {
 	return program
 }
 
-// serviceTemplate is the registration of the application service that takes part in the scenarios (testdata/scenarios/services.mjs): what
-// `causeway registration generate --e2ee --devices-by-login` says, since matrix-bot-sdk logs its users in. It is JSON, which is YAML, too.
-const serviceTemplate = `{"id": "bots", "url": "http://%s", "as_token": "as-token-of-the-bots-0123", "hs_token": "hs-token-of-the-bots-0123",
-"sender_localpart": "bot_main", "rate_limited": false, "receive_ephemeral": true,
-"org.matrix.msc3202": true, "io.element.msc4190": false, "protocols": ["bots"], "namespaces": {
-"users": [{"exclusive": true, "regex": "@bot_.*:%[2]s"}], "aliases": [{"exclusive": true, "regex": "#bot_.*:%[2]s"}], "rooms": []}}`
-
-// registerService adds the registration, which it returns, of an application service that is yet to listen.
+// registerService adds the registration of the application service that takes part in the scenarios (testdata/scenarios/services.mjs), which is
+// yet to listen, as somebody does who has a bot. It returns it in JSON.
 func (c *causeway) registerService(t *testing.T) string {
 	t.Helper()
-	text := fmt.Sprintf(serviceTemplate, freePort(t), serverName)
-	write(t, filepath.Join(c.dir, "registration", "bots.yaml"), text)
-	return text
+	file := filepath.Join(c.dir, "registration", "bots.yaml")
+	// matrix-bot-sdk logs its users in.
+	out, err := c.command("registration", "generate", "bots", "--url", "http://"+freePort(t), "--user", "@bot_.*:"+serverName, "--alias", "#bot_.*:"+serverName,
+		"--protocol", "bots", "--e2ee", "--devices-by-login", "--out", file).CombinedOutput()
+	if err != nil {
+		t.Fatalf("registration generate: %v\n%s", err, out)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var registration map[string]any
+	if err := yaml.Unmarshal(content, &registration); err != nil {
+		t.Fatal(err)
+	}
+	return string(encode(t, registration))
 }
 
 // TestScenarios has matrix-js-sdk do what people do with a client (testdata/scenarios): each scenario is a test of its own.

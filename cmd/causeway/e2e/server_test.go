@@ -36,9 +36,10 @@ func onEngines(t *testing.T, test func(t *testing.T, database string)) {
 type causeway struct {
 	t       *testing.T
 	dir     string
-	config  string // path of the configuration file
-	address string // host:port
-	binary  string // the program
+	config  string   // path of the configuration file
+	address string   // host:port
+	binary  string   // the program
+	env     []string // more of its environment
 	*process
 }
 
@@ -100,6 +101,7 @@ func (c *causeway) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(c.binary, args...)
 	cmd.Dir = c.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + os.Getenv("TMPDIR")}
+	cmd.Env = append(cmd.Env, c.env...)
 	return cmd
 }
 

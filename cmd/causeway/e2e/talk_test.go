@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -358,4 +359,30 @@ func (m *meeting) testMembership(t *testing.T) {
 		t.Errorf("mary came back to %s, want %s", got, m.roomID)
 	}
 	m.ian.awaitPuppet(onIRC, m.mary.name)
+}
+
+// TestFirstPrivateMessage has somebody on IRC write to a person who has not talked with them: what they write makes the chat, and is read in it.
+func TestFirstPrivateMessage(t *testing.T) {
+	irc := startNgircd(t)
+	server := startServer(t, options{networks: ircNetwork(network, irc.address)})
+	ian := connectIRC(t, irc.address, "ian")
+	ian.join(channel)
+	mary := server.registerHTTP(t, "mary")
+	awaitTrue(t, "the room of the channel", func() bool {
+		return server.do(t, "POST", "/_matrix/client/v3/join/"+url.PathEscape(channelAlias(network, channel)), mary, map[string]any{}).status == 200
+	})
+	ian.say(ian.awaitPuppet(0, "mary"), "a private word")
+	var synced struct {
+		Rooms struct{ Invite map[string]any }
+	}
+	awaitTrue(t, "the invitation", func() bool {
+		server.do(t, "GET", "/_matrix/client/v3/sync", mary, nil).decode(t, &synced)
+		return len(synced.Rooms.Invite) == 1
+	})
+	for room := range synced.Rooms.Invite {
+		server.do(t, "POST", "/_matrix/client/v3/rooms/"+room+"/join", mary, map[string]any{}).decode(t, &struct{}{})
+		awaitTrue(t, "what ian wrote", func() bool {
+			return server.do(t, "GET", "/_matrix/client/v3/rooms/"+room+"/messages?dir=b&limit=20", mary, nil).contains("a private word")
+		})
+	}
 }
