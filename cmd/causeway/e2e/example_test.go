@@ -62,8 +62,7 @@ func exampleBot(t *testing.T) string {
 		cmd.Dir = source
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go %v: %v\n%s\nThis test builds a program that requires github.com/chzyer/readline, which has to be in the module cache, "+
-				"or in a proxy that GOPROXY names.", args, err, out)
+			failedToBuild(t, err, string(out), "github.com/chzyer/readline")
 		}
 	}
 	return program

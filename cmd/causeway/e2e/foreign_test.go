@@ -162,8 +162,7 @@ func TestForeignConnector(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "with-linkedin")
 	output, err := buildWith(t, nil, "--with", foreignConnector, "--output", program)
 	if err != nil {
-		t.Fatalf("%v\n%s\nThis test builds %s and what that requires, which have to be in the module cache, or in a proxy that GOPROXY names.",
-			err, output, foreignConnector)
+		failedToBuild(t, err, output, foreignConnector)
 	}
 	wantAll(t, output, "bridges: {linkedin: {enabled: true}}", "the program as a whole is under the AGPL-3.0, because of go.mau.fi/mautrix-linkedin.")
 	f := &foreign{causeway: install(t, options{}), t: t}
