@@ -107,8 +107,11 @@ func (w *writerOnMatrix) page(from string, limit int) (lines []spoken, end strin
 		return nil, ""
 	}
 	for _, e := range page.Chunk {
-		if e.Type == "m.room.message" && e.text("msgtype") == "m.text" {
+		switch {
+		case e.Type == "m.room.message" && e.text("msgtype") == "m.text":
 			lines = append(lines, spoken{string(e.Sender), e.text("body")})
+		case e.Type == "m.room.message":
+			w.room.notices = append(w.room.notices, e.text("body"))
 		}
 	}
 	return lines, page.End
@@ -190,7 +193,9 @@ func (p *crowd) check() {
 		for _, w := range r.people {
 			c := count(p.linesOf(w.name), ofPuppet(onIRC, w.name))
 			p.report("IRC heard of "+w.name, c)
-			p.tellLost(p.linesOf(w.name), ofPuppet(onIRC, w.name))
+			if p.tellLost(p.linesOf(w.name), ofPuppet(onIRC, w.name)) {
+				p.t.Logf("the bridge has told %s: %q", r.channel, r.notices[:min(len(r.notices), 20)])
+			}
 			toIRC.add(c)
 			user := "@" + w.name + ":" + serverName
 			p.report("the room has of "+w.name, count(p.linesOf(w.name), onMatrix[user]))
@@ -220,7 +225,7 @@ func (p *crowd) report(what string, c tally) {
 }
 
 // tellLost names the first lines that nobody has heard.
-func (p *crowd) tellLost(said, heard []string) {
+func (p *crowd) tellLost(said, heard []string) bool {
 	p.t.Helper()
 	there := map[string]bool{}
 	for _, line := range heard {
@@ -230,6 +235,7 @@ func (p *crowd) tellLost(said, heard []string) {
 	if len(lost) > 0 {
 		p.t.Logf("lost is %q", lost[:min(len(lost), 5)])
 	}
+	return len(lost) > 0
 }
 
 func bySender(lines []spoken) map[string][]string {

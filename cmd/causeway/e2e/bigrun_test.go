@@ -127,6 +127,7 @@ type bigRoom struct {
 	near, far *ircClient
 	position  int // of near's journal when the talk begins
 	people    []*writerOnMatrix
+	notices   []string // of what was read of the room, newest first
 	complete  bool // everybody's last line has arrived
 }
 
