@@ -128,7 +128,7 @@ type bigRoom struct {
 	position  int // of near's journal when the talk begins
 	people    []*writerOnMatrix
 	notices   []string // of what was read of the room, newest first
-	complete  bool // everybody's last line has arrived
+	complete  bool     // everybody's last line has arrived
 }
 
 // gather lets everybody join.
