@@ -12,6 +12,8 @@ const (
 	historyPage = 100
 	// historyTimeout is how long a server may take for one page.
 	historyTimeout = 20 * time.Second
+	// historyBatch is the kind of the batch that an answer is.
+	historyBatch = "chathistory"
 	// maxInnerBatches bounds the batches that are open in an answer.
 	maxInnerBatches = 64
 )
@@ -139,6 +141,7 @@ func (c *client) expireHistory(now time.Time) {
 			continue
 		}
 		c.log.Warn().Str("channel", h.m.name).Msg("the server does not answer a question for the history")
+		c.strayFrom(h)
 		c.closeHistory(h)
 		c.endHistory(h, unknown)
 	}
@@ -208,7 +211,7 @@ func (c *client) onHistoryBatch(m message, ref string) bool {
 
 // beginPage is the beginning of an answer.
 func (c *client) beginPage(m message, ref string) bool {
-	if len(m.Params) < 3 || m.Params[1] != "chathistory" {
+	if len(m.Params) < 3 || m.Params[1] != historyBatch {
 		return false
 	}
 	key := c.net.ids.fold.Fold(m.Params[2])

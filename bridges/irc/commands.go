@@ -125,7 +125,7 @@ var incoming = map[string]struct {
 func (c *client) handle(m message) {
 	c.pinged = time.Time{} // any line is a sign of life
 	c.keeping.begin(m)
-	if !c.inHistory(m) {
+	if !c.inHistory(m) && !c.isStray(m) {
 		c.dispatch(m)
 	}
 	c.heard()
