@@ -140,6 +140,10 @@ func (c *client) expireHistory(now time.Time) {
 		if h.deadline.IsZero() || now.Before(h.deadline) {
 			continue
 		}
+		if c.keeping.held && len(h.m.ch.lane.items) > 0 {
+			h.deadline = now.Add(historyTimeout) // the holder reads on when the room has taken what it was told
+			continue
+		}
 		c.log.Warn().Str("channel", h.m.name).Msg("the server does not answer a question for the history")
 		c.strayFrom(h)
 		c.closeHistory(h)
@@ -211,7 +215,7 @@ func (c *client) onHistoryBatch(m message, ref string) bool {
 
 // beginPage is the beginning of an answer.
 func (c *client) beginPage(m message, ref string) bool {
-	if len(m.Params) < 3 || m.Params[1] != historyBatch {
+	if len(m.Params) < 3 || m.Params[1] != historyBatch || c.keeping.before != "" {
 		return false
 	}
 	key := c.net.ids.fold.Fold(m.Params[2])
@@ -244,6 +248,9 @@ func (c *client) endPage(h *history) {
 func (c *client) onHistoryFail(m message) bool {
 	if len(m.Params) < 2 || m.Params[0] != "CHATHISTORY" {
 		return false
+	}
+	if c.keeping.before != "" {
+		return true
 	}
 	h := c.histories[0]
 	for _, open := range c.histories {

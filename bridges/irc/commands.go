@@ -165,7 +165,12 @@ func (c *client) onPing(m message) {
 	}
 }
 
-func (c *client) onPong(m message) { c.confirmed(last(m)) }
+func (c *client) onPong(m message) {
+	if last(m) == c.keeping.before {
+		c.keeping.before = ""
+	}
+	c.confirmed(last(m))
+}
 
 func (c *client) onError(m message) { c.refuse(last(m)) }
 

@@ -50,6 +50,8 @@ type keeping struct {
 	unsure  bool            // lines found in written may not have been answered yet
 	last    uint64          // of the lines that had come when it was taken up; 0 when they are handled
 	handing bool            // it goes to a successor
+	// before is the token of a PING: until its answer has come, what is answered may be what a process before has asked.
+	before string
 
 	left *handedOver // for drain
 }
@@ -116,6 +118,8 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 	now := time.Now()
 	c.begin(conn, now)
 	c.keeping.last, c.keeping.unsure = state.Last, true
+	c.keeping.before = "before-" + strconv.FormatUint(c.labelCount, 36)
+	c.urgent = append(c.urgent, "PING :"+c.keeping.before)
 	c.keeping.written = make(map[uint64]bool, len(state.Written))
 	for _, tag := range state.Written {
 		c.keeping.written[tag] = true
@@ -161,7 +165,9 @@ func (c *client) resumeChannels(state holder.State) {
 		case m != nil:
 			m.state, m.enteredAt = joined, time.Now()
 			m.begin()
-			m.ch.resume(c)
+			if m.ch.resume(c, c.hasHistory() && !m.mine) {
+				c.catchUp(m)
+			}
 			c.sendWaiting(m)
 		}
 	}
@@ -276,7 +282,7 @@ func (c *client) mark(now time.Time) {
 	c.keeping.pending, c.keeping.sentAt, c.keeping.marked = item, now, safe
 	item.left.Store(int64(len(c.channels)) + 1)
 	for _, m := range c.channels {
-		m.ch.put(item)
+		m.ch.lane.put(item) // also past what waits for the history
 	}
 	item.passed()
 }

@@ -5,9 +5,14 @@ package irc
 // us out of channels, once more. A network without questions for its history may tell of it as it likes.
 func (c *client) isStray(m message) bool {
 	_, outer := m.GetTag("batch")
-	b := c.batches[outer]
-	if b == nil || b.kind != historyBatch || !c.hasHistory() {
+	if outer == "" || !c.hasHistory() {
 		return false
+	}
+	switch b := c.batches[outer]; {
+	case b == nil && c.keeping.before == "" || b != nil && b.kind != historyBatch:
+		return false
+	case b == nil && msgID(m) == "" && (m.Command == "PRIVMSG" || m.Command == "NOTICE"):
+		return false // a piece of a text of several lines; the process before has had its beginning
 	}
 	if m.Command == "BATCH" && len(m.Params) > 0 && len(m.Params[0]) > 1 && m.Params[0][0] == '+' {
 		c.stray(m.Params[0][1:])
