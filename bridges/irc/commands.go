@@ -129,6 +129,9 @@ func (c *client) handle(m message) {
 		c.dispatch(m)
 	}
 	c.heard()
+	if len(c.urgent)+len(c.queue) > maxOutgoing {
+		c.lost(errTalkative)
+	}
 }
 
 // dispatch handles a line that is no part of a history, or one that is and is handled as if it were said now.
