@@ -12,6 +12,8 @@ const (
 	historyPage = 100
 	// historyTimeout is how long a server may take for one page.
 	historyTimeout = 20 * time.Second
+	// historyBatch is the kind of the batch that an answer is.
+	historyBatch = "chathistory"
 	// maxInnerBatches bounds the batches that are open in an answer.
 	maxInnerBatches = 64
 )
@@ -138,7 +140,12 @@ func (c *client) expireHistory(now time.Time) {
 		if h.deadline.IsZero() || now.Before(h.deadline) {
 			continue
 		}
+		if c.keeping.held && len(h.m.ch.lane.items) > 0 {
+			h.deadline = now.Add(historyTimeout) // the holder reads on when the room has taken what it was told
+			continue
+		}
 		c.log.Warn().Str("channel", h.m.name).Msg("the server does not answer a question for the history")
+		c.strayFrom(h)
 		c.closeHistory(h)
 		c.endHistory(h, unknown)
 	}
@@ -208,7 +215,7 @@ func (c *client) onHistoryBatch(m message, ref string) bool {
 
 // beginPage is the beginning of an answer.
 func (c *client) beginPage(m message, ref string) bool {
-	if len(m.Params) < 3 || m.Params[1] != "chathistory" {
+	if len(m.Params) < 3 || m.Params[1] != historyBatch || c.keeping.before != "" {
 		return false
 	}
 	key := c.net.ids.fold.Fold(m.Params[2])
@@ -241,6 +248,9 @@ func (c *client) endPage(h *history) {
 func (c *client) onHistoryFail(m message) bool {
 	if len(m.Params) < 2 || m.Params[0] != "CHATHISTORY" {
 		return false
+	}
+	if c.keeping.before != "" {
+		return true
 	}
 	h := c.histories[0]
 	for _, open := range c.histories {

@@ -364,7 +364,9 @@ func (c *client) keepAlive(now time.Time) {
 	case c.pinged.IsZero() && now.Sub(c.lastIn()) >= idleBeforePing:
 		c.pinged = now
 		c.urgent = append(c.urgent, "PING :"+alivePing)
-	case !c.pinged.IsZero() && now.Sub(c.pinged) >= pingTimeout && len(c.sess.in) == 0:
+	case !c.pinged.IsZero() && now.Sub(c.pinged) >= pingTimeout && len(c.sess.in) > 0:
+		c.pinged = now // the server has said something that we do not read yet
+	case !c.pinged.IsZero() && now.Sub(c.pinged) >= pingTimeout:
 		c.lost(errSilent)
 		return
 	}

@@ -125,10 +125,13 @@ var incoming = map[string]struct {
 func (c *client) handle(m message) {
 	c.pinged = time.Time{} // any line is a sign of life
 	c.keeping.begin(m)
-	if !c.inHistory(m) {
+	if !c.inHistory(m) && !c.isStray(m) {
 		c.dispatch(m)
 	}
 	c.heard()
+	if len(c.urgent)+len(c.queue) > maxOutgoing {
+		c.lost(errTalkative)
+	}
 }
 
 // dispatch handles a line that is no part of a history, or one that is and is handled as if it were said now.
@@ -165,7 +168,12 @@ func (c *client) onPing(m message) {
 	}
 }
 
-func (c *client) onPong(m message) { c.confirmed(last(m)) }
+func (c *client) onPong(m message) {
+	if last(m) == c.keeping.before {
+		c.keeping.before = ""
+	}
+	c.confirmed(last(m))
+}
 
 func (c *client) onError(m message) { c.refuse(last(m)) }
 

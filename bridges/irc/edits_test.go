@@ -42,6 +42,28 @@ func TestEdits(t *testing.T) {
 	m.expect("QUIT", quitMessage)
 }
 
+// An edit by somebody else than who has said a message changes nothing on Matrix, so it does not on IRC either, nor what is quoted of it.
+func TestEditOfOthers(t *testing.T) {
+	ircd := bridgetest.StartNGIRCd(t)
+	w := startNew(t, testNetwork(ircd.Address))
+	carol := bridgetest.DialIRC(t, ircd.Address, "carol")
+	carol.Join("#c")
+	alice, bob := w.hs.User("alice"), w.hs.User("bob")
+	room := w.join(alice, "#c")
+	w.join(bob, "#c")
+	said := w.hs.Say(alice, room, "I agree")
+	carol.AwaitCount("alice's line", 1, bridgetest.Said("#c", "alice"))
+	w.hs.AwaitAcknowledged()
+	w.hs.Send(bob, room, "m.room.message", map[string]any{
+		"msgtype": "m.text", "body": "* I resign", "m.new_content": map[string]any{"msgtype": "m.text", "body": "I resign"},
+		"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": said.ID},
+	})
+	w.hs.Send(bob, room, "m.room.message", map[string]any{"msgtype": "m.text", "body": "well", "m.relates_to": inReplyTo(said)})
+	if got := bridgetest.Texts(carol.AwaitCount("bob's line", 1, bridgetest.Said("#c", "bob"))); got[0] != `<alice> "I agree": well` {
+		t.Errorf("got %q", got)
+	}
+}
+
 // After a restart the homeserver says what a message was.
 func TestEditAfterRestart(t *testing.T) {
 	t.Parallel()

@@ -205,22 +205,24 @@ func (n *network) unreserve(c *client) {
 	}
 }
 
-// resume lets a client take part that has been in the channel all the time. Its account is right from where it goes on.
-func (ch *channel) resume(c *client) {
+// resume lets a client take part that has been in the channel all the time. Its account is right from where it goes on. It reports
+// whether nobody led the channel in the process before, which then was about to fetch the history: the client has to do so.
+func (ch *channel) resume(c *client, history bool) bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	first := history && ch.feed.lead == nil && ch.feed.reserved == nil
 	ch.feed.add(c)
 	ch.feed.open(c).anchored = true
+	ch.holding = ch.holding || first
+	return first
 }
 
 // standing is how far a client may confirm what it has heard of the channel: what it knows and the leader has not seen yet is
-// kept. leads tells whether its view is the one that counts.
+// kept. leads tells whether its view is the one that counts, which nobody's is while the history is fetched: what waits for that
+// need not be kept, because a successor fetches it.
 func (ch *channel) standing(c *client, upTo uint64) (safe uint64, leads bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if ch.holding {
-		return 0, ch.feed.leads(c) // what waits for the history is nowhere else
-	}
 	if i := ch.feed.find(c); i >= 0 {
 		for _, s := range ch.feed.members[i].ring {
 			if time.Since(s.at) <= staleAfter {
@@ -229,7 +231,7 @@ func (ch *channel) standing(c *client, upTo uint64) (safe uint64, leads bool) {
 			}
 		}
 	}
-	return upTo, ch.feed.leads(c)
+	return upTo, ch.feed.leads(c) && !ch.holding
 }
 
 // yield has another lead when nobody does, and returns who, and what that one has to deliver first.

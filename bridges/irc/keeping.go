@@ -6,7 +6,6 @@ import (
 	"math"
 	"net"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2/status"
@@ -24,14 +23,8 @@ import (
 // To IRC, the holder remembers tags of what it has written, made of the event and the text. What is sent again after a
 // restart and has such a tag is on IRC already.
 
-const (
-	// markAfter is how long after a line its confirmation begins.
-	markAfter = 100 * time.Millisecond
-	// markTimeout is how long a mark may be on its way before another is sent: a lane that was full may have lost it.
-	markTimeout = time.Minute
-	// heldTag has the number of a line. No server can send a tag with a space.
-	heldTag = "held line"
-)
+// heldTag has the number of a line. No server can send a tag with a space.
+const heldTag = "held line"
 
 // keeping is what a client knows of the connection that the holder keeps for it.
 type keeping struct {
@@ -44,12 +37,15 @@ type keeping struct {
 	handled uint64 // of the last line that was
 	marked  uint64
 	markDue time.Time
-	pending *markItem // that is on its way
+	pending *markItem       // that is on its way
+	still   map[*lane]int64 // lanes that have stood still, and what they had taken then
 	sentAt  time.Time
 	written map[uint64]bool // what was on IRC when the connection was taken up
 	unsure  bool            // lines found in written may not have been answered yet
 	last    uint64          // of the lines that had come when it was taken up; 0 when they are handled
 	handing bool            // it goes to a successor
+	// before is the token of a PING: until its answer has come, what is answered may be what a process before has asked.
+	before string
 
 	left *handedOver // for drain
 }
@@ -116,6 +112,8 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 	now := time.Now()
 	c.begin(conn, now)
 	c.keeping.last, c.keeping.unsure = state.Last, true
+	c.keeping.before = "before-" + strconv.FormatUint(c.labelCount, 36)
+	c.urgent = append(c.urgent, "PING :"+c.keeping.before)
 	c.keeping.written = make(map[uint64]bool, len(state.Written))
 	for _, tag := range state.Written {
 		c.keeping.written[tag] = true
@@ -161,7 +159,9 @@ func (c *client) resumeChannels(state holder.State) {
 		case m != nil:
 			m.state, m.enteredAt = joined, time.Now()
 			m.begin()
-			m.ch.resume(c)
+			if m.ch.resume(c, c.hasHistory() && !m.mine) {
+				c.catchUp(m)
+			}
 			c.sendWaiting(m)
 		}
 	}
@@ -227,58 +227,12 @@ func (c *client) heard() {
 		return
 	}
 	c.keeping.handled, c.keeping.current = c.keeping.current, 0
-	if c.keeping.markDue.IsZero() {
-		c.keeping.markDue = time.Now().Add(markAfter)
+	if due := time.Now().Add(markAfter); c.keeping.markDue.IsZero() || due.Before(c.keeping.markDue) {
+		c.keeping.markDue = due
 	}
 	if c.keeping.last > 0 && c.keeping.handled >= c.keeping.last {
 		c.caughtUpHeld()
 	}
-}
-
-// markItem goes through lanes.
-type markItem struct {
-	stopItem
-	left atomic.Int64
-	done func()
-}
-
-func (m *markItem) passed() {
-	if m.left.Add(-1) == 0 {
-		m.done()
-	}
-}
-
-// markTick has a mark sent when that is due, and the one before has come through.
-func (c *client) markTick(now time.Time) {
-	k := &c.keeping
-	if !k.held || k.markDue.IsZero() || now.Before(k.markDue) {
-		return
-	}
-	if k.pending != nil && k.pending.left.Load() > 0 && now.Sub(k.sentAt) < markTimeout {
-		k.markDue = now.Add(markAfter)
-		return
-	}
-	k.markDue = time.Time{}
-	c.mark(now)
-}
-
-// mark sends a mark through all lanes that what was heard may be in.
-func (c *client) mark(now time.Time) {
-	safe, leads := c.standings()
-	if safe <= c.keeping.marked {
-		if c.keeping.handled > c.keeping.marked {
-			c.keeping.markDue = now.Add(time.Second)
-		}
-		return
-	}
-	conn := c.keeping.conn
-	item := &markItem{done: func() { _ = conn.Confirm(safe, leads) }}
-	c.keeping.pending, c.keeping.sentAt, c.keeping.marked = item, now, safe
-	item.left.Store(int64(len(c.channels)) + 1)
-	for _, m := range c.channels {
-		m.ch.put(item)
-	}
-	item.passed()
 }
 
 // standings is up to which line what was heard is with the channels, and which of them we lead.

@@ -53,6 +53,7 @@ type lane struct {
 
 	stuck atomic.Bool  // its leader has waited in vain and nothing was delivered since
 	lost  atomic.Int64 // items lost since then
+	taken atomic.Int64 // items that the goroutine has begun with
 }
 
 // item is something to do in a room. It is done again when it returns an error that may pass.
@@ -127,6 +128,7 @@ func (l *lane) run(ctx context.Context) {
 				l.scene.giveUp()
 			}
 		case it := <-l.items:
+			l.taken.Add(1)
 			l.refill()
 			if _, stop := it.(stopItem); stop {
 				return

@@ -1,9 +1,12 @@
 package irc
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"maunium.net/go/mautrix/id"
 )
 
 const (
@@ -28,7 +31,8 @@ const (
 // line: they would stand still with it, and with them what confirms the messages of their users, so that a room that is slow
 // to take what is said on IRC would let nothing through to IRC either. Instead the one connection whose lines it is that
 // are delivered, the leader, stops reading while there is too much (wires), without any lock; it goes on writing. The other ones read on,
-// since what they see of the channel is only compared. What comes in is bounded by that, and the server's own flow control.
+// since what they see of the channel is only compared, as long as they are not so far ahead that they would have to lead. What comes
+// in is bounded by that, and the server's own flow control.
 type laneQueue struct {
 	mu      sync.Mutex // guards items, and the order of what enters the lane
 	items   []item
@@ -69,9 +73,20 @@ func (l *lane) enqueue(it item, always bool) bool {
 	if full && !always {
 		return false
 	}
+	if kick, ok := it.(kickItem); ok && full && q.removes(kick.user) {
+		return true
+	}
 	q.items = append(q.items, it)
 	q.crowded.Store(len(q.items) >= laneBacklog)
 	return true
+}
+
+// removes reports whether the removal of somebody waits already; the caller holds mu.
+func (q *laneQueue) removes(user id.UserID) bool {
+	return slices.ContainsFunc(q.items, func(it item) bool {
+		kick, ok := it.(kickItem)
+		return ok && kick.user == user
+	})
 }
 
 // refill moves what waits into the buffer, from which something was taken.
@@ -107,12 +122,26 @@ func (l *lane) holdsUp(now time.Time) bool {
 	return false
 }
 
-// heldUp reports whether a room is too slow for a channel that we lead.
+// heldUp reports whether a room is too slow for a channel that we lead, or are so far ahead in that we would have to.
 func (c *client) heldUp(now time.Time) bool {
 	for _, m := range c.channels {
-		if m.ch.lane.overflow.crowded.Load() && m.ch.leads(c) && m.ch.lane.holdsUp(now) {
+		if m.ch.lane.overflow.crowded.Load() && m.ch.waitsFor(c) && m.ch.lane.holdsUp(now) {
 			return true
 		}
 	}
 	return false
+}
+
+// ringReserve is the room that a follower's ring has left when it stops reading: one line may be several sightings.
+const ringReserve = 8
+
+// waitsFor reports whether what a client reads next could get into the lane.
+func (ch *channel) waitsFor(c *client) bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.feed.leads(c) {
+		return true
+	}
+	i := ch.feed.find(c)
+	return i >= 0 && len(ch.feed.members[i].ring) > maxRing-ringReserve
 }

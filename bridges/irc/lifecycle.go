@@ -12,6 +12,7 @@ import (
 var (
 	errRegistration = errors.New("the server did not finish the registration")
 	errSilent       = errors.New("the server is silent")
+	errTalkative    = errors.New("the server asks for more than it reads")
 )
 
 // bannedText and throttledText recognise what servers write in ERROR and in numerics; there is no code for it.

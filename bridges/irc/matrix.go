@@ -55,6 +55,9 @@ func (a *account) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit
 	if err := a.reaches(msg.Portal); err != nil {
 		return err
 	}
+	if msg.EditTarget.SenderMXID != msg.Event.Sender { // which changes nothing on Matrix, but bridgev2 passes it on
+		return shown(failure("only who has said a message can change it"))
+	}
 	s := a.compose(ctx, msg.Portal, msg.Content, nil)
 	s.final = true
 	a.remember(ctx, msg.EditTarget) // to know what has changed

@@ -28,7 +28,7 @@ func (c *Connector) ChangePending(ctx context.Context, portal *bridgev2.Portal, 
 	if login == nil || client == nil {
 		return false
 	}
-	change := changeRequest{target: target, done: make(chan bool, 1)}
+	change := changeRequest{target: target, by: evt.Sender, done: make(chan bool, 1)}
 	if evt.Type != event.EventRedaction {
 		content := evt.Content.AsMessage().NewContent
 		if content == nil {
@@ -55,6 +55,7 @@ func (c *Connector) ChangePending(ctx context.Context, portal *bridgev2.Portal, 
 // changeRequest puts another text in place of that of a message which waits, or takes it back when there is none.
 type changeRequest struct {
 	target id.EventID
+	by     id.UserID // who changes it; the relay's connection has what others say too
 	text   *send
 	done   chan bool // of size 1
 }
@@ -63,9 +64,9 @@ func (r changeRequest) apply(c *client) {
 	r.done <- !c.goodbye && (c.changeWaiting(r) || c.changeQueued(r))
 }
 
-// isOf reports whether a message is the one, and nothing of it has been written.
+// isOf reports whether a message is the one, of the same sender, and nothing of it has been written.
 func (r changeRequest) isOf(s *send) bool {
-	return s.event == r.target && s.written == 0 && s.build == nil
+	return s.event == r.target && s.written == 0 && s.build == nil && (s.speaker == nil || s.speaker.user == r.by)
 }
 
 // change puts the new text in place of the old one; what the message answers stays.

@@ -24,13 +24,21 @@ const (
 	maxRelayNicks = 10000
 )
 
+// unseen are the characters that show nothing: with one of them, a name would look like another one.
+var unseen = []*unicode.RangeTable{
+	unicode.Cf, unicode.Zl, unicode.Zp, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point,
+}
+
+// blankBraille is a pattern of no dots.
+const blankBraille = '\u2800'
+
 // tidyName leaves of a name what can stand between < and >: nothing that ends it, is not seen, or turns the direction.
 func tidyName(name string) string {
 	name = strings.Map(func(r rune) rune {
 		switch {
-		case r == '<' || r == '>' || unicode.Is(unicode.Cf, r) || unicode.IsControl(r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r):
+		case r == '<' || r == '>' || unicode.IsControl(r) || unicode.In(r, unseen...):
 			return -1
-		case unicode.IsSpace(r):
+		case unicode.IsSpace(r) || r == blankBraille:
 			return ' '
 		}
 		return r

@@ -27,6 +27,9 @@ const (
 	barrierAfter = 6 * time.Second
 	// maxIdleLines bounds the questions that wait until there is nothing else to send.
 	maxIdleLines = 256
+	// maxOutgoing is how many lines may wait for a connection in all, more than anybody has channels. A server that makes us say more
+	// than it reads is left.
+	maxOutgoing = 10000
 	// barrierPing and alivePing begin the tokens of our PINGs.
 	barrierPing = "cw-"
 	alivePing   = "alive"
