@@ -13,7 +13,7 @@ import (
 const (
 	// sendWait is how long a message waits for a connection that is away, counted from when it went, before
 	// its sender is told.
-	sendWait = 30 * time.Second
+	sendWait = 2 * time.Minute
 	// maxSendTries bounds how often a message is sent again when the connection breaks before the server has
 	// confirmed it.
 	maxSendTries = 3
