@@ -45,6 +45,8 @@ var wantedCaps = map[string]func(c *client) bool{
 	"standard-replies":        nil,                      // failures that are no numerics
 	"draft/chathistory":       (*client).wantsHistory,   // what was said in our absence
 	"draft/event-playback":    (*client).wantsHistory,   // who came and went in our absence
+	playbackCap:               (*client).wantsPlayback,  // the same of a ZNC
+	"znc.in/self-message":     nil,                      // what another client says by the same ZNC, in conversations too
 }
 
 // caps is the negotiation of capabilities on one connection. IRCv3, "Capability Negotiation".

@@ -70,6 +70,8 @@ type history struct {
 	inner    map[string]string // kinds of the batches in it, "" for those that came before
 	deadline time.Time         // from when the question is written
 	timed    bool              // the question is by time
+	token    string            // of the PING behind a question to ZNC
+	sameTime sameTime          // of its answer
 	lines    int               // new lines of the page
 	total    int
 	ids      map[string]bool
@@ -99,6 +101,9 @@ func (c *client) askHistory(h *history) {
 // askPage sends the question. A reference by time begins a moment earlier, since several lines may be of one time; what comes
 // again is not counted.
 func (c *client) askPage(h *history) {
+	if c.asksLater(h) {
+		return
+	}
 	ref := "msgid=" + h.after
 	if h.timed = h.after == "" || c.historySupport.times; h.timed {
 		ref = "timestamp=" + h.since.Add(-time.Millisecond).UTC().Format(serverTime)
@@ -106,6 +111,10 @@ func (c *client) askPage(h *history) {
 	h.lines, h.items, h.root, h.inner = 0, nil, "", map[string]string{}
 	h.deadline = time.Time{}
 	c.histories = append(c.histories, h)
+	if c.hasPlayback() {
+		c.askPlay(h)
+		return
+	}
 	line := commandLine("CHATHISTORY", "AFTER", h.m.name, ref, strconv.Itoa(c.historySupport.page()))
 	c.queue = append(c.queue, entry{line: line, asks: h})
 }
@@ -126,7 +135,7 @@ func (c *client) closeHistory(h *history) {
 
 // dropHistory forgets all questions, because the connection has ended.
 func (c *client) dropHistory() {
-	c.histories = nil
+	c.histories, c.pastRefs = nil, nil
 	for _, m := range c.channels {
 		m.histories, m.unready, m.reconciling, m.ownSince = nil, false, false, time.Time{}
 	}
@@ -134,6 +143,9 @@ func (c *client) dropHistory() {
 
 // expireHistory ends the questions that the server has not answered.
 func (c *client) expireHistory(now time.Time) {
+	if due := c.keeping.before.due; !due.IsZero() && !now.Before(due) {
+		c.askInherited()
+	}
 	for _, h := range slices.Clone(c.histories) {
 		if h.deadline.IsZero() || now.Before(h.deadline) {
 			continue
@@ -145,11 +157,13 @@ func (c *client) expireHistory(now time.Time) {
 }
 
 // inHistory takes what belongs to the answer to a question: BATCH +ref chathistory channel, the lines in it and in batches in
-// it, the end of it, and FAIL.
+// it, the end of it, and FAIL. What answers no question of ours is taken, too: it is not said now.
 func (c *client) inHistory(m message) bool {
+	return len(c.histories) > 0 && c.inAnswer(m) || c.inUnasked(m)
+}
+
+func (c *client) inAnswer(m message) bool {
 	switch {
-	case len(c.histories) == 0:
-		return false
 	case m.Command == "FAIL":
 		return c.onHistoryFail(m)
 	case m.Command == "BATCH" && len(m.Params) > 0 && len(m.Params[0]) > 1:
@@ -186,6 +200,9 @@ func (c *client) onHistoryBatch(m message, ref string) bool {
 		return c.beginPage(m, ref)
 	case h == nil:
 		return false
+	case !begins && ref == h.root && h.token != "":
+		h.root = ""
+		return true
 	case !begins && ref == h.root:
 		c.endPage(h)
 		return true
@@ -208,7 +225,7 @@ func (c *client) onHistoryBatch(m message, ref string) bool {
 
 // beginPage is the beginning of an answer.
 func (c *client) beginPage(m message, ref string) bool {
-	if len(m.Params) < 3 || m.Params[1] != "chathistory" {
+	if len(m.Params) < 3 || m.Params[1] != c.pastBatch() {
 		return false
 	}
 	key := c.net.ids.fold.Fold(m.Params[2])

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2/status"
 	"maunium.net/go/mautrix/id"
 
 	"causeway/bridges/irc/holder"
@@ -77,8 +78,11 @@ type client struct {
 	private  bool // a password may go over the connection as it is
 	// historySupport and what follows is about the history of channels; see chathistory.go.
 	historySupport historySupport
-	histories      []*history // questions without an answer, in order
-	replay         *history   // whose answer the line that is handled is part of, or nil
+	histories      []*history      // questions without an answer, in order
+	pastRefs       map[string]bool // batches of the past that we have not asked for
+	playbacks      uint64          // questions to ZNC
+	sameTime       sameTime        // of what is said now
+	replay         *history        // whose answer the line that is handled is part of, or nil
 	notingMask     bool
 	nick, userHost string
 	nickTries      int
@@ -129,7 +133,8 @@ type client struct {
 	strangers          strangers
 	relayNicks         map[string]string // by user, and users by nick after a slash; see relayNick
 	status             statusLog
-	asked              map[string]*asked // by folded nick; see whoisRequest
+	told               status.BridgeStateEvent // how bridgev2 was told last that the connection fares
+	asked              map[string]*asked       // by folded nick; see whoisRequest
 }
 
 type dialResult struct {
@@ -298,6 +303,9 @@ func (c *client) due(now time.Time) time.Time {
 	}
 	if !c.strangers.due.IsZero() {
 		sooner(c.strangers.due)
+	}
+	if at := c.keeping.before.due; !at.IsZero() {
+		sooner(at)
 	}
 	for _, h := range c.histories {
 		if !h.deadline.IsZero() {

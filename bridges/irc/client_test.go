@@ -34,7 +34,7 @@ type bench struct {
 // bareNetwork is a network without bridgev2, and so without what is kept in a database.
 func bareNetwork(cfg NetworkConfig) *network {
 	n := newNetwork(&Connector{names: newGhostNames()}, "net", cfg)
-	n.lastOf = func(context.Context, string, time.Time) (delivered, error) { return delivered{}, nil }
+	n.lastOf = func(context.Context, id.UserID, string, time.Time) (delivered, error) { return delivered{}, nil }
 	n.keepMasks = func(context.Context, id.UserID, []string) {}
 	return n
 }

@@ -125,6 +125,7 @@ var incoming = map[string]struct {
 func (c *client) handle(m message) {
 	c.pinged = time.Time{} // any line is a sign of life
 	c.keeping.begin(m)
+	c.nameLine(&m)
 	if !c.inHistory(m) {
 		c.dispatch(m)
 	}
@@ -165,7 +166,11 @@ func (c *client) onPing(m message) {
 	}
 }
 
-func (c *client) onPong(m message) { c.confirmed(last(m)) }
+func (c *client) onPong(m message) {
+	c.confirmed(last(m))
+	c.played(last(m))
+	c.inherited(last(m))
+}
 
 func (c *client) onError(m message) { c.refuse(last(m)) }
 
@@ -195,10 +200,10 @@ func (c *client) onReady(message) {
 	if c.nick != c.wantedNick() {
 		c.nextNick = now.Add(regainEvery)
 	}
-	c.history.Store(c.hasHistory())
+	c.history.Store(c.tellsPast())
 	c.log.Info().Str("nick", c.nick).Msg("connected")
 	c.confirmNow()
-	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
+	c.tellState(status.BridgeState{StateEvent: status.StateConnected})
 	if c.awayDue.IsZero() {
 		c.tellAway()
 	}

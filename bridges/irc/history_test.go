@@ -119,11 +119,11 @@ func TestOwnJoinAgain(t *testing.T) {
 	a, b := newClient(n, "@alice:hs.test"), newClient(n, "@bob:hs.test")
 	ch.expectHeld(a, true)
 	ch.expectHeld(b, false)
-	ch.resume(b)
+	ch.resume(b, false)
 	if ch.enter(b, true) {
 		t.Error("bob asks for the history of a channel that alice leads")
 	}
-	ch.resume(a)
+	ch.resume(a, false)
 	ch.put(messageItem{nick: "carol", lines: []string{"hello"}})
 	if got := len(ch.lane.items); got != 1 {
 		t.Errorf("got %d items in the lane, want 1", got)

@@ -205,21 +205,26 @@ func (n *network) unreserve(c *client) {
 	}
 }
 
-// resume lets a client take part that has been in the channel all the time. Its account is right from where it goes on.
-func (ch *channel) resume(c *client) {
+// resume lets a client take part that has been in the channel all the time. Its account is right from where it goes on. missing
+// tells that the process before had not got all of what was said earlier: who leads has to ask for that.
+func (ch *channel) resume(c *client, missing bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.feed.add(c)
 	ch.feed.open(c).anchored = true
+	if lead := ch.feed.lead; missing && lead != nil && lead.member.history.Load() {
+		ch.holding = true
+		lead.member.box.add(catchUpRequest{channel: ch.lane.called()})
+	}
 }
 
 // standing is how far a client may confirm what it has heard of the channel: what it knows and the leader has not seen yet is
-// kept. leads tells whether its view is the one that counts.
-func (ch *channel) standing(c *client, upTo uint64) (safe uint64, leads bool) {
+// kept. leads tells whether its view is the one that counts, and holding that what was said earlier is being fetched.
+func (ch *channel) standing(c *client, upTo uint64) (safe uint64, leads, holding bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.holding {
-		return 0, ch.feed.leads(c) // what waits for the history is nowhere else
+		return 0, ch.feed.leads(c), true // what waits for the history is nowhere else
 	}
 	if i := ch.feed.find(c); i >= 0 {
 		for _, s := range ch.feed.members[i].ring {
@@ -229,7 +234,7 @@ func (ch *channel) standing(c *client, upTo uint64) (safe uint64, leads bool) {
 			}
 		}
 	}
-	return upTo, ch.feed.leads(c)
+	return upTo, ch.feed.leads(c), false
 }
 
 // yield has another lead when nobody does, and returns who, and what that one has to deliver first.

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,9 @@ type keeping struct {
 	unsure  bool            // lines found in written may not have been answered yet
 	last    uint64          // of the lines that had come when it was taken up; 0 when they are handled
 	handing bool            // it goes to a successor
+
+	before inheritance
+	leads  []string // as the holder knows them
 
 	left *handedOver // for drain
 }
@@ -116,6 +120,7 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 	now := time.Now()
 	c.begin(conn, now)
 	c.keeping.last, c.keeping.unsure = state.Last, true
+	c.keeping.leads = state.Leads
 	c.keeping.written = make(map[uint64]bool, len(state.Written))
 	for _, tag := range state.Written {
 		c.keeping.written[tag] = true
@@ -141,9 +146,10 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 	if state.Away {
 		c.awayTold = defaultAwayWords // or others; what is to be told is told again
 	}
-	c.history.Store(c.hasHistory())
+	c.keeping.before.open = c.tellsPast()
+	c.history.Store(c.tellsPast())
 	c.log.Info().Str("nick", c.nick).Msg("the connection of before goes on")
-	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
+	c.tellState(status.BridgeState{StateEvent: status.StateConnected})
 	c.resumeChannels(state)
 	if state.Pending == 0 {
 		c.caughtUpHeld()
@@ -161,7 +167,7 @@ func (c *client) resumeChannels(state holder.State) {
 		case m != nil:
 			m.state, m.enteredAt = joined, time.Now()
 			m.begin()
-			m.ch.resume(c)
+			m.ch.resume(c, slices.Contains(state.Leads, catchingUp+m.name))
 			c.sendWaiting(m)
 		}
 	}
@@ -266,6 +272,7 @@ func (c *client) markTick(now time.Time) {
 func (c *client) mark(now time.Time) {
 	safe, leads := c.standings()
 	if safe <= c.keeping.marked {
+		c.tellLeads(leads)
 		if c.keeping.handled > c.keeping.marked {
 			c.keeping.markDue = now.Add(time.Second)
 		}
@@ -273,7 +280,7 @@ func (c *client) mark(now time.Time) {
 	}
 	conn := c.keeping.conn
 	item := &markItem{done: func() { _ = conn.Confirm(safe, leads) }}
-	c.keeping.pending, c.keeping.sentAt, c.keeping.marked = item, now, safe
+	c.keeping.pending, c.keeping.sentAt, c.keeping.marked, c.keeping.leads = item, now, safe, leads
 	item.left.Store(int64(len(c.channels)) + 1)
 	for _, m := range c.channels {
 		m.ch.put(item)
@@ -285,9 +292,12 @@ func (c *client) mark(now time.Time) {
 func (c *client) standings() (safe uint64, leads []string) {
 	safe = c.keeping.handled
 	for _, m := range c.channels {
-		var lead bool
-		if safe, lead = m.ch.standing(c, safe); lead {
+		var lead, holding bool
+		if safe, lead, holding = m.ch.standing(c, safe); lead {
 			leads = append(leads, m.name)
+		}
+		if lead && holding {
+			leads = append(leads, catchingUp+m.name)
 		}
 	}
 	return safe, sorted(leads)

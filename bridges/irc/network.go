@@ -41,7 +41,7 @@ type network struct {
 	// report tells bridgev2 how a user's connection fares.
 	report func(user id.UserID, state status.BridgeState)
 	// lastOf and keepMasks are about the bridge's database; see lastDelivered and storeMasks.
-	lastOf    func(ctx context.Context, channel string, now time.Time) (delivered, error)
+	lastOf    func(ctx context.Context, owner id.UserID, channel string, now time.Time) (delivered, error)
 	keepMasks func(ctx context.Context, user id.UserID, list []string)
 
 	recent recentTexts // what was said a short while ago

@@ -39,6 +39,7 @@ func (c *client) replayLine(h *history, m message) {
 	if !part && !c.countLine(h, m) {
 		return
 	}
+	defer c.passOn(h)
 	c.replaying(h, func() {
 		switch row, ok := playback[m.Command]; {
 		case part:
@@ -53,15 +54,21 @@ func (c *client) replayLine(h *history, m message) {
 }
 
 // isOurs reports whether a line of an answer is one of ours, which Matrix knows. What this client has said is kept for who
-// looks for it.
+// looks for it. In a room of one's own others are ghosts, whoever they are, and one's own lines may be news; see pastOwn.
 func (c *client) isOurs(m message) bool {
 	h := c.replay
 	if h == nil {
 		return false
 	}
 	user, ours := c.net.masks.owner(m.Source)
+	if h.m.mine && user != c.user {
+		return false
+	}
 	if ours && user == c.user && len(m.Params) > 1 && len(h.own) < maxOwnLines {
 		h.own = append(h.own, ownLine{command: m.Command, text: m.Params[1], at: c.saidAt(m), id: msgID(m)})
+	}
+	if ours && h.m.mine {
+		c.pastOwn(h, m)
 	}
 	return ours
 }

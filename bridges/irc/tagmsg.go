@@ -23,7 +23,7 @@ func (n *network) idOf(msgid string) networkid.MessageID {
 // msgIDOf is the inverse of idOf, and "" for a message whose identity on the network is not known.
 func (n *network) msgIDOf(id networkid.MessageID) string {
 	msgid, ok := strings.CutPrefix(string(id), n.name+"/")
-	if !ok {
+	if !ok || isMade(msgid) {
 		return ""
 	}
 	return msgid
