@@ -128,6 +128,7 @@ type client struct {
 	awayDue            time.Time // when it is to be told, zero when it need not
 	invitesSince       time.Time // since when invites are counted
 	invites            int
+	monitor            monitor
 	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
 	strangers          strangers
@@ -301,6 +302,9 @@ func (c *client) due(now time.Time) time.Time {
 	if !c.awayDue.IsZero() {
 		sooner(c.awayDue)
 	}
+	if at := c.monitor.again; !at.IsZero() {
+		sooner(at)
+	}
 	if !c.strangers.due.IsZero() {
 		sooner(c.strangers.due)
 	}
@@ -347,6 +351,7 @@ func (c *client) tick(now time.Time) {
 	c.expire(now)
 	c.endMercy(now)
 	c.awayTick(now)
+	c.monitorTick(now)
 	c.tellStrangers(now)
 	c.expireHistory(now)
 	c.markTick(now)

@@ -70,6 +70,10 @@ var incoming = map[string]struct {
 	"396": {2, (*client).onHost},         // RPL_HOSTHIDDEN
 	"422": {0, (*client).onReady},        // ERR_NOMOTD
 
+	"730": {2, (*client).onMonitorOnline},  // RPL_MONONLINE
+	"731": {2, (*client).onMonitorOffline}, // RPL_MONOFFLINE
+	"734": {3, (*client).onMonitorFull},    // ERR_MONLISTFULL
+
 	"900": {3, (*client).onLoggedIn},    // RPL_LOGGEDIN
 	"901": {0, (*client).onLoggedOut},   // RPL_LOGGEDOUT
 	"902": {0, (*client).onSASLFail},    // ERR_NICKLOCKED

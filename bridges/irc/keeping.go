@@ -150,6 +150,7 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 	c.history.Store(c.tellsPast())
 	c.log.Info().Str("nick", c.nick).Msg("the connection of before goes on")
 	c.tellState(status.BridgeState{StateEvent: status.StateConnected})
+	c.monitor.clear = c.isupport.hasMonitor
 	c.resumeChannels(state)
 	if state.Pending == 0 {
 		c.caughtUpHeld()

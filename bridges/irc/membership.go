@@ -176,6 +176,9 @@ func (logoutRequest) apply(c *client) {
 // forget drops a channel, and the connection with the last one.
 func (c *client) forget(m *membership) {
 	delete(c.channels, m.key)
+	if m.direct != nil {
+		c.unwatch(m.direct.watched)
+	}
 	if len(c.channels) > 0 {
 		return
 	}
