@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/id"
@@ -62,7 +63,7 @@ func (n *network) lastDelivered(ctx context.Context, owner id.UserID, channel st
 	case last.Before(from):
 		return delivered{at: from}, nil
 	default:
-		return delivered{strings.TrimPrefix(id, n.name+"/"), last}, nil
+		return delivered{strings.TrimPrefix(string(lineIn(networkid.MessageID(id))), n.name+"/"), last}, nil
 	}
 }
 
@@ -74,4 +75,17 @@ func (n *network) leftByAll(ctx context.Context, owner id.UserID, channel string
 		return
 	}
 	n.own(owner, channel).abandon()
+}
+
+// existing is the portal of a key, or nil. bridgev2 would also take the shared room of a channel for the one of somebody's own.
+func (c *Connector) existing(ctx context.Context, key networkid.PortalKey) (*bridgev2.Portal, error) {
+	portal, err := c.br.GetExistingPortalByKey(ctx, key)
+	if err != nil || portal == nil || portal.PortalKey == key {
+		return portal, err
+	}
+	row, err := c.br.DB.Portal.GetByKey(ctx, key)
+	if err != nil || row == nil {
+		return nil, err
+	}
+	return c.br.GetPortalByKey(ctx, key)
 }

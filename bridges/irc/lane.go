@@ -171,7 +171,7 @@ func (l *lane) portal(ctx context.Context) (*bridgev2.Portal, error) {
 	if l.owner == "" {
 		return l.net.conn.portalOf(ctx, l.net, l.called())
 	}
-	return l.net.conn.br.GetExistingPortalByKey(ctx, l.key())
+	return l.net.conn.existing(ctx, l.key())
 }
 
 // hasRoom reports whether there is a room to deliver to.

@@ -165,7 +165,7 @@ func (c *Connector) cmdPart(ce *commands.Event) {
 		ce.Reply("Usage: `$cmdprefix part NETWORK #CHANNEL`")
 		return
 	}
-	portal, err := c.br.GetExistingPortalByKey(ce.Ctx, n.ids.own(ce.User.MXID, args[0]))
+	portal, err := c.existing(ce.Ctx, n.ids.own(ce.User.MXID, args[0]))
 	if err != nil || portal == nil || portal.MXID == "" {
 		ce.Reply("You have no room of your own for %s; leave the one that you share to leave the channel", args[0])
 		return

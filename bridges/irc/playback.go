@@ -2,6 +2,7 @@ package irc
 
 import (
 	"context"
+	"strings"
 
 	"maunium.net/go/mautrix/bridgev2"
 )
@@ -44,6 +45,7 @@ func (c *client) replayLine(h *history, m message) {
 		switch row, ok := playback[m.Command]; {
 		case part:
 			c.dispatch(m)
+		case h.token != "" && strings.HasPrefix(m.Nick(), "*"): // a module of ZNC
 		case c.isOurs(m):
 		case replayed[m.Command]:
 			c.dispatch(m)

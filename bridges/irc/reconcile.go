@@ -90,9 +90,9 @@ func (c *client) reconcile(m *membership, since time.Time) {
 				found.apply(c)
 				return
 			}
-			receiver := c.net.portalOf(m.owner(c), m.name).Receiver
+			portal := c.net.portalOf(m.owner(c), m.name)
 			c.lookups.Go(func() {
-				found.own = c.net.unrecorded(c.ctx, receiver, found.own)
+				found.own = c.net.unrecorded(c.ctx, portal, found.own)
 				c.box.add(found)
 			})
 		},
@@ -118,16 +118,17 @@ func (r reconciled) apply(c *client) {
 
 // unrecorded are those of our lines that no message of Matrix stands for yet. Where we know the identities of what we said, a
 // line that is confirmed is not taken for another one of the same text.
-func (n *network) unrecorded(ctx context.Context, receiver networkid.UserLoginID, own []ownLine) []ownLine {
+func (n *network) unrecorded(ctx context.Context, portal networkid.PortalKey, own []ownLine) []ownLine {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
 	defer cancel()
 	return slices.DeleteFunc(own, func(line ownLine) bool {
 		if line.id == "" {
 			return false
 		}
-		row, err := n.conn.br.DB.Message.GetFirstPartByID(ctx, receiver, n.idOf(line.id))
+		id := idIn(portal, n.idOf(line.id))
+		row, err := n.conn.br.DB.Message.GetFirstPartByID(ctx, portal.Receiver, id)
 		if err == nil && row == nil {
-			whole, err := n.conn.host.LineOf(ctx, n.idOf(line.id))
+			whole, err := n.conn.host.LineOf(ctx, id)
 			return err == nil && whole != ""
 		}
 		return err == nil
