@@ -26,7 +26,7 @@ func idIn(portal networkid.PortalKey, id networkid.MessageID) networkid.MessageI
 	if kindOf(portal) != bouncer {
 		return id
 	}
-	return id + ownMark + networkid.MessageID(ownerOf(portal)[1:])
+	return id + ownMark + networkid.MessageID(strings.TrimPrefix(string(ownerOf(portal)), "@"))
 }
 
 // ownMark is before the owner. No server gives identities with spaces.
