@@ -136,6 +136,7 @@ func FuzzHistory(f *testing.F) {
 	f.Add(":s BATCH +x chathistory #c\n@batch=x :s BATCH +y draft/multiline #c\n@batch=y :c!c@h PRIVMSG #c :a\n:s BATCH -y\n:s BATCH -x", false)
 	f.Add(":s FAIL CHATHISTORY\n:s FAIL CHATHISTORY X AFTER #c\n:s FAIL CHATHISTORY X\n:s BATCH -\n:s BATCH", false)
 	f.Add(":s BATCH +x chathistory #c\n@batch=x KICK #c\n@batch=x :a!b@c NICK :\n@batch=x :!@ JOIN\n@batch=x;time=x :a!b@c QUIT", false)
+	f.Add("@batch 400", false)
 	f.Add(":s BATCH +x znc.in/playback #c\n@batch=x;time=1 :a!b@c PRIVMSG #c :one\n:s PONG s playback-1\n:s BATCH -x", true)
 	f.Add(":s BATCH +x znc.in/playback #c\n:s BATCH +x znc.in/playback #c\n:s BATCH -x\n@batch=x :*a!b@c PRIVMSG #c :one\n:s PONG playback-1", true)
 	f.Fuzz(func(t *testing.T, text string, znc bool) {

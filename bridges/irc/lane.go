@@ -62,7 +62,7 @@ type item interface {
 
 // newLane starts the goroutine, which ends with a stopItem or with ctx.
 func newLane(ctx context.Context, net *network, name string) *lane {
-	return startLane(ctx, &lane{
+	return net.runLane(ctx, &lane{
 		net: net, name: name, items: make(chan item, laneBuffer), done: make(chan struct{}),
 		log: net.log.With().Str("channel", name).Logger(),
 	})
@@ -75,7 +75,7 @@ func startLane(ctx context.Context, l *lane) *lane {
 
 // newOwnLane is newLane for a room of a user's own. Names of conversations are not logged.
 func newOwnLane(ctx context.Context, net *network, owner id.UserID, name string) *lane {
-	return startLane(ctx, &lane{
+	return net.runLane(ctx, &lane{
 		net: net, name: name, owner: owner, items: make(chan item, ownLaneBuffer), done: make(chan struct{}),
 		log: net.log.With().Stringer("owner", owner).Logger(),
 	})

@@ -34,6 +34,8 @@ type network struct {
 	warnCasemapping sync.Once
 	// dial makes a connection.
 	dial func(ctx context.Context, cfg NetworkConfig, from source) (net.Conn, error)
+	// runLane starts the goroutine of a lane.
+	runLane func(ctx context.Context, l *lane) *lane
 	// identity is who a user is to be on the network.
 	identity func(user id.UserID) identity
 	// request is ask.
@@ -79,6 +81,7 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 		turns:    map[id.UserID]time.Time{},
 	}
 	n.report, n.dial, n.identity, n.request = n.reportState, dial, n.identityOf, n.ask
+	n.runLane = startLane
 	n.lastOf, n.keepMasks = n.lastDelivered, n.storeMasks
 	return n
 }
