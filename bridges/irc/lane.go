@@ -47,6 +47,8 @@ type lane struct {
 	scene    scene            // of the goroutine
 	strict   strictView       // of the goroutine
 
+	making sync.RWMutex // held for writing while somebody else makes the room
+
 	strictNews atomic.Bool // there may be something to tell of strict
 
 	renamed atomic.Pointer[string] // what the channel is called now, if that is not name
@@ -181,6 +183,13 @@ func (c *Connector) hasRoom(portal *bridgev2.Portal) bool {
 	return portal != nil && portal.MXID != ""
 }
 
+// hasRoom is Connector.hasRoom once nobody makes the room.
+func (l *lane) hasRoom(portal *bridgev2.Portal) bool {
+	l.making.RLock()
+	defer l.making.RUnlock()
+	return l.net.conn.hasRoom(portal)
+}
+
 func (l *lane) deliverOnce(ctx context.Context, it item) error {
 	portal, err := l.portal(ctx)
 	if err != nil {
@@ -189,7 +198,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 	if l.makesRoom(it) && (portal == nil || portal.MXID == "") {
 		it = ownRoomItem{it}
 	}
-	if maker, ok := it.(roomMaker); ok && !l.net.conn.hasRoom(portal) {
+	if maker, ok := it.(roomMaker); ok && !l.hasRoom(portal) {
 		if err := maker.makeRoom(ctx, l); err != nil {
 			return err
 		}
@@ -198,7 +207,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 			return err
 		}
 	}
-	if !l.net.conn.hasRoom(portal) {
+	if !l.hasRoom(portal) {
 		return nil
 	}
 	if err := l.beforehand(ctx, it, portal); err != nil {

@@ -15,14 +15,10 @@ import (
 // monitored is a client on a server that watches two nicks at most.
 func monitored(t *testing.T, tokens string) (*bench, *pipe) {
 	b := newBench(t, quick)
-	b.c.net.conn.ctx = t.Context()
-	b.c.net.presences = presences{
-		shown: map[string]presence{}, since: map[string]time.Time{}, due: map[string]presenceDue{}, bell: make(chan struct{}, 1),
-	}
-	for _, nick := range []string{"bob", "carol", "dave", "account bea", "account eve"} {
-		lane := &lane{net: b.c.net, name: nick, owner: b.c.user, items: make(chan item, 100), done: make(chan struct{})}
-		b.c.net.channels["\x00@alice:hs.test\x00"+nick] = newChannel(lane)
-	}
+	p := &b.c.net.presences
+	p.mu.Lock() // without its goroutine
+	p.shown, p.since, p.due, p.bell = map[string]presence{}, map[string]time.Time{}, map[string]presenceDue{}, make(chan struct{}, 1)
+	p.mu.Unlock()
 	s := b.accept()
 	s.expect("CAP LS 302")
 	s.expect("NICK alice")

@@ -142,7 +142,7 @@ func (c *Connector) joinOwn(ctx context.Context, n *network, user id.UserID, cha
 		return nil, err
 	}
 	portal.CleanupOrphanedDM(ctx, user)
-	if err := portal.CreateMatrixRoom(ctx, login, n.ownInfo(key, channel[0])); err != nil {
+	if err := n.own(user, channel[0]).lane.makeRoomFor(ctx, portal, login, n.ownInfo(key, channel[0])); err != nil {
 		return nil, err
 	}
 	if _, err := c.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, key); err != nil {

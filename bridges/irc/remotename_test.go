@@ -39,10 +39,12 @@ func TestRemoteName(t *testing.T) {
 	w.hs.AwaitAcknowledged()
 	called("wonder_ on net")
 	conn.Send(":wonder_!a@host.test NICK guest7")
+	conn.Send("PING :renamed")
+	conn.Expect("PONG :renamed")
 	called("guest7 on net")
 	w.stop()
 	w = start(t, hs, dir, testNetwork(ircd.Address))
-	conn = ircd.Accept()
+	ircd.Accept()
 	if got := w.conn.br.GetCachedUserLoginByID(loginID("net", alice)).RemoteName; got != "wonder on net" {
 		t.Errorf("got name %q after a restart", got)
 	}
