@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.mau.fi/util/dbutil"
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -186,4 +187,37 @@ func (i *inbox) pruneSometimes(ctx context.Context) {
 	beforeTS := time.Now().Add(-inboxKeep).UnixMilli()
 	// An old row that stays is found again next time.
 	_, _ = i.db.Exec(ctx, `DELETE FROM host_inbox WHERE done_ts>0 AND done_ts<$1`, beforeTS)
+}
+
+// Waiting returns the bodies of the messages of somebody in a room that are not handled to their end yet; of those that are encrypted
+// that is "".
+func (h *Host) Waiting(ctx context.Context, room id.RoomID, sender id.UserID) ([]string, error) {
+	rows, err := h.b.inbox.db.Query(ctx, `SELECT event FROM host_inbox WHERE done_ts=0 ORDER BY seq`)
+	if err != nil {
+		return nil, fmt.Errorf("read the inbox: %w", err)
+	}
+	defer rows.Close()
+	var bodies []string
+	for rows.Next() {
+		var raw string
+		if err := rows.Scan(&raw); err != nil {
+			return nil, fmt.Errorf("read the inbox: %w", err)
+		}
+		var evt struct {
+			Type    string    `json:"type"`
+			Room    id.RoomID `json:"room_id"`
+			Sender  id.UserID `json:"sender"`
+			Content struct {
+				Body string `json:"body"`
+			} `json:"content"`
+		}
+		if json.Unmarshal([]byte(raw), &evt) == nil && evt.Room == room && evt.Sender == sender &&
+			(evt.Type == event.EventMessage.Type || evt.Type == event.EventEncrypted.Type) {
+			bodies = append(bodies, evt.Content.Body)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the inbox: %w", err)
+	}
+	return bodies, nil
 }

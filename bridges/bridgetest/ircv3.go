@@ -50,17 +50,26 @@ type IRCv3 struct {
 	opts IRCv3Options
 	wg   sync.WaitGroup // of the goroutines of connections and listeners
 
-	mu        sync.Mutex // guards what follows, and the fields of connections and channels
-	listeners []net.Listener
-	conns     map[*v3conn]bool
-	nicks     map[string]*v3conn // registered ones, by folded nick
-	channels  map[string]*v3channel
-	klines    []v3kline
-	split     bool
-	delay     time.Duration
-	connected []time.Time // when connections came, for the throttle
-	counter   int64       // of msgids and batches
-	boot      string
+	mu           sync.Mutex // guards what follows, and the fields of connections and channels
+	listeners    []net.Listener
+	conns        map[*v3conn]bool
+	nicks        map[string]*v3conn // registered ones, by folded nick
+	channels     map[string]*v3channel
+	klines       []v3kline
+	split        bool
+	delay        time.Duration
+	connected    []time.Time // when connections came, for the throttle
+	counter      int64       // of msgids and batches
+	boot         string
+	holdsHistory bool      // questions for the history wait, but for
+	historyLeft  int       // so many
+	asked        []v3asked // those that do
+}
+
+// v3asked is a question that waits for its answer.
+type v3asked struct {
+	by     *v3conn
+	answer func()
 }
 
 // StartIRCv3 starts a network. It is stopped at the end of the test.

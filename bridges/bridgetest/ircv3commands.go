@@ -110,6 +110,14 @@ func (c *v3conn) execute(m ircmsg.Message) {
 }
 
 func (c *v3conn) onPing(m ircmsg.Message) {
+	if slices.ContainsFunc(c.s.asked, func(a v3asked) bool { return a.by == c }) {
+		c.s.asked = append(c.s.asked, v3asked{c, func() { c.pong(m) }})
+		return
+	}
+	c.pong(m)
+}
+
+func (c *v3conn) pong(m ircmsg.Message) {
 	c.send(ircmsg.MakeMessage(nil, c.server(), "PONG", c.server(), m.Params[0]))
 }
 

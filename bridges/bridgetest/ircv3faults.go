@@ -90,6 +90,40 @@ func (s *IRCv3) Delay(by time.Duration) {
 	s.delay = by
 }
 
+// HoldHistory lets so many questions for the history be answered, and those after them wait, and PINGs behind them.
+func (s *IRCv3) HoldHistory(answered int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdsHistory, s.historyLeft = true, answered
+}
+
+// AwaitHistoryHeld waits until so many questions and PINGs wait.
+func (s *IRCv3) AwaitHistoryHeld(t testing.TB, count int) {
+	t.Helper()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for end := time.Now().Add(Patience); time.Now().Before(end); <-look.C {
+		s.mu.Lock()
+		waiting := len(s.asked)
+		s.mu.Unlock()
+		if waiting >= count {
+			return
+		}
+	}
+	t.Fatalf("fewer than %d questions for the history came", count)
+}
+
+// ReleaseHistory answers the questions that wait, and all that come.
+func (s *IRCv3) ReleaseHistory() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdsHistory = false
+	for _, asked := range s.asked {
+		asked.answer()
+	}
+	s.asked = nil
+}
+
 // SetHost gives somebody another user name and host: by CHGHOST where that is known, or else by QUIT and JOIN.
 // IRCv3, "chghost".
 func (s *IRCv3) SetHost(nick, user, host string) {

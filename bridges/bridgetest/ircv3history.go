@@ -42,6 +42,17 @@ func (ch *v3channel) keep(s *IRCv3, p v3past, by *v3conn) {
 
 // onHistory is CHATHISTORY. IRCv3, "chathistory". There is none of private messages.
 func (c *v3conn) onHistory(m ircmsg.Message) {
+	if c.s.holdsHistory {
+		if c.s.historyLeft == 0 {
+			c.s.asked = append(c.s.asked, v3asked{c, func() { c.answerHistory(m) }})
+			return
+		}
+		c.s.historyLeft--
+	}
+	c.answerHistory(m)
+}
+
+func (c *v3conn) answerHistory(m ircmsg.Message) {
 	sub := strings.ToUpper(m.Params[0])
 	if !c.s.offers("draft/chathistory") {
 		c.numeric("421", m.Command, "Unknown command")

@@ -44,7 +44,7 @@ func (a *account) Connect(ctx context.Context) {
 	a.net.client(a.login.UserMXID)
 	whole := true
 	for _, row := range rows {
-		portal, err := a.connector.br.GetExistingPortalByKey(ctx, row.Portal)
+		portal, err := a.connector.existing(ctx, row.Portal)
 		if err != nil {
 			a.login.Log.Err(err).Msg("load a channel of a login")
 			whole = false

@@ -141,6 +141,9 @@ type presence struct {
 	// ghost is set when somebody goes away. It stays the one that comes back or is gone: then the channels may have
 	// forgotten whose the nick was.
 	ghost networkid.UserID
+	// partner is somebody of whom a server tells when they come and go, so that it is shown that they are there, too. Their ghost is
+	// known.
+	partner bool
 }
 
 // presences passes the presence of people on IRC on. Each of our connections sees the same, and the first one counts.
@@ -148,6 +151,7 @@ type presence struct {
 type presences struct {
 	mu    sync.Mutex // guards what follows
 	shown map[string]presence
+	since map[string]time.Time // when it was last said of a partner
 	due   map[string]presenceDue
 	bell  chan struct{}
 	done  chan struct{}
@@ -163,22 +167,27 @@ func (p *presences) set(n *network, state presence) {
 	key := n.ids.fold.Fold(state.nick)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shown == nil && state.is != event.PresenceUnavailable {
+	if p.shown == nil && state.is != event.PresenceUnavailable && !state.partner {
 		return
 	}
 	if p.shown == nil {
-		p.shown, p.due = map[string]presence{}, map[string]presenceDue{}
+		p.shown, p.since, p.due = map[string]presence{}, map[string]time.Time{}, map[string]presenceDue{}
 		p.bell, p.done = make(chan struct{}, 1), make(chan struct{})
 		go p.run(n)
 	}
 	before, known := p.shown[key]
-	if state.ghost = before.ghost; !known && state.is == event.PresenceUnavailable {
-		state.ghost = n.ghostOf(state.nick)
+	if known && before.partner && !state.partner {
+		state.partner, state.ghost = true, before.ghost
+	}
+	if !state.partner {
+		if state.ghost = before.ghost; !known && state.is == event.PresenceUnavailable {
+			state.ghost = n.ghostOf(state.nick)
+		}
 	}
 	if waiting, ok := p.due[key]; ok && waiting.presence == state {
 		return // another connection has said so
 	}
-	if known && before == state || !known && state.is != event.PresenceUnavailable || len(p.due) >= maxPresences {
+	if known && before == state || !known && !state.partner && state.is != event.PresenceUnavailable || len(p.due) >= maxPresences {
 		delete(p.due, key)
 		return
 	}
@@ -192,6 +201,21 @@ func (p *presences) set(n *network, state presence) {
 // quit is set for somebody who is gone.
 func (p *presences) quit(n *network, nick string) {
 	p.set(n, presence{nick: nick, is: event.PresenceOffline})
+}
+
+// again says once more that a partner is there, if that was not done a moment ago for another connection.
+func (p *presences) again(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	state, known := p.shown[key]
+	if _, waits := p.due[key]; !known || waits || !state.partner || time.Since(p.since[key]) < presenceAgain/2 {
+		return
+	}
+	p.due[key] = presenceDue{state, time.Now()}
+	select {
+	case p.bell <- struct{}{}:
+	default:
+	}
 }
 
 // wait waits for the goroutine to end after the network's context has.
@@ -218,9 +242,14 @@ func (p *presences) next(now time.Time) (key string, state presence, at time.Tim
 		return "", presence{}, at
 	}
 	delete(p.due, key)
-	if state.is != event.PresenceUnavailable || len(p.shown) >= maxPresences {
+	delete(p.since, key)
+	switch {
+	case state.is == event.PresenceOffline, state.is == event.PresenceOnline && !state.partner, len(p.shown) >= maxPresences:
 		delete(p.shown, key)
-	} else {
+	case state.partner:
+		p.since[key] = now
+		fallthrough
+	default:
 		p.shown[key] = state
 	}
 	return key, state, now.Add(presenceEvery)

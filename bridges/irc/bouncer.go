@@ -95,7 +95,7 @@ func (o ownItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) 
 			Type: bridgev2.RemoteEventMessage, PortalKey: portal.PortalKey, Timestamp: o.at,
 			Sender: bridgev2.EventSender{IsFromMe: true, SenderLogin: portal.Receiver, Sender: ghost.ID},
 		},
-		ID: o.id, Data: &bridgev2.ConvertedMessage{Parts: []*bridgev2.ConvertedMessagePart{{Type: event.EventMessage, Content: content}}},
+		ID: idIn(portal.PortalKey, o.id), Data: &bridgev2.ConvertedMessage{Parts: []*bridgev2.ConvertedMessagePart{{Type: event.EventMessage, Content: content}}},
 	})
 }
 

@@ -28,6 +28,7 @@ var wantedCaps = map[string]func(c *client) bool{
 	"cap-notify":        nil, // implied by 302; some servers want to be asked
 	"chghost":           nil, // a new host without QUIT and JOIN
 	"extended-join":     nil, // who comes, by account
+	"extended-monitor":  nil, // who of those that are watched is away
 	"invite-notify":     nil, // who invites whom
 	"message-tags":      nil, // identities of lines, and what clients say to each other
 	"multi-prefix":      nil, // all the signs of rank that somebody has
@@ -45,6 +46,8 @@ var wantedCaps = map[string]func(c *client) bool{
 	"standard-replies":        nil,                      // failures that are no numerics
 	"draft/chathistory":       (*client).wantsHistory,   // what was said in our absence
 	"draft/event-playback":    (*client).wantsHistory,   // who came and went in our absence
+	playbackCap:               (*client).wantsPlayback,  // the same of a ZNC
+	"znc.in/self-message":     nil,                      // what another client says by the same ZNC, in conversations too
 }
 
 // caps is the negotiation of capabilities on one connection. IRCv3, "Capability Negotiation".

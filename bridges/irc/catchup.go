@@ -2,14 +2,11 @@ package irc
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 )
 
@@ -179,7 +176,7 @@ func (r catchUpRequest) apply(c *client) {
 
 // catchUp looks up how far we are, and asks for the rest.
 func (c *client) catchUp(m *membership) {
-	if !c.hasHistory() || m.mine {
+	if !c.tellsPast() || m.direct != nil {
 		m.ch.release(c, nil)
 		return
 	}
@@ -190,12 +187,12 @@ func (c *client) catchUp(m *membership) {
 		c.askSince(m, last)
 		return
 	}
-	name, sess, entered := m.name, c.sess, m.enteredAt
+	name, owner, sess, entered := m.name, m.owner(c), c.sess, m.enteredAt
 	c.lookups.Go(func() {
 		// Not ended with the client: a write that is broken off keeps the database busy for longer.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), lookupTimeout)
 		defer cancel()
-		last, err := c.net.lastOf(ctx, name, entered)
+		last, err := c.net.lastOf(ctx, owner, name, entered)
 		if err != nil {
 			c.log.Err(err).Str("channel", name).Msg("look up what was delivered last")
 		}
@@ -235,44 +232,4 @@ func (c *client) askSince(m *membership, last delivered) {
 			m.ch.release(c, h.ids)
 		},
 	})
-}
-
-// historyKey is where it is noted since when we want what is said in a channel.
-func (n *network) historyKey(channel string) database.Key {
-	return database.Key("irc_history/" + n.name + "/" + n.ids.fold.Fold(channel))
-}
-
-const lastDeliveredQuery = `
-	SELECT id, timestamp FROM message
-	WHERE bridge_id=$1 AND room_id=$2 AND room_receiver='' AND sender_id<>'' AND id LIKE $3
-	ORDER BY rowid DESC LIMIT 1`
-
-// lastDelivered is the line of a channel that Matrix has got last, or since when we want its lines. In a channel that nobody of
-// us was in before, that is from now on: nothing, and the moment is noted.
-func (n *network) lastDelivered(ctx context.Context, channel string, now time.Time) (delivered, error) {
-	db, key := n.conn.br.DB, n.historyKey(channel)
-	from, err := time.Parse(serverTime, db.KV.Get(ctx, key))
-	if err != nil {
-		db.KV.Set(ctx, key, now.UTC().Format(serverTime))
-		return delivered{}, nil
-	}
-	var id string
-	var at int64
-	err = db.QueryRow(ctx, lastDeliveredQuery, n.conn.br.ID, n.ids.portal(channel).ID, n.name+"/%").Scan(&id, &at)
-	switch last := time.Unix(0, at); {
-	case errors.Is(err, sql.ErrNoRows):
-		return delivered{at: from}, nil
-	case err != nil:
-		return delivered{}, err
-	case last.Before(from):
-		return delivered{at: from}, nil
-	default:
-		return delivered{strings.TrimPrefix(id, n.name+"/"), last}, nil
-	}
-}
-
-// leftByAll notes that nobody of us wants what is said in a channel from now on.
-func (n *network) leftByAll(ctx context.Context, channel string) {
-	n.conn.br.DB.KV.Delete(ctx, n.historyKey(channel))
-	n.channel(channel).abandon()
 }

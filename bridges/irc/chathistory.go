@@ -72,6 +72,8 @@ type history struct {
 	inner    map[string]string // kinds of the batches in it, "" for those that came before
 	deadline time.Time         // from when the question is written
 	timed    bool              // the question is by time
+	token    string            // of the PING behind a question to ZNC
+	sameTime sameTime          // of its answer
 	lines    int               // new lines of the page
 	total    int
 	ids      map[string]bool
@@ -108,6 +110,10 @@ func (c *client) askPage(h *history) {
 	h.lines, h.items, h.root, h.inner = 0, nil, "", map[string]string{}
 	h.deadline = time.Time{}
 	c.histories = append(c.histories, h)
+	if c.hasPlayback() {
+		c.askPlay(h)
+		return
+	}
 	line := commandLine("CHATHISTORY", "AFTER", h.m.name, ref, strconv.Itoa(c.historySupport.page()))
 	c.queue = append(c.queue, entry{line: line, asks: h})
 }
@@ -193,6 +199,9 @@ func (c *client) onHistoryBatch(m message, ref string) bool {
 		return c.beginPage(m, ref)
 	case h == nil:
 		return false
+	case !begins && ref == h.root && h.token != "":
+		h.root = ""
+		return true
 	case !begins && ref == h.root:
 		c.endPage(h)
 		return true
@@ -215,7 +224,7 @@ func (c *client) onHistoryBatch(m message, ref string) bool {
 
 // beginPage is the beginning of an answer.
 func (c *client) beginPage(m message, ref string) bool {
-	if len(m.Params) < 3 || m.Params[1] != historyBatch || c.keeping.before != "" {
+	if len(m.Params) < 3 || m.Params[1] != c.pastBatch() || c.keeping.before != "" {
 		return false
 	}
 	key := c.net.ids.fold.Fold(m.Params[2])

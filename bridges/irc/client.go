@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2/status"
 	"maunium.net/go/mautrix/id"
 
 	"causeway/bridges/irc/holder"
@@ -78,6 +79,8 @@ type client struct {
 	// historySupport and what follows is about the history of channels; see chathistory.go.
 	historySupport historySupport
 	histories      []*history // questions without an answer, in order
+	playbacks      uint64     // questions to ZNC
+	sameTime       sameTime   // of what is said now
 	replay         *history   // whose answer the line that is handled is part of, or nil
 	notingMask     bool
 	nick, userHost string
@@ -125,12 +128,14 @@ type client struct {
 	invitesSince       time.Time // since when invites are counted
 	invites            int
 	quitText           string // what others read when the client ends
-	leaving            bool   // QUIT is queued because no channel was left
+	monitor            monitor
+	leaving            bool // QUIT is queued because no channel was left
 	goodbyeEnd         time.Time
 	strangers          strangers
 	relayNicks         map[string]string // by user, and users by nick after a slash; see relayNick
 	status             statusLog
-	asked              map[string]*asked // by folded nick; see whoisRequest
+	told               status.BridgeStateEvent // how bridgev2 was told last that the connection fares
+	asked              map[string]*asked       // by folded nick; see whoisRequest
 }
 
 type dialResult struct {
@@ -310,6 +315,9 @@ func (c *client) due(now time.Time) time.Time {
 	if !c.awayDue.IsZero() {
 		sooner(c.awayDue)
 	}
+	if at := c.monitor.again; !at.IsZero() {
+		sooner(at)
+	}
 	if !c.strangers.due.IsZero() {
 		sooner(c.strangers.due)
 	}
@@ -353,6 +361,7 @@ func (c *client) tick(now time.Time) {
 	c.expire(now)
 	c.endMercy(now)
 	c.awayTick(now)
+	c.monitorTick(now)
 	c.tellStrangers(now)
 	c.expireHistory(now)
 	c.markTick(now)

@@ -34,7 +34,8 @@ type bench struct {
 // bareNetwork is a network without bridgev2, and so without what is kept in a database.
 func bareNetwork(cfg NetworkConfig) *network {
 	n := newNetwork(&Connector{names: newGhostNames()}, "net", cfg)
-	n.lastOf = func(context.Context, string, time.Time) (delivered, error) { return delivered{}, nil }
+	n.lastOf = func(context.Context, id.UserID, string, time.Time) (delivered, error) { return delivered{}, nil }
+	n.runLane = func(_ context.Context, l *lane) *lane { return l }
 	n.keepMasks = func(context.Context, id.UserID, []string) {}
 	return n
 }
@@ -498,7 +499,7 @@ func FuzzIncoming(f *testing.F) {
 		":bob!b@h PRIVMSG #c :\x01ACTION x\x01\n:bob!b@h NICK rob\n:rob QUIT :bye",
 		":s 433 * alice :taken\n:s 432\nERROR\nERROR :Closing Link",
 		":x KICK #c alice\n:s 474 alice #c :no\n:alice PART #c", "PING\nPING :\r\nPONG :cw-99999999999999999999",
-		":s 005 alice CASEMAPPING=x\n:s 396 alice a@b\n:s 404 alice #c :no", "@t=v;\\ :a b", ":\n: :", "NICK", ":alice NICK",
+		":s 005 alice CASEMAPPING=x\n:s 396 alice a@b\n:s 404 alice #c :no", "@t=v;\\ :a b", ":\n: :", "NICK", ":alice NICK", ":0 400",
 	} {
 		f.Add(seed)
 	}

@@ -70,6 +70,10 @@ var incoming = map[string]struct {
 	"396": {2, (*client).onHost},         // RPL_HOSTHIDDEN
 	"422": {0, (*client).onReady},        // ERR_NOMOTD
 
+	"730": {2, (*client).onMonitorOnline},  // RPL_MONONLINE
+	"731": {2, (*client).onMonitorOffline}, // RPL_MONOFFLINE
+	"734": {3, (*client).onMonitorFull},    // ERR_MONLISTFULL
+
 	"900": {3, (*client).onLoggedIn},    // RPL_LOGGEDIN
 	"901": {0, (*client).onLoggedOut},   // RPL_LOGGEDOUT
 	"902": {0, (*client).onSASLFail},    // ERR_NICKLOCKED
@@ -125,6 +129,7 @@ var incoming = map[string]struct {
 func (c *client) handle(m message) {
 	c.pinged = time.Time{} // any line is a sign of life
 	c.keeping.begin(m)
+	c.nameLine(&m)
 	if !c.inHistory(m) && !c.isStray(m) {
 		c.dispatch(m)
 	}
@@ -173,6 +178,7 @@ func (c *client) onPong(m message) {
 		c.keeping.before = ""
 	}
 	c.confirmed(last(m))
+	c.played(last(m))
 }
 
 func (c *client) onError(m message) { c.refuse(last(m)) }
@@ -203,10 +209,10 @@ func (c *client) onReady(message) {
 	if c.nick != c.wantedNick() {
 		c.nextNick = now.Add(regainEvery)
 	}
-	c.history.Store(c.hasHistory())
+	c.history.Store(c.tellsPast())
 	c.log.Info().Str("nick", c.nick).Msg("connected")
 	c.confirmNow()
-	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
+	c.tellState(status.BridgeState{StateEvent: status.StateConnected})
 	if c.awayDue.IsZero() {
 		c.tellAway()
 	}

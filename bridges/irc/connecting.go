@@ -148,7 +148,7 @@ func (c *client) begin(conn net.Conn, now time.Time) {
 func (c *client) failed(now time.Time) {
 	c.failures++
 	c.log.Warn().Str("reason", c.lastErr).Int("failures", c.failures).Msg("not connected")
-	c.net.report(c.user, status.BridgeState{
+	c.tellState(status.BridgeState{
 		StateEvent: status.StateTransientDisconnect, Error: "irc-disconnected", Message: c.lastErr,
 	})
 	if c.banned || c.barred != "" {

@@ -191,9 +191,13 @@ func (c *Connector) login(ctx context.Context, n *network, user id.UserID) (*bri
 // LoadUserLogin implements bridgev2.NetworkConnector.
 func (c *Connector) LoadUserLogin(_ context.Context, login *bridgev2.UserLogin) error {
 	name, _, _ := splitID(string(login.ID))
-	login.Client = &account{
+	a := &account{
 		connector: c, net: c.networks[name], login: login, isBot: login.UserMXID == c.br.Bot.GetMXID(),
 	}
+	if a.net != nil && !a.isBot {
+		login.RemoteName = a.net.remoteName(login.UserMXID, c.meta(login).Nick)
+	}
+	login.Client = a
 	return nil
 }
 
@@ -406,8 +410,11 @@ func (c *Connector) userLeft(ctx context.Context, n *network, portal *bridgev2.P
 		}
 		others = slices.DeleteFunc(others, func(row *database.UserPortal) bool { return row.UserMXID == c.br.Bot.GetMXID() })
 		if len(others) == 0 {
-			n.leftByAll(ctx, portal.Name)
+			n.leftByAll(ctx, "", portal.Name)
 		}
+	}
+	if kindOf(portal.PortalKey) == bouncer {
+		n.leftByAll(ctx, user, portal.Name)
 	}
 	if client := n.running(user); client != nil {
 		name, own := target(portal)

@@ -162,7 +162,7 @@ func (a *account) remember(ctx context.Context, message *database.Message) (said
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookup)
 	defer cancel()
-	portal, err := a.connector.br.GetExistingPortalByKey(ctx, message.Room)
+	portal, err := a.connector.existing(ctx, message.Room)
 	if err != nil || portal == nil {
 		return said{}, false
 	}
@@ -268,9 +268,9 @@ func (a *account) record(ctx context.Context, msg *bridgev2.MatrixMessage, s *se
 	var further []networkid.MessageID
 	for i, msgid := range s.msgIDs() {
 		if i == 0 {
-			key = a.net.idOf(msgid)
+			key = idIn(msg.Portal.PortalKey, a.net.idOf(msgid))
 		} else {
-			further = append(further, a.net.idOf(msgid))
+			further = append(further, idIn(msg.Portal.PortalKey, a.net.idOf(msgid)))
 		}
 	}
 	a.net.recent.put(key, said{nick: a.net.nickOf(a.login.UserMXID), lines: plainOf(s.lines)})

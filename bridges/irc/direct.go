@@ -25,6 +25,7 @@ type talk struct {
 	// doubt is why the next message is not sent: whoever has the nick may be somebody else now. The one after it is.
 	doubt    string
 	userHost string // of whom the last line came
+	watched  string // the nick by which the partner is watched, folded; see monitor.go
 	away     string // why the partner is away, as the user was told
 	told     bool   // and whether they were
 }
@@ -80,6 +81,7 @@ func (c *client) openDirect(m *membership) {
 	m.begin()
 	m.direct.sure, m.direct.told = time.Time{}, false
 	c.enteredChannel(m)
+	c.watch(m)
 }
 
 // conversation is the channel that a line was said on, or the conversation that it is of: with whoever said it to us.
@@ -172,6 +174,7 @@ func (c *client) recognise(ms *membership, m message) {
 	}
 	t.userHost, t.sure, t.doubt = userHost, time.Now(), ""
 	ms.name = m.Nick()
+	c.watch(ms)
 }
 
 // directOf is the conversation in which lines go to a nick, or nil.
@@ -210,6 +213,7 @@ func (c *client) partnerRenamed(from, to string) {
 	}
 	if ms.direct.account != "" && validDirect(to) {
 		ms.name, ms.direct.sure = to, time.Now()
+		c.watch(ms)
 		return
 	}
 	c.partnerGone(from, from+" is called "+to+" now, and "+from+" may soon be somebody else")
@@ -220,6 +224,9 @@ func (c *client) mayTell(m *membership) error {
 	t := m.direct
 	if m.name == "" {
 		return failure("it is not known what they are called on %s now", c.net.name)
+	}
+	if t.doubt != "" && c.isGone(m) {
+		return failure("%s, and nobody on %s is called so at the moment. It was not sent", t.doubt, c.net.name)
 	}
 	if t.doubt != "" {
 		why := t.doubt

@@ -2,6 +2,8 @@ package irc
 
 import (
 	"time"
+
+	"maunium.net/go/mautrix/event"
 )
 
 // onAwayReply is RPL_AWAY: me, nick, why. The user is told once for each reason.
@@ -12,6 +14,9 @@ func (c *client) onAwayReply(m message) {
 		return
 	}
 	why := plainText(last(m))
+	if c.has("extended-monitor") && c.isThere(ms) && !c.net.cfg.Away.HideFromMatrix { // or nobody would tell when they are back
+		c.net.presences.set(c.net, presence{nick: ms.name, is: event.PresenceUnavailable, words: why})
+	}
 	if t := ms.direct; !t.told || t.away != why {
 		t.told, t.away = true, why
 		ms.ch.lane.put(noticeItem{text: m.Params[1] + " is away: " + why, to: c.user})
@@ -91,6 +96,7 @@ func (c *client) onWhoisAccount(m message) {
 	ms := c.directOf(m.Params[1])
 	if ms != nil && ms.direct.account != "" && ms.direct.account == c.net.ids.fold.Fold(account) {
 		ms.direct.sure, ms.direct.doubt = time.Now(), ""
+		c.partnerIs(ms)
 	}
 }
 

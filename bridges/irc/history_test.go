@@ -132,16 +132,23 @@ func TestOwnJoinAgain(t *testing.T) {
 
 // FuzzHistory feeds what a server may answer. Nothing of it may be lost in a place from which it never comes.
 func FuzzHistory(f *testing.F) {
-	f.Add(":s BATCH +x chathistory #c\n@batch=x;msgid=1 :carol!c@host PRIVMSG #c :one\n:s BATCH -x")
-	f.Add(":s BATCH +x chathistory #c\n@batch=x :s BATCH +y draft/multiline #c\n@batch=y :c!c@h PRIVMSG #c :a\n:s BATCH -y\n:s BATCH -x")
-	f.Add(":s FAIL CHATHISTORY\n:s FAIL CHATHISTORY X AFTER #c\n:s FAIL CHATHISTORY X\n:s BATCH -\n:s BATCH")
-	f.Add(":s BATCH +x chathistory #c\n@batch=x KICK #c\n@batch=x :a!b@c NICK :\n@batch=x :!@ JOIN\n@batch=x;time=x :a!b@c QUIT")
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Add(":s BATCH +x chathistory #c\n@batch=x;msgid=1 :carol!c@host PRIVMSG #c :one\n:s BATCH -x", false)
+	f.Add(":s BATCH +x chathistory #c\n@batch=x :s BATCH +y draft/multiline #c\n@batch=y :c!c@h PRIVMSG #c :a\n:s BATCH -y\n:s BATCH -x", false)
+	f.Add(":s FAIL CHATHISTORY\n:s FAIL CHATHISTORY X AFTER #c\n:s FAIL CHATHISTORY X\n:s BATCH -\n:s BATCH", false)
+	f.Add(":s BATCH +x chathistory #c\n@batch=x KICK #c\n@batch=x :a!b@c NICK :\n@batch=x :!@ JOIN\n@batch=x;time=x :a!b@c QUIT", false)
+	f.Add("@batch 400", false)
+	f.Add(":s BATCH +x znc.in/playback #c\n@batch=x;time=1 :a!b@c PRIVMSG #c :one\n:s PONG s playback-1\n:s BATCH -x", true)
+	f.Add(":s BATCH +x znc.in/playback #c\n:s BATCH +x znc.in/playback #c\n:s BATCH -x\n@batch=x :*a!b@c PRIVMSG #c :one\n:s PONG playback-1", true)
+	f.Fuzz(func(t *testing.T, text string, znc bool) {
 		n := bareNetwork(NetworkConfig{})
 		n.channels["#c"] = newChannel(&lane{net: n, name: "#c", items: make(chan item, 1<<10), done: make(chan struct{})})
 		c := newClient(n, id.UserID("@alice:hs.test"))
 		c.ctx, c.phase, c.nick, c.caps = context.Background(), up, "alice", newCaps()
-		for _, name := range []string{"batch", "message-tags", "server-time", "draft/chathistory"} {
+		past := "draft/chathistory"
+		if znc {
+			past = playbackCap
+		}
+		for _, name := range []string{"batch", "message-tags", "server-time", past} {
 			c.caps.on[name] = true
 		}
 		m := &membership{name: "#c", key: "#c", ch: n.channel("#c"), state: joined, names: newRoster()}
@@ -155,11 +162,15 @@ func FuzzHistory(f *testing.F) {
 			}
 			parsed, err := parseLine([]byte(line))
 			// Other lines could make us note things, for which there is no database here.
-			if err == nil && (parsed.HasTag("batch") || slices.Contains([]string{"BATCH", "FAIL", "PRIVMSG"}, parsed.Command)) {
+			if err == nil && (parsed.HasTag("batch") || slices.Contains([]string{"BATCH", "FAIL", "PRIVMSG", "PONG"}, parsed.Command)) {
 				c.handle(parsed)
 			}
 		}
 		for i := 0; len(c.histories) > 0; i++ {
+			c.handle(message{Command: "PONG", Params: []string{c.histories[0].token}})
+			if len(c.histories) == 0 {
+				break
+			}
 			c.handle(message{Command: "FAIL", Params: []string{"CHATHISTORY", "X", "AFTER", "#c", "no"}})
 			if i > 100 {
 				t.Fatalf("a question stays open: %+v", c.histories[0])

@@ -34,7 +34,7 @@
 //
 // # Rooms of one's own
 //
-// A room can be for one user alone (own.go): a conversation with somebody (direct.go, strangers.go, resolve.go), a channel as
+// A room can be for one user alone (own.go): a conversation with somebody (direct.go, strangers.go, resolve.go, monitor.go), a channel as
 // an IRC client shows it (bouncer.go), what servers say (status.go). Its portal has the user's login for its receiver, its
 // lane has an owner, and its membership is marked as own, so that nothing of it is shared with the room that others have
 // for the same channel. In a room whose mode is relay (roommode.go, relay.go) the bot's own connection is the only one, and
@@ -66,5 +66,6 @@
 // lives; when Matrix is slow the sockets are read more slowly. When a room takes nothing for minutes, lines of it are
 // lost and the room is told how many. What passes while no client of ours is in a
 // channel is not seen on plain IRC, which has no history; where there is one, what follows the last line that Matrix has got
-// is fetched (catchup.go), also after a crash, unless nobody of ours wanted to be in the channel.
+// is fetched (catchup.go), also after a crash, unless nobody of ours wanted to be in the channel. Behind a ZNC its module playback tells
+// it (znc.go). A restart in the middle of that asks again (inherited.go).
 package irc

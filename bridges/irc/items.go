@@ -66,13 +66,14 @@ func (m messageItem) send(ctx context.Context, l *lane, portal *bridgev2.Portal,
 	if m.replyTo != "" {
 		message.ReplyTo = &networkid.MessageOptionalPartID{MessageID: m.replyTo}
 	}
-	l.net.recent.put(m.id, said{nick: m.nick, lines: strings.Split(content.Body, "\n")})
+	key := idIn(portal.PortalKey, m.id)
+	l.net.recent.put(key, said{nick: m.nick, lines: strings.Split(content.Body, "\n")})
 	return l.queue(ctx, &simplevent.PreConvertedMessage{
 		EventMeta: simplevent.EventMeta{
 			Type: bridgev2.RemoteEventMessage, PortalKey: portal.PortalKey, Timestamp: m.at,
 			Sender: bridgev2.EventSender{Sender: ghost.ID},
 		},
-		ID: m.id, Data: message,
+		ID: key, Data: message,
 	})
 }
 

@@ -139,9 +139,10 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 	if state.Away {
 		c.awayTold = defaultAwayWords // or others; what is to be told is told again
 	}
-	c.history.Store(c.hasHistory())
+	c.history.Store(c.tellsPast())
 	c.log.Info().Str("nick", c.nick).Msg("the connection of before goes on")
-	c.net.report(c.user, status.BridgeState{StateEvent: status.StateConnected})
+	c.tellState(status.BridgeState{StateEvent: status.StateConnected})
+	c.monitor.clear = c.isupport.hasMonitor
 	c.resumeChannels(state)
 	if state.Pending == 0 {
 		c.caughtUpHeld()
@@ -159,7 +160,7 @@ func (c *client) resumeChannels(state holder.State) {
 		case m != nil:
 			m.state, m.enteredAt = joined, time.Now()
 			m.begin()
-			if m.ch.resume(c, c.hasHistory() && !m.mine) {
+			if m.ch.resume(c, c.tellsPast() && m.direct == nil) {
 				c.catchUp(m)
 			}
 			c.sendWaiting(m)

@@ -131,7 +131,7 @@ func (c *Connector) cmdKey(ce *commands.Event) {
 		return
 	}
 	alias := c.alias(n, channel)
-	portal, err := c.br.GetExistingPortalByKey(ce.Ctx, n.ids.portal(channel))
+	portal, err := c.existing(ce.Ctx, n.ids.portal(channel))
 	if err == nil && portal != nil && portal.MXID != "" {
 		member, err := c.br.Matrix.GetMemberInfo(ce.Ctx, portal.MXID, ce.User.MXID)
 		if err == nil && member != nil && member.Membership == "join" {

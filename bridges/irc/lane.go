@@ -47,6 +47,8 @@ type lane struct {
 	scene    scene            // of the goroutine
 	strict   strictView       // of the goroutine
 
+	making sync.RWMutex // held for writing while somebody else makes the room
+
 	strictNews atomic.Bool // there may be something to tell of strict
 
 	renamed atomic.Pointer[string] // what the channel is called now, if that is not name
@@ -63,7 +65,7 @@ type item interface {
 
 // newLane starts the goroutine, which ends with a stopItem or with ctx.
 func newLane(ctx context.Context, net *network, name string) *lane {
-	return startLane(ctx, &lane{
+	return net.runLane(ctx, &lane{
 		net: net, name: name, items: make(chan item, laneBuffer), done: make(chan struct{}),
 		log: net.log.Hook(logField{"channel", name}),
 	})
@@ -76,7 +78,7 @@ func startLane(ctx context.Context, l *lane) *lane {
 
 // newOwnLane is newLane for a room of a user's own. Names of conversations are not logged.
 func newOwnLane(ctx context.Context, net *network, owner id.UserID, name string) *lane {
-	return startLane(ctx, &lane{
+	return net.runLane(ctx, &lane{
 		net: net, name: name, owner: owner, items: make(chan item, ownLaneBuffer), done: make(chan struct{}),
 		log: net.log.Hook(logField{"owner", owner.String()}),
 	})
@@ -173,7 +175,7 @@ func (l *lane) portal(ctx context.Context) (*bridgev2.Portal, error) {
 	if l.owner == "" {
 		return l.net.conn.portalOf(ctx, l.net, l.called())
 	}
-	return l.net.conn.br.GetExistingPortalByKey(ctx, l.key())
+	return l.net.conn.existing(ctx, l.key())
 }
 
 // hasRoom reports whether there is a room to deliver to.
@@ -181,6 +183,13 @@ func (c *Connector) hasRoom(portal *bridgev2.Portal) bool {
 	c.roomsMu.RLock()
 	defer c.roomsMu.RUnlock()
 	return portal != nil && portal.MXID != ""
+}
+
+// hasRoom is Connector.hasRoom once nobody makes the room.
+func (l *lane) hasRoom(portal *bridgev2.Portal) bool {
+	l.making.RLock()
+	defer l.making.RUnlock()
+	return l.net.conn.hasRoom(portal)
 }
 
 func (l *lane) deliverOnce(ctx context.Context, it item) error {
@@ -191,7 +200,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 	if l.makesRoom(it) && (portal == nil || portal.MXID == "") {
 		it = ownRoomItem{it}
 	}
-	if maker, ok := it.(roomMaker); ok && !l.net.conn.hasRoom(portal) {
+	if maker, ok := it.(roomMaker); ok && !l.hasRoom(portal) {
 		if err := maker.makeRoom(ctx, l); err != nil {
 			return err
 		}
@@ -200,7 +209,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 			return err
 		}
 	}
-	if !l.net.conn.hasRoom(portal) {
+	if !l.hasRoom(portal) {
 		return nil
 	}
 	if err := l.beforehand(ctx, it, portal); err != nil {

@@ -99,6 +99,7 @@ func (c *client) dropSession() {
 	c.labels, c.batches = nil, nil
 	c.unasked()
 	c.relayNicks = nil
+	c.monitor = monitor{}
 }
 
 // restoreMemberships makes every channel wanted again, and puts back what was sent but not confirmed, in its

@@ -90,7 +90,7 @@ func (c *Connector) channelOf(ctx context.Context, portal networkid.PortalID) (*
 	if n == nil {
 		return nil, ""
 	}
-	if p, err := c.br.GetExistingPortalByKey(ctx, networkid.PortalKey{ID: portal}); err == nil && p != nil && p.Name != "" {
+	if p, err := c.existing(ctx, networkid.PortalKey{ID: portal}); err == nil && p != nil && p.Name != "" {
 		channel = p.Name
 	}
 	return n, channel
@@ -326,7 +326,7 @@ func (c *Connector) portalOf(ctx context.Context, n *network, channel string) (*
 	link, linked := c.links.of(key.ID)
 	switch {
 	case !linked:
-		return c.br.GetExistingPortalByKey(ctx, key)
+		return c.existing(ctx, key)
 	case link.State != bridges.LinkStanding:
 		return nil, nil
 	}

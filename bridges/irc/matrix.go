@@ -69,7 +69,7 @@ func (a *account) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit
 		a.net.recent.put(target, said{nick: a.net.nickOf(a.login.UserMXID), lines: full})
 		var further []networkid.MessageID
 		for _, msgid := range s.msgIDs() {
-			further = append(further, a.net.idOf(msgid))
+			further = append(further, idIn(msg.Portal.PortalKey, a.net.idOf(msgid)))
 		}
 		if err := a.connector.host.AddLines(ctx, target, further); err != nil {
 			a.login.Log.Err(err).Stringer("event_id", msg.Event.ID).Msg("record an edit")

@@ -177,6 +177,9 @@ func (logoutRequest) apply(c *client) {
 // forget drops a channel, and the connection with the last one.
 func (c *client) forget(m *membership) {
 	delete(c.channels, m.key)
+	if m.direct != nil {
+		c.unwatch(m.direct.watched)
+	}
 	if len(c.channels) > 0 {
 		return
 	}
@@ -222,7 +225,7 @@ func (m *membership) list(c *client) namesItem {
 func (c *client) enteredChannel(m *membership) {
 	m.state = joined
 	m.begin()
-	if m.ch.enter(c, c.hasHistory() && !m.mine) {
+	if m.ch.enter(c, c.tellsPast() && m.direct == nil) {
 		c.catchUp(m)
 	}
 	c.sendWaiting(m)
@@ -287,7 +290,7 @@ func (c *client) occupantOf(m *membership, nick string, source string) occupant 
 
 // sight is what a line looks like to the feed: its key is its identity, or, where the network gives none, its full content.
 func sight(m ircmsg.Message, it item) sighting[*client, item] {
-	if id := msgID(m); id != "" && (m.Command == "PRIVMSG" || m.Command == "NOTICE") {
+	if id := msgID(m); id != "" && !isMade(id) && (m.Command == "PRIVMSG" || m.Command == "NOTICE") {
 		return sighting[*client, item]{key: "\x00" + id, item: it}
 	}
 	key := m.Command + "\x00" + m.Source

@@ -34,6 +34,8 @@ type network struct {
 	warnCasemapping sync.Once
 	// dial makes a connection.
 	dial func(ctx context.Context, cfg NetworkConfig, from source) (net.Conn, error)
+	// runLane starts the goroutine of a lane.
+	runLane func(ctx context.Context, l *lane) *lane
 	// identity is who a user is to be on the network.
 	identity func(user id.UserID) identity
 	// request is ask.
@@ -41,7 +43,7 @@ type network struct {
 	// report tells bridgev2 how a user's connection fares.
 	report func(user id.UserID, state status.BridgeState)
 	// lastOf and keepMasks are about the bridge's database; see lastDelivered and storeMasks.
-	lastOf    func(ctx context.Context, channel string, now time.Time) (delivered, error)
+	lastOf    func(ctx context.Context, owner id.UserID, channel string, now time.Time) (delivered, error)
 	keepMasks func(ctx context.Context, user id.UserID, list []string)
 
 	recent recentTexts // what was said a short while ago
@@ -79,6 +81,7 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 		turns:    map[id.UserID]time.Time{},
 	}
 	n.report, n.dial, n.identity, n.request = n.reportState, dial, n.identityOf, n.ask
+	n.runLane = startLane
 	n.lastOf, n.keepMasks = n.lastDelivered, n.storeMasks
 	return n
 }

@@ -290,3 +290,10 @@ func (l *lane) isOurs(nick string) bool {
 	l.net.mu.Unlock()
 	return p != nil && !l.net.isPrivate(l.net.ids.fold.Fold(l.called()), p.user)
 }
+
+// makeRoomFor makes the room of a lane of a user's own for somebody who is not the lane, which may be about to deliver something.
+func (l *lane) makeRoomFor(ctx context.Context, portal *bridgev2.Portal, login *bridgev2.UserLogin, info *bridgev2.ChatInfo) error {
+	l.making.Lock()
+	defer l.making.Unlock()
+	return portal.CreateMatrixRoom(ctx, login, info)
+}

@@ -142,7 +142,7 @@ func (c *Connector) joinOwn(ctx context.Context, n *network, user id.UserID, cha
 		return nil, err
 	}
 	portal.CleanupOrphanedDM(ctx, user)
-	if err := portal.CreateMatrixRoom(ctx, login, n.ownInfo(key, channel[0])); err != nil {
+	if err := n.own(user, channel[0]).lane.makeRoomFor(ctx, portal, login, n.ownInfo(key, channel[0])); err != nil {
 		return nil, err
 	}
 	if _, err := c.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, key); err != nil {
@@ -165,7 +165,7 @@ func (c *Connector) cmdPart(ce *commands.Event) {
 		ce.Reply("Usage: `$cmdprefix part NETWORK #CHANNEL`")
 		return
 	}
-	portal, err := c.br.GetExistingPortalByKey(ce.Ctx, n.ids.own(ce.User.MXID, args[0]))
+	portal, err := c.existing(ce.Ctx, n.ids.own(ce.User.MXID, args[0]))
 	if err != nil || portal == nil || portal.MXID == "" {
 		ce.Reply("You have no room of your own for %s; leave the one that you share to leave the channel", args[0])
 		return

@@ -123,7 +123,7 @@ func (n *network) storeMasks(ctx context.Context, user id.UserID, list []string)
 
 // maskChanged notes a mask that we have got while we are there.
 func (c *client) maskChanged() {
-	if !c.hasHistory() || c.phase != up {
+	if !c.tellsPast() || c.phase != up {
 		return
 	}
 	if list := c.newMask(); list != nil {

@@ -97,6 +97,7 @@ func (c *client) onNick(m message) {
 		}
 		c.nick = to
 		c.showNick(to)
+		c.tellName()
 		if to == c.wantedNick() {
 			c.nextNick = time.Time{}
 		}

@@ -2,6 +2,7 @@ package irc
 
 import (
 	"context"
+	"strings"
 
 	"maunium.net/go/mautrix/bridgev2"
 )
@@ -39,10 +40,12 @@ func (c *client) replayLine(h *history, m message) {
 	if !part && !c.countLine(h, m) {
 		return
 	}
+	defer c.passOn(h)
 	c.replaying(h, func() {
 		switch row, ok := playback[m.Command]; {
 		case part:
 			c.dispatch(m)
+		case h.token != "" && strings.HasPrefix(m.Nick(), "*"): // a module of ZNC
 		case c.isOurs(m):
 		case replayed[m.Command]:
 			c.dispatch(m)
@@ -53,15 +56,21 @@ func (c *client) replayLine(h *history, m message) {
 }
 
 // isOurs reports whether a line of an answer is one of ours, which Matrix knows. What this client has said is kept for who
-// looks for it.
+// looks for it. In a room of one's own others are ghosts, whoever they are, and one's own lines may be news; see pastOwn.
 func (c *client) isOurs(m message) bool {
 	h := c.replay
 	if h == nil {
 		return false
 	}
 	user, ours := c.net.masks.owner(m.Source)
+	if h.m.mine && user != c.user {
+		return false
+	}
 	if ours && user == c.user && len(m.Params) > 1 && len(h.own) < maxOwnLines {
 		h.own = append(h.own, ownLine{command: m.Command, text: m.Params[1], at: c.saidAt(m), id: msgID(m)})
+	}
+	if ours && h.m.mine {
+		c.pastOwn(h, m)
 	}
 	return ours
 }

@@ -111,7 +111,7 @@ func (c *Connector) cmdPlumb(ce *commands.Event) {
 func (c *Connector) isFree(ce *commands.Event, n *network, channel string) bool {
 	key := n.ids.portal(channel)
 	link, linked := c.links.of(key.ID)
-	portal, err := c.br.GetExistingPortalByKey(ce.Ctx, key)
+	portal, err := c.existing(ce.Ctx, key)
 	switch {
 	case err != nil:
 		ce.Log.Err(err).Msg("look up a channel")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"maunium.net/go/mautrix/bridgev2/networkid"
 )
 
 const (
@@ -50,7 +52,7 @@ func (c *client) sendWaiting(m *membership) {
 	if m.looking() {
 		return
 	}
-	if c.hasHistory() && m.direct == nil {
+	if c.tellsPast() && m.direct == nil {
 		if c.noteMask(m) {
 			return
 		}
@@ -88,8 +90,9 @@ func (c *client) reconcile(m *membership, since time.Time) {
 				found.apply(c)
 				return
 			}
+			portal := c.net.portalOf(m.owner(c), m.name)
 			c.lookups.Go(func() {
-				found.own = c.net.unrecorded(c.ctx, found.own)
+				found.own = c.net.unrecorded(c.ctx, portal, found.own)
 				c.box.add(found)
 			})
 		},
@@ -115,16 +118,17 @@ func (r reconciled) apply(c *client) {
 
 // unrecorded are those of our lines that no message of Matrix stands for yet. Where we know the identities of what we said, a
 // line that is confirmed is not taken for another one of the same text.
-func (n *network) unrecorded(ctx context.Context, own []ownLine) []ownLine {
+func (n *network) unrecorded(ctx context.Context, portal networkid.PortalKey, own []ownLine) []ownLine {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
 	defer cancel()
 	return slices.DeleteFunc(own, func(line ownLine) bool {
 		if line.id == "" {
 			return false
 		}
-		row, err := n.conn.br.DB.Message.GetFirstPartByID(ctx, "", n.idOf(line.id))
+		id := idIn(portal, n.idOf(line.id))
+		row, err := n.conn.br.DB.Message.GetFirstPartByID(ctx, portal.Receiver, id)
 		if err == nil && row == nil {
-			whole, err := n.conn.host.LineOf(ctx, n.idOf(line.id))
+			whole, err := n.conn.host.LineOf(ctx, id)
 			return err == nil && whole != ""
 		}
 		return err == nil

@@ -150,7 +150,7 @@ func (c *Connector) speaksIn(n *network, portal *bridgev2.Portal, user id.UserID
 
 // calledOf is the nick of one of us who has said a message, or how the room calls them where the relay has said it.
 func (a *account) calledOf(ctx context.Context, message *database.Message) string {
-	portal, err := a.connector.br.GetExistingPortalByKey(ctx, message.Room)
+	portal, err := a.connector.existing(ctx, message.Room)
 	if err != nil || portal == nil || kindOf(portal.PortalKey) != shared || a.connector.modeOf(a.net, portal) != modeRelay {
 		return a.net.nickOf(message.SenderMXID)
 	}

@@ -150,7 +150,7 @@ func (c *Connector) startDirect(ctx context.Context, n *network, user id.UserID,
 		return nil, err
 	}
 	portal.CleanupOrphanedDM(ctx, user)
-	if err := portal.CreateMatrixRoom(ctx, login, resp.Chat.PortalInfo); err != nil {
+	if err := n.own(user, conversationOf(portal)).lane.makeRoomFor(ctx, portal, login, resp.Chat.PortalInfo); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoRoom, err)
 	}
 	return portal, nil

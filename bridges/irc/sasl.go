@@ -264,7 +264,7 @@ func (c *client) cannotLogin(why string) {
 	why = c.clean(why)
 	c.login.account, c.login.until, c.login.asked = "", time.Time{}, false
 	c.log.Warn().Int("failures", c.login.failures).Msg("not logged in")
-	c.net.report(c.user, status.BridgeState{
+	c.tellState(status.BridgeState{
 		StateEvent: status.StateBadCredentials, Error: "irc-login-failed", Message: why,
 	})
 	switch {

@@ -193,6 +193,7 @@ func (c *client) enqueue(s *send) {
 		return
 	}
 	if m.direct != nil && s.verb != "WHO" {
+		c.watch(m)
 		if err := c.mayTell(m); err != nil {
 			s.done(err)
 			return
@@ -370,7 +371,12 @@ func (c *client) leisurely(name string, params ...string) {
 
 // relax lets one line go that had time.
 func (c *client) relax() {
-	if len(c.idle) > 0 && len(c.queue) == 0 && len(c.unacked) == 0 && c.phase == up && !c.goodbye {
+	if len(c.queue) > 0 || len(c.unacked) > 0 || c.phase != up || c.goodbye {
+		return
+	}
+	if line := c.monitorLine(); line != "" {
+		c.queue = append(c.queue, entry{line: line})
+	} else if len(c.idle) > 0 {
 		c.queue, c.idle = append(c.queue, entry{line: c.idle[0]}), c.idle[1:]
 	}
 }

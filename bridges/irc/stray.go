@@ -5,11 +5,11 @@ package irc
 // us out of channels, once more. A network without questions for its history may tell of it as it likes.
 func (c *client) isStray(m message) bool {
 	_, outer := m.GetTag("batch")
-	if outer == "" || !c.hasHistory() {
+	if outer == "" || !c.tellsPast() {
 		return false
 	}
 	switch b := c.batches[outer]; {
-	case b == nil && c.keeping.before == "" || b != nil && b.kind != historyBatch:
+	case b == nil && c.keeping.before == "" || b != nil && b.kind != c.pastBatch():
 		return false
 	case b == nil && msgID(m) == "" && (m.Command == "PRIVMSG" || m.Command == "NOTICE"):
 		return false // a piece of a text of several lines; the process before has had its beginning
@@ -26,7 +26,7 @@ func (c *client) stray(ref string) {
 		c.batches = batches{}
 	}
 	if _, open := c.batches[ref]; open || len(c.batches) < maxBatches {
-		c.batches[ref] = &batch{kind: historyBatch}
+		c.batches[ref] = &batch{kind: c.pastBatch()}
 	}
 }
 

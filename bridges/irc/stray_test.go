@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"maunium.net/go/mautrix/id"
 )
 
 // withHistory is welcome by a server that tells the history of channels.
@@ -60,7 +62,9 @@ func TestLateHistory(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, quick)
 			at := time.Now().Add(-time.Hour)
-			b.c.net.lastOf = func(context.Context, string, time.Time) (delivered, error) { return delivered{id: "0", at: at}, nil }
+			b.c.net.lastOf = func(context.Context, id.UserID, string, time.Time) (delivered, error) {
+				return delivered{id: "0", at: at}, nil
+			}
 			s := b.accept()
 			s.withHistory()
 			s.expect("CHATHISTORY AFTER #c msgid=0 100")

@@ -20,10 +20,30 @@ func (n *network) idOf(msgid string) networkid.MessageID {
 	return networkid.MessageID(n.name + "/" + msgid)
 }
 
-// msgIDOf is the inverse of idOf, and "" for a message whose identity on the network is not known.
+// idIn is the ID of a line in a room. A channel may be in a shared room and in those of some of its people, and bridgev2 takes a message
+// for known when the shared room has one of its ID: in a room of one's own the owner is added.
+func idIn(portal networkid.PortalKey, id networkid.MessageID) networkid.MessageID {
+	if kindOf(portal) != bouncer {
+		return id
+	}
+	return id + ownMark + networkid.MessageID(strings.TrimPrefix(string(ownerOf(portal)), "@"))
+}
+
+// ownMark is before the owner. No server gives identities with spaces.
+const ownMark = " @"
+
+// lineIn is the inverse of idIn.
+func lineIn(id networkid.MessageID) networkid.MessageID {
+	if at := strings.LastIndex(string(id), ownMark); at >= 0 {
+		return id[:at]
+	}
+	return id
+}
+
+// msgIDOf is the inverse of idOf and idIn, and "" for a message whose identity on the network is not known.
 func (n *network) msgIDOf(id networkid.MessageID) string {
-	msgid, ok := strings.CutPrefix(string(id), n.name+"/")
-	if !ok {
+	msgid, ok := strings.CutPrefix(string(lineIn(id)), n.name+"/")
+	if !ok || isMade(msgid) {
 		return ""
 	}
 	return msgid
@@ -122,8 +142,17 @@ func (r reactionItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Por
 	})
 }
 
-// message finds a message of a room by its ID or by that of one of its further lines, or returns nil.
+// message finds a message of a room by the ID of its line or of one of its further lines, or returns nil.
 func (c *Connector) message(ctx context.Context, portal *bridgev2.Portal, id networkid.MessageID) (*database.Message, error) {
+	found, err := c.messageIn(ctx, portal, idIn(portal.PortalKey, id))
+	if found == nil && err == nil && kindOf(portal.PortalKey) == bouncer {
+		return c.messageIn(ctx, portal, id) // of an earlier version
+	}
+	return found, err
+}
+
+// messageIn is message for an ID in the room.
+func (c *Connector) messageIn(ctx context.Context, portal *bridgev2.Portal, id networkid.MessageID) (*database.Message, error) {
 	found, err := c.br.DB.Message.GetFirstPartByID(ctx, portal.Receiver, id)
 	if err == nil && found == nil {
 		var whole networkid.MessageID

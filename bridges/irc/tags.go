@@ -26,7 +26,7 @@ func msgID(m message) string {
 
 // messageID is the ID of a line: the network's own, which is the same for all who see it and over a restart, or a new one.
 func (c *client) messageID(m message) networkid.MessageID {
-	if id := msgID(m); id != "" && c.has("message-tags") {
+	if id := msgID(m); id != "" && (c.has("message-tags") || isMade(id)) {
 		return networkid.MessageID(c.net.name + "/" + id)
 	}
 	if id := c.keeping.lineID(); id != "" {

@@ -16,12 +16,12 @@ func (a *API) whoami(_ context.Context, p person) (any, error) {
 		ManagementRoom: p.ManagementRoom, Logins: []matrix.RespWhoamiLogin{},
 	}
 	for _, login := range p.GetUserLogins() {
-		state := a.stateOf(login.ID)
+		state, called := a.stateOf(login.ID), login.FillBridgeState(status.BridgeState{})
 		// What is beside it in the answer.
 		state.UserID, state.RemoteID, state.RemoteName, state.RemoteProfile = "", "", "", status.RemoteProfile{}
 		answer.Logins = append(answer.Logins, matrix.RespWhoamiLogin{
 			StateEvent: state.StateEvent, StateTS: state.Timestamp, StateReason: state.Reason, StateInfo: state.Info, State: state,
-			ID: login.ID, Name: login.RemoteName, Profile: login.RemoteProfile, SpaceRoom: login.SpaceRoom,
+			ID: login.ID, Name: called.RemoteName, Profile: called.RemoteProfile, SpaceRoom: login.SpaceRoom,
 		})
 	}
 	return answer, nil

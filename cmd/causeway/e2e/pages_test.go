@@ -29,7 +29,7 @@ func TestPages(t *testing.T) {
 		irc := startNgircd(t)
 		server := installTelegraph(t, options{networks: ircNetwork(network, irc.address)})
 		server.start()
-		server.runNode(t, nil, "pages/networks.mjs", server.url(""), folder)
+		server.runNode(t, nil, "pages/networks.mjs", server.url(""), folder, irc.address)
 	})
 	t.Run("mail", func(t *testing.T) {
 		box := startMailbox(t)

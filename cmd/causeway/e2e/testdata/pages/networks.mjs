@@ -1,12 +1,13 @@
 // Drives the pages about other networks in Chromium: who signs in to them, and starts chats. Arguments: the address of the homeserver, which
-// bridges to IRC, and a folder for screenshots. Each line of standard output is what became of a step: {"name", "error"}.
+// bridges to IRC, a folder for screenshots, and the address of the IRC server. Each line of standard output is what became of a step: {"name", "error"}.
 import { Console } from "node:console";
 import { strict as assert } from "node:assert";
 
 globalThis.console = new Console(process.stderr);
 const { chromium } = await import("./chromium.mjs");
+const { person } = await import("./irc.mjs");
 
-const [baseUrl, folder] = process.argv.slice(2);
+const [baseUrl, folder, ircAddress] = process.argv.slice(2);
 const password = "correct horse battery staple";
 const { open, look, run, close } = await chromium(folder, "networks");
 const home = await open({ javaScriptEnabled: false });
@@ -34,6 +35,20 @@ async function fillKey(page, name, key) {
     await page.getByLabel("Name").fill(name);
     await page.getByLabel("Key").fill(key);
     await page.getByRole("button", { name: "Go on" }).click();
+}
+
+// matrix makes the requests of a client of the user.
+async function matrix(user) {
+    const request = async (method, path, body) => {
+        const answer = await fetch(`${baseUrl}/_matrix/client/v3/${path}`, {
+            method, headers: token ? { Authorization: `Bearer ${token}` } : {}, body: body && JSON.stringify(body) });
+        const content = await answer.json();
+        assert.equal(answer.status, 200, `${method} ${path}: ${JSON.stringify(content)}`);
+        return content;
+    };
+    let token;
+    token = (await request("POST", "login", { type: "m.login.password", identifier: { type: "m.id.user", user }, password })).access_token;
+    return request;
 }
 
 const steps = {
@@ -68,6 +83,44 @@ const steps = {
         await home.getByRole("link", { name: "Your networks" }).click();
         await home.getByRole("link", { name: "Sign out" }).waitFor();
         await look(home, "one");
+    },
+
+    async "a chat on IRC"() {
+        const carol = await person(ircAddress, "carol");
+        await home.getByRole("link", { name: "Start a chat on IRC" }).click();
+        await look(home, "irc-chat");
+        await home.getByLabel("Whom do you want to talk to?").fill("4carol@home");
+        await home.getByRole("button", { name: "Find" }).click();
+        await home.getByRole("alert").getByText("no nick").waitFor();
+        await look(home, "irc-nobody");
+        await home.getByLabel("Whom do you want to talk to?").fill("carol");
+        await home.getByRole("button", { name: "Find" }).click();
+        await home.getByText("carol", { exact: true }).first().waitFor();
+        await look(home, "irc-found");
+        await home.getByRole("button", { name: "Start the chat" }).click();
+        await home.getByRole("heading", { name: "Chat with carol" }).waitFor();
+        await look(home, "irc-room");
+        const room = encodeURIComponent(await home.locator("dd code").textContent());
+        const alice = await matrix("alice");
+        await alice("POST", `rooms/${room}/join`, {});
+        await alice("PUT", `rooms/${room}/send/m.room.message/1`, { msgtype: "m.text", body: "hello from Matrix" });
+        // The server takes nicks of nine letters.
+        await carol.heard(/^:wonderlan!\S+ PRIVMSG carol :hello from Matrix$/);
+        carol.say("wonderlan", "hello from IRC");
+        let since = "", heard;
+        for (const end = Date.now() + 20_000; !heard && Date.now() < end;) {
+            const news = await alice("GET", `sync?timeout=5000&since=${since}`);
+            since = news.next_batch;
+            heard = news.rooms?.join?.[decodeURIComponent(room)]?.timeline.events.find((e) => e.content.body === "hello from IRC");
+        }
+        assert.match(heard?.sender ?? "nobody", /^@irc_\w+_carol:/);
+        await home.goto(`${baseUrl}/_causeway/bridges/`);
+        await home.getByText(/^wonderlan on /).waitFor();
+        await home.getByText("Connected.", { exact: true }).waitFor();
+        await look(home, "irc-connected");
+        // The room would have them on IRC again.
+        await alice("POST", `rooms/${room}/leave`, {});
+        carol.quit();
     },
 
     async "an account, on a telephone, by keyboard alone"() {
