@@ -118,10 +118,13 @@ func (n *network) nickOfGhost(channel string, ghost networkid.UserID) string {
 	return ""
 }
 
-// ghostOf is whose ghost a nick is in any of our channels.
+// ghostOf is whose ghost a nick is in any of our channels. A conversation does not say: whoever speaks in it is the one whom it is with.
 func (n *network) ghostOf(nick string) networkid.UserID {
 	plain := n.ids.ghost(nick)
 	for _, l := range n.lanes() {
+		if _, conversation := l.directGhost(); conversation {
+			continue
+		}
 		if ghost := l.ghostID(nick); ghost != plain {
 			return ghost
 		}
