@@ -2,6 +2,7 @@ package bridges
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"maunium.net/go/mautrix"
@@ -93,10 +94,11 @@ type intent struct {
 
 // CreateRoom implements bridgev2.MatrixAPI. Who enters a room has not been let in by the network yet, so what was said
 // before is not shown to them. Where the network's history is imported, it is for those who are invited when the room is made:
-// they could read it there.
+// they could read it there. In a room that is one person's own, such as a conversation, it is for that person, who often gets to
+// know of the room by what was said in it.
 func (i *intent) CreateRoom(ctx context.Context, req *mautrix.ReqCreateRoom) (id.RoomID, error) {
 	visibility := event.HistoryVisibilityJoined
-	if i.c.importsHistory() {
+	if i.c.importsHistory() || hasOwner(req) {
 		visibility = event.HistoryVisibilityInvited
 	}
 	req.InitialState = append(req.InitialState, &event.Event{
@@ -104,4 +106,12 @@ func (i *intent) CreateRoom(ctx context.Context, req *mautrix.ReqCreateRoom) (id
 		Content: event.Content{Parsed: &event.HistoryVisibilityEventContent{HistoryVisibility: visibility}},
 	})
 	return i.ASIntent.CreateRoom(ctx, req)
+}
+
+// hasOwner reports whether a new room is one person's own: of its portal, each who has the bridge has another.
+func hasOwner(req *mautrix.ReqCreateRoom) bool {
+	return slices.ContainsFunc(req.InitialState, func(e *event.Event) bool {
+		info, ok := e.Content.Parsed.(*event.BridgeEventContent)
+		return ok && info.Channel.Receiver != ""
+	})
 }
