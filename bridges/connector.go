@@ -2,6 +2,7 @@ package bridges
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"maunium.net/go/mautrix"
@@ -92,11 +93,12 @@ type intent struct {
 }
 
 // CreateRoom implements bridgev2.MatrixAPI. Rooms of networks that know the host are entered by whoever likes, before the
-// network has let them in: what was said before is not shown to them. All other rooms are for those who are invited
-// because they are in the chat already. What the room is made for is in it before they have joined.
+// network has let them in: what was said before is not shown to them. All other rooms, and one that is one person's own,
+// are for those who are invited because they are in the chat already, and often get to know of the room by what was said in it.
+// What the room is made for is in it before they have joined.
 func (i *intent) CreateRoom(ctx context.Context, req *mautrix.ReqCreateRoom) (id.RoomID, error) {
 	visibility := event.HistoryVisibilityInvited
-	if _, hosted := i.c.Bridge.Network.(Hosted); hosted && !req.IsDirect && !i.c.importsHistory() {
+	if _, hosted := i.c.Bridge.Network.(Hosted); hosted && !req.IsDirect && !hasOwner(req) && !i.c.importsHistory() {
 		visibility = event.HistoryVisibilityJoined
 	}
 	req.InitialState = append(req.InitialState, &event.Event{
@@ -104,4 +106,12 @@ func (i *intent) CreateRoom(ctx context.Context, req *mautrix.ReqCreateRoom) (id
 		Content: event.Content{Parsed: &event.HistoryVisibilityEventContent{HistoryVisibility: visibility}},
 	})
 	return i.ASIntent.CreateRoom(ctx, req)
+}
+
+// hasOwner reports whether a new room is one person's own: of its portal, each who has the bridge has another.
+func hasOwner(req *mautrix.ReqCreateRoom) bool {
+	return slices.ContainsFunc(req.InitialState, func(e *event.Event) bool {
+		info, ok := e.Content.Parsed.(*event.BridgeEventContent)
+		return ok && info.Channel.Receiver != ""
+	})
 }

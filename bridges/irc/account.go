@@ -307,7 +307,7 @@ func (a *account) reaches(portal *bridgev2.Portal) error {
 	case a.net == nil || network != a.net.name:
 		return notConnected(network)
 	case kindOf(portal.PortalKey) > direct:
-		return shown(failure("nobody reads what is said here; say `!irc msg NICK text` to the bot"))
+		return shown(failure("nobody reads what is said here; say `!irc msg %s NICK text` to the bot", network))
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func (c *Connector) chatCommands() []commands.CommandHandler {
 		}
 	}
 	return []commands.CommandHandler{
-		alone(commands.CommandLogin), alone(commands.CommandRelogin),
+		c.alone(commands.CommandLogin), c.alone(commands.CommandRelogin),
 		row("nick", "_network_ _nick_", "Change your nick on a network; - is the one the bridge would give you", c.cmdNick),
 		row("status", "", "Show your nick and account on each network, and what is stored for it", c.cmdStatus),
 		row("whois", "_network_ _nick or Matrix ID_", "Tell which Matrix user a nick is, or what a Matrix user is called on IRC", c.cmdWhois),
@@ -37,10 +37,13 @@ func (c *Connector) chatCommands() []commands.CommandHandler {
 
 // alone is one of bridgev2's commands that is not for the room of a channel: a password would be said to everybody there, and
 // on IRC too, when it is the answer to a question.
-func alone(command *commands.FullHandler) commands.CommandHandler {
+func (c *Connector) alone(command *commands.FullHandler) commands.CommandHandler {
 	copied := *command
 	copied.Func = func(ce *commands.Event) {
 		if ce.Portal == nil {
+			if c.mistyped(ce) {
+				ce.Redact()
+			}
 			command.Func(ce)
 			return
 		}
@@ -50,6 +53,33 @@ func alone(command *commands.FullHandler) commands.CommandHandler {
 		ce.Reply("Not here, where others read it. Start a chat with `%s` and say `login` there.", ce.Bridge.Bot.GetMXID())
 	}
 	return &copied
+}
+
+// mistyped reports whether a login that was said in one line may have a password and has a mistake: bridgev2 removes only
+// what it goes on with.
+func (c *Connector) mistyped(ce *commands.Event) bool {
+	args := ce.Args
+	if ce.Command == commands.CommandRelogin.Name && len(args) > 0 {
+		args = args[1:]
+	}
+	if len(args) < 2 || len(c.networks) == 0 {
+		return false
+	}
+	flow, args := strings.ToLower(args[0]), args[1:]
+	step, err := (&loginProcess{connector: c, user: ce.User, flow: flow}).Start(ce.Ctx)
+	if err != nil || !slices.Contains([]string{flowPassword, flowCertificate, flowNick}, flow) {
+		return true
+	}
+	fields := step.UserInputParams.Fields
+	if len(args) != len(fields) {
+		return true
+	}
+	for i, field := range fields {
+		if _, err := field.Validate(args[i]); err != nil {
+			return flow == flowPassword
+		}
+	}
+	return false
 }
 
 // addCommands adds them to bridgev2's.

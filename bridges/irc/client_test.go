@@ -273,6 +273,26 @@ func TestServerSaysStop(t *testing.T) {
 	}
 }
 
+// Who asks for another connection has it at once, whatever the server says of our goodbye.
+func TestReconnectAtOnce(t *testing.T) {
+	for _, line := range []string{`ERROR :"reconnecting"`, "ERROR :Closing Link: a.example (Quit: reconnecting)", "ERROR :Throttled"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, quick)
+			s := b.accept()
+			s.welcome()
+			b.c.box.add(reconnectRequest{})
+			s.expect("QUIT :reconnecting")
+			s.send(line)
+			_ = s.conn.Close()
+			start := time.Now()
+			b.accept().welcome()
+			if got := time.Since(start); got > 10*time.Second {
+				t.Errorf("%s: connected again after %v", line, got)
+			}
+		})
+	}
+}
+
 // Who is banned stays away until they ask for it.
 func TestBanned(t *testing.T) {
 	for _, line := range []string{"ERROR :Closing Link: (K-Lined)", ":s 465 alice :You are banned"} {

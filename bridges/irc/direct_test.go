@@ -70,6 +70,10 @@ func TestPrivateMessages(t *testing.T) {
 	if e.Sender != w.ghost("carol") {
 		t.Errorf("got sender %s", e.Sender)
 	}
+	// Who has been asked in can read what they were asked in by.
+	if e := w.hs.State(room, "m.room.history_visibility", ""); e == nil || e.Content["history_visibility"] != "invited" {
+		t.Errorf("got history visibility %v, want invited", e)
+	}
 	w.enter(alice, room)
 	w.hs.Say(alice, room, "what?")
 	carol.Await("the answer", func(m ircmsg.Message) bool { return saidTo("carol", "alice")(m) && m.Params[1] == "what?" })
@@ -93,6 +97,20 @@ func TestPrivateMessages(t *testing.T) {
 	}
 	if members := w.hs.Joined(room); len(members) != 3 {
 		t.Errorf("got members %v, want alice, the ghost and the bot", members)
+	}
+}
+
+// Who talks with one person begins a conversation with another, and what is meant for the one does not reach the other.
+func TestTwoConversations(t *testing.T) {
+	w, carol, alice, _ := meet(t, "#pm")
+	dave := bridgetest.DialIRC(t, w.conn.networks["net"].cfg.Address, "Dave")
+	chat := w.private(alice)
+	w.command(alice, chat, "msg net carol for carol")
+	carol.Await("the text", func(m ircmsg.Message) bool { return saidTo("carol", "alice")(m) && m.Params[1] == "for carol" })
+	w.command(alice, chat, "msg net dave for dave")
+	dave.Await("the text", func(m ircmsg.Message) bool { return saidTo("dave", "alice")(m) && m.Params[1] == "for dave" })
+	if w.ownRoom(alice, "dave") == w.ownRoom(alice, "carol") {
+		t.Error("both conversations have one room")
 	}
 }
 

@@ -40,6 +40,12 @@ type loginMeta struct {
 	STS *stsPolicy `json:"sts,omitempty"`
 }
 
+// sameSecrets reports whether both log in as the same.
+func (m loginMeta) sameSecrets(other loginMeta) bool {
+	return m.Nick == other.Nick && m.Account == other.Account && m.Mechanism == other.Mechanism &&
+		m.Password == other.Password && m.Certificate == other.Certificate
+}
+
 // identity is who a client is to be on its network: loginMeta with its secrets open.
 type identity struct {
 	nick, account, mechanism, password string
@@ -173,8 +179,8 @@ func (c *client) wantNick() {
 	c.command("NICK", c.wantedNick())
 }
 
-// errSuperseded is what a login hears that another one has taken the place of.
-var errSuperseded = errors.New("another login has begun meanwhile")
+// errSuperseded is what a login hears that something else of its user's has taken the place of: another one, or that they want none.
+var errSuperseded = errors.New("you have asked for something else meanwhile, which holds")
 
 // verdict tells who waits for it how logging in went.
 func (c *client) verdict(err error) {

@@ -118,11 +118,11 @@ func (n *network) nickOfGhost(channel string, ghost networkid.UserID) string {
 	return ""
 }
 
-// ghostOf is whose ghost a nick is in any of our channels.
+// ghostOf is whose ghost a nick is in any of our channels. A conversation does not say: whoever speaks in it is the one whom it is with.
 func (n *network) ghostOf(nick string) networkid.UserID {
 	for _, l := range n.lanes() {
-		if l.owner != "" {
-			continue // where all that is said is somebody's, whoever that is
+		if _, conversation := l.directGhost(); conversation {
+			continue
 		}
 		if ghost := l.ghostID(nick); ghost != n.ids.ghost(nick) {
 			return ghost

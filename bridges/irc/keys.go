@@ -87,7 +87,7 @@ func (c *client) sawKey(ms *membership, ch change) {
 
 // keyHint tells how to give the key of a channel.
 func (n *network) keyHint(channel string) string {
-	return " The channel has a key. Tell it to the bot in a private chat, with: " +
+	return ". The channel has a key. Tell it to the bot in a private chat, with: " +
 		n.conn.br.Config.CommandPrefix + " key " + n.name + " " + channel + " KEY"
 }
 

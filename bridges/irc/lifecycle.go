@@ -20,7 +20,7 @@ var (
 	bannedText = regexp.MustCompile(`(?i)\b(banned|[kgdz]-?lined?|akill(ed)?)\b`)
 	// needsLoginText is how networks tell that from an address like ours only people with an account may come.
 	needsLoginText = regexp.MustCompile(`(?i)(sasl access only|requires? sasl|sasl (authentication )?(is )?required|you need to (identify|log in) (via|with|using) sasl)`)
-	throttledText  = regexp.MustCompile(`(?i)(throttl|too fast|too many connections|reconnecting)`)
+	throttledText  = regexp.MustCompile(`(?i)(throttl|too fast|too many connections)`)
 )
 
 func isThrottled(text string) bool { return throttledText.MatchString(text) }
@@ -58,6 +58,7 @@ func (c *client) lost(err error) {
 	case len(c.channels) == 0:
 	case c.resting:
 	case c.leaving:
+		c.lastErr = "" // which has our own goodbye, and may look as if we were to wait
 		c.connect(now)
 	default:
 		c.failed(now)

@@ -218,7 +218,12 @@ func (p *loginProcess) store(ctx context.Context, n *network, login *bridgev2.Us
 	if err != nil {
 		return "", err
 	}
-	if err := c.change(ctx, login, next); err != nil {
+	var stored loginMeta
+	err = c.change(ctx, login, func(meta *loginMeta) {
+		next(meta)
+		stored = *meta
+	})
+	if err != nil {
 		return "", fmt.Errorf("store the login: %w", err)
 	}
 	switch err := c.apply(ctx, n, login, true); {
@@ -227,8 +232,15 @@ func (p *loginProcess) store(ctx context.Context, n *network, login *bridgev2.Us
 	case errors.Is(err, errLoginSlow) || p.flow == flowCertificate:
 		// A certificate is refused until the network has been told of it.
 		return "Stored for " + n.name + "." + words, nil
+	case errors.Is(err, errSuperseded): // what is stored now is not ours to take back
+		return "", err
 	default:
-		if undo := c.change(ctx, login, func(meta *loginMeta) { *meta = before }); undo != nil {
+		takeBack := func(meta *loginMeta) {
+			if meta.sameSecrets(stored) {
+				*meta = before
+			}
+		}
+		if undo := c.change(ctx, login, takeBack); undo != nil {
 			return "", fmt.Errorf("take back the login: %w", undo)
 		}
 		if undo := c.apply(ctx, n, login, false); undo != nil {

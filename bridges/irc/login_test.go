@@ -221,6 +221,76 @@ func TestVault(t *testing.T) {
 	}
 }
 
+// A login with a mistake may have a password nevertheless, and is removed like one without.
+func TestMistypedLoginIsRemoved(t *testing.T) {
+	t.Parallel()
+	log := &bridgetest.Recorder{}
+	w := startLogged(t, testNetwork(bridgetest.FreeAddress(t)), log)
+	alice := w.hs.User("alice")
+	w.manage(alice)
+	for _, said := range []string{
+		"login password net - al " + secret,
+		"login password net - al " + secret + " bogus",
+		"login password nett - al " + secret + " auto",
+		"login pasword net - al " + secret + " auto",
+		"login Password net 1bad al " + secret + " auto",
+		"relogin net/" + string(alice) + " password net - al " + secret,
+	} {
+		e := w.hs.Say(alice, dm, said)
+		w.hs.AwaitEvent("redaction of "+said, func(r *bridgetest.Event) bool {
+			return r.Room == dm && r.Type == "m.room.redaction" && r.Content["redacts"] == string(e.ID)
+		})
+	}
+	w.hs.Say(alice, dm, "login nick net 1bad")
+	w.awaitText(dm, "is no nick")
+	w.hs.AwaitAcknowledged()
+	redactions := w.hs.Events(func(e *bridgetest.Event) bool { return e.Room == dm && e.Type == "m.room.redaction" })
+	if len(redactions) != 6 {
+		t.Errorf("got %d redactions, want 6", len(redactions))
+	}
+	w.stop()
+	w.absent(log, secret)
+}
+
+// Who has their password forgotten while they log in has none afterwards, also not the one of before.
+func TestForgottenWhileLoggingIn(t *testing.T) {
+	t.Parallel()
+	ircd := bridgetest.NewIRCServer(t)
+	log := &bridgetest.Recorder{}
+	w := startLogged(t, testNetwork(ircd.Address), log)
+	alice := w.hs.User("alice")
+	w.manage(alice)
+	w.join(alice, "#c")
+	conn := ircd.Accept()
+	conn.Welcome("alice")
+	conn.Joined("alice", "#c", "")
+	for _, password := range []string{secret, secret + "-other"} {
+		w.hs.Say(alice, dm, "login password net - al "+password+" auto")
+		for line := conn.Read(); !strings.HasPrefix(line, "QUIT"); line = conn.Read() {
+		}
+		conn.Close()
+		conn = ircd.Accept()
+		if got := saslPlain(conn); got != b64("\x00al\x00"+password) {
+			t.Errorf("got credentials %q", got)
+		}
+		if password == secret {
+			accept(conn, "alice", "al")
+			conn.Joined("alice", "#c", "")
+			w.awaitText(dm, "Stored for net")
+		}
+	}
+	w.hs.Say(alice, dm, "forget-password net")
+	w.awaitText(dm, "Forgotten")
+	w.awaitText(dm, "you have asked for something else meanwhile")
+	login, err := w.conn.br.GetExistingUserLoginByID(w.conn.ctx, loginID("net", alice))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if meta := w.conn.meta(login); meta.Password != "" || meta.Account != "" {
+		t.Error("a password is stored after it was forgotten")
+	}
+}
+
 // In a channel's room, nobody can log in: what they said there was read by all, and an answer without a prefix would go to IRC.
 func TestNoLoginInARoom(t *testing.T) {
 	t.Parallel()

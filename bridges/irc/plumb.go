@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2/commands"
+	"maunium.net/go/mautrix/event"
 
 	"causeway/bridges"
 )
@@ -31,8 +32,9 @@ func (c *Connector) addPlumbCommands() {
 
 // decider answers and reports false when the sender of a command may not decide to which channels the room is bridged.
 func (c *Connector) decider(ce *commands.Event) bool {
-	if ce.RoomID == ce.User.ManagementRoom {
-		ce.Reply("This is our private chat. Invite me to the room that is meant, and say it there.")
+	if ce.RoomID == ce.User.ManagementRoom && c.isPrivate(ce) {
+		ce.Reply("This is our private chat. Invite me to the room that is meant, and say it there. " +
+			"If this is that room, say `$cmdprefix set-management-room` to me in another chat before.")
 		return false
 	}
 	may, err := c.mayLink(ce.Ctx, ce.RoomID, ce.User.MXID)
@@ -45,6 +47,26 @@ func (c *Connector) decider(ce *commands.Event) bool {
 		ce.Reply("That is for those in this room to decide who may set its `m.bridge` state, and have at least level %d.", minLinkLevel)
 	}
 	return may
+}
+
+// isPrivate reports whether nobody else is in the sender's management room. bridgev2 takes for that the first room into which they
+// invited the bot while they were alone, also one that was only new: with others in it, it is none.
+func (c *Connector) isPrivate(ce *commands.Event) bool {
+	members, err := c.br.Matrix.GetMembers(ce.Ctx, ce.RoomID)
+	if err != nil {
+		ce.Log.Err(err).Msg("look who is in a room")
+		return true
+	}
+	for user, member := range members {
+		if member.Membership == event.MembershipJoin && user != ce.User.MXID && user != c.br.Bot.GetMXID() {
+			ce.User.ManagementRoom = ""
+			if err := c.br.DB.User.Update(ce.Ctx, ce.User.User); err != nil {
+				ce.Log.Err(err).Msg("store that a room is no private chat")
+			}
+			return false
+		}
+	}
+	return true
 }
 
 // plumbArgs are the network, channel and nick of a command, or nil after an answer.

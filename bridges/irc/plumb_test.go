@@ -62,6 +62,28 @@ func (w *world) ask(ircd *bridgetest.IRCServer, alice id.UserID) (*bridgetest.IR
 	return bot, code
 }
 
+// Who makes a room, invites the bot and then the others, has a room to connect, and not a private chat with the bot.
+func TestPlumbRoomThatWasNew(t *testing.T) {
+	ircd := bridgetest.NewIRCServer(t)
+	w := startNew(t, testNetwork(ircd.Address))
+	w.hs.Await("the bot", func() bool { return w.bridge.Bot() != "" })
+	alice, bob := w.hs.User("alice"), w.hs.User("bob")
+	w.foreignRoomAs(foreign, "shared", alice)
+	w.awaitText(foreign, "marked as your management room")
+	w.hs.Say(alice, foreign, "plumb net #c")
+	w.awaitNotice(foreign, "This is our private chat")
+	w.hs.SetMember(bob, foreign, bob, "join", "")
+	w.hs.AwaitAcknowledged()
+	w.ask(ircd, alice)
+	w.hs.Say(alice, foreign, "hello") // which is no command any more
+	w.hs.AwaitAcknowledged()
+	if got := w.hs.Events(func(e *bridgetest.Event) bool {
+		return e.Room == foreign && strings.Contains(e.Text(), "Unknown command")
+	}); len(got) != 0 {
+		t.Error("what is said in the room is taken for commands")
+	}
+}
+
 // An operator allows it: the people of the room enter the channel, both talk, levels of the room stay as they are, and who
 // has allowed it can end it.
 func TestPlumb(t *testing.T) {

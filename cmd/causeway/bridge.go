@@ -83,7 +83,11 @@ func (set bridgeSet) unbridge(ctx context.Context, o bridgeOrder) error {
 		o.Bridge = set[0].Registration().ID
 	}
 	b := set.find(o.Bridge)
-	if b == nil {
+	switch {
+	case b == nil && set.processStatus(o.Bridge) != nil:
+		return fmt.Errorf("the bridge %[1]s runs in a process of its own (isolation: process), which this command does not reach; "+
+			"an administrator of the room says `!%[1]s unbridge` there", o.Bridge)
+	case b == nil:
 		return fmt.Errorf("this server has no bridge %q of its own", o.Bridge)
 	}
 	inside, err := b.IsIn(ctx, o.RoomID)

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"causeway/bridges/irc"
+
 	"github.com/rs/zerolog"
 )
 
@@ -22,6 +24,47 @@ func TestUnbridgeCommand(t *testing.T) {
 	stop := serving(t, cfg)
 	unbridge(exitFailure, "has no bridges of its own", "!room")
 	stop()
+}
+
+// Who administers the IRC bridge is in the configuration, as with other networks.
+func TestIRCPermissions(t *testing.T) {
+	cfg, _ := installed(t)
+	var network irc.NetworkConfig
+	network.Address = "127.0.0.1:6667"
+	cfg.Bridges.IRC.Networks = map[string]irc.NetworkConfig{"net": network}
+	plans, err := planBridges(cfg, zerolog.Nop())
+	if err != nil || len(plans) != 1 || plans[0].opts.Permissions != nil {
+		t.Fatalf("without permissions: got %d plans, %v", len(plans), err)
+	}
+	cfg.Bridges.IRC.Permissions = Permissions{"localhost": "user", "@alice:localhost": "admin"}
+	plans, err = planBridges(cfg, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	permissions := plans[0].opts.Permissions
+	if !permissions.Get("@alice:localhost").Admin || permissions.Get("@bob:localhost").Admin || !permissions.Get("@bob:localhost").Login {
+		t.Errorf("got %v", permissions)
+	}
+}
+
+// An isolated bridge is told apart from one that there is not.
+func TestUnbridgeIsolated(t *testing.T) {
+	cfg, _ := installed(t)
+	var network irc.NetworkConfig
+	network.Address = "127.0.0.1:6667"
+	cfg.Bridges.IRC.Networks = map[string]irc.NetworkConfig{"net": network}
+	cfg.Bridges.IRC.Isolation = isolationProcess
+	set, err := openBridges(cfg, zerolog.Nop(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.close(zerolog.Nop())
+	if err := set.unbridge(t.Context(), bridgeOrder{RoomID: "!room"}); err == nil || !strings.Contains(err.Error(), "isolation: process") {
+		t.Errorf("got %v", err)
+	}
+	if err := set.unbridge(t.Context(), bridgeOrder{RoomID: "!room", Bridge: "parrot"}); err == nil || !strings.Contains(err.Error(), `no bridge "parrot"`) {
+		t.Errorf("got %v", err)
+	}
 }
 
 // A bridge is found by its ID, and need not be named when it is the only one.

@@ -36,8 +36,10 @@ type BridgesConfig struct {
 
 // IRCConfig is the section of IRC.
 type IRCConfig struct {
-	Isolation  Isolation `yaml:"isolation"`
-	irc.Config `yaml:",inline"`
+	Isolation Isolation `yaml:"isolation"`
+	// Permissions are as with other networks.
+	Permissions Permissions `yaml:"permissions"`
+	irc.Config  `yaml:",inline"`
 }
 
 // Isolation says where a bridge runs.
@@ -54,20 +56,23 @@ type NetworkConfig struct {
 	Enabled   bool      `yaml:"enabled"`
 	Isolation Isolation `yaml:"isolation"`
 	// Permissions are levels by user, server name, or * for everybody. Without any, the users of this server may log in.
-	Permissions map[string]string `yaml:"permissions"`
+	Permissions Permissions `yaml:"permissions"`
 	// Network is what the network's connector reads.
 	Network yaml.Node `yaml:"network"`
 }
 
 // defaultBridges are the sections of all networks of this binary.
 func defaultBridges() BridgesConfig {
-	c := BridgesConfig{IRC: IRCConfig{Isolation: isolationNone}, Others: make(map[string]*NetworkConfig), Reaper: bridges.DefaultReaper(),
-		Backfill: bridges.DefaultBackfill(), PolicyRooms: bridges.PolicyRooms{}}
+	c := BridgesConfig{IRC: IRCConfig{Isolation: isolationNone, Permissions: Permissions{}}, Others: make(map[string]*NetworkConfig),
+		Reaper: bridges.DefaultReaper(), Backfill: bridges.DefaultBackfill(), PolicyRooms: bridges.PolicyRooms{}}
 	for _, n := range networks {
 		c.Others[n.ID] = &NetworkConfig{Isolation: isolationNone}
 	}
 	return c
 }
+
+// Permissions are levels by user, server name, or * for everybody.
+type Permissions map[string]string
 
 // permissionLevels are the levels of bridgev2.
 var permissionLevels = map[string]bridgeconfig.Permissions{
@@ -80,6 +85,7 @@ var permissionLevels = map[string]bridgeconfig.Permissions{
 func (c BridgesConfig) check(bad report) {
 	checkSection("bridges.irc", c.IRC, bad)
 	checkIsolation("bridges.irc", c.IRC.Isolation, bad)
+	c.IRC.Permissions.check("bridges.irc", bad)
 	checkSection("bridges.encryption", c.Encryption, bad)
 	checkSection("bridges.reaper", c.Reaper, bad)
 	checkSection("bridges.backfill", c.Backfill, bad)
@@ -87,11 +93,7 @@ func (c BridgesConfig) check(bad report) {
 	for _, n := range networks {
 		key, section := "bridges."+n.ID, c.Others[n.ID]
 		checkIsolation(key, section.Isolation, bad)
-		for who, level := range section.Permissions {
-			if _, ok := permissionLevels[level]; !ok {
-				bad(key+".permissions."+who, "%q is not one of %s", level, strings.Join(slices.Sorted(maps.Keys(permissionLevels)), ", "))
-			}
-		}
+		section.Permissions.check(key, bad)
 		if !section.Enabled {
 			continue
 		}
@@ -122,15 +124,24 @@ func (c *NetworkConfig) node() *yaml.Node {
 	return &c.Network
 }
 
-// permissions are those of the configuration as bridgev2 takes them, nil when there are none.
-func (c *NetworkConfig) permissions() bridgeconfig.PermissionConfig {
-	if len(c.Permissions) == 0 {
+// check reports what is wrong with the permissions of a network.
+func (p Permissions) check(key string, bad report) {
+	for who, level := range p {
+		if _, ok := permissionLevels[level]; !ok {
+			bad(key+".permissions."+who, "%q is not one of %s", level, strings.Join(slices.Sorted(maps.Keys(permissionLevels)), ", "))
+		}
+	}
+}
+
+// config is the permissions as bridgev2 takes them, nil when there are none.
+func (p Permissions) config() bridgeconfig.PermissionConfig {
+	if len(p) == 0 {
 		return nil
 	}
 	all := make(bridgeconfig.PermissionConfig)
-	for who, level := range c.Permissions {
-		p := permissionLevels[level]
-		all[who] = &p
+	for who, level := range p {
+		known := permissionLevels[level]
+		all[who] = &known
 	}
 	return all
 }
@@ -160,7 +171,7 @@ func planBridges(cfg *Config, log zerolog.Logger) ([]bridgePlan, error) {
 			return nil, fmt.Errorf("bridges.irc: %w", err)
 		}
 		network.SetHolder(ircHolder)
-		plan(bridges.Options{ID: "irc", Name: "IRC bridge", Network: network}, cfg.Bridges.IRC.Isolation)
+		plan(bridges.Options{ID: "irc", Name: "IRC bridge", Network: network, Permissions: cfg.Bridges.IRC.Permissions.config()}, cfg.Bridges.IRC.Isolation)
 	}
 	for _, n := range networks {
 		section := cfg.Bridges.Others[n.ID]
@@ -171,7 +182,7 @@ func planBridges(cfg *Config, log zerolog.Logger) ([]bridgePlan, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bridges.%s.network: %w", n.ID, err)
 		}
-		plan(bridges.Options{ID: n.ID, Network: network, Permissions: section.permissions()}, section.Isolation)
+		plan(bridges.Options{ID: n.ID, Network: network, Permissions: section.Permissions.config()}, section.Isolation)
 	}
 	return plans, nil
 }

@@ -123,6 +123,10 @@ func TestConfigProblems(t *testing.T) {
 			want: []string{`causeway.yaml:3: bridges.irc.isolation: "jail" is neither none nor process`},
 		},
 		{
+			name: "level that there is not", yaml: "bridges:\n  irc:\n    permissions:\n      \"@a:example.org\": boss\n",
+			want: []string{`causeway.yaml:4: bridges.irc.permissions.@a:example.org: "boss" is not one of admin, block, commands, relay, user`},
+		},
+		{
 			name: "network that is not in this program", yaml: "bridges:\n  parrot:\n    enabled: true\n",
 			want: []string{"causeway.yaml:2: bridges.parrot: is not a known key"},
 		},
