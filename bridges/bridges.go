@@ -73,6 +73,8 @@ type Options struct {
 	Backfill Backfill
 	// PolicyRooms say who is not let in.
 	PolicyRooms PolicyRooms
+	// MediaLinks are addresses of files below HomeserverURL; the zero value is none.
+	MediaLinks MediaLinks
 	// URL is what the registration says about where the homeserver reaches the bridge. By default it is an
 	// address that only makes sense for a homeserver that is handed the Handler.
 	URL string
@@ -149,6 +151,9 @@ func (o *Options) complete() error {
 	}
 	if err := o.Backfill.Validate(); err != nil {
 		return fmt.Errorf("bridges: Backfill.%w", err)
+	}
+	if err := o.MediaLinks.Validate(); err != nil {
+		return fmt.Errorf("bridges: MediaLinks: %w", err)
 	}
 	if err := o.PolicyRooms.Validate(); err != nil {
 		return fmt.Errorf("bridges: PolicyRooms: %w", err)
@@ -244,11 +249,12 @@ func (b *Bridge) makeConfig(t tokens) *bridgeconfig.Config {
 			Software: bridgeconfig.SoftwareStandard, RetryLimit: 4,
 		},
 		AppService: bridgeconfig.AppserviceConfig{
-			ID: b.opts.ID, ASToken: t.AS, HSToken: t.HS, NoServer: true,
+			ID: b.opts.ID, ASToken: t.AS, HSToken: t.HS, NoServer: true, PublicAddress: b.opts.HomeserverURL,
 			Bot:              bridgeconfig.BotUserConfig{Username: b.botLocalpart(), Displayname: b.opts.Name},
 			UsernameTemplate: b.opts.ID + "_{{.}}",
 		},
-		Encryption: b.opts.Encryption.config(),
+		Encryption:  b.opts.Encryption.config(),
+		PublicMedia: b.opts.MediaLinks.config(b.opts.ID, t.Files),
 		// Nobody outside of this process has the secret.
 		Provisioning: bridgeconfig.ProvisioningConfig{SharedSecret: rand.Text()},
 		Matrix:       bridgeconfig.MatrixConfig{MessageErrorNotices: true, FederateRooms: true},

@@ -100,15 +100,15 @@ func upgradeHostTables(ctx context.Context, db *dbutil.Database) error {
 	return nil
 }
 
-// tokens are the two secrets of an application service.
-type tokens struct{ AS, HS string }
+// tokens are the two secrets of an application service, and the one that addresses of files are made with.
+type tokens struct{ AS, HS, Files string }
 
 // tokenBytes of randomness are 43 characters.
 const tokenBytes = 32
 
 // loadTokens returns the stored tokens and makes them the first time.
 func loadTokens(ctx context.Context, db *dbutil.Database) (t tokens, err error) {
-	for name, value := range map[string]*string{"as_token": &t.AS, "hs_token": &t.HS} {
+	for name, value := range map[string]*string{"as_token": &t.AS, "hs_token": &t.HS, mediaKind: &t.Files} {
 		if *value, err = loadToken(ctx, db, name); err != nil {
 			return tokens{}, err
 		}

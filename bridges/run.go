@@ -2,6 +2,7 @@ package bridges
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -54,7 +55,7 @@ func (b *Bridge) start(ctx context.Context) error {
 	if err := b.v2.DB.Upgrade(ctx); err != nil {
 		return fmt.Errorf("upgrade the database: %w", err)
 	}
-	if err := prepareTables(ctx, b.raw); err != nil {
+	if err := errors.Join(prepareTables(ctx, b.raw), b.forgetFiles(ctx)); err != nil {
 		return err
 	}
 	// What bridgev2's Start does, but without leaving PostStart to a goroutine that nobody waits for.

@@ -76,7 +76,7 @@ func (c *Connector) Init(br *bridgev2.Bridge) {
 	c.links = newLinks(c)
 	c.publicAddress = func(id.ContentURIString) string { return "" }
 	if public, ok := br.Matrix.(bridgev2.MatrixConnectorWithPublicMedia); ok {
-		c.publicAddress = public.GetPublicMediaAddress
+		c.publicAddress = func(uri id.ContentURIString) string { return c.addressOfText(public, uri) }
 	}
 	for name, cfg := range c.cfg.Networks {
 		n := newNetwork(c, name, cfg)

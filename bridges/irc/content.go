@@ -218,6 +218,24 @@ func (a *account) address(ctx context.Context, content *event.MessageEventConten
 	return string(content.URL)
 }
 
+// addressOfText is where outsiders find a text that was uploaded. Of no text it tells only whether there are such addresses, by one
+// that leads nowhere.
+func (c *Connector) addressOfText(public bridgev2.MatrixConnectorWithPublicMedia, uri id.ContentURIString) string {
+	if uri == "" {
+		return public.GetPublicMediaAddress("mxc://example.org/probe")
+	}
+	address, err := public.GetPublicMediaAddressForEvent(c.ctx, &event.MessageEventContent{
+		URL: uri, FileName: pasteName, Info: &event.FileInfo{MimeType: "text/plain"},
+	})
+	if err != nil {
+		c.br.Log.Err(err).Msg("make an address for a long text")
+	}
+	return address
+}
+
+// pasteName is what the file of a long text is called.
+const pasteName = "message.txt"
+
 // pasted is the address of a long text.
 type pasted string
 
@@ -234,7 +252,7 @@ func (a *account) paste(ctx context.Context, portal *bridgev2.Portal, content *e
 	if code := a.net.cfg.Content.LongCode; code > 0 && strings.Contains(content.FormattedBody, "<pre") && (limit == 0 || code < limit) {
 		limit = code
 	}
-	if limit == 0 || len(lines) < max(limit, 2) || a.connector.publicAddress("mxc://example.org/probe") == "" {
+	if limit == 0 || len(lines) < max(limit, 2) || a.connector.publicAddress("") == "" {
 		return ""
 	}
 	var text strings.Builder
@@ -244,7 +262,7 @@ func (a *account) paste(ctx context.Context, portal *bridgev2.Portal, content *e
 	ctx, cancel := context.WithTimeout(ctx, pasteTimeout)
 	defer cancel()
 	// Not as for the room, which might be encrypted: outsiders are to read it.
-	uri, _, err := a.connector.br.Bot.UploadMedia(ctx, "", []byte(text.String()), "message.txt", "text/plain; charset=utf-8")
+	uri, _, err := a.connector.br.Bot.UploadMedia(ctx, "", []byte(text.String()), pasteName, "text/plain; charset=utf-8")
 	if err != nil {
 		a.login.Log.Err(err).Stringer("room_id", portal.MXID).Msg("upload a long text, and send its lines")
 		return ""

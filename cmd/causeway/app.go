@@ -100,7 +100,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 
 	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, bridges: hosted, log: log.With().Str("part", "registrations").Logger()}
 
-	web, err := listen(cfg, hs, log)
+	web, err := listen(cfg, hs, hosted.withFiles(hs.Handler(), log), log)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,8 @@ type BridgesConfig struct {
 	Backfill bridges.Backfill `yaml:"backfill"`
 	// PolicyRooms say who is let in to none of them.
 	PolicyRooms bridges.PolicyRooms `yaml:"policy_rooms"`
+	// MediaLinks are of files in the rooms of all of them.
+	MediaLinks bridges.MediaLinks `yaml:"media_links"`
 }
 
 // IRCConfig is the section of IRC.
@@ -90,6 +92,7 @@ func (c BridgesConfig) check(bad report) {
 	checkSection("bridges.reaper", c.Reaper, bad)
 	checkSection("bridges.backfill", c.Backfill, bad)
 	checkSection("bridges.policy_rooms", c.PolicyRooms, bad)
+	checkSection("bridges.media_links", c.MediaLinks, bad)
 	for _, n := range networks {
 		key, section := "bridges."+n.ID, c.Others[n.ID]
 		checkIsolation(key, section.Isolation, bad)
@@ -159,7 +162,7 @@ func planBridges(cfg *Config, log zerolog.Logger) ([]bridgePlan, error) {
 		opts.ServerName, opts.HomeserverURL, opts.DataDir = cfg.ServerName, cfg.BaseURL(), bridgesDir(cfg)
 		opts.URL, opts.Log = "http://"+opts.ID+".bridge", bridgeLog(cfg, log, opts.ID)
 		opts.Encryption, opts.Reaper, opts.Backfill = cfg.Bridges.Encryption, cfg.Bridges.Reaper, cfg.Bridges.Backfill
-		opts.PolicyRooms = cfg.Bridges.PolicyRooms
+		opts.PolicyRooms, opts.MediaLinks = cfg.Bridges.PolicyRooms, cfg.Bridges.MediaLinks
 		if sqldb.IsPostgres(cfg.Database) {
 			opts.Database = cfg.Database
 		}

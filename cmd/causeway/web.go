@@ -39,8 +39,8 @@ type webServer struct {
 	hs       *homeserver.Server
 }
 
-// listen opens the listener, so that an address that is taken is known before anything runs.
-func listen(cfg *Config, hs *homeserver.Server, log zerolog.Logger) (*webServer, error) {
+// listen opens the listener, on which the handler is, that of the homeserver or one around it, so that an address that is taken is known before anything runs.
+func listen(cfg *Config, hs *homeserver.Server, handler http.Handler, log zerolog.Logger) (*webServer, error) {
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
@@ -50,7 +50,7 @@ func listen(cfg *Config, hs *homeserver.Server, log zerolog.Logger) (*webServer,
 	}
 	return &webServer{
 		server: &http.Server{
-			Handler:           trustProxies(hs.Handler(), cfg.TrustedProxyPrefixes()),
+			Handler:           trustProxies(handler, cfg.TrustedProxyPrefixes()),
 			ReadHeaderTimeout: headerTimeout,
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
