@@ -5,8 +5,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2/status"
 )
 
@@ -144,10 +146,25 @@ func (c *client) begin(conn net.Conn, now time.Time) {
 	c.keep(conn, now)
 }
 
+// downLogEvery is how often it is logged of a network that somebody is not connected: mostly nobody is then, and each tries again.
+const downLogEvery = time.Minute
+
+// seldom is due once in downLogEvery.
+type seldom struct{ lastTS atomic.Int64 } // ms
+
+func (s *seldom) due(now time.Time) bool {
+	last := s.lastTS.Load()
+	return now.UnixMilli()-last >= downLogEvery.Milliseconds() && s.lastTS.CompareAndSwap(last, now.UnixMilli())
+}
+
 // failed takes note of an attempt that failed and plans the next one.
 func (c *client) failed(now time.Time) {
 	c.failures++
-	c.log.Warn().Str("reason", c.lastErr).Int("failures", c.failures).Msg("not connected")
+	level := zerolog.DebugLevel
+	if c.net.downLogged.due(now) {
+		level = zerolog.WarnLevel
+	}
+	c.log.WithLevel(level).Str("reason", c.lastErr).Int("failures", c.failures).Msg("not connected")
 	c.tellState(status.BridgeState{
 		StateEvent: status.StateTransientDisconnect, Error: "irc-disconnected", Message: c.lastErr,
 	})

@@ -32,6 +32,7 @@ type network struct {
 	login *bridgev2.UserLogin
 
 	warnCasemapping sync.Once
+	downLogged      seldom // that somebody is not connected
 	// dial makes a connection.
 	dial func(ctx context.Context, cfg NetworkConfig, from source) (net.Conn, error)
 	// runLane starts the goroutine of a lane.

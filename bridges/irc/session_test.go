@@ -55,3 +55,17 @@ func TestWriterRests(t *testing.T) {
 		}
 	})
 }
+
+// TestDownIsLoggedSeldom has one line of the log stand for all who are not connected.
+func TestDownIsLoggedSeldom(t *testing.T) {
+	var s seldom
+	now := time.Now()
+	for i, want := range []bool{true, false, false} {
+		if got := s.due(now.Add(time.Duration(i) * time.Second)); got != want {
+			t.Errorf("at %d s: got %v", i, got)
+		}
+	}
+	if !s.due(now.Add(downLogEvery)) {
+		t.Error("not due after a while")
+	}
+}
