@@ -40,6 +40,8 @@ type IRCConn struct {
 	t     testing.TB
 	conn  net.Conn
 	lines *bufio.Scanner
+	early []string // lines that came before an answer that was waited for
+	syncs int
 }
 
 // question is a line that asks for modes or for a list.
@@ -69,13 +71,38 @@ func (c *IRCConn) Read() string {
 
 // TryRead returns the next line, and false when the client has closed the connection.
 func (c *IRCConn) TryRead() (string, bool) {
-	_ = c.conn.SetReadDeadline(time.Now().Add(Patience))
-	for c.lines.Scan() {
-		if line := c.lines.Text(); c.Questions || !question.MatchString(line) {
-			return line, true
+	for {
+		line, ok := c.next()
+		if !ok || c.Questions || !question.MatchString(line) {
+			return line, ok
 		}
 	}
-	return "", false
+}
+
+func (c *IRCConn) next() (line string, ok bool) {
+	if len(c.early) > 0 {
+		line, c.early = c.early[0], c.early[1:]
+		return line, true
+	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(Patience))
+	ok = c.lines.Scan()
+	return c.lines.Text(), ok
+}
+
+// Handled waits until the client has handled all that it was sent.
+func (c *IRCConn) Handled() {
+	c.t.Helper()
+	c.syncs++
+	token := fmt.Sprintf("handled-%d", c.syncs)
+	c.Send("PING :%s", token)
+	var early []string
+	for line, ok := c.next(); line != "PONG :"+token; line, ok = c.next() {
+		if !ok {
+			break // it has gone away, which a reader notices
+		}
+		early = append(early, line)
+	}
+	c.early = append(early, c.early...)
 }
 
 // Expect reads a line that must be as given, or match it as a pattern of path.Match, where * stands for anything
@@ -138,11 +165,12 @@ func (c *IRCConn) Greet(nick string) {
 	c.Send(":irc.test 376 %s :End of MOTD", nick)
 }
 
-// Joined expects JOIN and grants it, with these others in the channel.
+// Joined expects JOIN and grants it, with these others in the channel, and waits until the client is there.
 func (c *IRCConn) Joined(nick, channel, others string) {
 	c.t.Helper()
 	c.Expect("JOIN " + channel)
 	c.Enter(nick, channel, others)
+	c.Handled()
 }
 
 // Enter lets a nick into a channel with these others.

@@ -197,7 +197,7 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 	if err != nil {
 		return err
 	}
-	if l.makesRoom(it) && (portal == nil || portal.MXID == "") {
+	if l.makesRoom(it) && !l.hasRoom(portal) {
 		it = ownRoomItem{it}
 	}
 	if maker, ok := it.(roomMaker); ok && !l.hasRoom(portal) {
@@ -209,7 +209,10 @@ func (l *lane) deliverOnce(ctx context.Context, it item) error {
 			return err
 		}
 	}
-	if !l.hasRoom(portal) {
+	// Until it is delivered nobody gives the user another room.
+	l.making.RLock()
+	defer l.making.RUnlock()
+	if !l.net.conn.hasRoom(portal) {
 		return nil
 	}
 	if err := l.beforehand(ctx, it, portal); err != nil {

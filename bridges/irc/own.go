@@ -292,8 +292,10 @@ func (l *lane) isOurs(nick string) bool {
 }
 
 // makeRoomFor makes the room of a lane of a user's own for somebody who is not the lane, which may be about to deliver something.
+// A room that the user has left for good is given up.
 func (l *lane) makeRoomFor(ctx context.Context, portal *bridgev2.Portal, login *bridgev2.UserLogin, info *bridgev2.ChatInfo) error {
 	l.making.Lock()
 	defer l.making.Unlock()
+	portal.CleanupOrphanedDM(ctx, login.UserMXID)
 	return portal.CreateMatrixRoom(ctx, login, info)
 }

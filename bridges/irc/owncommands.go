@@ -141,7 +141,6 @@ func (c *Connector) joinOwn(ctx context.Context, n *network, user id.UserID, cha
 	if err != nil {
 		return nil, err
 	}
-	portal.CleanupOrphanedDM(ctx, user)
 	if err := n.own(user, channel[0]).lane.makeRoomFor(ctx, portal, login, n.ownInfo(key, channel[0])); err != nil {
 		return nil, err
 	}

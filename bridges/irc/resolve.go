@@ -149,7 +149,6 @@ func (c *Connector) startDirect(ctx context.Context, n *network, user id.UserID,
 	if err != nil {
 		return nil, err
 	}
-	portal.CleanupOrphanedDM(ctx, user)
 	if err := n.own(user, conversationOf(portal)).lane.makeRoomFor(ctx, portal, login, resp.Chat.PortalInfo); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoRoom, err)
 	}
