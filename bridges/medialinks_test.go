@@ -54,7 +54,8 @@ func open(t *testing.T, w *world, address string) *http.Response {
 func TestMediaLinks(t *testing.T) {
 	secret := []byte("<script>alert(1)</script> and more")
 	keys := attachment.NewEncryptedFile()
-	sealed := keys.Encrypt(bytes.Clone(secret))
+	sealed := bytes.Clone(secret)
+	keys.EncryptInPlace(sealed)
 	for _, c := range []struct {
 		name, kind, stored string
 		content            event.MessageEventContent
