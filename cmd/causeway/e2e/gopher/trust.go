@@ -60,14 +60,19 @@ func (g *gopher) recover(ctx context.Context, in recovery) (any, error) {
 	return recovery{Backup: string(version)}, err
 }
 
-// trust tells whether a user is trusted, and how far a device.
+// trust tells whether a user is trusted, whether their cross-signing keys are known, and how far a device is trusted.
 func (g *gopher) trust(ctx context.Context, in userArgs) (any, error) {
 	mach := g.helper.Machine()
 	var out struct {
 		User   bool   `json:"user"`
+		Known  bool   `json:"known"`
 		Device string `json:"device"`
 	}
-	var err error
+	keys, err := mach.GetCrossSigningPublicKeys(ctx, in.UserID)
+	if err != nil {
+		return nil, err
+	}
+	out.Known = keys != nil && keys.MasterKey != ""
 	if out.User, err = mach.IsUserTrusted(ctx, in.UserID); err != nil || in.DeviceID == "" {
 		return out, err
 	}
