@@ -108,7 +108,7 @@ const tokenBytes = 32
 
 // loadTokens returns the stored tokens and makes them the first time.
 func loadTokens(ctx context.Context, db *dbutil.Database) (t tokens, err error) {
-	for name, value := range map[string]*string{"as_token": &t.AS, "hs_token": &t.HS, mediaKind: &t.Files} {
+	for name, value := range map[string]*string{"as_token": &t.AS, "hs_token": &t.HS, fileSecret: &t.Files} {
 		if *value, err = loadToken(ctx, db, name); err != nil {
 			return tokens{}, err
 		}

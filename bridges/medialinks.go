@@ -49,8 +49,8 @@ func (m MediaLinks) config(bridge, key string) bridgeconfig.PublicMediaConfig {
 	}
 }
 
-// mediaKind is the name of the secret that makes addresses.
-const mediaKind = "media_links"
+// fileSecret is the name of the secret that addresses are made with, in host_token.
+const fileSecret = "media_links"
 
 // serveFile has bridgev2 answer for a file. It comes from people, and this is the homeserver's own address: nothing in it may run.
 func (b *Bridge) serveFile(w http.ResponseWriter, r *http.Request) {
