@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 	"homeserver/rendezvous":       {},
 	"registration":                {},
 	"appservice/inproc":           {},
-	"sfu/buffer":                  {},
+	"sfu/codec":                   {},
 	"sfu/bandwidth":               {},
 	"sfu/turn":                    {},
 	"sfu/signalling":              {},
@@ -98,8 +98,10 @@ var arrows = map[string][]string{
 	"bridges/irc":        {"bridges", "bridges/irc/holder"},
 	"bridges/xmpp":       {"bridges"},
 	"bridges/email":      {"bridges"},
-	"sfu/track":          {"sfu/buffer", "sfu/bandwidth"},
-	"sfu":                {"sfu/track", "sfu/signalling", "sfu/turn", "sfu/focus", "sfu/buffer", "sfu/bandwidth"},
+	// What a packet says of its frame is kept with it.
+	"sfu/buffer": {"sfu/codec"},
+	"sfu/track":  {"sfu/buffer", "sfu/codec"},
+	"sfu":        {"sfu/track", "sfu/signalling", "sfu/codec", "sfu/bandwidth"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
 	// limits (httpapi), and accounts without a server (account).
 	"cmd/causeway": {

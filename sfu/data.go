@@ -1,0 +1,184 @@
+package sfu
+
+import (
+	"slices"
+	"sync"
+
+	"causeway/sfu/signalling"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// Labels of data channels.
+const (
+	labelReliable = "_reliable"
+	labelLossy    = "_lossy"
+)
+
+// What goes over data channels.
+const (
+	maxDataPacket  = 64 << 10 // bytes
+	maxBuffered    = 2 << 20  // bytes that wait for a participant; what is more is dropped if it may be, else it is put out
+	maxReliableLog = 256      // packets of a publisher that are kept for those who resume
+)
+
+// channels are a participant's data channels. Its methods may be called from anywhere.
+type channels struct {
+	mu       sync.Mutex // guards what follows
+	out      map[string]*webrtc.DataChannel
+	sequence uint32 // of the last reliable packet that came
+	last     []*signalling.DataPacket
+}
+
+// open makes the channels by which a client of v0 gets packets.
+func (c *channels) open(p *Participant, pc *webrtc.PeerConnection) error {
+	ordered, none := true, uint16(0)
+	unordered := false
+	for label, options := range map[string]*webrtc.DataChannelInit{
+		labelReliable: {Ordered: &ordered},
+		labelLossy:    {Ordered: &unordered, MaxRetransmits: &none},
+	} {
+		d, err := pc.CreateDataChannel(label, options)
+		if err != nil {
+			return err
+		}
+		c.listen(p, d, true)
+	}
+	return nil
+}
+
+// take takes a channel that a client has opened: in v1 packets go both ways in it.
+func (c *channels) take(p *Participant, d *webrtc.DataChannel) {
+	if d.Label() != labelReliable && d.Label() != labelLossy {
+		return
+	}
+	c.listen(p, d, p.v1)
+}
+
+func (c *channels) listen(p *Participant, d *webrtc.DataChannel, out bool) {
+	if out {
+		c.mu.Lock()
+		if c.out == nil {
+			c.out = map[string]*webrtc.DataChannel{}
+		}
+		c.out[d.Label()] = d
+		c.mu.Unlock()
+	}
+	kind := signalling.Reliable
+	if d.Label() == labelLossy {
+		kind = signalling.Lossy
+	}
+	d.OnMessage(func(m webrtc.DataChannelMessage) { p.relay(kind, m.Data) })
+}
+
+// relay hands a packet on to those that it is for. It is called by the connection's goroutine, so that order is kept.
+func (p *Participant) relay(kind signalling.DataKind, b []byte) {
+	if len(b) > maxDataPacket || !p.may.Load().Data {
+		return
+	}
+	var packet signalling.DataPacket
+	if err := signalling.Unmarshal(b, &packet); err != nil {
+		p.log.Debug().Err(err).Msg("A data packet cannot be read")
+		return
+	}
+	packet.Kind, packet.ParticipantSID, packet.ParticipantIdentity = kind, p.sid, p.identity
+	if u := packet.User; u != nil {
+		u.ParticipantSID, u.ParticipantIdentity = p.sid, p.identity
+		if len(packet.DestinationIdentities) == 0 {
+			packet.DestinationIdentities = u.DestinationIdentities
+		}
+	}
+	if kind == signalling.Reliable && !p.data.keep(&packet) {
+		return
+	}
+	out := signalling.Marshal(&packet)
+	for _, other := range p.room.everybody() {
+		if other != p && isFor(&packet, other) {
+			other.data.send(other, kind, out)
+		}
+	}
+}
+
+// isFor is whether a packet is for somebody: for all, where it names nobody.
+func isFor(packet *signalling.DataPacket, p *Participant) bool {
+	if u := packet.User; u != nil && slices.Contains(u.DestinationSIDs, p.sid) {
+		return true
+	}
+	if u := packet.User; u != nil && len(u.DestinationSIDs) > 0 && len(packet.DestinationIdentities) == 0 {
+		return false
+	}
+	return len(packet.DestinationIdentities) == 0 || slices.Contains(packet.DestinationIdentities, p.identity)
+}
+
+// keep counts a reliable packet of the participant, and keeps it for those who resume. It is false for one that came before: clients that
+// resume send again what they do not know to have arrived.
+func (c *channels) keep(packet *signalling.DataPacket) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if packet.Sequence != 0 {
+		if packet.Sequence <= c.sequence {
+			return false
+		}
+		c.sequence = packet.Sequence
+	}
+	if len(c.last) == maxReliableLog {
+		c.last = slices.Delete(c.last, 0, 1)
+	}
+	c.last = append(c.last, packet)
+	return true
+}
+
+func (c *channels) lastSequence() uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sequence
+}
+
+// send sends a packet to the participant. A lossy one is left out when too much waits; who is that far behind with reliable ones is put out.
+func (c *channels) send(p *Participant, kind signalling.DataKind, b []byte) {
+	label := labelReliable
+	if kind == signalling.Lossy {
+		label = labelLossy
+	}
+	c.mu.Lock()
+	d := c.out[label]
+	c.mu.Unlock()
+	if d == nil || d.ReadyState() != webrtc.DataChannelStateOpen {
+		return
+	}
+	if d.BufferedAmount() > maxBuffered {
+		if kind == signalling.Reliable {
+			p.Leave(signalling.StateMismatch)
+		}
+		return
+	}
+	_ = d.Send(b)
+}
+
+// resend sends again what a participant that resumes has missed.
+func (c *channels) resend(p *Participant, states []signalling.DataChannelReceiveState) {
+	for _, s := range states {
+		publisher := p.room.bySID(s.PublisherSID)
+		if publisher == nil {
+			continue
+		}
+		for _, packet := range publisher.data.since(s.LastSeq) {
+			if isFor(packet, p) {
+				c.send(p, signalling.Reliable, signalling.Marshal(packet))
+			}
+		}
+	}
+}
+
+// since gives the reliable packets after a number, as far as they are kept.
+func (c *channels) since(sequence uint32) []*signalling.DataPacket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var packets []*signalling.DataPacket
+	for _, p := range c.last {
+		if p.Sequence > sequence {
+			packets = append(packets, p)
+		}
+	}
+	return packets
+}

@@ -1,0 +1,180 @@
+package sfu
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"causeway/sfu/signalling"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	// maxJoin is how large the first message of a client may be, in bytes, unpacked.
+	maxJoin = 1 << 20
+	// maxName bounds identities and the like in tokens, in bytes.
+	maxName = 1024
+)
+
+// validate tells whether a client may come in, in words.
+func (s *Server) validate(w http.ResponseWriter, r *http.Request) {
+	if allowAnyOrigin(w, r) {
+		return
+	}
+	if _, err := s.verify(tokenOf(r)); err != nil {
+		http.Error(w, err.Error(), http.StatusUnauthorized)
+		return
+	}
+	_, _ = io.WriteString(w, "success")
+}
+
+// allowAnyOrigin lets pages of other origins ask. It answers questions that come before the question.
+func allowAnyOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusOK)
+		return true
+	}
+	return false
+}
+
+// tokenOf gives the access token of a request: a parameter, or a header.
+func tokenOf(r *http.Request) string {
+	if t := r.URL.Query().Get("access_token"); t != "" {
+		return t
+	}
+	return strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+}
+
+// serve takes a client's WebSocket. v1 is whether it has one peer connection for both directions.
+func (s *Server) serve(v1 bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		grant, err := s.verify(tokenOf(r))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		join, err := joinRequest(r, v1)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		// What a page says here is checked by its token, not by its origin.
+		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+		if err != nil {
+			return // it has been answered
+		}
+		s.take(r, newSession(conn), grant, join, v1)
+	}
+}
+
+// take serves a client that has come, or come back.
+func (s *Server) take(r *http.Request, session *session, grant Grant, join *signalling.JoinRequest, v1 bool) {
+	if join.Reconnect {
+		if p := s.find(grant.Room, grant.Identity); p != nil && p.sid == join.ParticipantSID {
+			p.post(func() { p.resume(session, join) })
+			session.serve(r, p)
+			return
+		}
+		refuse(r, session, signalling.StateMismatch, signalling.Reconnect)
+		return
+	}
+	p := s.newParticipant(grant, join, v1)
+	p.session = session
+	s.sessions.Add(1)
+	if err := s.enter(grant.Room, p); err != nil {
+		s.sessions.Done()
+		s.cfg.Log.Info().Err(err).Msg("Somebody cannot come into a call")
+		reason := signalling.JoinFailure
+		if errors.Is(err, errStopping) {
+			reason = signalling.ServerShutdown
+		}
+		refuse(r, session, reason, signalling.Disconnect)
+		return
+	}
+	go p.run()
+	p.post(func() { p.begin(join) })
+	session.serve(r, p)
+}
+
+// refuse tells a client that it cannot come in.
+func refuse(r *http.Request, s *session, reason signalling.DisconnectReason, action signalling.LeaveAction) {
+	b := signalling.Marshal(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{
+		Reason: reason, Action: action, CanReconnect: action != signalling.Disconnect,
+	}})
+	_ = s.conn.Write(r.Context(), websocket.MessageBinary, b)
+	_ = s.conn.Close(websocket.StatusNormalClosure, "")
+}
+
+// joinRequest reads what a client says at first: in v1 one message, else parameters.
+func joinRequest(r *http.Request, v1 bool) (*signalling.JoinRequest, error) {
+	q := r.URL.Query()
+	if v1 {
+		return unpack(q.Get("join_request"))
+	}
+	yes := func(name string) bool { v := q.Get(name); return v == "1" || v == "true" }
+	join := &signalling.JoinRequest{
+		ConnectionSettings: &signalling.ConnectionSettings{
+			AutoSubscribe: yes("auto_subscribe") || q.Get("auto_subscribe") == "", AdaptiveStream: yes("adaptive_stream"),
+			DisableICELite: yes("disable_ice_lite"),
+		},
+		ClientInfo: &signalling.ClientInfo{Version: q.Get("version"), Browser: q.Get("browser"), OS: q.Get("os")},
+		Reconnect:  yes("reconnect"), ParticipantSID: q.Get("sid"),
+	}
+	if v := q.Get("subscriber_allow_pause"); v != "" {
+		allow := yes("subscriber_allow_pause")
+		join.ConnectionSettings.SubscriberAllowPause = &allow
+	}
+	if n, err := strconv.ParseInt(q.Get("protocol"), 10, 32); err == nil {
+		join.ClientInfo.Protocol = int32(n)
+	}
+	return join, nil
+}
+
+// unpack reads a client's first message: base64url of a WrappedJoinRequest.
+func unpack(text string) (*signalling.JoinRequest, error) {
+	raw, err := base64.URLEncoding.WithPadding(base64.NoPadding).DecodeString(strings.TrimRight(text, "="))
+	if err != nil {
+		return nil, fmt.Errorf("join_request is not base64url: %w", err)
+	}
+	var wrapped signalling.WrappedJoinRequest
+	if err := signalling.Unmarshal(raw, &wrapped); err != nil {
+		return nil, fmt.Errorf("read join_request: %w", err)
+	}
+	packed := wrapped.JoinRequest
+	if wrapped.Compression == signalling.Gzip {
+		if packed, err = gunzip(packed); err != nil {
+			return nil, fmt.Errorf("unpack join_request: %w", err)
+		}
+	}
+	join := new(signalling.JoinRequest)
+	if err := signalling.Unmarshal(packed, join); err != nil {
+		return nil, fmt.Errorf("read join_request: %w", err)
+	}
+	return join, nil
+}
+
+var errLarge = errors.New("it is larger than 1 MB")
+
+func gunzip(b []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	out, err := io.ReadAll(io.LimitReader(z, maxJoin+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(out) > maxJoin {
+		return nil, errLarge
+	}
+	return out, nil
+}

@@ -1,0 +1,207 @@
+package sfu
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"causeway/sfu/signalling"
+
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+)
+
+// gatherWithin is how long addresses of this machine are gathered. They are those of sockets that are open.
+const gatherWithin = 2 * time.Second
+
+// peer is a peer connection of a participant, with what goes on in it. Its fields belong to the participant's goroutine, but for
+// those that are atomic.
+type peer struct {
+	p      *Participant
+	target signalling.SignalTarget
+	pc     *webrtc.PeerConnection
+	state  atomic.Int32 // webrtc.PeerConnectionState
+	out    transport
+
+	// v0: offers that we make.
+	offering   bool   // one is out
+	offerAgain bool   // another one is due
+	offerID    uint32 // of the last
+	candidates []webrtc.ICECandidateInit
+}
+
+// connect makes one of the participant's peer connections.
+func (p *Participant) connect(target signalling.SignalTarget) (*peer, error) {
+	pc, err := p.server.engine.connect()
+	if err != nil {
+		return nil, err
+	}
+	c := &peer{p: p, target: target, pc: pc}
+	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		c.state.Store(int32(s))
+		p.post(func() { p.connectionChanged(c, s) })
+	})
+	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) { p.post(func() { p.onTrack(c, t, r) }) })
+	pc.OnDataChannel(func(d *webrtc.DataChannel) { p.data.take(p, d) })
+	return c, nil
+}
+
+func (c *peer) connected() bool {
+	return c != nil && webrtc.PeerConnectionState(c.state.Load()) == webrtc.PeerConnectionStateConnected
+}
+
+func (c *peer) close() {
+	if c != nil {
+		_ = c.pc.Close()
+	}
+}
+
+// connectionChanged is called when a connection has come about, or has broken.
+func (p *Participant) connectionChanged(c *peer, s webrtc.PeerConnectionState) {
+	ready := s == webrtc.PeerConnectionStateConnected
+	if c == p.subscriber {
+		for _, sub := range p.subscriptions {
+			if sub.down != nil {
+				sub.down.Ready(ready)
+			}
+		}
+	}
+	if ready && p.info.Load().State != signalling.Active {
+		p.change(func(i *signalling.ParticipantInfo) { i.State = signalling.Active })
+	}
+}
+
+// answer answers an offer of the client. between is done when it has been read, and before it is answered.
+func (c *peer) answer(offer *signalling.SessionDescription, between func()) (string, error) {
+	err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer.SDP})
+	if err != nil {
+		return "", fmt.Errorf("read the offer: %w", err)
+	}
+	c.flushCandidates()
+	if between != nil {
+		between()
+	}
+	answer, err := c.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", fmt.Errorf("make an answer: %w", err)
+	}
+	return c.settle(answer)
+}
+
+// settle takes a description of ours, and gives it with the addresses of this machine.
+func (c *peer) settle(d webrtc.SessionDescription) (string, error) {
+	gathered := webrtc.GatheringCompletePromise(c.pc)
+	if err := c.pc.SetLocalDescription(d); err != nil {
+		return "", fmt.Errorf("take our description: %w", err)
+	}
+	select {
+	case <-gathered:
+	case <-time.After(gatherWithin):
+		return "", fmt.Errorf("gather addresses: none within %s", gatherWithin)
+	}
+	return c.pc.LocalDescription().SDP, nil
+}
+
+// trackIDs gives, by media section, the ID of the track that we send in it.
+func (c *peer) trackIDs() map[string]string {
+	ids := map[string]string{}
+	for _, t := range c.pc.GetTransceivers() {
+		if s := t.Sender(); s != nil && s.Track() != nil && t.Mid() != "" {
+			ids[t.Mid()] = s.Track().ID()
+		}
+	}
+	return ids
+}
+
+// trickle takes an address of the client.
+func (c *peer) trickle(t *signalling.TrickleRequest) {
+	if t.CandidateInit == "" {
+		return
+	}
+	var candidate webrtc.ICECandidateInit
+	if err := json.Unmarshal([]byte(t.CandidateInit), &candidate); err != nil {
+		c.p.log.Debug().Err(err).Msg("A candidate cannot be read")
+		return
+	}
+	if c.pc.RemoteDescription() == nil {
+		if len(c.candidates) < maxCandidates {
+			c.candidates = append(c.candidates, candidate)
+		}
+		return
+	}
+	_ = c.pc.AddICECandidate(candidate)
+}
+
+// maxCandidates is how many addresses of a client may wait for its description.
+const maxCandidates = 64
+
+func (c *peer) flushCandidates() {
+	for _, candidate := range c.candidates {
+		_ = c.pc.AddICECandidate(candidate)
+	}
+	c.candidates = nil
+}
+
+// offer makes an offer (v0), or does it when the one that is out has been answered.
+func (c *peer) offer(restart bool) {
+	if c.offering {
+		c.offerAgain = true
+		return
+	}
+	offer, err := c.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: restart})
+	var text string
+	if err == nil {
+		text, err = c.settle(offer)
+	}
+	if err != nil {
+		c.p.log.Warn().Err(err).Msg("An offer cannot be made")
+		c.p.leave(signalling.MediaFailure)
+		return
+	}
+	c.offering = true
+	c.offerID++
+	c.p.send(&signalling.SignalResponse{Offer: &signalling.SessionDescription{
+		Type: "offer", SDP: text, ID: c.offerID, MIDToTrackID: c.trackIDs(),
+	}})
+}
+
+// answered takes the client's answer to an offer of ours.
+func (c *peer) answered(a *signalling.SessionDescription) {
+	if !c.offering || a.ID != 0 && a.ID != c.offerID {
+		return
+	}
+	c.offering = false
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.SDP}); err != nil {
+		c.p.log.Warn().Err(err).Msg("An answer cannot be read")
+		c.p.leave(signalling.MediaFailure)
+		return
+	}
+	c.flushCandidates()
+	if c.offerAgain {
+		c.offerAgain = false
+		c.offer(false)
+	}
+}
+
+// sections reads which media sections of an offer send a track, by mid: the track's ID and that of its stream.
+func sections(offer string) map[string][2]string {
+	var d sdp.SessionDescription
+	if d.UnmarshalString(offer) != nil {
+		return nil
+	}
+	found := map[string][2]string{}
+	for _, m := range d.MediaDescriptions {
+		mid, _ := m.Attribute(sdp.AttrKeyMID)
+		msid, ok := m.Attribute(sdp.AttrKeyMsid)
+		if !ok || mid == "" {
+			continue
+		}
+		var stream, id string
+		if _, err := fmt.Sscan(msid, &stream, &id); err != nil {
+			continue
+		}
+		found[mid] = [2]string{id, stream}
+	}
+	return found
+}

@@ -1,0 +1,205 @@
+package sfu
+
+import (
+	"crypto/rand"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"causeway/sfu/signalling"
+)
+
+// Room is a call. It knows who is there and what they publish; what each of them gets is the participants' own business.
+type Room struct {
+	server  *Server
+	name    string
+	sid     string
+	created time.Time
+
+	mu           sync.Mutex              // guards what follows
+	participants map[string]*Participant // by identity
+	publications []*publication
+	version      int32
+	speakers     speakers
+	ticks        int
+}
+
+func newRoom(s *Server, name string) *Room {
+	return &Room{server: s, name: name, sid: newSID("RM_"), created: time.Now(), participants: map[string]*Participant{}}
+}
+
+// newSID makes an identifier, which begins by what it identifies.
+func newSID(prefix string) string { return prefix + strings.ToLower(rand.Text()[:12]) }
+
+// add brings somebody in. Who has the same identity is put out.
+func (r *Room) add(p *Participant) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.participants[p.identity]
+	if before == nil && len(r.participants) >= r.server.cfg.Limits.Participants {
+		return errRoomFull
+	}
+	r.participants[p.identity] = p
+	p.room = r
+	if before != nil {
+		go before.Leave(signalling.DuplicateIdentity)
+	}
+	return nil
+}
+
+// remove takes somebody out, and tells the others.
+func (r *Room) remove(p *Participant) {
+	r.mu.Lock()
+	there := r.participants[p.identity] == p
+	if there {
+		delete(r.participants, p.identity)
+	}
+	r.publications = slices.DeleteFunc(r.publications, func(pub *publication) bool { return pub.owner == p })
+	empty := len(r.participants) == 0
+	r.mu.Unlock()
+	r.changed(p)
+	r.reconcile()
+	if empty {
+		r.server.forget(r)
+	}
+	if left := r.server.cfg.Left; left != nil && there {
+		left(r.name, p.identity)
+	}
+}
+
+func (r *Room) empty() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.participants) == 0
+}
+
+func (r *Room) everybody() []*Participant {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*Participant, 0, len(r.participants))
+	for _, p := range r.participants {
+		all = append(all, p)
+	}
+	return all
+}
+
+func (r *Room) byIdentity(identity string) *Participant {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.participants[identity]
+}
+
+func (r *Room) bySID(sid string) *Participant {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.participants {
+		if p.sid == sid {
+			return p
+		}
+	}
+	return nil
+}
+
+// publish makes a track known, once packets of it come.
+func (r *Room) publish(pub *publication) {
+	r.mu.Lock()
+	r.publications = append(r.publications, pub)
+	r.mu.Unlock()
+	r.reconcile()
+}
+
+// unpublish ends a track.
+func (r *Room) unpublish(pub *publication) {
+	r.mu.Lock()
+	r.publications = slices.DeleteFunc(r.publications, func(other *publication) bool { return other == pub })
+	r.mu.Unlock()
+	r.reconcile()
+}
+
+// published gives the tracks that there are.
+func (r *Room) published() []*publication {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.publications)
+}
+
+// reconcile lets everybody look again at what there is to get.
+func (r *Room) reconcile() {
+	for _, p := range r.everybody() {
+		p.post(p.reconcile)
+	}
+}
+
+// changed tells everybody of a participant that has come, changed or gone.
+func (r *Room) changed(p *Participant) {
+	info := p.info.Load()
+	if p.hidden() {
+		p.post(func() { p.tell(info) })
+		return
+	}
+	for _, other := range r.everybody() {
+		other.post(func() { other.tell(info) })
+	}
+}
+
+// others gives those that somebody who comes is told of.
+func (r *Room) others(than *Participant) []*signalling.ParticipantInfo {
+	var infos []*signalling.ParticipantInfo
+	for _, p := range r.everybody() {
+		if p != than && !p.hidden() {
+			if info := p.info.Load(); info.State != signalling.Joining {
+				infos = append(infos, info)
+			}
+		}
+	}
+	return infos
+}
+
+func (r *Room) describe() *signalling.Room {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &signalling.Room{
+		SID: r.sid, Name: r.name, EmptyTimeout: 300, DepartureTimeout: uint32(resumeWithin / time.Second),
+		CreationTime: r.created.Unix(), CreationTimeMS: r.created.UnixMilli(),
+		EnabledCodecs: enabledCodecs, NumParticipants: uint32(len(r.participants)),
+	}
+}
+
+var enabledCodecs = []signalling.Codec{
+	{MIME: "audio/opus"}, {MIME: "audio/red"}, {MIME: "video/VP8"}, {MIME: "video/VP9"}, {MIME: "video/H264"}, {MIME: "video/AV1"},
+	{MIME: "video/rtx"},
+}
+
+// How many ticks lie between what is done now and then.
+const (
+	speakersEvery = 20  // 400 ms
+	downsEvery    = 10  // 200 ms
+	qualityEvery  = 250 // 5 s
+)
+
+// tick does what is to be done now and then.
+func (r *Room) tick() {
+	r.mu.Lock()
+	r.ticks++
+	n := r.ticks
+	r.mu.Unlock()
+	for _, pub := range r.published() {
+		for _, up := range pub.allUps() {
+			up.Tick()
+		}
+	}
+	if n%speakersEvery == 0 {
+		r.tellSpeakers()
+	}
+	if n%downsEvery == 0 {
+		for _, p := range r.everybody() {
+			p.post(p.tick)
+		}
+	}
+	if n%qualityEvery == 0 {
+		for _, p := range r.everybody() {
+			p.post(p.tellQuality)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+// Package sfu is a selective forwarding unit for group calls: each participant of a room sends its sound and picture once, and
+// gets those of the others, in the layers that suit it. Clients speak LiveKit's signalling with it (package signalling).
+//
+// It knows nothing of Matrix: who may come in is said by an access token, which package focus makes for members of a room; Remove and
+// SetPermission change that while the call runs.
+//
+// A Participant's state belongs to its own goroutine, to which everything else posts. Media never passes through it: package
+// track hands packets on.
+package sfu
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"causeway/sfu/signalling"
+
+	"github.com/pion/ice/v4"
+	"github.com/rs/zerolog"
+)
+
+// Version is what clients are told: they choose by it what they may use. It is that of the LiveKit server whose signalling this is.
+const Version = "1.13.5"
+
+// protocol is the version of the signalling.
+const protocol = 16
+
+// Limits bound what participants may do. Zero values are replaced by the defaults.
+type Limits struct {
+	Participants int // in a room; 500 by default
+	Tracks       int // that one participant publishes; 16 by default
+	Rooms        int // on this server; 1,000 by default
+}
+
+func (l *Limits) fill() {
+	for _, d := range []struct {
+		field *int
+		value int
+	}{{&l.Participants, 500}, {&l.Tracks, 16}, {&l.Rooms, 1000}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+}
+
+// Config is what a Server needs.
+type Config struct {
+	// Keys are the secrets of access tokens by the name of their key.
+	Keys map[string]string
+	// UDP takes media of all participants on one port, TCP that of those who cannot send UDP. One may be nil.
+	UDP ice.UDPMux
+	TCP ice.TCPMux
+	// Flush sends what is waiting to be sent; nil where nothing waits.
+	Flush func()
+	// AddressOf rewrites the addresses of this machine that clients are told; nil to tell them as they are.
+	PublicIPs []string
+	// Addresses says which addresses of this machine clients are told; nil for all but loopback.
+	Addresses func(net.IP) bool
+	Loopback  bool // whether loopback addresses are told
+	// ICEServers are the STUN and TURN servers that a participant is told; nil for none.
+	ICEServers func(identity string) []signalling.ICEServer
+	// Left is called when a participant has gone for good.
+	Left   func(room, identity string)
+	Limits Limits
+	Log    zerolog.Logger
+}
+
+// Server is an SFU.
+type Server struct {
+	cfg    Config
+	engine *engine
+
+	mu     sync.Mutex // guards what follows
+	rooms  map[string]*Room
+	closed bool
+
+	sessions sync.WaitGroup // participants that run
+}
+
+// New makes a server. It serves when Handler is reached by clients, until Run ends.
+func New(cfg Config) (*Server, error) {
+	if len(cfg.Keys) == 0 {
+		return nil, errors.New("an SFU needs a key for access tokens")
+	}
+	cfg.Limits.fill()
+	e, err := newEngine(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{cfg: cfg, engine: e, rooms: map[string]*Room{}}, nil
+}
+
+// Run serves until ctx ends; then all participants are told that the server stops, and it returns when they are gone.
+func (s *Server) Run(ctx context.Context) error {
+	tick := time.NewTicker(roomTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.close()
+			return nil
+		case <-tick.C:
+			for _, r := range s.all() {
+				r.tick()
+			}
+		}
+	}
+}
+
+// roomTick is how often packets are asked for again.
+const roomTick = 20 * time.Millisecond
+
+func (s *Server) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	for _, r := range s.all() {
+		for _, p := range r.everybody() {
+			p.Leave(signalling.ServerShutdown)
+		}
+	}
+	s.sessions.Wait()
+}
+
+func (s *Server) all() []*Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rooms := make([]*Room, 0, len(s.rooms))
+	for _, r := range s.rooms {
+		rooms = append(rooms, r)
+	}
+	return rooms
+}
+
+// Why somebody cannot come in.
+var (
+	errStopping     = errors.New("the server stops")
+	errTooManyRooms = errors.New("too many calls run on this server")
+	errRoomFull     = errors.New("too many participants are in this call")
+)
+
+// enter brings a participant into a room, which is made if need be. Who is there by the same identity is put out.
+func (s *Server) enter(name string, p *Participant) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errStopping
+	}
+	r := s.rooms[name]
+	if r == nil {
+		if len(s.rooms) >= s.cfg.Limits.Rooms {
+			return errTooManyRooms
+		}
+		r = newRoom(s, name)
+		s.rooms[name] = r
+	}
+	return r.add(p)
+}
+
+// forget ends a room that is empty.
+func (s *Server) forget(r *Room) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rooms[r.name] == r && r.empty() {
+		delete(s.rooms, r.name)
+	}
+}
+
+func (s *Server) room(name string) *Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rooms[name]
+}
+
+// Remove puts a participant out of a room, if it is there, and tells it so.
+func (s *Server) Remove(room, identity string) {
+	if p := s.find(room, identity); p != nil {
+		p.Leave(signalling.ParticipantRemoved)
+	}
+}
+
+// SetPermission changes what a participant may do, at once: tracks that it may not publish any more are ended.
+func (s *Server) SetPermission(room, identity string, may Permission) {
+	if p := s.find(room, identity); p != nil {
+		p.post(func() { p.setPermission(may) })
+	}
+}
+
+func (s *Server) find(room, identity string) *Participant {
+	r := s.room(room)
+	if r == nil {
+		return nil
+	}
+	return r.byIdentity(identity)
+}
+
+// Handler serves signalling: /rtc and /rtc/v1 are WebSockets, and /rtc/validate and /rtc/v1/validate tell in words why one of them
+// would be refused.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /rtc", s.serve(false))
+	mux.HandleFunc("GET /rtc/v1", s.serve(true))
+	mux.HandleFunc("GET /rtc/validate", s.validate)
+	mux.HandleFunc("GET /rtc/v1/validate", s.validate)
+	return mux
+}

@@ -1,0 +1,135 @@
+package track
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"causeway/sfu/buffer"
+	"causeway/sfu/codec"
+
+	"github.com/pion/rtcp"
+)
+
+// How often a publisher is asked for a key frame at most, in microseconds.
+const (
+	keyFrameEvery     = 500_000
+	keyFrameEveryHigh = 1_000_000 // of the highest layer, which is the dearest
+)
+
+// senderReport says which timestamp a stream had at which time of the publisher's clock. RFC 3550, section 6.4.1.
+type senderReport struct {
+	ntp uint64
+	rtp uint32
+	at  int64 // when it came, in microseconds
+}
+
+// layer is an incoming stream.
+type layer struct {
+	up      *Up
+	options StreamOptions
+	ring    *buffer.Ring
+	report  atomic.Pointer[senderReport]
+	rates   rates
+
+	// What follows belongs to the goroutine that receives.
+	in      packet
+	scratch []byte
+
+	mu       sync.Mutex // guards what follows
+	missing  buffer.Missing
+	ask      []uint16
+	lastKey  int64
+	wantsKey bool
+	counts   Counts
+}
+
+// Counts are what has come of a stream, or gone to a subscriber.
+type Counts struct {
+	Packets, Bytes uint64
+	Lost           uint64 // given up
+	Asked          uint64 // asked for again
+	KeyFrames      uint64 // asked for
+}
+
+// receive takes a packet that came at a time in microseconds.
+func (l *layer) receive(b []byte, at int64) {
+	if !l.in.parse(b) {
+		return
+	}
+	l.count(len(b), at)
+	p := buffer.Packet{Seq: l.in.seq, TS: l.in.ts, Marker: l.in.marker, PT: l.in.pt, At: at, Payload: l.in.payload}
+	p.Descriptor = l.in.extension(l.options.DescriptorID)
+	if l.up.parse != nil && len(p.Payload) > 0 && !l.up.parse(p.Payload, p.Marker, &p.Frame) {
+		p.Payload = nil // it is passed over, so that numbers stay without a gap
+	}
+	if level := l.in.extension(l.options.LevelID); len(level) == 1 && l.up.Level != nil {
+		l.up.Level(level[0] & 0x7f)
+	}
+	kept := l.ring.Add(&p)
+	if kept == nil {
+		return
+	}
+	l.rates.add(int(p.Frame.Spatial), int(p.Frame.Temporal), len(b), at)
+	for _, d := range *l.up.downs.Load() {
+		d.forward(l, kept)
+	}
+	if f := l.up.Flusher; f != nil && (p.Marker || l.up.parse == nil) {
+		f.Flush()
+	}
+}
+
+func (l *layer) count(size int, at int64) {
+	l.mu.Lock()
+	l.counts.Packets++
+	l.counts.Bytes += uint64(size)
+	overflow := l.missing.Came(l.in.seq, at)
+	l.mu.Unlock()
+	if overflow && l.up.Video() {
+		l.askKeyFrame(at)
+	}
+}
+
+// tick asks for what is missing.
+func (l *layer) tick(at int64) {
+	l.mu.Lock()
+	var lost int
+	l.ask = l.ask[:0]
+	if !l.missing.Empty() {
+		l.ask, lost = l.missing.Ask(l.ask, at, defaultRTT)
+		l.counts.Lost += uint64(lost)
+		l.counts.Asked += uint64(len(l.ask))
+	}
+	again := l.wantsKey
+	var nack *rtcp.TransportLayerNack
+	if len(l.ask) > 0 {
+		nack = &rtcp.TransportLayerNack{MediaSSRC: l.options.SSRC, Nacks: rtcp.NackPairsFromSequenceNumbers(l.ask)}
+	}
+	l.mu.Unlock()
+	if nack != nil {
+		_ = l.up.RTCP.WriteRTCP([]rtcp.Packet{nack})
+	}
+	if again || lost > 0 && l.up.Video() {
+		l.askKeyFrame(at)
+	}
+}
+
+// defaultRTT is how long an answer of the publisher takes as long as nothing is known of it, in microseconds.
+const defaultRTT = 70_000
+
+// askKeyFrame asks for a key frame, unless it was asked for just now: then it is asked for when the time has come.
+func (l *layer) askKeyFrame(at int64) {
+	every := int64(keyFrameEvery)
+	if l.options.Layer == codec.MaxSpatial-1 {
+		every = keyFrameEveryHigh
+	}
+	l.mu.Lock()
+	if l.lastKey != 0 && at-l.lastKey < every {
+		l.wantsKey = true
+		l.mu.Unlock()
+		return
+	}
+	l.lastKey, l.wantsKey = at, false
+	l.counts.KeyFrames++
+	l.mu.Unlock()
+	_ = l.up.RTCP.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: l.options.SSRC}})
+}

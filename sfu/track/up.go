@@ -1,0 +1,226 @@
+package track
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"causeway/sfu/buffer"
+	"causeway/sfu/codec"
+
+	"github.com/pion/rtcp"
+)
+
+// Sizes of the rings of packets.
+const (
+	videoRing = 512
+	audioRing = 64
+)
+
+// UpOptions are what an Up needs.
+type UpOptions struct {
+	MIMEType  string // such as "video/VP8"
+	FMTP      string // the parameters of its format, as in SDP
+	ClockRate uint32 // of its timestamps, in 1/s
+	RTCP      RTCPWriter
+	Flusher   Flusher
+	Level     Level // hears how loud it is; nil for video
+}
+
+// Up is a track of a publisher in one codec. Its layers come as up to three streams (simulcast), or all in one (SVC); audio
+// has one.
+type Up struct {
+	UpOptions
+	parse    codec.Parser
+	scalable bool
+
+	downs atomic.Pointer[[]*Down] // who gets it; replaced, never changed
+
+	mu     sync.Mutex // guards what follows
+	layers [codec.MaxSpatial]*layer
+	closed bool
+}
+
+// NewUp makes a track that has no streams yet.
+func NewUp(o UpOptions) *Up {
+	u := &Up{UpOptions: o, parse: codec.For(o.MIMEType), scalable: codec.Scalable(o.MIMEType)}
+	u.downs.Store(new([]*Down))
+	return u
+}
+
+// Video is whether the track is video.
+func (u *Up) Video() bool { return strings.HasPrefix(strings.ToLower(u.MIMEType), "video/") }
+
+// Scalable is whether all layers are in one stream.
+func (u *Up) Scalable() bool { return u.scalable }
+
+// Reader gives the packets of a stream, as webrtc.TrackRemote does.
+type Reader func(b []byte) (int, error)
+
+// StreamOptions are what is known of an incoming stream.
+type StreamOptions struct {
+	Layer        int // 0 is the lowest; 0 for audio and SVC
+	SSRC         uint32
+	Read         Reader
+	LevelID      uint8 // of the header extension with the audio level; 0 for none
+	DescriptorID uint8 // of the header extension with the dependency descriptor; 0 for none
+}
+
+// Receive takes the packets of a stream until it ends, or the track is closed, and hands them on. It is called in a goroutine for each
+// stream.
+func (u *Up) Receive(o StreamOptions) {
+	l := u.add(o)
+	if l == nil {
+		return
+	}
+	defer u.remove(l)
+	buf := make([]byte, 1600)
+	for {
+		n, err := o.Read(buf)
+		if err != nil {
+			return
+		}
+		l.receive(buf[:n], now())
+	}
+}
+
+// add makes a layer of a stream, or gives nil when there is no place for it.
+func (u *Up) add(o StreamOptions) *layer {
+	size := audioRing
+	if u.Video() {
+		size = videoRing
+	}
+	l := &layer{up: u, options: o, ring: buffer.NewRing(size), scratch: make([]byte, 1600)}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed || o.Layer < 0 || o.Layer >= len(u.layers) {
+		return nil
+	}
+	u.layers[o.Layer] = l
+	return l
+}
+
+func (u *Up) remove(l *layer) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.layers[l.options.Layer] == l {
+		u.layers[l.options.Layer] = nil
+	}
+}
+
+func (u *Up) layer(i int) *layer {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if i < 0 || i >= len(u.layers) {
+		return nil
+	}
+	return u.layers[i]
+}
+
+// all gives the layers that there are, the lowest first.
+func (u *Up) all() []*layer {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var ls []*layer
+	for _, l := range u.layers {
+		if l != nil {
+			ls = append(ls, l)
+		}
+	}
+	return ls
+}
+
+// Close ends the track: no packet is handed on any more.
+func (u *Up) Close() {
+	u.mu.Lock()
+	u.closed = true
+	u.mu.Unlock()
+	u.downs.Store(new([]*Down))
+}
+
+// Subscribe hands the packets on to a subscriber, too.
+func (u *Up) Subscribe(d *Down) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return
+	}
+	downs := append(slices.Clone(*u.downs.Load()), d)
+	u.downs.Store(&downs)
+}
+
+// Unsubscribe hands no packet on to a subscriber any more, once it has returned and the packet that is on its way has been
+// written.
+func (u *Up) Unsubscribe(d *Down) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	downs := slices.DeleteFunc(slices.Clone(*u.downs.Load()), func(other *Down) bool { return other == d })
+	u.downs.Store(&downs)
+}
+
+// Subscribers is how many get the track.
+func (u *Up) Subscribers() int { return len(*u.downs.Load()) }
+
+// KeyFrame asks the publisher for a key frame of a layer, as often as is good for it.
+func (u *Up) KeyFrame(i int) {
+	if l := u.layer(i); l != nil {
+		l.askKeyFrame(now())
+	}
+}
+
+// Live gives which layers come at the moment.
+func (u *Up) Live() (live [codec.MaxSpatial]bool) {
+	at := now()
+	if u.scalable {
+		l := u.layer(0)
+		for i := range live {
+			live[i] = l != nil && l.rates.live(i, at)
+		}
+		return live
+	}
+	for i := range live {
+		l := u.layer(i)
+		live[i] = l != nil && l.rates.live(0, at)
+	}
+	return live
+}
+
+// Bitrates gives how many bits per second come, by spatial layer and up to which temporal layer: the layer [s][t] with
+// all that it depends on.
+func (u *Up) Bitrates() (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
+	at := now()
+	if u.scalable {
+		if l := u.layer(0); l != nil {
+			return l.rates.sums(at)
+		}
+		return bits
+	}
+	for i := range bits {
+		if l := u.layer(i); l != nil {
+			bits[i] = l.rates.sums(at)[0]
+		}
+	}
+	return bits
+}
+
+// Tick asks for what is missing, in all layers. It is called every 20 ms or so.
+func (u *Up) Tick() {
+	at := now()
+	for _, l := range u.all() {
+		l.tick(at)
+	}
+}
+
+// HandleRTCP takes what the publisher tells of a stream: sender reports.
+func (u *Up) HandleRTCP(i int, packets []rtcp.Packet) {
+	l := u.layer(i)
+	if l == nil {
+		return
+	}
+	for _, p := range packets {
+		if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == l.options.SSRC {
+			l.report.Store(&senderReport{ntp: sr.NTPTime, rtp: sr.RTPTime, at: now()})
+		}
+	}
+}
