@@ -7,7 +7,7 @@ const (
 	av1NewSequence = 0x08 // N
 )
 
-// ParseAV1 reads a payload of AV1 without its dependency descriptor: it tells key frames, and no layers.
+// ParseAV1 reads a payload of AV1 without its dependency descriptor: it tells key frames, and no layers. Stream reads the descriptor, too.
 func ParseAV1(p []byte, marker bool, f *Frame) bool {
 	if len(p) < 2 {
 		return false

@@ -24,30 +24,13 @@ type Frame struct {
 	Sync bool
 	// Up is whether a receiver that has not had this spatial layer can have it from this frame on.
 	Up bool
-	// Discardable is whether no other frame depends on this one.
+	// Discardable is whether it is known that no other frame depends on this one.
 	Discardable bool
 
+	// Descriptor is what the dependency descriptor says, if there is one.
+	Descriptor Descriptor
 	// VP8 is where in the payload the numbers are that have to go on without a gap.
 	VP8 VP8Descriptor
-}
-
-// Parser reads the payload of a packet, with the packet's marker, into a frame that is empty. It tells whether it makes sense.
-type Parser func(payload []byte, marker bool, f *Frame) bool
-
-// For gives the parser for a MIME type such as "video/VP8", or nil for audio and what is not known. AV1 is read from the dependency
-// descriptor, a header extension: see Structure.
-func For(mimeType string) Parser {
-	switch strings.ToLower(mimeType) {
-	case "video/vp8":
-		return ParseVP8
-	case "video/vp9":
-		return ParseVP9
-	case "video/h264":
-		return ParseH264
-	case "video/av1":
-		return ParseAV1
-	}
-	return nil
 }
 
 // Scalable is whether a MIME type has its spatial layers in one stream.

@@ -33,6 +33,7 @@ type layer struct {
 
 	// What follows belongs to the goroutine that receives.
 	in      packet
+	stream  *codec.Stream // nil for audio
 	scratch []byte
 
 	mu       sync.Mutex // guards what follows
@@ -59,7 +60,7 @@ func (l *layer) receive(b []byte, at int64) {
 	l.count(len(b), at)
 	p := buffer.Packet{Seq: l.in.seq, TS: l.in.ts, Marker: l.in.marker, PT: l.in.pt, At: at, Payload: l.in.payload}
 	p.Descriptor = l.in.extension(l.options.DescriptorID)
-	if l.up.parse != nil && len(p.Payload) > 0 && !l.up.parse(p.Payload, p.Marker, &p.Frame) {
+	if l.stream != nil && len(p.Payload) > 0 && !l.stream.Parse(p.Payload, p.Marker, p.Descriptor, &p.Frame) {
 		p.Payload = nil // it is passed over, so that numbers stay without a gap
 	}
 	if level := l.in.extension(l.options.LevelID); len(level) == 1 && l.up.Level != nil {
@@ -73,7 +74,7 @@ func (l *layer) receive(b []byte, at int64) {
 	for _, d := range *l.up.downs.Load() {
 		d.forward(l, kept)
 	}
-	if f := l.up.Flusher; f != nil && (p.Marker || l.up.parse == nil) {
+	if f := l.up.Flusher; f != nil && (p.Marker || l.stream == nil) {
 		f.Flush()
 	}
 }

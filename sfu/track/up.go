@@ -32,7 +32,6 @@ type UpOptions struct {
 // has one.
 type Up struct {
 	UpOptions
-	parse    codec.Parser
 	scalable bool
 
 	downs atomic.Pointer[[]*Down] // who gets it; replaced, never changed
@@ -44,7 +43,7 @@ type Up struct {
 
 // NewUp makes a track that has no streams yet.
 func NewUp(o UpOptions) *Up {
-	u := &Up{UpOptions: o, parse: codec.For(o.MIMEType), scalable: codec.Scalable(o.MIMEType)}
+	u := &Up{UpOptions: o, scalable: codec.Scalable(o.MIMEType)}
 	u.downs.Store(new([]*Down))
 	return u
 }
@@ -91,7 +90,7 @@ func (u *Up) add(o StreamOptions) *layer {
 	if u.Video() {
 		size = videoRing
 	}
-	l := &layer{up: u, options: o, ring: buffer.NewRing(size), scratch: make([]byte, 1600)}
+	l := &layer{up: u, options: o, ring: buffer.NewRing(size), stream: codec.NewStream(u.MIMEType), scratch: make([]byte, 1600)}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || o.Layer < 0 || o.Layer >= len(u.layers) {
