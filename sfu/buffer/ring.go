@@ -22,81 +22,138 @@ type Packet struct {
 	Descriptor []byte
 }
 
-// Ring keeps the last packets of one stream. One goroutine adds packets; others copy them.
+const (
+	// leastSlots is for how many packets a ring has room at first.
+	leastSlots = 32
+	// keepFor is how long packets are kept at least, if there is room, in microseconds: then it is too late for what a subscriber has lost.
+	keepFor = 1_000_000
+)
+
+// Ring keeps the last packets of one stream. One goroutine adds packets; others copy them. It grows until it keeps what has come in the last second,
+// or as many packets as it may: so it is small for a stream of which little comes.
 type Ring struct {
 	mu    sync.RWMutex // guards everything, against the one who adds
 	slots []slot
+	most  int // slots
 	mask  uint16
+	store store
 	// newest is the sequence number of the newest packet, once there is one.
 	newest  uint16
 	started bool
+	// floor is the highest sequence number of which it has been forgotten whether the packet has come: none is taken up to there.
+	floor uint16
 	// key is the sequence number of the first packet of the last key frame, as long as it is kept.
 	key    uint16
+	keyTS  uint32
 	hasKey bool
 }
 
 type slot struct {
 	packet Packet
 	filled bool
+	at     uint32 // where its bytes are in the store
 }
 
-// NewRing makes a ring for the number of packets, which is a power of two up to 32768.
+// NewRing makes a ring for up to a number of packets, which is a power of two up to 32768.
 func NewRing(size int) *Ring {
-	return &Ring{slots: make([]slot, size), mask: uint16(size - 1)}
+	r := &Ring{most: size}
+	r.resize(min(size, leastSlots))
+	return r
 }
 
 // Add keeps a packet, whose payload and descriptor are copied, and gives the copy. It is nil when the packet is there already, or is older than
-// what is kept. What it gives is valid for the one who adds until the ring has come round.
+// what is kept. What it gives is valid for the one who adds until the next packet is added.
 func (r *Ring) Add(p *Packet) *Packet {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.started {
-		r.started, r.newest = true, p.Seq-1
+		r.started, r.newest, r.floor = true, p.Seq-1, p.Seq-1-uint16(r.most)
 	}
-	ahead := int16(p.Seq - r.newest)
-	if ahead <= 0 && int(-ahead) >= len(r.slots) {
+	if int16(p.Seq-r.floor) <= 0 {
 		return nil
 	}
-	s := &r.slots[p.Seq&r.mask]
-	if s.filled && s.packet.Seq == p.Seq {
+	ahead := int(int16(p.Seq - r.newest))
+	for -ahead >= len(r.slots) {
+		r.resize(2 * len(r.slots)) // it is late, and not too late
+	}
+	if s := &r.slots[p.Seq&r.mask]; s.filled && s.packet.Seq == p.Seq {
 		return nil
 	}
 	if ahead > 0 {
-		r.advance(p.Seq, ahead)
+		r.advance(p.Seq, ahead, p.At)
 	}
-	payload, descriptor := s.packet.Payload, s.packet.Descriptor
-	s.packet = *p
-	s.packet.Payload = append(payload[:0], p.Payload...)
-	s.packet.Descriptor = nil
+	size := len(p.Payload) + len(p.Descriptor)
+	b, start := r.reserve(p.Seq, size, p.At)
+	s := &r.slots[p.Seq&r.mask]
+	s.packet, s.filled, s.at = *p, true, start
+	n := copy(b, p.Payload)
+	s.packet.Payload, s.packet.Descriptor = b[:n:n], nil
 	if len(p.Descriptor) > 0 {
-		s.packet.Descriptor = append(descriptor[:0], p.Descriptor...)
+		copy(b[n:], p.Descriptor)
+		s.packet.Descriptor = b[n:size:size]
 	}
-	s.filled = true
-	if p.Frame.Key && p.Frame.Start && p.Frame.Spatial == 0 && (!r.hasKey || int16(p.Seq-r.key) > 0) {
-		r.key, r.hasKey = p.Seq, true
-	}
+	r.markKey(p)
 	return &s.packet
 }
 
+// markKey remembers where the last key frame begins: with the first of its packets that can be a beginning.
+func (r *Ring) markKey(p *Packet) {
+	if !p.Frame.Key || !p.Frame.Start || p.Frame.Spatial != 0 {
+		return
+	}
+	later := int16(p.Seq-r.key) > 0
+	if r.hasKey && (p.TS == r.keyTS) == later {
+		return // a later packet of the same frame, or one of a frame before
+	}
+	r.key, r.keyTS, r.hasKey = p.Seq, p.TS, true
+}
+
 // advance moves the newest packet on, and forgets what the ring has come round to.
-func (r *Ring) advance(seq uint16, ahead int16) {
-	if int(ahead) >= len(r.slots) {
+func (r *Ring) advance(seq uint16, ahead int, at int64) {
+	if ahead >= r.most {
 		for i := range r.slots {
 			r.slots[i].filled = false
 		}
-		r.hasKey = false
 	} else {
-		for n := r.newest + 1; n != seq; n++ {
-			r.slots[n&r.mask].filled = false
+		for n := r.newest + 1; n != seq+1; n++ {
+			s := &r.slots[n&r.mask]
+			for s.filled && len(r.slots) < r.most && at-s.packet.At < keepFor {
+				r.resize(2 * len(r.slots))
+				s = &r.slots[n&r.mask]
+			}
+			r.forget(s)
 		}
 	}
 	r.newest = seq
+	if oldest := seq - uint16(r.most); int16(oldest-r.floor) > 0 {
+		r.floor = oldest
+	}
 	if r.hasKey && int(r.newest-r.key) >= len(r.slots) {
 		r.hasKey = false
 	}
 }
 
-// Copy gives a packet that is kept, its payload copied into buf, and whether there is one.
+// forget takes a packet out.
+func (r *Ring) forget(s *slot) {
+	if s.filled && int16(s.packet.Seq-r.floor) > 0 {
+		r.floor = s.packet.Seq
+	}
+	s.filled = false
+}
+
+// resize gives the ring another number of slots, not fewer than there are.
+func (r *Ring) resize(n int) {
+	old := r.slots
+	r.slots, r.mask = make([]slot, n), uint16(n-1)
+	for i := range old {
+		if old[i].filled {
+			r.slots[old[i].packet.Seq&r.mask] = old[i]
+		}
+	}
+	r.store.rooms(2 * n) // with those whose packets have been forgotten
+}
+
+// Copy gives a packet that is kept, its payload and descriptor copied into buf, and whether there is one.
 func (r *Ring) Copy(seq uint16, buf []byte) (Packet, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -105,8 +162,12 @@ func (r *Ring) Copy(seq uint16, buf []byte) (Packet, bool) {
 		return Packet{}, false
 	}
 	p := s.packet
-	p.Payload = append(buf[:0], p.Payload...)
-	p.Descriptor = append([]byte(nil), p.Descriptor...)
+	buf = append(append(buf[:0], p.Payload...), p.Descriptor...)
+	n := len(p.Payload)
+	p.Payload = buf[:n]
+	if len(p.Descriptor) > 0 {
+		p.Descriptor = buf[n:]
+	}
 	return p, true
 }
 
@@ -127,4 +188,11 @@ func (r *Ring) SinceKey() (key, newest uint16, ok bool) {
 			return r.key, r.newest, true
 		}
 	}
+}
+
+// Bytes is how much memory the ring takes, about.
+func (r *Ring) Bytes() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.slots)*slotBytes + r.store.bytes()
 }
