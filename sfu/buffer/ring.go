@@ -171,6 +171,13 @@ func (r *Ring) Copy(seq uint16, buf []byte) (Packet, bool) {
 	return p, true
 }
 
+// Newest gives the sequence number of the newest packet.
+func (r *Ring) Newest() uint16 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.newest
+}
+
 // SinceKey gives the sequence numbers of the first packet of the last key frame and of the newest packet, and whether
 // the key frame and everything since is kept.
 func (r *Ring) SinceKey() (key, newest uint16, ok bool) {

@@ -238,7 +238,19 @@ func (d *Down) forward(l *layer, p *buffer.Packet) {
 	if d.layers.spatial < 0 && d.begin(l, p) {
 		return
 	}
-	d.forwardVideo(l, p)
+	if d.forwardVideo(l, p) {
+		d.catchUp(l, p.Seq)
+	}
+}
+
+// catchUp hands on what has come after the packet with which a stream begins for the subscriber, when that was late.
+func (d *Down) catchUp(l *layer, first uint16) {
+	for n, newest := first+1, l.ring.Newest(); int16(newest-n) >= 0; n++ {
+		if p, ok := l.ring.Copy(n, l.scratch); ok {
+			l.scratch = p.Payload
+			d.forwardVideo(l, &p)
+		}
+	}
 }
 
 // begin starts with the key frame that is kept, if everything since is there and it is not too much, so that a new subscriber need not wait for the
@@ -267,15 +279,12 @@ const maxBurst = 120
 
 func (d *Down) forwardAudio(l *layer, p *buffer.Packet) {
 	payload := p.Payload
-	if d.layers.wantSpatial < 0 || len(payload) == 0 {
-		d.numbers.skip(p)
-		return
-	}
 	if !d.red && strings.EqualFold(d.up.MIMEType, mimeTypeRED) {
-		if payload = primaryOfRED(payload); payload == nil {
-			d.numbers.skip(p)
-			return
-		}
+		payload = primaryOfRED(payload)
+	}
+	if d.layers.wantSpatial < 0 || len(payload) == 0 {
+		d.leaveOut(l, p)
+		return
 	}
 	out, ok := d.numbers.next(l, p)
 	if !ok {
@@ -285,31 +294,32 @@ func (d *Down) forwardAudio(l *layer, p *buffer.Packet) {
 	d.send(out, p.Marker, payload, p.Descriptor)
 }
 
-func (d *Down) forwardVideo(l *layer, p *buffer.Packet) {
-	pass, change := d.layers.pass(l.options.Layer, d.up.scalable, p)
-	if !pass {
-		if d.up.scalable || l.options.Layer == d.layers.spatial {
-			d.numbers.skip(p)
+// forwardVideo hands on a packet, and tells whether it is the first of its stream.
+func (d *Down) forwardVideo(l *layer, p *buffer.Packet) bool {
+	v := d.layers.pass(l.options.Layer, d.up.scalable, p)
+	switch {
+	case v == elsewhere:
+		// It may have a number that was kept for it, from before.
+		if d.numbers.late(l, p) {
+			d.leaveOut(l, p)
 		}
-		return
-	}
-	if len(p.Payload) == 0 {
-		d.numbers.skip(p)
-		return
-	}
-	if change {
+		return false
+	case v == dropped, len(p.Payload) == 0:
+		d.leaveOut(l, p)
+		return false
+	case v == begins:
 		d.numbers.change(l, p)
 	}
 	out, ok := d.numbers.next(l, p)
 	if !ok {
-		return
+		return false
 	}
 	marker := p.Marker
 	if d.up.scalable && p.Frame.End && int(p.Frame.Spatial) == d.layers.spatial {
 		marker = true
 	}
 	payload := p.Payload
-	if p.Frame.VP8.Size > 0 && d.numbers.moved() {
+	if p.Frame.VP8.Size > 0 && out.moved(p) {
 		d.scratch = append(d.scratch[:0], payload...)
 		payload = d.scratch
 		p.Frame.VP8.Rewrite(payload, out.picture, out.tl0, out.keyIdx)
@@ -319,6 +329,18 @@ func (d *Down) forwardVideo(l *layer, p *buffer.Packet) {
 		picture: out.picture, tl0: out.tl0, keyIdx: out.keyIdx,
 	})
 	d.send(out, marker, payload, p.Descriptor)
+	return v == begins
+}
+
+// leaveOut leaves a packet out. Where a number was kept for it, because it is late, an empty packet has that: it tells the subscriber that
+// there is nothing to wait for.
+func (d *Down) leaveOut(l *layer, p *buffer.Packet) {
+	out, late := d.numbers.skip(l, p)
+	if !late {
+		return
+	}
+	d.sent.add(entry{out: out.seq, ts: out.ts, empty: true})
+	d.send(out, false, nil, nil)
 }
 
 // send writes a packet. d.mu is held.
@@ -327,7 +349,7 @@ func (d *Down) send(out numbered, marker bool, payload, descriptor []byte) {
 	h.SSRC, h.PayloadType, h.SequenceNumber, h.Timestamp, h.Marker = d.ssrc, d.pt, out.seq, out.ts, marker
 	d.extend(h, len(payload), descriptor)
 	n, err := d.write.WriteRTP(h, payload)
-	if err == nil && n > 0 {
+	if err == nil && n > 0 && len(payload) > 0 {
 		d.counts.Packets++
 		d.counts.Bytes += uint64(len(payload))
 	}
@@ -399,12 +421,7 @@ func (d *Down) resend(seq uint16) {
 	if e == nil || !d.bound || !d.ready || e.repeats >= maxRepeats {
 		return
 	}
-	l := d.up.layer(int(e.layer))
-	if l == nil {
-		return
-	}
-	buf := d.scratch[:cap(d.scratch)]
-	p, ok := l.ring.Copy(e.in, buf[2:2])
+	p, ok := d.kept(e)
 	if !ok {
 		return
 	}
@@ -422,6 +439,18 @@ func (d *Down) resend(seq uint16) {
 		return
 	}
 	d.sendRTX(e, p)
+}
+
+// kept gives a packet as it came.
+func (d *Down) kept(e *entry) (buffer.Packet, bool) {
+	if e.empty {
+		return buffer.Packet{}, true
+	}
+	l := d.up.layer(int(e.layer))
+	if l == nil {
+		return buffer.Packet{}, false
+	}
+	return l.ring.Copy(e.in, d.scratch[:cap(d.scratch)])
 }
 
 // maxRepeats is how often a packet is sent again.

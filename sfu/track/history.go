@@ -16,6 +16,7 @@ type entry struct {
 	repeats uint8
 	marker  bool
 	used    bool
+	empty   bool // there was nothing in it
 }
 
 // history are the last packets that were sent, by their number.

@@ -33,6 +33,7 @@ type layer struct {
 
 	// What follows belongs to the goroutine that receives.
 	in      packet
+	read    buffer.Packet
 	stream  *codec.Stream // nil for audio
 	scratch []byte
 
@@ -58,7 +59,8 @@ func (l *layer) receive(b []byte, at int64) {
 		return
 	}
 	l.count(len(b), at)
-	p := buffer.Packet{Seq: l.in.seq, TS: l.in.ts, Marker: l.in.marker, PT: l.in.pt, At: at, Payload: l.in.payload}
+	p := &l.read
+	*p = buffer.Packet{Seq: l.in.seq, TS: l.in.ts, Marker: l.in.marker, PT: l.in.pt, At: at, Payload: l.in.payload}
 	p.Descriptor = l.in.extension(l.options.DescriptorID)
 	if l.stream != nil && len(p.Payload) > 0 && !l.stream.Parse(p.Payload, p.Marker, p.Descriptor, &p.Frame) {
 		p.Payload = nil // it is passed over, so that numbers stay without a gap
@@ -66,7 +68,7 @@ func (l *layer) receive(b []byte, at int64) {
 	if level := l.in.extension(l.options.LevelID); len(level) == 1 && l.up.Level != nil {
 		l.up.Level(level[0] & 0x7f)
 	}
-	kept := l.ring.Add(&p)
+	kept := l.ring.Add(p)
 	if kept == nil {
 		return
 	}

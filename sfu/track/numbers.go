@@ -5,16 +5,26 @@ import "causeway/sfu/buffer"
 // numbers gives the packets of a subscriber numbers without gaps, whatever was left out and from which stream they are.
 type numbers struct {
 	started bool
-	source  *layer
-	newest  uint16 // of the stream
+	now     lane // the stream that the packets are from
+	was     lane // that which they were from before: some of its packets may be late
 	last    numbered
 	lastAt  int64
-	changes [maxChanges]shift // the newest last
-	n       int
-	everVP8 bool
 }
 
-const maxChanges = 16
+// lane is how the numbers of one stream become those of the subscriber.
+type lane struct {
+	source *layer
+	newest uint16 // of the stream
+	// The newest picture that has been seen of the stream, and whether there was one with numbers.
+	picture     uint16
+	tl0, keyIdx uint8
+	hasPicture  bool
+	changes     [maxChanges]shift // the newest last
+	n           int
+}
+
+// maxChanges is how many changes are remembered, for packets that are late: what is left out 20 times a second is known for more than a second.
+const maxChanges = 32
 
 // shift is what is taken off the stream's numbers, from a packet on.
 type shift struct {
@@ -35,41 +45,81 @@ type numbered struct {
 	keyIdx  uint8
 }
 
-// moved is whether VP8's numbers have to be rewritten.
-func (n *numbers) moved() bool {
-	s := n.current()
-	return s.picture != 0 || s.tl0 != 0 || s.keyIdx != 0
+// moved is whether VP8's numbers are others than those that a packet has.
+func (n *numbered) moved(p *buffer.Packet) bool {
+	v := &p.Frame.VP8
+	return n.picture != v.PictureID || n.tl0 != v.TL0 || n.keyIdx != v.KeyIdx
 }
 
-func (n *numbers) current() *shift {
-	if n.n == 0 {
+func (l *lane) current() *shift {
+	if l.n == 0 {
 		return &shift{}
 	}
-	return &n.changes[n.n-1]
+	return &l.changes[l.n-1]
 }
 
-func (n *numbers) push(s shift) {
-	if n.n == maxChanges {
-		copy(n.changes[:], n.changes[1:])
-		n.n--
+func (l *lane) push(s shift) {
+	if l.n == maxChanges {
+		copy(l.changes[:], l.changes[1:])
+		l.n--
 	}
-	n.changes[n.n] = s
-	n.n++
+	l.changes[l.n] = s
+	l.n++
 }
 
-// change goes over to another stream with the packet p, whose numbers go on where those of the stream before have ended.
+// at gives what holds for a packet, or nil when that is not remembered.
+func (l *lane) at(seq uint16) *shift {
+	for i := l.n - 1; i >= 0; i-- {
+		if int16(seq-l.changes[i].from) >= 0 {
+			return &l.changes[i]
+		}
+	}
+	return nil
+}
+
+// give gives a packet's numbers by a shift.
+func (s *shift) give(p *buffer.Packet) numbered {
+	v := &p.Frame.VP8
+	out := numbered{seq: p.Seq - s.seq, ts: p.TS - s.ts, picture: v.PictureID - s.picture, tl0: v.TL0 - s.tl0, keyIdx: (v.KeyIdx - s.keyIdx) & 0x1f}
+	if out.picture &= 0x7f; v.Long {
+		out.picture = (v.PictureID - s.picture) & 0x7fff
+	}
+	return out
+}
+
+// pictureAhead is by how many pictures a packet's is newer than the newest.
+func (l *lane) pictureAhead(p *buffer.Packet) int {
+	v := &p.Frame.VP8
+	if !v.HasPictureID {
+		return 0
+	}
+	if v.Long {
+		return int(int16((v.PictureID-l.picture)<<1) >> 1)
+	}
+	return int(int8(uint8(v.PictureID-l.picture)<<1) >> 1)
+}
+
+func (l *lane) sawPicture(p *buffer.Packet) {
+	v := &p.Frame.VP8
+	l.picture, l.tl0, l.keyIdx, l.hasPicture = v.PictureID, v.TL0, v.KeyIdx, v.HasPictureID
+}
+
+// change goes over to another stream with the packet p, whose numbers go on where those of the stream before have ended: also those of packets
+// that have not come yet.
 func (n *numbers) change(l *layer, p *buffer.Packet) {
 	s := shift{from: p.Seq}
 	if n.started {
-		v := &p.Frame.VP8
-		s.seq = p.Seq - (n.last.seq + 1)
+		v, before := &p.Frame.VP8, n.now.current()
+		s.seq = p.Seq - (n.now.newest - before.seq + 1)
 		s.ts = p.TS - n.timestampOf(l, p)
-		s.picture = v.PictureID - (n.last.picture + 1)
-		s.tl0 = v.TL0 - (n.last.tl0 + 1)
-		s.keyIdx = v.KeyIdx - (n.last.keyIdx + 1)
+		s.picture = v.PictureID - (n.now.picture - before.picture + 1)
+		s.tl0 = v.TL0 - (n.now.tl0 - before.tl0 + 1)
+		s.keyIdx = v.KeyIdx - (n.now.keyIdx - before.keyIdx + 1)
 	}
-	n.source, n.newest, n.n = l, p.Seq-1, 0
-	n.push(s)
+	n.was = n.now
+	n.now = lane{source: l, newest: p.Seq - 1}
+	n.now.sawPicture(p)
+	n.now.push(s)
 }
 
 // timestampOf gives the timestamp that p has for the subscriber: by the publisher's clock where both streams tell it, else by
@@ -78,12 +128,12 @@ func (n *numbers) timestampOf(l *layer, p *buffer.Packet) uint32 {
 	rate := int64(l.up.ClockRate)
 	since := (p.At - n.lastAt) * rate / 1_000_000
 	ts := n.last.ts + uint32(since)
-	if n.source != nil {
-		if a, b := n.source.report.Load(), l.report.Load(); a != nil && b != nil {
+	if before := n.now.source; before != nil {
+		if a, b := before.report.Load(), l.report.Load(); a != nil && b != nil {
 			// What p's timestamp would be in the stream before, and from there for the subscriber.
 			between := int64(b.ntp-a.ntp) * rate >> 32
-			before := a.rtp + uint32(between) + (p.TS - b.rtp)
-			if by := before - n.current().ts; within(int32(by-ts), rate) {
+			in := a.rtp + uint32(between) + (p.TS - b.rtp)
+			if by := in - n.now.current().ts; within(int32(by-ts), rate) {
 				ts = by
 			}
 		}
@@ -99,63 +149,80 @@ func within(apart int32, rate int64) bool {
 	return int64(apart) < rate && int64(apart) > -rate
 }
 
-// skip leaves a packet out: those after it close up.
-func (n *numbers) skip(p *buffer.Packet) {
-	if !n.started && n.n == 0 {
-		return
+// lane gives the lane that a packet is of, or nil when it is of none.
+func (n *numbers) lane(l *layer, p *buffer.Packet) *lane {
+	switch {
+	case n.now.source == l && (n.was.source != l || int16(p.Seq-n.now.changes[0].from) >= 0):
+		return &n.now
+	case n.was.source == l && int16(p.Seq-n.was.newest) <= 0:
+		return &n.was
 	}
-	ahead := int16(p.Seq - n.newest)
-	if ahead <= 0 {
-		return // it had a number already, which is not used
+	return nil
+}
+
+// late is whether a number was kept for a packet.
+func (n *numbers) late(l *layer, p *buffer.Packet) bool {
+	lane := n.lane(l, p)
+	return lane != nil && int16(p.Seq-lane.newest) <= 0
+}
+
+// skip leaves a packet out: those after it close up. A packet that is late had a number kept for it, though; it gives that, to be sent without what
+// is left out, so that the subscriber does not wait for it.
+func (n *numbers) skip(l *layer, p *buffer.Packet) (kept numbered, late bool) {
+	lane := n.lane(l, p)
+	if lane == nil {
+		return numbered{}, false
 	}
-	s := *n.current()
+	if int16(p.Seq-lane.newest) <= 0 {
+		s := lane.at(p.Seq)
+		if s == nil {
+			return numbered{}, false
+		}
+		return s.give(p), true
+	}
+	s := *lane.current()
 	from := s.from
 	s.from = p.Seq + 1
 	s.seq++
 	// A frame that is left out takes its picture with it, once.
-	if p.Frame.Start && p.Frame.VP8.HasPictureID {
+	if lane.pictureAhead(p) > 0 {
+		v := &p.Frame.VP8
 		s.picture++
-		if p.Frame.Temporal == 0 {
-			s.tl0++
-		}
+		s.tl0 += v.TL0 - lane.tl0
+		s.keyIdx += v.KeyIdx - lane.keyIdx
+		lane.sawPicture(p)
 	}
-	if n.n > 0 && from == p.Seq && n.newest+1 == p.Seq {
-		n.changes[n.n-1] = s // nothing had the one before
+	if from == p.Seq && lane.newest+1 == p.Seq {
+		lane.changes[lane.n-1] = s // nothing had the one before
 	} else {
-		n.push(s)
+		lane.push(s)
 	}
-	n.newest = p.Seq
+	lane.newest = p.Seq
+	return numbered{}, false
 }
 
 // next gives a packet its numbers, and whether it can have some: what is older than everything that is remembered cannot.
 func (n *numbers) next(l *layer, p *buffer.Packet) (numbered, bool) {
-	if n.n == 0 {
+	if n.now.source == nil {
 		n.change(l, p)
 	}
-	s := n.at(p.Seq)
+	lane := n.lane(l, p)
+	if lane == nil {
+		return numbered{}, false
+	}
+	s := lane.at(p.Seq)
 	if s == nil {
 		return numbered{}, false
 	}
-	v := &p.Frame.VP8
-	out := numbered{seq: p.Seq - s.seq, ts: p.TS - s.ts, picture: v.PictureID - s.picture, tl0: v.TL0 - s.tl0, keyIdx: v.KeyIdx - s.keyIdx}
-	if !v.Long {
-		out.picture &= 0x7f
-	} else {
-		out.picture &= 0x7fff
+	out := s.give(p)
+	if int16(p.Seq-lane.newest) > 0 {
+		lane.newest = p.Seq
 	}
-	out.keyIdx &= 0x1f
-	if int16(p.Seq-n.newest) > 0 || !n.started {
-		n.newest, n.last, n.lastAt, n.started = p.Seq, out, p.At, true
+	if lane.pictureAhead(p) > 0 {
+		lane.sawPicture(p)
+	}
+	if !n.started || int16(out.seq-n.last.seq) > 0 {
+		n.last, n.lastAt, n.started = out, p.At, true
 	}
 	return out, true
-}
-
-// at gives what holds for a packet.
-func (n *numbers) at(seq uint16) *shift {
-	for i := n.n - 1; i >= 0; i-- {
-		if int16(seq-n.changes[i].from) >= 0 {
-			return &n.changes[i]
-		}
-	}
-	return nil
 }

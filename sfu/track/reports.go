@@ -56,15 +56,15 @@ func (d *Down) SenderReport() rtcp.Packet {
 	at := now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.bound || !d.ready || !d.numbers.started || d.numbers.source == nil {
+	if !d.bound || !d.ready || !d.numbers.started || d.numbers.now.source == nil {
 		return nil
 	}
 	rate := int64(d.up.ClockRate)
 	sr := &rtcp.SenderReport{SSRC: d.ssrc, PacketCount: uint32(d.counts.Packets), OctetCount: uint32(d.counts.Bytes)}
-	if r := d.numbers.source.report.Load(); r != nil {
+	if r := d.numbers.now.source.report.Load(); r != nil {
 		since := at - r.at
 		sr.NTPTime = r.ntp + uint64(since)<<32/1_000_000
-		sr.RTPTime = r.rtp + uint32(since*rate/1_000_000) - d.numbers.current().ts
+		sr.RTPTime = r.rtp + uint32(since*rate/1_000_000) - d.numbers.now.current().ts
 	} else {
 		sr.NTPTime = ntp(at)
 		sr.RTPTime = d.numbers.last.ts + uint32((at-d.numbers.lastAt)*rate/1_000_000)

@@ -34,8 +34,8 @@ type Level func(level uint8)
 // begun is when the process began; times of packets are in microseconds since.
 var begun = time.Now()
 
-// now is the time in microseconds since the process began.
-func now() int64 { return time.Since(begun).Microseconds() }
+// now gives the time in microseconds since the process began. Tests set another clock.
+var now = func() int64 { return time.Since(begun).Microseconds() }
 
 // ntpEpoch is the Unix epoch in seconds since 1900. RFC 3550, section 4.
 const ntpEpoch = 2208988800

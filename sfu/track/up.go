@@ -32,6 +32,7 @@ type UpOptions struct {
 // has one.
 type Up struct {
 	UpOptions
+	video    bool
 	scalable bool
 
 	downs atomic.Pointer[[]*Down] // who gets it; replaced, never changed
@@ -43,13 +44,13 @@ type Up struct {
 
 // NewUp makes a track that has no streams yet.
 func NewUp(o UpOptions) *Up {
-	u := &Up{UpOptions: o, scalable: codec.Scalable(o.MIMEType)}
+	u := &Up{UpOptions: o, scalable: codec.Scalable(o.MIMEType), video: strings.HasPrefix(strings.ToLower(o.MIMEType), "video/")}
 	u.downs.Store(new([]*Down))
 	return u
 }
 
 // Video is whether the track is video.
-func (u *Up) Video() bool { return strings.HasPrefix(strings.ToLower(u.MIMEType), "video/") }
+func (u *Up) Video() bool { return u.video }
 
 // Scalable is whether all layers are in one stream.
 func (u *Up) Scalable() bool { return u.scalable }
