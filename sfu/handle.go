@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"causeway/sfu/signalling"
-
-	"github.com/pion/webrtc/v4"
 )
 
 // begin lets a participant in: it is told who is there, and others of it.
@@ -122,6 +120,7 @@ func (p *Participant) offered(o *signalling.SessionDescription) {
 	p.dropped(o.SDP)
 	p.required = false
 	answer, err := p.publisher.answer(o, func() {
+		p.prefer()
 		if p.v1 {
 			p.reconcileQuietly()
 		}
@@ -284,11 +283,3 @@ func (p *Participant) closeSimulated() {
 
 // limitBandwidth bounds what the participant is sent, in bits per second; 0 for no bound.
 func (p *Participant) limitBandwidth(int64) {}
-
-// media is whether a kind is video, as SDP has it.
-func kindOf(t signalling.TrackType) webrtc.RTPCodecType {
-	if t == signalling.Video {
-		return webrtc.RTPCodecTypeVideo
-	}
-	return webrtc.RTPCodecTypeAudio
-}
