@@ -35,6 +35,7 @@ type Participant struct {
 	// info is what others are told: a new one each time, never changed. Anyone may read it.
 	info atomic.Pointer[signalling.ParticipantInfo]
 	may  atomic.Pointer[Permission]
+	up   atomic.Bool // media is connected
 
 	mail mailbox
 

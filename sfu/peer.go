@@ -60,6 +60,7 @@ func (c *peer) close() {
 // connectionChanged is called when a connection has come about, or has broken.
 func (p *Participant) connectionChanged(c *peer, s webrtc.PeerConnectionState) {
 	ready := s == webrtc.PeerConnectionStateConnected
+	p.up.Store(p.alive())
 	if c == p.subscriber {
 		for _, sub := range p.subscriptions {
 			if sub.down != nil {
