@@ -92,6 +92,8 @@ type client struct {
 	pc       *webrtc.PeerConnection // v1: the only one; v0: that which publishes
 	sub      *webrtc.PeerConnection
 
+	onChannel func(*webrtc.DataChannel) // is shown the data channels
+
 	mu      sync.Mutex // guards what follows
 	got     []*signalling.SignalResponse
 	read    int
@@ -160,7 +162,7 @@ func (c *client) connect(change func(*signalling.JoinRequest)) {
 	c.pc = c.newPC()
 	if c.v1 {
 		for _, label := range []string{labelReliable, labelLossy} {
-			c.channel(c.pc, label)
+			c.channel(label)
 		}
 		c.sections(1, 1)
 		c.offerID, c.busy = 1, true
@@ -176,14 +178,16 @@ func (c *client) connect(change func(*signalling.JoinRequest)) {
 	c.sid = m.Join.Participant.SID
 }
 
-// channel opens a data channel; what comes in it is put with the messages, as if it were one.
-func (c *client) channel(pc *webrtc.PeerConnection, label string) *webrtc.DataChannel {
+// channel opens a data channel.
+func (c *client) channel(label string) {
 	c.t.Helper()
-	d, err := pc.CreateDataChannel(label, nil)
+	d, err := c.pc.CreateDataChannel(label, nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return d
+	if c.onChannel != nil {
+		c.onChannel(d)
+	}
 }
 
 // dial opens the WebSocket, and reads from it.

@@ -65,12 +65,12 @@ type mailbox struct {
 	bell   chan struct{}
 }
 
-// post has f run by the participant's goroutine.
-func (p *Participant) post(f func()) {
+// post has f run by the participant's goroutine, and is false when that has ended.
+func (p *Participant) post(f func()) bool {
 	p.mail.mu.Lock()
 	if p.mail.closed {
 		p.mail.mu.Unlock()
-		return
+		return false
 	}
 	over := len(p.mail.posted) >= maxPosted
 	if over {
@@ -83,6 +83,7 @@ func (p *Participant) post(f func()) {
 	case p.mail.bell <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // run runs what is posted until the participant has gone.
