@@ -172,6 +172,8 @@ func (p *Participant) handle(s *session, m *signalling.SignalRequest) {
 		p.updateSettings(m.TrackSetting)
 	case m.Leave != nil:
 		p.leave(signalling.ClientInitiated)
+	case m.SubscriptionPermission != nil:
+		p.allow(m.SubscriptionPermission)
 	case m.SyncState != nil:
 		p.sync(m.SyncState)
 	case m.UpdateMetadata != nil:
@@ -264,21 +266,12 @@ func (p *Participant) updateVideo(u *signalling.UpdateLocalVideoTrack) {
 func (p *Participant) simulate(s *signalling.SimulateScenario) {
 	switch {
 	case s.LeaveRequestFullReconnect != nil, s.NodeFailure != nil:
-		p.send(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{
-			Reason: signalling.ServerShutdown, Action: signalling.Reconnect, CanReconnect: true,
-		}})
-		p.gone = true
-		p.closeSimulated()
+		p.leave(signalling.StateMismatch)
 	case s.ServerLeave != nil:
 		p.leave(signalling.ServerShutdown)
 	case s.SubscriberBandwidth != nil:
 		p.limitBandwidth(*s.SubscriberBandwidth)
 	}
-}
-
-func (p *Participant) closeSimulated() {
-	p.gone = false
-	p.leave(signalling.ClientInitiated)
 }
 
 // limitBandwidth bounds what the participant is sent, in bits per second; 0 for no bound.

@@ -36,8 +36,11 @@ type Participant struct {
 	info atomic.Pointer[signalling.ParticipantInfo]
 	may  atomic.Pointer[Permission]
 	up   atomic.Bool // media is connected
+	// allowed is who may have its tracks; nil for everybody.
+	allowed atomic.Pointer[allowance]
 
 	mail mailbox
+	dead chan struct{} // closed when the participant has gone
 
 	settings signalling.ConnectionSettings
 	client   signalling.ClientInfo
@@ -125,7 +128,7 @@ func (s *Server) newParticipant(g Grant, join *signalling.JoinRequest, v1 bool) 
 	p := &Participant{
 		server: s, identity: g.Identity, sid: newSID("PA_"), joined: time.Now(), v1: v1,
 		told: map[string]uint32{}, mine: map[string]*publication{}, subscriptions: map[string]*subscription{}, wishes: map[string]bool{},
-		mail: mailbox{bell: make(chan struct{}, 1)},
+		mail: mailbox{bell: make(chan struct{}, 1)}, dead: make(chan struct{}),
 	}
 	p.log = s.cfg.Log.With().Str("participant", p.sid).Logger()
 	if join.ConnectionSettings != nil {
@@ -214,6 +217,7 @@ func (p *Participant) leave(reason signalling.DisconnectReason) {
 		return
 	}
 	p.gone = true
+	close(p.dead)
 	if reason != signalling.ClientInitiated {
 		p.send(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{
 			Reason: reason, Action: actionFor(reason), CanReconnect: actionFor(reason) != signalling.Disconnect,

@@ -25,7 +25,7 @@ type subscription struct {
 
 // wants is whether the participant is to get a track.
 func (p *Participant) wants(pub *publication) bool {
-	if pub.owner == p || !p.may.Load().Subscribe {
+	if pub.owner == p || !p.may.Load().Subscribe || !pub.owner.allows(p, pub.sid) {
 		return false
 	}
 	if want, ok := p.wishes[pub.sid]; ok {
