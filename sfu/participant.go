@@ -16,8 +16,6 @@ const (
 	resumeWithin = 20 * time.Second
 	// deadWithin is how long it is waited for when its media has ended, too.
 	deadWithin = 8 * time.Second
-	// connectWithin is how long a participant may take until its media is there.
-	connectWithin = 30 * time.Second
 	// maxPosted is how much may wait for a participant's goroutine. Who is that far behind is put out.
 	maxPosted = 4096
 )

@@ -23,9 +23,8 @@ type publication struct {
 	info atomic.Pointer[signalling.TrackInfo] // a new one each time, never changed
 	ups  atomic.Pointer[[]*track.Up]          // in the order in which their codecs have come
 
-	heard      bool // somebody has got it
-	wanted     string
-	subscribed atomic.Bool
+	heard  bool   // somebody has got it
+	wanted string // the layers that the publisher was told of, as a message
 }
 
 func (pub *publication) allUps() []*track.Up {

@@ -29,7 +29,6 @@ type Conn struct {
 	stats   Stats
 
 	sending sync.Mutex // held by who sends what has waited, so that order is kept
-	reading reading
 }
 
 // Stats are what a socket has sent.

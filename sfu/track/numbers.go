@@ -11,7 +11,6 @@ type numbers struct {
 	lastAt  int64
 	changes [maxChanges]shift // the newest last
 	n       int
-	everVP8 bool
 }
 
 const maxChanges = 16
