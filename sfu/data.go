@@ -3,10 +3,12 @@ package sfu
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"causeway/sfu/signalling"
 
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/time/rate"
 )
 
 // Labels of data channels.
@@ -20,6 +22,10 @@ const (
 	maxDataPacket  = 64 << 10 // bytes
 	maxBuffered    = 2 << 20  // bytes that wait for a participant; what is more is dropped if it may be, else it is put out
 	maxReliableLog = 256      // packets of a publisher that are kept for those who resume
+	// What one participant may send: packets and bytes in a second, and at once. What is more waits, and holds up the participant's own
+	// channels only.
+	dataPackets, dataPacketsBurst = 300, 600
+	dataBytes, dataBytesBurst     = 2 << 20, 4 << 20
 )
 
 // channels are a participant's data channels. Its methods may be called from anywhere.
@@ -28,6 +34,28 @@ type channels struct {
 	out      map[string]*webrtc.DataChannel
 	sequence uint32 // of the last reliable packet that came
 	last     []*signalling.DataPacket
+	packets  *rate.Limiter
+	bytes    *rate.Limiter
+}
+
+// slow waits until the participant may send a packet of a size; it is false when the participant has gone meanwhile.
+func (c *channels) slow(dead <-chan struct{}, size int) bool {
+	c.mu.Lock()
+	if c.packets == nil {
+		c.packets = rate.NewLimiter(dataPackets, dataPacketsBurst)
+		c.bytes = rate.NewLimiter(dataBytes, dataBytesBurst)
+	}
+	wait := max(c.packets.Reserve().Delay(), c.bytes.ReserveN(time.Now(), size).Delay())
+	c.mu.Unlock()
+	if wait == 0 {
+		return true
+	}
+	select {
+	case <-time.After(wait):
+		return true
+	case <-dead:
+		return false
+	}
 }
 
 // open makes the channels by which a client of v0 gets packets.
@@ -73,7 +101,7 @@ func (c *channels) listen(p *Participant, d *webrtc.DataChannel, out bool) {
 
 // relay hands a packet on to those that it is for. It is called by the connection's goroutine, so that order is kept.
 func (p *Participant) relay(kind signalling.DataKind, b []byte) {
-	if len(b) > maxDataPacket || !p.may.Load().Data {
+	if len(b) > maxDataPacket || !p.may.Load().Data || !p.data.slow(p.dead, len(b)) {
 		return
 	}
 	var packet signalling.DataPacket

@@ -59,7 +59,11 @@ func newEngine(cfg *Config) (*engine, error) {
 	}
 	s.SetNetworkTypes(types)
 	if len(cfg.PublicIPs) > 0 {
-		s.SetNAT1To1IPs(cfg.PublicIPs, webrtc.ICECandidateTypeHost)
+		if err := s.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
+			External: cfg.PublicIPs, AsCandidateType: webrtc.ICECandidateTypeHost,
+		}); err != nil {
+			return nil, fmt.Errorf("take the public addresses: %w", err)
+		}
 	}
 	loopback, keep := cfg.Loopback, cfg.Addresses
 	s.SetIPFilter(func(ip net.IP) bool {

@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"causeway/sfu/signalling"
-
-	"github.com/pion/webrtc/v4"
 )
 
 // begin lets a participant in: it is told who is there, and others of it.
@@ -122,6 +120,7 @@ func (p *Participant) offered(o *signalling.SessionDescription) {
 	p.dropped(o.SDP)
 	p.required = false
 	answer, err := p.publisher.answer(o, func() {
+		p.prefer()
 		if p.v1 {
 			p.reconcileQuietly()
 		}
@@ -173,6 +172,8 @@ func (p *Participant) handle(s *session, m *signalling.SignalRequest) {
 		p.updateSettings(m.TrackSetting)
 	case m.Leave != nil:
 		p.leave(signalling.ClientInitiated)
+	case m.SubscriptionPermission != nil:
+		p.allow(m.SubscriptionPermission)
 	case m.SyncState != nil:
 		p.sync(m.SyncState)
 	case m.UpdateMetadata != nil:
@@ -265,11 +266,7 @@ func (p *Participant) updateVideo(u *signalling.UpdateLocalVideoTrack) {
 func (p *Participant) simulate(s *signalling.SimulateScenario) {
 	switch {
 	case s.LeaveRequestFullReconnect != nil, s.NodeFailure != nil:
-		p.send(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{
-			Reason: signalling.ServerShutdown, Action: signalling.Reconnect, CanReconnect: true,
-		}})
-		p.gone = true
-		p.closeSimulated()
+		p.leave(signalling.StateMismatch)
 	case s.ServerLeave != nil:
 		p.leave(signalling.ServerShutdown)
 	case s.SubscriberBandwidth != nil:
@@ -277,18 +274,5 @@ func (p *Participant) simulate(s *signalling.SimulateScenario) {
 	}
 }
 
-func (p *Participant) closeSimulated() {
-	p.gone = false
-	p.leave(signalling.ClientInitiated)
-}
-
 // limitBandwidth bounds what the participant is sent, in bits per second; 0 for no bound.
 func (p *Participant) limitBandwidth(int64) {}
-
-// media is whether a kind is video, as SDP has it.
-func kindOf(t signalling.TrackType) webrtc.RTPCodecType {
-	if t == signalling.Video {
-		return webrtc.RTPCodecTypeVideo
-	}
-	return webrtc.RTPCodecTypeAudio
-}

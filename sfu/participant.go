@@ -16,8 +16,6 @@ const (
 	resumeWithin = 20 * time.Second
 	// deadWithin is how long it is waited for when its media has ended, too.
 	deadWithin = 8 * time.Second
-	// connectWithin is how long a participant may take until its media is there.
-	connectWithin = 30 * time.Second
 	// maxPosted is how much may wait for a participant's goroutine. Who is that far behind is put out.
 	maxPosted = 4096
 )
@@ -35,8 +33,12 @@ type Participant struct {
 	// info is what others are told: a new one each time, never changed. Anyone may read it.
 	info atomic.Pointer[signalling.ParticipantInfo]
 	may  atomic.Pointer[Permission]
+	up   atomic.Bool // media is connected
+	// allowed is who may have its tracks; nil for everybody.
+	allowed atomic.Pointer[allowance]
 
 	mail mailbox
+	dead chan struct{} // closed when the participant has gone
 
 	settings signalling.ConnectionSettings
 	client   signalling.ClientInfo
@@ -64,12 +66,12 @@ type mailbox struct {
 	bell   chan struct{}
 }
 
-// post has f run by the participant's goroutine.
-func (p *Participant) post(f func()) {
+// post has f run by the participant's goroutine, and is false when that has ended.
+func (p *Participant) post(f func()) bool {
 	p.mail.mu.Lock()
 	if p.mail.closed {
 		p.mail.mu.Unlock()
-		return
+		return false
 	}
 	over := len(p.mail.posted) >= maxPosted
 	if over {
@@ -82,6 +84,7 @@ func (p *Participant) post(f func()) {
 	case p.mail.bell <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // run runs what is posted until the participant has gone.
@@ -123,7 +126,7 @@ func (s *Server) newParticipant(g Grant, join *signalling.JoinRequest, v1 bool) 
 	p := &Participant{
 		server: s, identity: g.Identity, sid: newSID("PA_"), joined: time.Now(), v1: v1,
 		told: map[string]uint32{}, mine: map[string]*publication{}, subscriptions: map[string]*subscription{}, wishes: map[string]bool{},
-		mail: mailbox{bell: make(chan struct{}, 1)},
+		mail: mailbox{bell: make(chan struct{}, 1)}, dead: make(chan struct{}),
 	}
 	p.log = s.cfg.Log.With().Str("participant", p.sid).Logger()
 	if join.ConnectionSettings != nil {
@@ -212,6 +215,7 @@ func (p *Participant) leave(reason signalling.DisconnectReason) {
 		return
 	}
 	p.gone = true
+	close(p.dead)
 	if reason != signalling.ClientInitiated {
 		p.send(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{
 			Reason: reason, Action: actionFor(reason), CanReconnect: actionFor(reason) != signalling.Disconnect,

@@ -25,9 +25,11 @@ type peer struct {
 	out    transport
 
 	// v0: offers that we make.
-	offering   bool   // one is out
-	offerAgain bool   // another one is due
-	offerID    uint32 // of the last
+	offering   bool                              // one is out
+	offerAgain bool                              // another one is due
+	offerID    uint32                            // of the last
+	answeredID uint32                            // of the last that was answered
+	freed      map[*webrtc.RTPTransceiver]uint32 // media sections in which nothing is sent any more, and the offer that says so
 	candidates []webrtc.ICECandidateInit
 }
 
@@ -37,7 +39,7 @@ func (p *Participant) connect(target signalling.SignalTarget) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &peer{p: p, target: target, pc: pc}
+	c := &peer{p: p, target: target, pc: pc, freed: map[*webrtc.RTPTransceiver]uint32{}}
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		c.state.Store(int32(s))
 		p.post(func() { p.connectionChanged(c, s) })
@@ -60,6 +62,7 @@ func (c *peer) close() {
 // connectionChanged is called when a connection has come about, or has broken.
 func (p *Participant) connectionChanged(c *peer, s webrtc.PeerConnectionState) {
 	ready := s == webrtc.PeerConnectionStateConnected
+	p.up.Store(p.alive())
 	if c == p.subscriber {
 		for _, sub := range p.subscriptions {
 			if sub.down != nil {
@@ -171,7 +174,7 @@ func (c *peer) answered(a *signalling.SessionDescription) {
 	if !c.offering || a.ID != 0 && a.ID != c.offerID {
 		return
 	}
-	c.offering = false
+	c.offering, c.answeredID = false, c.offerID
 	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.SDP}); err != nil {
 		c.p.log.Warn().Err(err).Msg("An answer cannot be read")
 		c.p.leave(signalling.MediaFailure)

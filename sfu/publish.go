@@ -23,9 +23,8 @@ type publication struct {
 	info atomic.Pointer[signalling.TrackInfo] // a new one each time, never changed
 	ups  atomic.Pointer[[]*track.Up]          // in the order in which their codecs have come
 
-	heard      bool // somebody has got it
-	wanted     string
-	subscribed atomic.Bool
+	heard  bool   // somebody has got it
+	wanted string // the layers that the publisher was told of, as a message
 }
 
 func (pub *publication) allUps() []*track.Up {
@@ -146,6 +145,39 @@ func (p *Participant) locate(offer string) {
 			}
 		}
 	}
+}
+
+// prefer puts the codec first in which each track was announced: browsers send the first one of an answer.
+func (p *Participant) prefer() {
+	for _, t := range p.publisher.pc.GetTransceivers() {
+		if t.Receiver() == nil || t.Mid() == "" {
+			continue
+		}
+		for _, pub := range p.everyPublication() {
+			if !slices.Contains(pub.mids, t.Mid()) || len(pub.info.Load().Codecs) == 0 {
+				continue
+			}
+			codecs := slices.Clone(t.Receiver().GetParameters().Codecs)
+			mime := pub.codecIn(t.Mid())
+			slices.SortStableFunc(codecs, func(a, b webrtc.RTPCodecParameters) int {
+				return boolInt(strings.EqualFold(b.MimeType, mime)) - boolInt(strings.EqualFold(a.MimeType, mime))
+			})
+			_ = t.SetCodecPreferences(codecs)
+		}
+	}
+}
+
+// codecIn gives the MIME type that was announced for a media section: that of the first codec for the first section.
+func (pub *publication) codecIn(mid string) string {
+	codecs := pub.info.Load().Codecs
+	return codecs[min(max(slices.Index(pub.mids, mid), 0), len(codecs)-1)].MIMEType
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (p *Participant) everyPublication() []*publication {

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"sync"
 	"time"
 
 	"causeway/sfu/signalling"
@@ -13,7 +14,12 @@ const reportEvery = time.Second
 
 // score is how well a participant is connected.
 type score struct {
-	reported time.Time
+	reported time.Time // of the participant's goroutine
+
+	mu            sync.Mutex // guards what follows
+	packets, lost uint64     // of what it publishes, when it was measured last
+	loss          float64    // the worst of its tracks
+	rtt           time.Duration
 }
 
 // report sends sender reports of all tracks that the participant gets.
@@ -38,6 +44,7 @@ func (p *Participant) report(at time.Time) {
 
 // tellQuality tells the client how well everybody is connected.
 func (p *Participant) tellQuality() {
+	p.measure()
 	var u signalling.ConnectionQualityUpdate
 	for _, other := range p.room.everybody() {
 		q, mos := other.connectionQuality()
@@ -46,10 +53,59 @@ func (p *Participant) tellQuality() {
 	p.send(&signalling.SignalResponse{ConnectionQuality: &u})
 }
 
-// connectionQuality may be called from anywhere.
+// How much of what is sent may be lost until a connection is called good, and poor.
+const (
+	lossGood = 0.02
+	lossPoor = 0.08
+	rttGood  = 300 * time.Millisecond
+	rttPoor  = 800 * time.Millisecond
+)
+
+// connectionQuality is how well the participant is connected, by the worst of its tracks. It may be called from anywhere.
 func (p *Participant) connectionQuality() (signalling.ConnectionQuality, float32) {
-	if p.info.Load().State != signalling.Active {
+	if p.info.Load().State != signalling.Active || !p.up.Load() {
 		return signalling.QualityLost, 1
 	}
+	loss, rtt := p.score.get()
+	switch {
+	case loss > lossPoor || rtt > rttPoor:
+		return signalling.QualityPoor, 2
+	case loss > lossGood || rtt > rttGood:
+		return signalling.QualityGood, 3.5
+	}
 	return signalling.QualityExcellent, 4.5
+}
+
+// measure looks how the participant's tracks fare, both ways. It is called by the participant's goroutine.
+func (p *Participant) measure() {
+	var loss float64
+	var rtt time.Duration
+	for _, s := range p.subscriptions {
+		if s.down != nil {
+			st := s.down.Stats()
+			loss, rtt = max(loss, st.Loss), max(rtt, st.RTT)
+		}
+	}
+	var packets, lost uint64
+	for _, pub := range p.mine {
+		for _, up := range pub.allUps() {
+			for _, c := range up.Counts() {
+				packets += c.Packets
+				lost += c.Lost
+			}
+		}
+	}
+	s := &p.score
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if came := packets - s.packets; came > 0 && packets >= s.packets && lost >= s.lost {
+		loss = max(loss, float64(lost-s.lost)/float64(came+lost-s.lost))
+	}
+	s.packets, s.lost, s.loss, s.rtt = packets, lost, loss, rtt
+}
+
+func (s *score) get() (loss float64, rtt time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loss, s.rtt
 }

@@ -20,7 +20,6 @@ type Room struct {
 	mu           sync.Mutex              // guards what follows
 	participants map[string]*Participant // by identity
 	publications []*publication
-	version      int32
 	speakers     speakers
 	ticks        int
 }

@@ -17,6 +17,7 @@ const (
 	maxFrame     = 512 << 10 // bytes
 	maxUnsent    = 4 << 20   // bytes that wait for a client that does not read
 	writeWithin  = 10 * time.Second
+	maxUndone    = 64 // messages of a client that have not been handled
 	pingInterval = 5 * time.Second
 	pingTimeout  = 15 * time.Second
 )
@@ -130,6 +131,8 @@ func (s *session) serve(r *http.Request, p *Participant) {
 	s.mu.Unlock()
 	var writing sync.WaitGroup
 	writing.Go(func() { s.write(ctx) })
+	// Who sends faster than can be done waits.
+	undone := make(chan struct{}, maxUndone)
 	for {
 		_, b, err := s.conn.Read(ctx)
 		if err != nil {
@@ -141,7 +144,17 @@ func (s *session) serve(r *http.Request, p *Participant) {
 			p.log.Debug().Err(err).Msg("A message of signalling cannot be read")
 			continue
 		}
-		p.post(func() { p.handle(s, m) })
+		select {
+		case undone <- struct{}{}:
+		case <-ctx.Done():
+		}
+		there := p.post(func() {
+			p.handle(s, m)
+			<-undone
+		})
+		if !there {
+			break
+		}
 	}
 	cancel()
 	writing.Wait()

@@ -25,7 +25,7 @@ type subscription struct {
 
 // wants is whether the participant is to get a track.
 func (p *Participant) wants(pub *publication) bool {
-	if pub.owner == p || !p.may.Load().Subscribe {
+	if pub.owner == p || !p.may.Load().Subscribe || !pub.owner.allows(p, pub.sid) {
 		return false
 	}
 	if want, ok := p.wishes[pub.sid]; ok {
@@ -184,7 +184,10 @@ func (s *subscription) attach() {
 // send adds a track to what we offer (v0), in a media section that is free, or a new one.
 func (c *peer) send(d *track.Down) (*webrtc.RTPSender, error) {
 	for _, t := range c.pc.GetTransceivers() {
-		if t.Kind() == d.Kind() && t.Sender() == nil && t.Direction() == webrtc.RTPTransceiverDirectionInactive {
+		// The client must have heard that a section is free, or it would take the track for the one before. Clients made with pion
+		// take nothing in a section that was free once, so that new ones are made as long as there are not many.
+		if free, ok := c.freed[t]; ok && len(c.freed) > maxFreed && t.Kind() == d.Kind() && t.Sender() == nil && int32(c.answeredID-free) >= 0 {
+			delete(c.freed, t)
 			return c.pc.AddTrack(d)
 		}
 	}
@@ -193,6 +196,19 @@ func (c *peer) send(d *track.Down) (*webrtc.RTPSender, error) {
 		return nil, err
 	}
 	return t.Sender(), nil
+}
+
+// maxFreed is how many media sections may be free until they are used again.
+const maxFreed = 16
+
+// free ends what is sent in a media section. It is used again when the next offer has been answered (v0).
+func (c *peer) free(sender *webrtc.RTPSender) {
+	for _, t := range c.pc.GetTransceivers() {
+		if t.Sender() == sender {
+			c.freed[t] = c.offerID + 1
+		}
+	}
+	_ = c.pc.RemoveTrack(sender)
 }
 
 // bound is called when what is sent has been negotiated: from now on packets are handed on.
@@ -241,7 +257,7 @@ func (s *subscription) close() {
 	}
 	s.down.Close()
 	if s.sender != nil {
-		_ = s.p.subscriber.pc.RemoveTrack(s.sender)
+		s.p.subscriber.free(s.sender)
 	}
 	s.down, s.sender = nil, nil
 	s.p.qualities.drop(s.pub.sid)

@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"sfu/bandwidth":               {},
 	"sfu/turn":                    {},
 	"sfu/signalling":              {},
+	"sfu/network":                 {},
 	"sfu/focus":                   {},
 	"homeserver/eventauth":        {"homeserver/event"},
 	"homeserver/stateres":         {"homeserver/eventauth", "homeserver/event"},

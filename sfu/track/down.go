@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"causeway/sfu/buffer"
-	"causeway/sfu/codec"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -476,6 +475,3 @@ func retransmission(of webrtc.PayloadType, codecs []webrtc.RTPCodecParameters) u
 	}
 	return 0
 }
-
-// spatialLayers is how many streams or spatial layers are told apart.
-const spatialLayers = codec.MaxSpatial

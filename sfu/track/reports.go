@@ -1,6 +1,10 @@
 package track
 
-import "github.com/pion/rtcp"
+import (
+	"time"
+
+	"github.com/pion/rtcp"
+)
 
 // remoteReport is what the subscriber last said of how the track comes. RFC 3550, section 6.4.2.
 type remoteReport struct {
@@ -71,4 +75,22 @@ func (d *Down) SenderReport() rtcp.Packet {
 	}
 	d.remote.sent(sr.NTPTime, at)
 	return sr
+}
+
+// DownStats are what has gone to a subscriber, and what it says of it.
+type DownStats struct {
+	Packets, Bytes uint64
+	Repeated       uint64        // packets sent again
+	Loss           float64       // of those since the report before, from 0 to 1
+	RTT            time.Duration // 0 as long as it is not known
+}
+
+// Stats are what has gone to the subscriber.
+func (d *Down) Stats() DownStats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return DownStats{
+		Packets: d.counts.Packets, Bytes: d.counts.Bytes, Repeated: d.again, Loss: float64(d.remote.fractionLost) / 256,
+		RTT: time.Duration(d.remote.rtt) * time.Microsecond,
+	}
 }

@@ -1,6 +1,9 @@
 package track
 
-import "causeway/sfu/buffer"
+import (
+	"causeway/sfu/buffer"
+	"causeway/sfu/codec"
+)
 
 // selection is which layers a subscriber is to get, and which it gets.
 type selection struct {
@@ -155,7 +158,7 @@ func (s *selection) temporalPass(p *buffer.Packet) bool {
 
 // leftOut gives the lowest layer of a picture that was left out, because it came before that which says that it is a key picture.
 func (s *selection) leftOut(p *buffer.Packet) int {
-	lowest := spatialLayers
+	lowest := codec.MaxSpatial
 	for i := range s.decisions {
 		if d := &s.decisions[i]; d.made && !d.passed && d.ts == p.TS && d.layer > 0 {
 			lowest = min(lowest, int(d.layer))

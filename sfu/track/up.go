@@ -224,3 +224,15 @@ func (u *Up) HandleRTCP(i int, packets []rtcp.Packet) {
 		}
 	}
 }
+
+// Counts gives what has come of each stream.
+func (u *Up) Counts() (counts [codec.MaxSpatial]Counts) {
+	for i := range counts {
+		if l := u.layer(i); l != nil {
+			l.mu.Lock()
+			counts[i] = l.counts
+			l.mu.Unlock()
+		}
+	}
+	return counts
+}

@@ -1,0 +1,398 @@
+package sfu
+
+import (
+	"context"
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"causeway/sfu/signalling"
+
+	"github.com/coder/websocket"
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+	"github.com/rs/zerolog"
+)
+
+const (
+	testKey    = "key"
+	testSecret = "a secret for tests, which is long enough"
+)
+
+// within is how long anything may take here.
+const within = 30 * time.Second
+
+// world is a server in a test.
+type world struct {
+	t      *testing.T
+	server *Server
+	http   *httptest.Server
+}
+
+// newWorld starts a server on loopback.
+func newWorld(t *testing.T, configure ...func(*Config)) *world {
+	t.Helper()
+	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		Keys: map[string]string{testKey: testSecret}, UDP: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: udp}), Loopback: true,
+		Addresses: func(ip net.IP) bool { return ip.IsLoopback() }, Log: zerolog.New(zerolog.NewTestWriter(t)),
+	}
+	for _, f := range configure {
+		f(&cfg)
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	h := httptest.NewServer(s.Handler())
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+		h.Close()
+		_ = cfg.UDP.Close()
+		_ = udp.Close()
+	})
+	return &world{t: t, server: s, http: h}
+}
+
+// everything is what most participants may do.
+var everything = Permission{Publish: true, Subscribe: true, Data: true, Metadata: true}
+
+// token makes an access token for somebody in a room.
+func token(t *testing.T, room, identity string, may Permission) string {
+	t.Helper()
+	text, err := Mint(testKey, testSecret, Grant{Room: room, Identity: identity, Permission: may}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// client is somebody in a test: signalling by hand, media by pion.
+type client struct {
+	t        *testing.T
+	w        *world
+	identity string
+	v1       bool
+	token    string
+	sid      string
+	conn     *websocket.Conn
+	pc       *webrtc.PeerConnection // v1: the only one; v0: that which publishes
+	sub      *webrtc.PeerConnection
+
+	onChannel func(*webrtc.DataChannel) // is shown the data channels
+
+	mu      sync.Mutex // guards what follows
+	got     []*signalling.SignalResponse
+	read    int
+	news    chan struct{}
+	tracks  chan *webrtc.TrackRemote
+	closed  bool
+	offerID uint32
+	busy    bool
+	again   bool
+}
+
+// join brings somebody into a room, by v1.
+func (w *world) join(room, identity string, may Permission) *client {
+	w.t.Helper()
+	c := w.client(token(w.t, room, identity, may), identity, true)
+	c.connect(nil)
+	return c
+}
+
+func (w *world) client(token, identity string, v1 bool) *client {
+	return &client{
+		t: w.t, w: w, identity: identity, v1: v1, token: token, news: make(chan struct{}, 1), tracks: make(chan *webrtc.TrackRemote, 64),
+	}
+}
+
+// newPC makes a peer connection of a client.
+func (c *client) newPC() *webrtc.PeerConnection {
+	c.t.Helper()
+	m, err := mediaEngine()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var s webrtc.SettingEngine
+	s.SetIncludeLoopbackCandidate(true)
+	s.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
+	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = pc.Close() })
+	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { c.tracks <- t })
+	return pc
+}
+
+// describe makes an offer, with the addresses of this machine.
+func (c *client) describe() string {
+	c.t.Helper()
+	offer, err := c.pc.CreateOffer(nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(c.pc)
+	if err := c.pc.SetLocalDescription(offer); err != nil {
+		c.t.Fatal(err)
+	}
+	<-gathered
+	return c.pc.LocalDescription().SDP
+}
+
+// connect joins, and waits until the client is in.
+func (c *client) connect(change func(*signalling.JoinRequest)) {
+	c.t.Helper()
+	join := &signalling.JoinRequest{ConnectionSettings: &signalling.ConnectionSettings{AutoSubscribe: true}}
+	c.pc = c.newPC()
+	if c.v1 {
+		for _, label := range []string{labelReliable, labelLossy} {
+			c.channel(label)
+		}
+		c.sections(1, 1)
+		c.offerID, c.busy = 1, true
+		join.PublisherOffer = &signalling.SessionDescription{Type: "offer", SDP: c.describe(), ID: 1}
+	} else {
+		c.sub = c.newPC()
+	}
+	if change != nil {
+		change(join)
+	}
+	c.dial(join)
+	m := c.await("to be in", func(m *signalling.SignalResponse) bool { return m.Join != nil })
+	c.sid = m.Join.Participant.SID
+}
+
+// channel opens a data channel.
+func (c *client) channel(label string) {
+	c.t.Helper()
+	d, err := c.pc.CreateDataChannel(label, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if c.onChannel != nil {
+		c.onChannel(d)
+	}
+}
+
+// dial opens the WebSocket, and reads from it.
+func (c *client) dial(join *signalling.JoinRequest) {
+	c.t.Helper()
+	conn, r, err := websocket.Dial(c.t.Context(), c.address(join), nil)
+	if err != nil {
+		c.t.Fatalf("%s: %v (%v)", c.identity, err, r)
+	}
+	conn.SetReadLimit(8 << 20)
+	c.mu.Lock()
+	c.conn, c.closed = conn, false
+	c.mu.Unlock()
+	go c.listen(conn)
+}
+
+func (c *client) address(join *signalling.JoinRequest) string {
+	base := strings.Replace(c.w.http.URL, "http", "ws", 1)
+	q := url.Values{"access_token": {c.token}}
+	if !c.v1 {
+		q.Set("auto_subscribe", "1")
+		if join.Reconnect {
+			q.Set("reconnect", "1")
+			q.Set("sid", join.ParticipantSID)
+		}
+		return base + "/rtc?" + q.Encode()
+	}
+	wrapped := signalling.Marshal(&signalling.WrappedJoinRequest{JoinRequest: signalling.Marshal(join)})
+	q.Set("join_request", base64.URLEncoding.EncodeToString(wrapped))
+	return base + "/rtc/v1?" + q.Encode()
+}
+
+func (c *client) listen(conn *websocket.Conn) {
+	for {
+		_, b, err := conn.Read(c.t.Context())
+		if err != nil {
+			break
+		}
+		m := new(signalling.SignalResponse)
+		if err := signalling.Unmarshal(b, m); err != nil {
+			c.t.Errorf("%s: %v", c.identity, err)
+		}
+		c.negotiate(m)
+		c.mu.Lock()
+		c.got = append(c.got, m)
+		c.mu.Unlock()
+		c.ring()
+	}
+	c.mu.Lock()
+	if c.conn == conn {
+		c.closed = true
+	}
+	c.mu.Unlock()
+	c.ring()
+}
+
+func (c *client) ring() {
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
+}
+
+// negotiate does what clients do with descriptions.
+func (c *client) negotiate(m *signalling.SignalResponse) {
+	switch {
+	case m.Answer != nil:
+		_ = c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.Answer.SDP})
+		c.mu.Lock()
+		c.busy = false
+		again := c.again
+		c.again = false
+		c.mu.Unlock()
+		if again {
+			c.offer()
+		}
+	case m.MediaSectionsRequirement != nil:
+		c.sections(int(m.MediaSectionsRequirement.NumAudios), int(m.MediaSectionsRequirement.NumVideos))
+		c.offer()
+	case m.Offer != nil && c.sub != nil:
+		_ = c.sub.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: m.Offer.SDP})
+		answer, err := c.sub.CreateAnswer(nil)
+		if err != nil {
+			return
+		}
+		gathered := webrtc.GatheringCompletePromise(c.sub)
+		_ = c.sub.SetLocalDescription(answer)
+		<-gathered
+		c.send(&signalling.SignalRequest{Answer: &signalling.SessionDescription{
+			Type: "answer", SDP: c.sub.LocalDescription().SDP, ID: m.Offer.ID,
+		}})
+	}
+}
+
+// offer makes an offer, when the last one has been answered.
+func (c *client) offer() {
+	c.mu.Lock()
+	if c.busy {
+		c.again = true
+		c.mu.Unlock()
+		return
+	}
+	c.busy = true
+	c.offerID++
+	id := c.offerID
+	c.mu.Unlock()
+	c.send(&signalling.SignalRequest{Offer: &signalling.SessionDescription{Type: "offer", SDP: c.describe(), ID: id}})
+}
+
+// sections adds media sections to receive in.
+func (c *client) sections(audios, videos int) {
+	for kind, n := range map[webrtc.RTPCodecType]int{webrtc.RTPCodecTypeAudio: audios, webrtc.RTPCodecTypeVideo: videos} {
+		for range n {
+			_, _ = c.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+		}
+	}
+}
+
+func (c *client) send(m *signalling.SignalRequest) {
+	c.mu.Lock()
+	conn := c.conn
+	c.mu.Unlock()
+	_ = conn.Write(c.t.Context(), websocket.MessageBinary, signalling.Marshal(m))
+}
+
+// await gives the next message that is one of those; those before it are passed over.
+func (c *client) await(what string, is func(*signalling.SignalResponse) bool) *signalling.SignalResponse {
+	c.t.Helper()
+	timeout := time.After(within)
+	for {
+		c.mu.Lock()
+		for c.read < len(c.got) {
+			m := c.got[c.read]
+			c.read++
+			if is(m) {
+				c.mu.Unlock()
+				return m
+			}
+		}
+		closed := c.closed
+		c.mu.Unlock()
+		if closed {
+			c.t.Fatalf("%s waits %s, and its signalling has ended", c.identity, what)
+		}
+		select {
+		case <-c.news:
+		case <-timeout:
+			c.t.Fatalf("%s waits %s", c.identity, what)
+		}
+	}
+}
+
+// awaitEnd waits until signalling has ended.
+func (c *client) awaitEnd() {
+	c.t.Helper()
+	timeout := time.After(within)
+	for {
+		c.mu.Lock()
+		closed := c.closed
+		c.mu.Unlock()
+		if closed {
+			return
+		}
+		select {
+		case <-c.news:
+		case <-timeout:
+			c.t.Fatalf("%s waits for the end", c.identity)
+		}
+	}
+}
+
+// awaitLeave waits to be put out, and gives what is said of it.
+func (c *client) awaitLeave() *signalling.LeaveRequest {
+	c.t.Helper()
+	return c.await("to be put out", func(m *signalling.SignalResponse) bool { return m.Leave != nil }).Leave
+}
+
+// awaitUpdate waits for news of somebody.
+func (c *client) awaitUpdate(what, identity string, is func(*signalling.ParticipantInfo) bool) *signalling.ParticipantInfo {
+	c.t.Helper()
+	var found *signalling.ParticipantInfo
+	c.await(what, func(m *signalling.SignalResponse) bool {
+		if m.Update == nil {
+			return false
+		}
+		for _, p := range m.Update.Participants {
+			if p.Identity == identity && is(p) {
+				found = p
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// status gives the answer to an attempt to come in that is refused.
+func (w *world) status(path string) (int, string) {
+	w.t.Helper()
+	r, err := http.Get(w.http.URL + path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b := make([]byte, 1000)
+	n, _ := r.Body.Read(b)
+	return r.StatusCode, string(b[:n])
+}

@@ -1,0 +1,214 @@
+package sfu
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"causeway/sfu/signalling"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// TestCall has two people see and hear each other, by either signalling.
+func TestCall(t *testing.T) {
+	for name, v1 := range map[string]bool{"v1": true, "v0": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			alice := w.client(token(t, "room", "alice", everything), "alice", v1)
+			alice.connect(nil)
+			camera := alice.publish("camera", signalling.Camera)
+			voice := alice.publish("voice", signalling.Microphone)
+			bob := w.client(token(t, "room", "bob", everything), "bob", v1)
+			bob.connect(nil)
+			want := map[string]bool{camera.sid: true, voice.sid: true}
+			for range 2 {
+				track := bob.awaitTrack()
+				packets := bob.awaitPackets(track, 20)
+				for i := 1; i < len(packets); i++ {
+					if packets[i].SequenceNumber != packets[i-1].SequenceNumber+1 {
+						t.Errorf("%s: after %d came %d", track.ID(), packets[i-1].SequenceNumber, packets[i].SequenceNumber)
+					}
+				}
+				if stream := track.StreamID(); !strings.HasPrefix(stream, alice.sid+"|") {
+					t.Errorf("the stream is %s, and alice is %s", stream, alice.sid)
+				}
+				delete(want, track.StreamID()[len(alice.sid)+1:])
+			}
+			if len(want) > 0 {
+				t.Errorf("did not come: %v", want)
+			}
+			alice.await("to hear that she is seen", func(m *signalling.SignalResponse) bool { return m.TrackSubscribed != nil })
+			bob.send(&signalling.SignalRequest{Leave: &signalling.LeaveRequest{}})
+			alice.awaitUpdate("for bob to go", "bob", func(p *signalling.ParticipantInfo) bool { return p.State == signalling.Disconnected })
+		})
+	}
+}
+
+// TestTokens has tokens that let nobody in, with the reason.
+func TestTokens(t *testing.T) {
+	w := newWorld(t)
+	sign := func(method jwt.SigningMethod, secret any, c claims) string {
+		text, err := jwt.NewWithClaims(method, c).SignedString(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	good := func(change func(*claims)) claims {
+		c := claims{
+			RegisteredClaims: jwt.RegisteredClaims{Issuer: testKey, Subject: "alice", ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))},
+			Video:            &VideoGrant{RoomJoin: true, Room: "room"},
+		}
+		change(&c)
+		return c
+	}
+	same := func(*claims) {}
+	secret := []byte(testSecret)
+	for name, test := range map[string]struct{ token, want string }{
+		"none":             {"", "not valid"},
+		"no token":         {"bad", "malformed"},
+		"forged":           {sign(jwt.SigningMethodHS256, []byte("another secret"), good(same)), "signature is invalid"},
+		"of another key":   {sign(jwt.SigningMethodHS256, secret, good(func(c *claims) { c.Issuer = "other" })), "no key"},
+		"unsigned":         {sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good(same)), "signing method"},
+		"another method":   {sign(jwt.SigningMethodHS512, secret, good(same)), "signing method"},
+		"expired":          {sign(jwt.SigningMethodHS256, secret, good(func(c *claims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(-time.Minute)) })), "expired"},
+		"never expires":    {sign(jwt.SigningMethodHS256, secret, good(func(c *claims) { c.ExpiresAt = nil })), "exp"},
+		"not yet valid":    {sign(jwt.SigningMethodHS256, secret, good(func(c *claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) })), "not valid yet"},
+		"without a room":   {sign(jwt.SigningMethodHS256, secret, good(func(c *claims) { c.Video.Room = "" })), "no room"},
+		"not for joining":  {sign(jwt.SigningMethodHS256, secret, good(func(c *claims) { c.Video.RoomJoin = false })), "no room"},
+		"without a grant":  {sign(jwt.SigningMethodHS256, secret, good(func(c *claims) { c.Video = nil })), "no room"},
+		"without a person": {sign(jwt.SigningMethodHS256, secret, good(func(c *claims) { c.Subject = "" })), "names nobody"},
+	} {
+		for _, path := range []string{"/rtc/validate", "/rtc/v1/validate", "/rtc", "/rtc/v1"} {
+			status, text := w.status(path + "?access_token=" + test.token)
+			if status != 401 || !strings.Contains(text, test.want) {
+				t.Errorf("%s at %s: got %d %q, want 401 with %q", name, path, status, text, test.want)
+			}
+		}
+	}
+	if status, text := w.status("/rtc/validate?access_token=" + sign(jwt.SigningMethodHS256, secret, good(same))); status != 200 || text != "success" {
+		t.Errorf("a good one: got %d %q", status, text)
+	}
+}
+
+// TestRemove puts somebody out while the call runs.
+func TestRemove(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
+	w.server.Remove("room", "alice")
+	if l := alice.awaitLeave(); l.Reason != signalling.ParticipantRemoved || l.Action != signalling.Disconnect {
+		t.Errorf("got %+v", l)
+	}
+	alice.awaitEnd()
+	bob.awaitUpdate("for alice to go", "alice", func(p *signalling.ParticipantInfo) bool { return p.State == signalling.Disconnected })
+}
+
+// TestDuplicate has somebody come in twice: the first is put out.
+func TestDuplicate(t *testing.T) {
+	w := newWorld(t)
+	first := w.join("room", "alice", everything)
+	w.join("room", "alice", everything)
+	if l := first.awaitLeave(); l.Reason != signalling.DuplicateIdentity {
+		t.Errorf("got %+v", l)
+	}
+	first.awaitEnd()
+}
+
+// TestPermission takes away what somebody may do, while they do it.
+func TestPermission(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
+	camera := alice.publish("camera", signalling.Camera)
+	bob.awaitPackets(bob.awaitTrack(), 5)
+	may := everything
+	may.Sources = []string{"microphone"}
+	w.server.SetPermission("room", "alice", may)
+	m := alice.await("for its track to end", func(m *signalling.SignalResponse) bool { return m.TrackUnpublished != nil })
+	if m.TrackUnpublished.TrackSID != camera.sid {
+		t.Errorf("ended %s", m.TrackUnpublished.TrackSID)
+	}
+	bob.awaitUpdate("for alice's camera to end", "alice", func(p *signalling.ParticipantInfo) bool {
+		return len(p.Tracks) == 0 && len(p.Permission.CanPublishSources) == 1
+	})
+	alice.send(&signalling.SignalRequest{AddTrack: &signalling.AddTrackRequest{CID: "again", Type: signalling.Video, Source: signalling.Camera}})
+	r := alice.await("to be refused", func(m *signalling.SignalResponse) bool { return m.RequestResponse != nil }).RequestResponse
+	if r.Reason != signalling.RequestNotAllowed || r.AddTrack.CID != "again" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// TestTooManyTracks announces many.
+func TestTooManyTracks(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Limits.Tracks = 3 })
+	alice := w.join("room", "alice", everything)
+	for range 10_000 {
+		alice.send(&signalling.SignalRequest{AddTrack: &signalling.AddTrackRequest{CID: "c", Type: signalling.Video, Source: signalling.Camera}})
+	}
+	taken, refused := 0, 0
+	for range 10_000 {
+		m := alice.await("for an answer", func(m *signalling.SignalResponse) bool { return m.TrackPublished != nil || m.RequestResponse != nil })
+		if m.TrackPublished != nil {
+			taken++
+		} else if refused++; m.RequestResponse.Reason != signalling.RequestLimitExceeded {
+			t.Fatalf("got %+v", m.RequestResponse)
+		}
+	}
+	if taken != 3 || refused != 9997 {
+		t.Errorf("%d were taken, and %d refused", taken, refused)
+	}
+}
+
+// TestResume has signalling break and come back: the participant is the same, and its media goes on.
+func TestResume(t *testing.T) {
+	for name, v1 := range map[string]bool{"v1": true, "v0": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			alice := w.join("room", "alice", everything)
+			alice.publish("camera", signalling.Camera)
+			bob := w.client(token(t, "room", "bob", everything), "bob", v1)
+			bob.connect(nil)
+			track := bob.awaitTrack()
+			bob.awaitPackets(track, 5)
+			_ = bob.conn.CloseNow()
+			bob.awaitEnd()
+			alice.publish("screen", signalling.ScreenShare) // while bob's signalling is away
+			bob.dial(&signalling.JoinRequest{Reconnect: true, ParticipantSID: bob.sid})
+			bob.await("to be back", func(m *signalling.SignalResponse) bool { return m.Reconnect != nil })
+			bob.awaitPackets(track, 20)
+			bob.awaitPackets(bob.awaitTrack(), 5)
+		})
+	}
+}
+
+// TestResumeOfAnother has somebody come back by the session of another.
+func TestResumeOfAnother(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join("room", "alice", everything)
+	mallory := w.client(token(t, "room", "mallory", everything), "mallory", true)
+	mallory.dial(&signalling.JoinRequest{Reconnect: true, ParticipantSID: alice.sid})
+	if l := mallory.awaitLeave(); l.Reason != signalling.StateMismatch || l.Action != signalling.Reconnect {
+		t.Errorf("got %+v", l)
+	}
+	mallory.awaitEnd()
+	alice.send(&signalling.SignalRequest{PingReq: &signalling.Ping{Timestamp: 7}})
+	m := alice.await("for a pong", func(m *signalling.SignalResponse) bool { return m.PongResp != nil })
+	if m.PongResp.LastPingTimestamp != 7 {
+		t.Errorf("got %+v", m.PongResp)
+	}
+}
+
+// TestStop tells everybody that the server stops.
+func TestStop(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join("room", "alice", everything)
+	w.server.close()
+	if l := alice.awaitLeave(); l.Reason != signalling.ServerShutdown || l.Action != signalling.Reconnect {
+		t.Errorf("got %+v", l)
+	}
+	late := w.client(token(t, "room", "bob", everything), "bob", true)
+	late.dial(&signalling.JoinRequest{})
+	if l := late.awaitLeave(); l.Reason != signalling.ServerShutdown {
+		t.Errorf("got %+v", l)
+	}
+}
