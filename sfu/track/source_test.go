@@ -56,7 +56,6 @@ type source struct {
 	tl0     uint8
 	keyIdx  uint8
 	ddFrame uint16
-	base    bool // the last picture of layer 1 was one that one can begin with
 }
 
 func newSource(kind string, stream int, random *rand.Rand, frames *[]*frame) *source {
