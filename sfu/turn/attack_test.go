@@ -287,7 +287,7 @@ func TestVisitorsAreBounded(t *testing.T) {
 
 // TestNothingIsLeft has clients come and go, and looks for goroutines that stay.
 func TestNothingIsLeft(t *testing.T) {
-	s := start(t, nil)
+	s := start(t, func(c *Config) { c.Limits.Requests = 10_000 })
 	s.works("tls4")
 	before := runtime.NumGoroutine()
 	for range 50 {

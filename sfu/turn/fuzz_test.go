@@ -101,6 +101,9 @@ func FuzzAttributes(f *testing.F) {
 	a.allocation()
 	f.Fuzz(func(t *testing.T, method, kind uint16, value []byte, kind2 uint16, value2 []byte) {
 		a.t = t
+		if stun.AttrType(kind) == stun.AttrFingerprint || stun.AttrType(kind2) == stun.AttrFingerprint {
+			return // nothing is signed after it
+		}
 		value, value2 = value[:min(len(value), 500)], value2[:min(len(value2), 500)]
 		m := a.build(stun.Method(method&0xfff), attribute{stun.AttrType(kind), value}, attribute{stun.AttrType(kind2), value2})
 		if _, err := a.conn.Write(m.Raw); err != nil {

@@ -29,7 +29,7 @@ type Limits struct {
 	// AddressConnections is how many connections an address, or a /64 of IPv6, may have that have no allocation; 32 by default.
 	AddressConnections int
 	// Requests is how many requests an address, or a /64 of IPv6, may make in a second, and four times as many after a pause;
-	// 100 by default.
+	// 200 by default.
 	Requests int
 	// Patience is how long a connection may be without an allocation, a message under way, and a client slow to read; 15 s by default.
 	Patience time.Duration
@@ -41,7 +41,7 @@ func (l *Limits) fill() {
 		value int
 	}{
 		{&l.Allocations, 1000}, {&l.UserAllocations, 24}, {&l.Bandwidth, 2_500_000}, {&l.Connections, 2000},
-		{&l.AddressConnections, 32}, {&l.Requests, 100},
+		{&l.AddressConnections, 32}, {&l.Requests, 200},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value
