@@ -117,7 +117,7 @@ func New(cfg Config) (*Server, error) {
 		s.fronts = append(s.fronts, s.newFront(nil, listener))
 	}
 	if err != nil {
-		s.close()
+		s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -139,7 +139,7 @@ func (s *Server) check() error {
 
 // Run serves until ctx ends. Then all allocations end, and it returns nil when they have.
 func (s *Server) Run(ctx context.Context) error {
-	defer s.close()
+	defer s.Close()
 	for _, f := range s.fronts {
 		if err := f.start(); err != nil {
 			return fmt.Errorf("start the TURN server: %w", err)
@@ -158,8 +158,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// close ends everything, and waits for it.
-func (s *Server) close() {
+// Close ends everything, and waits for it. Run does so by itself.
+func (s *Server) Close() {
 	if s.relays != nil {
 		s.relays.close()
 	}
