@@ -16,7 +16,7 @@ const (
 	TooManyPeers                   // permissions, or channels
 	Bandwidth                      // a packet beyond the bandwidth of its allocation
 	NoPermission                   // a packet from somebody to whom its allocation gives no permission
-	TooFast                        // a request beyond what its address may make
+	TooFast                        // a request, or a connection, beyond what its address may make in a while
 	TooManyConnected               // a connection beyond what its address, or everybody, may have
 	TooSlow                        // a connection without an allocation, or stuck in a message
 	Malformed                      // what is no message of the protocol

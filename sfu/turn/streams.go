@@ -58,6 +58,11 @@ func (l *streams) admit(conn net.Conn) *stream {
 	server := l.front.server
 	s := &stream{Conn: conn, list: l, from: addrPort(conn.RemoteAddr()), patience: server.cfg.Limits.Patience}
 	s.alone = server.now().Add(s.patience)
+	if !server.visitors.mayAsk(s.from.Addr(), server.now()) { // a handshake costs more than a request
+		server.counters.refuse(TooFast)
+		_ = conn.Close()
+		return nil
+	}
 	l.mu.Lock()
 	room := len(l.conns) < server.cfg.Limits.Connections && !l.closed && server.visitors.come(s.from.Addr())
 	if room {

@@ -28,7 +28,7 @@ type Limits struct {
 	Connections     int // by TCP and TLS at a time; 2,000 by default
 	// AddressConnections is how many connections an address, or a /64 of IPv6, may have that have no allocation; 32 by default.
 	AddressConnections int
-	// Requests is how many requests an address, or a /64 of IPv6, may make in a second, and four times as many after a pause;
+	// Requests is how many requests and connections an address, or a /64 of IPv6, may make in a second, and four times as many after a pause;
 	// 200 by default.
 	Requests int
 	// Patience is how long a connection may be without an allocation, a message under way, and a client slow to read; 15 s by default.
