@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -308,4 +309,38 @@ func TestNothingIsLeft(t *testing.T) {
 	if len(s.visitors.alone) != 0 {
 		t.Errorf("connections are still counted: %v", s.visitors.alone)
 	}
+}
+
+// TestEndWhilePermitting has allocations end, by their time and by a connection's end, while they ask for permissions. The race detector sees
+// what else is a crash once in a long while.
+func TestEndWhilePermitting(t *testing.T) {
+	s := start(t, func(c *Config) { c.Limits.Requests = 100_000 })
+	second := attribute{stun.AttrLifetime, []byte{0, 0, 0, 1}}
+	var asking sync.WaitGroup
+	for i, transport := range append(transports, transports...) {
+		a := s.asker(transport, s.keys.Mint("@alice:example.org"))
+		if code := a.ask(stun.MethodAllocate, udpTransport, second); code != 0 {
+			t.Fatalf("the allocation is refused with %d", code)
+		}
+		asking.Go(func() {
+			addr := netip.MustParseAddr("8.0.0.1")
+			if transport[3:] == "6" {
+				addr = netip.MustParseAddr("2a00::1")
+			}
+			for n := range maxPeers {
+				peers := []stun.Setter{xorPeer(netip.AddrPortFrom(addr, 9)), xorPeer(netip.AddrPortFrom(addr.Next(), 9))}
+				addr = addr.Next().Next()
+				if _, err := a.conn.Write(a.build(stun.MethodCreatePermission, peers...).Raw); err != nil {
+					return
+				}
+				if i >= len(transports) && n > 20 {
+					a.conn.Close()
+					return
+				}
+			}
+		})
+	}
+	asking.Wait()
+	await(t, "all allocations end", func() bool { return s.Metrics().Allocations == 0 })
+	s.works("udp4")
 }

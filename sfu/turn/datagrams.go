@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -11,10 +12,12 @@ import (
 type datagrams struct {
 	net.PacketConn
 	front *front
+	last  netip.AddrPort // whom the message is from that pion handles
 }
 
 // ReadFrom returns the next message.
 func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
+	d.front.settle(d.last)
 	for {
 		n, from, err := d.PacketConn.ReadFrom(p)
 		if errors.Is(err, net.ErrClosed) {
@@ -26,10 +29,19 @@ func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
 		}
 		if size, ok := messageSize(p[:n]); !ok || size == 0 || size > n {
 			d.front.server.counters.refuse(Malformed)
-		} else if d.front.admits(p, addrPort(from), d.front.server.now()) {
+		} else if client := addrPort(from); d.front.admits(p, client, d.front.server.now()) {
+			d.last = client
 			return n, from, nil
 		}
 	}
+}
+
+// WriteTo sends a message to a client.
+func (d *datagrams) WriteTo(p []byte, to net.Addr) (int, error) {
+	if isResponse(p) {
+		d.front.settle(addrPort(to))
+	}
+	return d.PacketConn.WriteTo(p, to)
 }
 
 // Sizes of the beginnings of messages (RFC 8489, section 5; RFC 8656, section 12.4).

@@ -40,7 +40,7 @@ func (f *front) start() error {
 		LoggerFactory: silent{}, EventHandler: turn.EventHandler{
 			OnAuth:              f.authenticated,
 			OnAllocationCreated: f.allocated, OnAllocationDeleted: f.ended,
-			OnPermissionCreated: f.permitted(true), OnPermissionDeleted: f.permitted(false),
+			OnPermissionCreated: f.permitted((*relay).permit), OnPermissionDeleted: f.permitted((*relay).forbid),
 			OnChannelCreated: f.channel(1), OnChannelDeleted: f.channel(-1),
 		},
 	}
@@ -115,6 +115,9 @@ func (f *front) ended(src, _ net.Addr, _, _, _ string) {
 func (f *front) mayPermit(src net.Addr, peer net.IP) bool {
 	addr, ok := netip.AddrFromSlice(peer)
 	one := f.client(addrPort(src))
+	if one != nil {
+		one.settle() // the permission of another address of the same request
+	}
 	if !ok || one == nil || !f.server.mayReach(addr) {
 		f.server.counters.refuse(PeerRefused)
 		return false
@@ -126,11 +129,11 @@ func (f *front) mayPermit(src net.Addr, peer net.IP) bool {
 	return true
 }
 
-func (f *front) permitted(yes bool) func(_, _ net.Addr, _, _, _ string, relayAddr net.Addr, peer net.IP) {
+func (f *front) permitted(note func(*relay, netip.Addr)) func(_, _ net.Addr, _, _, _ string, relayAddr net.Addr, peer net.IP) {
 	return func(_, _ net.Addr, _, _, _ string, relayAddr net.Addr, peer net.IP) {
 		one := f.server.relays.byAddr(addrPort(relayAddr))
 		if addr, ok := netip.AddrFromSlice(peer); ok && one != nil {
-			one.permit(addr.Unmap(), yes)
+			note(one, addr.Unmap())
 		}
 	}
 }
@@ -142,6 +145,16 @@ func (f *front) channel(change int) func(_, _ net.Addr, _, _, _ string, relayAdd
 		}
 	}
 }
+
+// settle says that what a client has asked for is done: pion answers it, or reads its next request.
+func (f *front) settle(client netip.AddrPort) {
+	if one := f.client(client); one != nil {
+		one.settle()
+	}
+}
+
+// isResponse tells answers, which pion writes where it handles requests, from what it relays.
+func isResponse(p []byte) bool { return len(p) > 0 && p[0]&0xc1 == 1 }
 
 // The two bits of a message's type that say what it is (RFC 8489, section 5).
 const (

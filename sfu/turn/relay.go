@@ -19,6 +19,7 @@ type relay struct {
 
 	mu        sync.RWMutex // guards what follows
 	permitted map[netip.Addr]struct{}
+	starting  chan struct{} // closed when the newest permission is complete; nil for one that is
 	channels  int
 	closed    bool
 }
@@ -94,13 +95,33 @@ func (r *relay) mayPermit(addr netip.Addr) bool {
 	return ok || len(r.permitted) < maxPeers
 }
 
-func (r *relay) permit(addr netip.Addr, yes bool) {
+// permit notes a permission of which pion tells. It tells so before it has set the permission's timer, and an allocation that ends in this
+// moment would have pion stop a timer that is not there, and the whole program with it. So forbid, which is told before timers are
+// stopped, waits for settle, which is what the goroutine that makes permissions does next: before it takes another lock.
+func (r *relay) permit(addr netip.Addr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if yes {
-		r.permitted[addr] = struct{}{}
-	} else {
-		delete(r.permitted, addr)
+	r.permitted[addr] = struct{}{}
+	r.starting = make(chan struct{})
+}
+
+// settle says that all permissions are complete. The goroutine calls it that handles the client's requests.
+func (r *relay) settle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.starting != nil {
+		close(r.starting)
+		r.starting = nil
+	}
+}
+
+func (r *relay) forbid(addr netip.Addr) {
+	r.mu.Lock()
+	delete(r.permitted, addr)
+	starting := r.starting
+	r.mu.Unlock()
+	if starting != nil {
+		<-starting
 	}
 }
 
@@ -112,7 +133,7 @@ func (r *relay) channel(change int) {
 	r.mu.Unlock()
 	if tooMany {
 		r.server.counters.refuse(TooManyPeers)
-		_ = r.Close()
+		_ = r.SetReadDeadline(time.Unix(0, 0)) // pion ends an allocation from whose relay it cannot read
 	}
 }
 

@@ -3,11 +3,9 @@ package turn
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 
 	"github.com/pion/turn/v5"
@@ -172,15 +170,11 @@ func (r *relays) remove(gone *relay) {
 	}
 }
 
-// close ends all relays, and makes no more.
+// close has no more relays be made. Those that there are end with pion's allocations.
 func (r *relays) close() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.closed = true
-	all := slices.Collect(maps.Values(r.live))
-	r.mu.Unlock()
-	for _, one := range all {
-		_ = one.Close()
-	}
 }
 
 // wait returns when there is no relay.

@@ -206,6 +206,7 @@ var errNoMessage = errors.New("what a client has sent is no message of TURN")
 
 // Read returns the next message that pion is to see, whole.
 func (s *stream) Read(p []byte) (int, error) {
+	s.list.front.settle(s.from)
 	server := s.list.front.server
 	for {
 		n, err := s.next()
@@ -250,6 +251,9 @@ func (s *stream) next() (int, error) {
 
 // Write sends a message. Who does not read is not waited for.
 func (s *stream) Write(p []byte) (int, error) {
+	if isResponse(p) {
+		s.list.front.settle(s.from)
+	}
 	_ = s.SetWriteDeadline(s.list.front.server.now().Add(s.patience))
 	n, err := s.Conn.Write(p)
 	if err != nil {
