@@ -81,6 +81,9 @@ type Config struct {
 	Alive       func(appServiceID string) // told of each request of a service; must not block
 	Networks    clientapi.Networks
 
+	TURN       clientapi.TURN // nil for none
+	TURNGuests bool           // whether guests may use it
+
 	// Bridges are those of this server, whose networks users sign in to.
 	Bridges []networks.Bridge
 
@@ -171,6 +174,8 @@ func New(c Config) *Server {
 		E2EE:       devices,
 		Pinger:     c.Pinger,
 		Networks:   c.Networks,
+		TURN:       c.TURN,
+		TURNGuests: c.TURNGuests,
 		Threepids:  outside.threepids,
 		Identity:   outside.service,
 		OldEvents:  c.Legacy.Events,

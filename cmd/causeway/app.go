@@ -56,6 +56,11 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Registrations: folder.Set,
 		Transport:     hosted.transport, PresenceMembers: cfg.Presence.MaxRoomMembers,
 	})
+	relaying, err := openTURN(ctx, cfg, db, nil, log)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, relaying.close)
 	hs := homeserver.New(homeserver.Config{
 		ServerName: cfg.ServerName, PublicURL: cfg.BaseURL(), Support: cfg.Support, Key: key, DB: db, Bus: bus, Log: log,
 		OpenRegistration:   cfg.Registration.Open,
@@ -86,6 +91,8 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Alive:              send.Alive,
 		Networks:           send,
 		Bridges:            hosted.networks(),
+		TURN:               relaying.forClients(),
+		TURNGuests:         cfg.TURN.Guests,
 	})
 	send.Attend(hs)
 	toHomeserver.SetHandler(hs.Handler())
@@ -104,7 +111,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err != nil {
 		return err
 	}
-	metrics, err := listenMetrics(cfg.Metrics, services.status, log)
+	metrics, err := listenMetrics(cfg.Metrics, services.status, log, relaying.printMetrics)
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
@@ -115,7 +122,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err := greet(ctx, cfg, hs.Accounts, folder.Set(), stdout); err != nil {
 		return errors.Join(err, web.listener.Close(), metrics.close(), control.close())
 	}
-	return runParts(ctx, log, parts{web: web, metrics: metrics, control: control, homeserver: hs, sender: send, services: services, bridges: hosted})
+	return runParts(ctx, log, parts{web: web, metrics: metrics, control: control, homeserver: hs, sender: send, services: services, bridges: hosted, turn: relaying})
 }
 
 // parts are what runs.
@@ -127,6 +134,7 @@ type parts struct {
 	sender     *sender.Sender
 	services   *appServices
 	bridges    bridgeSet
+	turn       *turnPart
 }
 
 // runParts runs all parts until ctx ends, and ends them in this order: no new requests, those that wait are answered, those
@@ -140,6 +148,7 @@ func runParts(ctx context.Context, log zerolog.Logger, p parts) error {
 	running.Go(func() error { return p.services.run(behind) })
 	running.Go(func() error { return p.control.run(behind) })
 	running.Go(func() error { return p.metrics.run(behind) })
+	running.Go(func() error { return p.turn.run(behind) })
 	for _, b := range p.bridges {
 		running.Go(func() error {
 			if err := b.Run(behind); err != nil {

@@ -47,6 +47,7 @@ type Config struct {
 	Presence           homeserver.PresenceConfig      `yaml:"presence"`
 
 	DelayedEvents homeserver.DelayedEventsConfig `yaml:"delayed_events"`
+	TURN          TURNConfig                     `yaml:"turn"`
 	OAuth         homeserver.OAuthConfig         `yaml:"oauth"`
 	SSO           homeserver.SSOConfig           `yaml:"sso"`
 	Experimental  homeserver.ExperimentalConfig  `yaml:"experimental"`
@@ -165,6 +166,7 @@ func defaultConfig() *Config {
 		},
 		Presence:      homeserver.PresenceConfig{Enabled: true, MaxRoomMembers: 200},
 		DelayedEvents: homeserver.DefaultDelayedEvents(),
+		TURN:          defaultTURN(),
 		OAuth:         homeserver.OAuthConfig{Enabled: true, QRLogin: homeserver.QRLoginPublic},
 		SSO:           homeserver.DefaultSSO(),
 
@@ -266,6 +268,7 @@ func (c *Config) check(bad report) {
 	checkSection("maintenance", c.Maintenance, bad)
 	checkSection("presence", c.Presence, bad)
 	checkSection("delayed_events", c.DelayedEvents, bad)
+	c.TURN.check(bad)
 	checkSection("oauth", c.OAuth, bad)
 	checkSection("sso", c.SSO, bad)
 	c.Log.check(bad)
@@ -380,6 +383,7 @@ func (c *Config) resolve(base func(key string) string) {
 			c.SSO.Providers[i].ClientSecretFile = abs(fmt.Sprintf("sso.providers[%d].client_secret_file", i), p.ClientSecretFile)
 		}
 	}
+	c.TURN.resolve(abs)
 	switch file, ok := strings.CutPrefix(c.Database, sqlitePrefix); {
 	case ok:
 		c.Database = abs("database", file)

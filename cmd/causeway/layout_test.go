@@ -104,9 +104,10 @@ var arrows = map[string][]string{
 	"sfu/track":  {"sfu/buffer", "sfu/codec"},
 	"sfu":        {"sfu/track", "sfu/signalling", "sfu/codec", "sfu/bandwidth"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
-	// limits (httpapi), and accounts without a server (account).
+	// limits (httpapi), and accounts without a server (account). It opens the sockets of TURN, and hands its credentials, in the
+	// words of each, to clients and to the SFU.
 	"cmd/causeway": {
-		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "registration", "homeserver/notify", "homeserver/store",
+		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "sfu/turn", "sfu/signalling", "registration", "homeserver/notify", "homeserver/store",
 		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account", "homeserver/clientapi", "homeserver/event", "homeserver/doctor",
 		"homeserver/networks",
 	},

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io"
 	stdlog "log"
 	"net"
 	"net/http"
@@ -68,7 +69,7 @@ type metricsServer struct {
 }
 
 // listenMetrics opens the listener, nil for none.
-func listenMetrics(cfg MetricsConfig, status func() servicesStatus, log zerolog.Logger) (*metricsServer, error) {
+func listenMetrics(cfg MetricsConfig, status func() servicesStatus, log zerolog.Logger, more ...func(io.Writer) error) (*metricsServer, error) {
 	if cfg.Listen == "" {
 		return nil, nil
 	}
@@ -80,20 +81,25 @@ func listenMetrics(cfg MetricsConfig, status func() servicesStatus, log zerolog.
 		return nil, fmt.Errorf("listen on %s for metrics: %w", cfg.Listen, err)
 	}
 	return &metricsServer{listener: listener, server: &http.Server{
-		Handler: metricsHandler(cfg.Token, status), ReadHeaderTimeout: headerTimeout, ReadTimeout: metricsTimeout,
+		Handler: metricsHandler(cfg.Token, status, more...), ReadHeaderTimeout: headerTimeout, ReadTimeout: metricsTimeout,
 		WriteTimeout: metricsTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: stdlog.New(log.With().Str("part", "metrics").Logger(), "", 0),
 	}}, nil
 }
 
-// metricsHandler answers GET metricsPath. With a token, only who knows it gets anything.
-func metricsHandler(token string, status func() servicesStatus) http.Handler {
+// metricsHandler answers GET metricsPath: with the metrics of application services, and with more of other parts. With a token, only who
+// knows it gets anything.
+func metricsHandler(token string, status func() servicesStatus, more ...func(io.Writer) error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+metricsPath, func(w http.ResponseWriter, r *http.Request) {
 		accept := strings.Join(r.Header.Values("Accept"), ",")
 		isOpen := strings.Contains(accept, "application/openmetrics-text")
 		var text bytes.Buffer
-		if err := printMetrics(&text, status(), time.Now()); err != nil {
+		err := printMetrics(&text, status(), time.Now())
+		for _, print := range more {
+			err = errors.Join(err, print(&text))
+		}
+		if err != nil {
 			http.Error(w, "The metrics could not be written", http.StatusInternalServerError)
 			return
 		}

@@ -52,6 +52,8 @@ type Services struct {
 	E2EE        *e2ee.Service
 	Pinger      Pinger
 	Networks    Networks // nil for none
+	TURN        TURN     // nil for none
+	TURNGuests  bool     // whether guests may use it
 	Threepids   *threepid.Service
 	Identity    *identity.Service // nil for none, or one elsewhere
 	OldEvents   bool              // serve GET /events, /events/{eventId} and /initialSync

@@ -209,6 +209,7 @@ func (a *API) v3() []row {
 		{"GET", "/user/{userId}/rooms/{roomId}/tags", user, httpapi.JSON(a.tags)},
 		{"PUT", "/user/{userId}/rooms/{roomId}/tags/{tag}", user, httpapi.JSON(a.setTag).Limited(httpapi.ClassAccountData)},
 		{"DELETE", "/user/{userId}/rooms/{roomId}/tags/{tag}", user, httpapi.JSON(a.deleteTag).Limited(httpapi.ClassAccountData)},
+		{"GET", "/voip/turnServer", guest, httpapi.JSON(a.turnServer).Limited(httpapi.ClassOpenID)},
 		{"POST", "/user/{userId}/openid/request_token", user, httpapi.JSON(a.requestOpenIDToken).BodyOptional().Limited(httpapi.ClassOpenID)},
 		{"POST", "/user/{userId}/filter", user, httpapi.JSON(a.addFilter).Limited(httpapi.ClassAccountData)},
 		{"GET", "/user/{userId}/filter/{filterId}", user, httpapi.JSON(a.getFilter)},

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -146,6 +147,22 @@ func (tx *Tx) Secret(name string, fresh func() []byte) (secret []byte, err error
 	}
 	secret = fresh()
 	_, err = tx.Exec(`INSERT INTO secrets (name, value) VALUES ($1, $2)`, name, secret)
+	return secret, err
+}
+
+// ChangeSecret replaces a secret of the server's, nil for none, by what change makes of it, and returns that.
+func (tx *Tx) ChangeSecret(name string, change func(old []byte) ([]byte, error)) ([]byte, error) {
+	var old []byte
+	if _, err := tx.Row(`SELECT value FROM secrets WHERE name = $1`, []any{name}, &old); err != nil {
+		return nil, err
+	}
+	secret, err := change(old)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(secret, old) {
+		_, err = tx.Exec(`INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, secret)
+	}
 	return secret, err
 }
 

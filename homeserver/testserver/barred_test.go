@@ -48,7 +48,7 @@ func TestLockedEverywhere(t *testing.T) {
 }
 
 // guestsMay are the routes that are open to guests: those of the Client-Server API, "Guest Access", and, behind them, what does the same by
-// another name, ends what a guest has begun, or has an event wait that a guest may send.
+// another name, ends what a guest has begun, has an event wait that a guest may send, or answers for itself whether guests may.
 var guestsMay = []string{
 	"GET /rooms/{roomId}/state", "GET /rooms/{roomId}/context/{eventId}", "GET /rooms/{roomId}/event/{eventId}", "GET /rooms/{roomId}/state/{eventType}/{stateKey}",
 	"GET /rooms/{roomId}/messages", "GET /rooms/{roomId}/members", "GET /rooms/{roomId}/initialSync", "GET /sync", "GET /events",
@@ -59,6 +59,7 @@ var guestsMay = []string{
 	"GET /rooms/{roomId}/state/{eventType}/{$}", "PUT /rooms/{roomId}/state/{eventType}/{$}", "POST /join/{roomIdOrAlias}", "POST /logout", "POST /logout/all",
 	"GET /delayed_events", "GET /delayed_events/{delayId}", "POST /delayed_events/{delayId}/{action}", "PUT /rooms/{roomId}/delayed_event/{eventType}/{txnId}",
 	"PUT /org.matrix.msc4140/rooms/{roomId}/delayed_event/{eventType}/{txnId}", "GET /org.matrix.msc4140/delayed_events", "GET /org.matrix.msc4140/delayed_events/{delayId}",
+	"GET /voip/turnServer",
 }
 
 // TestGuestsEverywhere asks for everything as a guest, who may do what the specification names, and nothing else. What strangers may, guests

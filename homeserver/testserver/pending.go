@@ -4,14 +4,12 @@ import "strings"
 
 // Why an endpoint of the specification is not served yet: the part of the product that it belongs to.
 const (
-	calls     = "calls"
 	mediaPush = "media and push"
 	peers     = "federation"
 )
 
 // pending are the endpoints that are not served yet, a prefix of their paths each, with the reason.
 var pending = map[string]string{
-	"GET /_matrix/client/v3/voip/":          calls,
 	"GET /_matrix/client/v1/media/":         mediaPush,
 	"GET /_matrix/media/":                   mediaPush,
 	"PUT /_matrix/media/":                   mediaPush,

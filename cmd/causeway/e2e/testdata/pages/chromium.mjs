@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { chromium as engine } from "playwright-core";
 
 // chromium starts the browser. Pictures are kept in folder, under names that begin with group. What a page says to the console counts where
-// its address begins with site: pages of others may complain.
-export async function chromium(folder, group, { site = "" } = {}) {
-    const browser = await engine.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+// its address begins with site: pages of others may complain. args are more of its arguments.
+export async function chromium(folder, group, { site = "", args = [] } = {}) {
+    const browser = await engine.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", ...args] });
     const complaints = [];
     let shot = 0;
 

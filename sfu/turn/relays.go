@@ -1,0 +1,231 @@
+package turn
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/pion/turn/v5"
+)
+
+// place is where a relay is: a port, for each family of addresses on its own.
+type place struct {
+	v6   bool
+	port uint16
+}
+
+// relays are the sockets of all allocations. It is pion's way to make them.
+type relays struct {
+	server    *Server
+	addresses map[bool]Address // by whether they are of IPv6
+
+	mu     sync.RWMutex // guards what follows
+	live   map[place]*relay
+	users  map[string]int // allocations by user
+	closed bool
+	none   *sync.Cond // signalled when live becomes empty
+}
+
+func newRelays(s *Server) (*relays, error) {
+	r := &relays{server: s, addresses: map[bool]Address{}, live: map[place]*relay{}, users: map[string]int{}}
+	r.none = sync.NewCond(&r.mu)
+	for _, a := range s.cfg.Relays {
+		v6 := a.Public.Is6()
+		if _, twice := r.addresses[v6]; twice || !a.Public.IsValid() || a.Bind.Is6() != v6 || a.Public.IsUnspecified() {
+			return nil, fmt.Errorf("relays cannot be on %v and known as %v", a.Bind, a.Public)
+		}
+		r.addresses[v6] = a
+	}
+	return r, nil
+}
+
+// Errors of allocations that are not made.
+var (
+	errTransport = errors.New("relays have UDP towards peers")
+	errFamily    = errors.New("there are no relays of this family of addresses")
+	errEvenPort  = errors.New("ports are not reserved")
+	errQuota     = errors.New("there are too many allocations")
+	errPorts     = errors.New("no port is free for a relay")
+)
+
+// Validate implements turn.RelayAddressGenerator.
+func (r *relays) Validate() error { return nil }
+
+// AllocatePacketConn implements turn.RelayAddressGenerator. Ports are random, so that nobody guesses them.
+func (r *relays) AllocatePacketConn(c turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
+	v6 := c.Network == "udp6"
+	address, ok := r.addresses[v6]
+	switch {
+	case !ok:
+		r.server.counters.refuse(Unsupported)
+		return nil, nil, errFamily
+	case c.UserID == "" || c.RequestedPort != 0: // so pion asks for EVEN-PORT, which media has not needed since RTCP has the same port
+		r.server.counters.refuse(Unsupported)
+		return nil, nil, errEvenPort
+	}
+	first := rand.IntN(r.size())
+	for i := range min(r.size(), maxPorts) {
+		port := r.server.cfg.MinPort + uint16((first+i)%r.size())
+		made, err := r.open(c, address, place{v6, port})
+		switch {
+		case err == nil:
+			r.server.counters.allocated.Add(1)
+			return made, net.UDPAddrFromAddrPort(made.public), nil
+		case errors.Is(err, errQuota):
+			return nil, nil, err
+		}
+	}
+	r.server.counters.refuse(ServerQuota)
+	return nil, nil, errPorts
+}
+
+// maxPorts is how many ports are tried for a relay.
+const maxPorts = 256
+
+func (r *relays) size() int { return int(r.server.cfg.MaxPort-r.server.cfg.MinPort) + 1 }
+
+// open makes a relay at a place, if nobody has it.
+func (r *relays) open(c turn.AllocateListenerConfig, a Address, at place) (*relay, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if reason, full := r.isFull(c.UserID); full {
+		r.server.counters.refuse(reason)
+		return nil, errQuota
+	}
+	if r.live[at] != nil {
+		return nil, errPorts
+	}
+	socket, err := net.ListenUDP(c.Network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.Bind, at.port)))
+	if err != nil {
+		return nil, err
+	}
+	rate, now := float64(r.server.cfg.Limits.Bandwidth), r.server.now()
+	made := &relay{
+		UDPConn: socket, server: r.server, user: c.UserID, permitted: map[netip.Addr]struct{}{},
+		public: netip.AddrPortFrom(a.Public, at.port), local: netip.AddrPortFrom(within(a.Bind), at.port),
+		out: newBucket(rate, rate, now), in: newBucket(rate, rate, now),
+	}
+	r.live[at] = made
+	r.users[c.UserID]++
+	return made, nil
+}
+
+// within is by what address a socket is reached on its own machine.
+func within(bind netip.Addr) netip.Addr {
+	switch {
+	case !bind.IsUnspecified():
+		return bind
+	case bind.Is6():
+		return netip.IPv6Loopback()
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}
+
+// isFull says whether a user may have no further allocation, and why. The caller has mu.
+func (r *relays) isFull(user string) (Reason, bool) {
+	switch limits := r.server.cfg.Limits; {
+	case r.closed || len(r.live) >= limits.Allocations:
+		return ServerQuota, true
+	case r.users[user] >= limits.UserAllocations:
+		return UserQuota, true
+	}
+	return 0, false
+}
+
+// quota implements turn.QuotaHandler: who is refused here is told why (RFC 8656, section 7.2, step 10).
+func (r *relays) quota(user, _ string, _ net.Addr) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	reason, full := r.isFull(user)
+	if full {
+		r.server.counters.refuse(reason)
+	}
+	return !full
+}
+
+// AllocateListener implements turn.RelayAddressGenerator. Relays to peers by TCP (RFC 6062) are nothing that calls need.
+func (r *relays) AllocateListener(turn.AllocateListenerConfig) (net.Listener, net.Addr, error) {
+	r.server.counters.refuse(Unsupported)
+	return nil, nil, errTransport
+}
+
+// AllocateConn implements turn.RelayAddressGenerator.
+func (r *relays) AllocateConn(turn.AllocateConnConfig) (net.Conn, error) {
+	r.server.counters.refuse(Unsupported)
+	return nil, errTransport
+}
+
+func (r *relays) remove(gone *relay) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.live, place{gone.public.Addr().Is6(), gone.public.Port()})
+	if r.users[gone.user]--; r.users[gone.user] <= 0 {
+		delete(r.users, gone.user)
+	}
+	if len(r.live) == 0 {
+		r.none.Broadcast()
+	}
+}
+
+// close has no more relays be made. Those that there are end with pion's allocations.
+func (r *relays) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+}
+
+// wait returns when there is no relay.
+func (r *relays) wait() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.live) > 0 {
+		r.none.Wait()
+	}
+}
+
+func (r *relays) count() (allocations, users int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.live), len(r.users)
+}
+
+// isPublicAddress says whether relays are known by an address.
+func (r *relays) isPublicAddress(addr netip.Addr) bool {
+	a, ok := r.addresses[addr.Is6()]
+	return ok && a.Public == addr
+}
+
+// byAddr finds a relay by the address that its client was told.
+func (r *relays) byAddr(addr netip.AddrPort) *relay {
+	if !r.isPublicAddress(addr.Addr()) {
+		return nil
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.live[place{addr.Addr().Is6(), addr.Port()}]
+}
+
+// reach says where a relay is reached that peers know by an address.
+func (r *relays) reach(addr netip.AddrPort) (netip.AddrPort, bool) {
+	one := r.byAddr(addr)
+	if one == nil {
+		return netip.AddrPort{}, false
+	}
+	return one.local, true
+}
+
+// told is by what address peers know the relay that has sent a packet from an address of this machine. Where relays are on all
+// addresses, no other program has their ports.
+func (r *relays) told(from netip.AddrPort) (netip.AddrPort, bool) {
+	v6 := from.Addr().Is6()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	one := r.live[place{v6, from.Port()}]
+	if one == nil || from != one.local && !r.addresses[v6].Bind.IsUnspecified() {
+		return netip.AddrPort{}, false
+	}
+	return one.public, true
+}
