@@ -81,6 +81,9 @@ type Config struct {
 	Alive       func(appServiceID string) // told of each request of a service; must not block
 	Networks    clientapi.Networks
 
+	// Calls are group calls, nil for none.
+	Calls clientapi.Calls
+
 	// Bridges are those of this server, whose networks users sign in to.
 	Bridges []networks.Bridge
 
@@ -180,6 +183,7 @@ func New(c Config) *Server {
 		Presence:   s.presence,
 		Meetings:   rendezvous.New(),
 		Rendezvous: c.OAuth.rendezvous(),
+		Calls:      c.Calls,
 	}}
 	api.IdentityURL = outside.identityURL()
 	bridged := networks.New(c.Bridges)

@@ -28,11 +28,20 @@ func (s *Server) validate(w http.ResponseWriter, r *http.Request) {
 	if allowAnyOrigin(w, r) {
 		return
 	}
-	if _, err := s.verify(tokenOf(r)); err != nil {
+	if _, err := s.admit(r); err != nil {
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
 	}
 	_, _ = io.WriteString(w, "success")
+}
+
+// admit says who asks to come in, and what they may do.
+func (s *Server) admit(r *http.Request) (Grant, error) {
+	grant, err := s.verify(tokenOf(r))
+	if err == nil && s.cfg.Admit != nil {
+		err = s.cfg.Admit(r.Context(), &grant)
+	}
+	return grant, err
 }
 
 // allowAnyOrigin lets pages of other origins ask. It answers questions that come before the question.
@@ -57,7 +66,7 @@ func tokenOf(r *http.Request) string {
 // serve takes a client's WebSocket. v1 is whether it has one peer connection for both directions.
 func (s *Server) serve(v1 bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		grant, err := s.verify(tokenOf(r))
+		grant, err := s.admit(r)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnauthorized)
 			return
@@ -102,6 +111,9 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 	}
 	go p.run()
 	p.post(func() { p.begin(join) })
+	if joined := s.cfg.Joined; joined != nil {
+		joined(grant.Room, grant.Identity)
+	}
 	session.serve(r, p)
 }
 

@@ -62,7 +62,11 @@ type Config struct {
 	Loopback  bool // whether loopback addresses are told
 	// ICEServers are the STUN and TURN servers that a participant is told; nil for none.
 	ICEServers func(identity string) []signalling.ICEServer
-	// Left is called when a participant has gone for good.
+	// Admit is asked when somebody comes, or comes back, whose access token is good; an error keeps them out, whose words they are told. It
+	// may lessen what the grant allows. nil lets everybody in.
+	Admit func(ctx context.Context, g *Grant) error
+	// Joined is called when a participant has come, and Left when it has gone for good. They must not block.
+	Joined func(room, identity string)
 	Left   func(room, identity string)
 	Limits Limits
 	Log    zerolog.Logger

@@ -51,6 +51,16 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		return err
 	}
 
+	groupCalls, err := openCalls(cfg, log)
+	if err != nil {
+		return err
+	}
+	running := false
+	defer func() {
+		if !running {
+			err = errors.Join(err, groupCalls.close())
+		}
+	}()
 	send := sender.New(sender.Options{
 		DB: db, Bus: bus, ServerName: cfg.ServerName, Log: log.With().Str("part", "sender").Logger(),
 		Registrations: folder.Set,
@@ -86,8 +96,10 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Alive:              send.Alive,
 		Networks:           send,
 		Bridges:            hosted.networks(),
+		Calls:              groupCalls.clientCalls(),
 	})
 	send.Attend(hs)
+	groupCalls.attend(hs)
 	toHomeserver.SetHandler(hs.Handler())
 	socket, err := hosted.openSocket(cfg, hs.Handler(), log)
 	if err != nil {
@@ -100,7 +112,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 
 	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, bridges: hosted, log: log.With().Str("part", "registrations").Logger()}
 
-	web, err := listen(cfg, hs, hosted.withFiles(hs.Handler(), log), log)
+	web, err := listen(cfg, hs, groupCalls.with(hosted.withFiles(hs.Handler(), log)), log)
 	if err != nil {
 		return err
 	}
@@ -115,7 +127,10 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err := greet(ctx, cfg, hs.Accounts, folder.Set(), stdout); err != nil {
 		return errors.Join(err, web.listener.Close(), metrics.close(), control.close())
 	}
-	return runParts(ctx, log, parts{web: web, metrics: metrics, control: control, homeserver: hs, sender: send, services: services, bridges: hosted})
+	running = true
+	return runParts(ctx, log, parts{
+		web: web, metrics: metrics, control: control, homeserver: hs, sender: send, services: services, bridges: hosted, calls: groupCalls,
+	})
 }
 
 // parts are what runs.
@@ -127,6 +142,7 @@ type parts struct {
 	sender     *sender.Sender
 	services   *appServices
 	bridges    bridgeSet
+	calls      *calls
 }
 
 // runParts runs all parts until ctx ends, and ends them in this order: no new requests, those that wait are answered, those
@@ -140,6 +156,7 @@ func runParts(ctx context.Context, log zerolog.Logger, p parts) error {
 	running.Go(func() error { return p.services.run(behind) })
 	running.Go(func() error { return p.control.run(behind) })
 	running.Go(func() error { return p.metrics.run(behind) })
+	running.Go(func() error { return p.calls.run(behind) })
 	for _, b := range p.bridges {
 		running.Go(func() error {
 			if err := b.Run(behind); err != nil {

@@ -49,6 +49,7 @@ type Config struct {
 	DelayedEvents homeserver.DelayedEventsConfig `yaml:"delayed_events"`
 	OAuth         homeserver.OAuthConfig         `yaml:"oauth"`
 	SSO           homeserver.SSOConfig           `yaml:"sso"`
+	Calls         CallsConfig                    `yaml:"calls"`
 	Experimental  homeserver.ExperimentalConfig  `yaml:"experimental"`
 	Legacy        homeserver.LegacyConfig        `yaml:"legacy"`
 
@@ -167,6 +168,7 @@ func defaultConfig() *Config {
 		DelayedEvents: homeserver.DefaultDelayedEvents(),
 		OAuth:         homeserver.OAuthConfig{Enabled: true, QRLogin: homeserver.QRLoginPublic},
 		SSO:           homeserver.DefaultSSO(),
+		Calls:         defaultCalls(),
 
 		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{
@@ -268,6 +270,7 @@ func (c *Config) check(bad report) {
 	checkSection("delayed_events", c.DelayedEvents, bad)
 	checkSection("oauth", c.OAuth, bad)
 	checkSection("sso", c.SSO, bad)
+	c.Calls.check(bad)
 	c.Log.check(bad)
 	c.Metrics.check(bad)
 	c.RateLimits.check(bad)

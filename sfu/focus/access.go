@@ -1,0 +1,241 @@
+package focus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"maunium.net/go/mautrix/id"
+)
+
+const (
+	// lookEvery is how often everybody's access is looked at again, whatever was told: a signal may be lost.
+	lookEvery = time.Minute
+	// lookRetry is how long to wait when somebody's access, or the SFU, could not be reached.
+	lookRetry = 2 * time.Second
+	// lookers are how many seats are looked at at once.
+	lookers = 8
+)
+
+// errNoSeat is of an access token for which nobody has a seat: it has been taken away since.
+var errNoSeat = errors.New("the access token is of no use any more: ask for another")
+
+// errTrouble is shown when something else is wrong.
+var errTrouble = errors.New("something is wrong with this server: try again later")
+
+// AccessChanged tells that what a user may do in the calls of a room may have changed, or what all of the room may for user "", or what
+// a user may anywhere for room "". It never blocks.
+func (s *Service) AccessChanged(room id.RoomID, user id.UserID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, t := range s.seats {
+		if (room == "" || t.RoomID == room) && (user == "" || t.UserID == user) {
+			s.dirty[k] = true
+		}
+	}
+	if len(s.dirty) > 0 {
+		ring(s.look)
+	}
+}
+
+// Watches tells whether somebody has a seat in a call of a room, so that what changes in it matters. It never blocks.
+func (s *Service) Watches(room id.RoomID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.seats {
+		if t.RoomID == room {
+			return true
+		}
+	}
+	return false
+}
+
+// mark has a seat looked at again.
+func (s *Service) mark(k key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirty[k] = true
+	ring(s.look)
+}
+
+// Admit tells whether somebody may come into a call now, whose access token is good, and whether they may send anything. An SFU asks it
+// when a participant comes or comes back. Errors say in words why not.
+func (s *Service) Admit(ctx context.Context, alias, identity string) (publish bool, err error) {
+	s.mu.Lock()
+	t := s.seats[key{alias, identity}]
+	var row Seat
+	if t != nil {
+		row = t.Seat
+	}
+	s.mu.Unlock()
+	if t == nil {
+		return false, errNoSeat
+	}
+	access, err := s.cfg.Membership.Access(ctx, row.RoomID, row.UserID, row.DeviceID)
+	switch {
+	case err != nil:
+		if ctx.Err() == nil {
+			s.cfg.Log.Err(err).Stringer("room_id", row.RoomID).Msg("Whether somebody may be in a call could not be seen")
+		}
+		return false, errTrouble
+	case !access.Joined:
+		return false, errNoSeat
+	}
+	return access.may(row.Legacy), nil
+}
+
+// Joined tells that a participant has come into a call. It never blocks.
+func (s *Service) Joined(alias, identity string) {
+	k := key{alias, identity}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.seats[k]
+	if t == nil {
+		// It lost its seat while it came in. That of another server's table is nobody's business.
+		s.dirty[k] = true
+		ring(s.look)
+		return
+	}
+	t.here = true
+	// What Admit has said may not hold any more, and whoever took the right away has not found the participant.
+	s.dirty[k] = true
+	ring(s.look)
+	s.arrived(t)
+}
+
+// Left tells that a participant has gone for good. It never blocks.
+func (s *Service) Left(alias, identity string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.seats[key{alias, identity}]
+	if t == nil {
+		return
+	}
+	t.here = false
+	// The SFU may have given it newer tokens.
+	t.UntilTS = max(t.UntilTS, time.Now().Add(tokenLife).UnixMilli())
+	s.departed(t)
+}
+
+// watchAccess puts out who may not be in a call any more, until ctx ends.
+func (s *Service) watchAccess(ctx context.Context) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	var retry <-chan time.Time
+	for {
+		if err := s.lookAgain(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Err(err).Msg("Who may be in a call could not be seen, or told to the SFU")
+			retry = time.After(lookRetry)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.look:
+		case <-retry:
+			retry = nil
+		case <-ticker.C:
+			s.expire(ctx)
+			s.mu.Lock()
+			s.everything = true
+			s.mu.Unlock()
+		}
+	}
+}
+
+// lookAgain looks at the access of all that is dirty. What fails stays so.
+func (s *Service) lookAgain(ctx context.Context) error {
+	s.mu.Lock()
+	if s.everything {
+		s.everything = false
+		for k := range s.seats {
+			s.dirty[k] = true
+		}
+	}
+	due := s.dirty
+	s.dirty = map[key]bool{}
+	s.mu.Unlock()
+	var looking errgroup.Group
+	looking.SetLimit(lookers)
+	for k := range due {
+		looking.Go(func() error {
+			err := s.lookAt(ctx, k)
+			if err != nil {
+				s.mu.Lock()
+				s.dirty[k] = true
+				s.mu.Unlock()
+			}
+			return err
+		})
+	}
+	return looking.Wait()
+}
+
+// lookAt has the SFU do what somebody's access asks for.
+func (s *Service) lookAt(ctx context.Context, k key) error {
+	s.mu.Lock()
+	t := s.seats[k]
+	if t == nil {
+		s.mu.Unlock()
+		return s.cfg.SFU.Remove(ctx, k.alias, k.identity)
+	}
+	row, here, told := t.Seat, t.here, t.publish
+	s.mu.Unlock()
+	access, err := s.cfg.Membership.Access(ctx, row.RoomID, row.UserID, row.DeviceID)
+	if err != nil {
+		return err
+	}
+	if !access.Joined {
+		return s.putOut(ctx, k, row)
+	}
+	publish := access.may(row.Legacy)
+	if here && publish != told {
+		if err := s.cfg.SFU.SetPublish(ctx, k.alias, k.identity, publish); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		t.publish = publish
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// putOut takes somebody's seat away, who may not be in the call: the token is of no use any more.
+func (s *Service) putOut(ctx context.Context, k key, row Seat) error {
+	s.mu.Lock()
+	s.forget(k)
+	s.mu.Unlock()
+	if err := s.cfg.SFU.Remove(ctx, k.alias, k.identity); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.endDelegation(k)
+	s.mu.Unlock()
+	s.cfg.Log.Info().Stringer("room_id", row.RoomID).Stringer("user_id", row.UserID).Msg("Put out of a call: no member of the room any more")
+	if s.cfg.Ledger == nil {
+		return nil
+	}
+	return s.cfg.Ledger.DropSeat(ctx, k.alias, k.identity)
+}
+
+// expire takes the seats of those away who are not here, and whose tokens have ended.
+func (s *Service) expire(ctx context.Context) {
+	now := time.Now().UnixMilli()
+	var gone []key
+	s.mu.Lock()
+	for k, t := range s.seats {
+		if !t.here && t.UntilTS < now && t.DelayID == "" {
+			gone = append(gone, k)
+			s.forget(k)
+		}
+	}
+	s.mu.Unlock()
+	if s.cfg.Ledger == nil {
+		return
+	}
+	for _, k := range gone {
+		if err := s.cfg.Ledger.DropSeat(ctx, k.alias, k.identity); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Err(err).Msg("A seat in a call could not be given up")
+		}
+	}
+}
