@@ -109,11 +109,11 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 		refuse(r, session, reason, signalling.Disconnect)
 		return
 	}
+	if joined := s.cfg.Joined; joined != nil {
+		joined(grant.Room, grant.Identity, grant.Permission) // before it can leave
+	}
 	go p.run()
 	p.post(func() { p.begin(join) })
-	if joined := s.cfg.Joined; joined != nil {
-		joined(grant.Room, grant.Identity)
-	}
 	session.serve(r, p)
 }
 

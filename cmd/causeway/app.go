@@ -51,7 +51,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		return err
 	}
 
-	groupCalls, err := openCalls(cfg, log)
+	groupCalls, err := openCalls(cfg, db, log)
 	if err != nil {
 		return err
 	}
@@ -97,6 +97,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Networks:           send,
 		Bridges:            hosted.networks(),
 		Calls:              groupCalls.clientCalls(),
+		CallWatch:          groupCalls.watcher(),
 	})
 	send.Attend(hs)
 	groupCalls.attend(hs)

@@ -18,6 +18,7 @@ import (
 
 	"causeway/homeserver"
 	"causeway/homeserver/clientapi"
+	"causeway/homeserver/store"
 	"causeway/sfu"
 	"causeway/sfu/focus"
 
@@ -69,7 +70,7 @@ type calls struct {
 }
 
 // openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server: the log says so.
-func openCalls(cfg *Config, log zerolog.Logger) (*calls, error) {
+func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (*calls, error) {
 	if !cfg.Calls.Enabled {
 		return nil, nil
 	}
@@ -87,7 +88,7 @@ func openCalls(cfg *Config, log zerolog.Logger) (*calls, error) {
 	loopback := isLoopback(hostAt(conn.LocalAddr())) || localBase(cfg.BaseURL())
 	c.sfu, err = sfu.New(sfu.Config{
 		Keys: map[string]string{name: secret}, UDP: c.mux, Loopback: loopback, PublicIPs: cfg.Calls.PublicIPs,
-		Admit: c.admit, Joined: func(room, identity string) { c.focus.Joined(room, identity) },
+		Admit: c.admit, Joined: func(room, identity string, may sfu.Permission) { c.focus.Joined(room, identity, may.Publish) },
 		Left: func(room, identity string) { c.focus.Left(room, identity) },
 		Log:  log,
 	})
@@ -95,7 +96,7 @@ func openCalls(cfg *Config, log zerolog.Logger) (*calls, error) {
 		return nil, errors.Join(err, c.mux.Close())
 	}
 	fc := focus.Config{
-		ServerName: cfg.ServerName, OpenID: c, Membership: c, URL: c.mediaURL(), SFU: ownSFU{c.sfu}, Log: log,
+		ServerName: cfg.ServerName, OpenID: c, Membership: c, URL: c.mediaURL(), SFU: ownSFU{c.sfu}, Ledger: callSeats{db}, Log: log,
 		Mint: func(g focus.Grant, valid time.Duration) (string, error) {
 			return sfu.Mint(name, secret, sfu.Grant{Room: g.Room, Identity: g.Identity, Permission: permission(g.Publish)}, valid)
 		},
@@ -230,10 +231,21 @@ func (c *calls) clientCalls() clientapi.Calls {
 	return c
 }
 
+// watcher hears who may not be in a call any more; nil for no calls.
+func (c *calls) watcher() homeserver.CallWatcher {
+	if c == nil {
+		return nil
+	}
+	return c.focus
+}
+
 // Transports implements clientapi.Calls.
 func (c *calls) Transports() []clientapi.CallTransport {
 	return []clientapi.CallTransport{{Type: "livekit", ServiceURL: c.base + callTokensPath, URL: c.mediaURL()}}
 }
+
+// Delegates implements clientapi.Calls.
+func (c *calls) Delegates() bool { return c.focus.Delegates() }
 
 // CallToken implements clientapi.Calls.
 func (c *calls) CallToken(ctx context.Context, m clientapi.CallMember) (clientapi.CallToken, error) {

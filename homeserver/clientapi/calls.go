@@ -13,6 +13,8 @@ import (
 type Calls interface {
 	// Transports are where clients may send sound and picture.
 	Transports() []CallTransport
+	// Delegates is whether memberships can be ended by the server.
+	Delegates() bool
 	// CallToken makes a token for a member of a call.
 	CallToken(ctx context.Context, m CallMember) (CallToken, error)
 	// DelegateLeave has a delayed event, which ends somebody's membership, be sent when they have left the call.
@@ -64,7 +66,7 @@ func (a *API) calls() []httpapi.Route {
 	}
 	for _, prefix := range []string{v1, msc4195} {
 		rows = append(rows, row{"POST", prefix + token, user, httpapi.JSON(a.callToken).Limited(httpapi.ClassOpenID)})
-		if !a.Rooms.Config.Delayed.Off {
+		if a.Calls.Delegates() {
 			rows = append(rows, row{"POST", prefix + delegate, user, httpapi.JSON(a.delegateLeave).Limited(httpapi.ClassDelayed).NotSuspended()})
 		}
 	}

@@ -39,16 +39,15 @@ func (s *Service) AccessChanged(room id.RoomID, user id.UserID) {
 	}
 }
 
-// Watches tells whether somebody has a seat in a call of a room, so that what changes in it matters. It never blocks.
+// Watches tells whether somebody has a seat in a call of a room, so that what changes in it matters; of room "", whether anybody has one
+// anywhere. It never blocks.
 func (s *Service) Watches(room id.RoomID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range s.seats {
-		if t.RoomID == room {
-			return true
-		}
+	if room == "" {
+		return len(s.seats) > 0
 	}
-	return false
+	return s.byRoom[room] > 0
 }
 
 // mark has a seat looked at again.
@@ -85,23 +84,19 @@ func (s *Service) Admit(ctx context.Context, alias, identity string) (publish bo
 	return access.may(row.Legacy), nil
 }
 
-// Joined tells that a participant has come into a call. It never blocks.
-func (s *Service) Joined(alias, identity string) {
+// Joined tells that a participant has come into a call, and whether it may send anything. It never blocks.
+func (s *Service) Joined(alias, identity string, publish bool) {
 	k := key{alias, identity}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.seats[k]
-	if t == nil {
-		// It lost its seat while it came in. That of another server's table is nobody's business.
-		s.dirty[k] = true
-		ring(s.look)
-		return
-	}
-	t.here = true
-	// What Admit has said may not hold any more, and whoever took the right away has not found the participant.
+	// What Admit has said may not hold any more: whoever took a right away did not find the participant. It may have lost its seat, too.
 	s.dirty[k] = true
 	ring(s.look)
-	s.arrived(t)
+	if t := s.seats[k]; t != nil {
+		t.here++
+		t.publish = publish
+		s.arrived(t)
+	}
 }
 
 // Left tells that a participant has gone for good. It never blocks.
@@ -109,10 +104,12 @@ func (s *Service) Left(alias, identity string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.seats[key{alias, identity}]
-	if t == nil {
+	if t == nil || t.here == 0 {
 		return
 	}
-	t.here = false
+	if t.here--; t.here > 0 {
+		return
+	}
 	// The SFU may have given it newer tokens.
 	t.UntilTS = max(t.UntilTS, time.Now().Add(tokenLife).UnixMilli())
 	s.departed(t)
@@ -177,9 +174,9 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 	t := s.seats[k]
 	if t == nil {
 		s.mu.Unlock()
-		return s.cfg.SFU.Remove(ctx, k.alias, k.identity)
+		return s.remove(ctx, k)
 	}
-	row, here, told := t.Seat, t.here, t.publish
+	row, here, told := t.Seat, t.here > 0, t.publish
 	s.mu.Unlock()
 	access, err := s.cfg.Membership.Access(ctx, row.RoomID, row.UserID, row.DeviceID)
 	if err != nil {
@@ -200,19 +197,28 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 	return nil
 }
 
-// putOut takes somebody's seat away, who may not be in the call: the token is of no use any more.
+// putOut takes somebody's seat away, who may not be in the call: the token is of no use any more, and their membership ends.
 func (s *Service) putOut(ctx context.Context, k key, row Seat) error {
 	s.mu.Lock()
 	s.forget(k)
+	if d := s.delegations[k]; d != nil {
+		d.sending = true
+		ring(s.due)
+	}
 	s.mu.Unlock()
+	s.cfg.Log.Info().Stringer("room_id", row.RoomID).Stringer("user_id", row.UserID).Msg("Somebody may not be in a call any more")
+	return s.remove(ctx, k)
+}
+
+// remove puts out who has no seat. The row goes last, so that after a restart it is done again.
+func (s *Service) remove(ctx context.Context, k key) error {
 	if err := s.cfg.SFU.Remove(ctx, k.alias, k.identity); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.endDelegation(k)
+	kept := s.delegations[k] != nil || s.seats[k] != nil
 	s.mu.Unlock()
-	s.cfg.Log.Info().Stringer("room_id", row.RoomID).Stringer("user_id", row.UserID).Msg("Put out of a call: no member of the room any more")
-	if s.cfg.Ledger == nil {
+	if kept || s.cfg.Ledger == nil {
 		return nil
 	}
 	return s.cfg.Ledger.DropSeat(ctx, k.alias, k.identity)
@@ -224,7 +230,7 @@ func (s *Service) expire(ctx context.Context) {
 	var gone []key
 	s.mu.Lock()
 	for k, t := range s.seats {
-		if !t.here && t.UntilTS < now && t.DelayID == "" {
+		if t.here == 0 && t.UntilTS < now && t.DelayID == "" {
 			gone = append(gone, k)
 			s.forget(k)
 		}

@@ -112,14 +112,14 @@ func (s *Service) reserveFor(ctx context.Context, k key, row Seat, delayID strin
 // present is whether the device of a membership is in the call. One that is known by a hash may be there by the older identity, too, by
 // which clients publish that are to be found by older ones. The caller holds mu.
 func (s *Service) present(row *Seat) bool {
-	if t := s.seats[key{row.Alias, row.Identity}]; t != nil && t.here {
+	if t := s.seats[key{row.Alias, row.Identity}]; t != nil && t.here > 0 {
 		return true
 	}
 	if row.Legacy {
 		return false
 	}
 	t := s.seats[key{row.Alias, LegacyIdentity(row.UserID, row.DeviceID)}]
-	return t != nil && t.here && t.UserID == row.UserID && t.DeviceID == row.DeviceID
+	return t != nil && t.here > 0 && t.UserID == row.UserID && t.DeviceID == row.DeviceID
 }
 
 // arrived looks whose delayed events are to be restarted, now that somebody has come. The caller holds mu.
@@ -235,10 +235,15 @@ func (s *Service) actOnDelay(ctx context.Context, a delayAct) {
 		row = t.Seat
 	}
 	s.mu.Unlock()
-	if t == nil || s.cfg.Ledger == nil {
+	if s.cfg.Ledger == nil {
 		return
 	}
-	if err := s.cfg.Ledger.SaveSeat(ctx, row); err != nil && ctx.Err() == nil {
+	if t != nil {
+		err = s.cfg.Ledger.SaveSeat(ctx, row)
+	} else {
+		err = s.cfg.Ledger.DropSeat(ctx, a.alias, a.identity)
+	}
+	if err != nil && ctx.Err() == nil {
 		s.cfg.Log.Err(err).Msg("That a delayed event was sent could not be recorded")
 	}
 }

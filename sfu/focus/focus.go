@@ -135,7 +135,8 @@ type Service struct {
 
 	mu          sync.Mutex // guards what follows
 	seats       map[key]*seat
-	byUser      map[id.UserID]int
+	byUser      map[id.UserID]int // how many seats there are
+	byRoom      map[id.RoomID]int
 	delegations map[key]*delegation
 	dirty       map[key]bool // seats whose access is to be looked at again
 	everything  bool         // all of them
@@ -150,15 +151,15 @@ type key struct{ alias, identity string }
 // seat is a Seat with what holds while the process runs.
 type seat struct {
 	Seat
-	here    bool // in the call
-	publish bool // what the SFU was last told
+	here    int  // how many participants there are by it: one that takes the place of another may come before that has gone
+	publish bool // what the SFU lets them do
 }
 
 // New makes a service. Run must run, too.
 func New(cfg Config) *Service {
 	return &Service{
-		cfg: cfg, limits: newLimiter(), seats: map[key]*seat{}, byUser: map[id.UserID]int{}, delegations: map[key]*delegation{},
-		dirty: map[key]bool{}, look: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		cfg: cfg, limits: newLimiter(), seats: map[key]*seat{}, byUser: map[id.UserID]int{}, byRoom: map[id.RoomID]int{},
+		delegations: map[key]*delegation{}, dirty: map[key]bool{}, look: make(chan struct{}, 1), due: make(chan struct{}, 1),
 	}
 }
 
@@ -193,8 +194,7 @@ func (s *Service) load(ctx context.Context) error {
 		if s.seats[k] != nil {
 			continue // a token was made since
 		}
-		s.seats[k] = &seat{Seat: row}
-		s.byUser[row.UserID]++
+		s.place(k, row)
 		if row.DelayID != "" {
 			s.delegations[k] = newDelegation(row)
 		}

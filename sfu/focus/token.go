@@ -151,8 +151,7 @@ func (s *Service) reserve(k key, row *Seat) (dropped *key, err error) {
 	if len(s.seats) >= maxAllSeats {
 		return nil, errFull
 	}
-	s.seats[k] = &seat{Seat: *row}
-	s.byUser[row.UserID]++
+	s.place(k, *row)
 	return dropped, nil
 }
 
@@ -163,11 +162,18 @@ func (s *Service) oldest(user id.UserID) *key {
 		until int64
 	)
 	for k, t := range s.seats {
-		if t.UserID == user && !t.here && t.DelayID == "" && (found == nil || t.UntilTS < until) {
+		if t.UserID == user && t.here == 0 && t.DelayID == "" && (found == nil || t.UntilTS < until) {
 			found, until = &k, t.UntilTS
 		}
 	}
 	return found
+}
+
+// place makes a seat. The caller holds mu.
+func (s *Service) place(k key, row Seat) {
+	s.seats[k] = &seat{Seat: row}
+	s.byUser[row.UserID]++
+	s.byRoom[row.RoomID]++
 }
 
 // forget takes a seat away. The caller holds mu.
@@ -180,5 +186,8 @@ func (s *Service) forget(k key) {
 	delete(s.dirty, k)
 	if s.byUser[t.UserID]--; s.byUser[t.UserID] == 0 {
 		delete(s.byUser, t.UserID)
+	}
+	if s.byRoom[t.RoomID]--; s.byRoom[t.RoomID] == 0 {
+		delete(s.byRoom, t.RoomID)
 	}
 }
