@@ -2,18 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"causeway/homeserver"
@@ -35,38 +28,14 @@ const (
 	callMediaPath  = "/livekit/sfu" // signalling; clients put /rtc or /rtc/v1 behind it
 )
 
-// CallsConfig is of group calls.
-type CallsConfig struct {
-	Enabled bool `yaml:"enabled"`
-	// Listen is where media comes in: one UDP port for all. "" is port 7882, of loopback alone where the server is there alone.
-	Listen string `yaml:"listen"`
-	// PublicIPs are told to clients in the place of the machine's own.
-	PublicIPs []string `yaml:"public_ips"`
-}
-
-func defaultCalls() CallsConfig {
-	return CallsConfig{Enabled: true, PublicIPs: []string{}}
-}
-
-func (c CallsConfig) check(bad report) {
-	if c.Listen != "" {
-		checkListenAt("calls.listen", c.Listen, bad)
-	}
-	for i, s := range c.PublicIPs {
-		if _, err := netip.ParseAddr(s); err != nil {
-			bad(fmt.Sprintf("calls.public_ips[%d]", i), "%q is no IP address", s)
-		}
-	}
-}
-
-// calls are the group calls of the server: the SFU, and what makes tokens for it.
+// calls are the group calls of the server: what makes tokens for them, and the SFU, if that is ours.
 type calls struct {
 	focus *focus.Service
-	sfu   *sfu.Server
+	sfu   *sfu.Server // nil for one elsewhere, and mux with it
 	mux   ice.UDPMux
 	base  string
+	media string             // the WebSocket address of the SFU
 	hs    *homeserver.Server // set by attend
-	log   zerolog.Logger
 }
 
 // openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server: the log says so.
@@ -75,100 +44,54 @@ func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (*calls, error) {
 		return nil, nil
 	}
 	log = log.With().Str("part", "calls").Logger()
-	conn, err := openMedia(cfg, log)
-	if err != nil {
-		log.Error().Err(err).Msg("There are no group calls: media has no port. Set calls.listen, or calls.enabled to false")
-		return nil, nil
-	}
-	name, secret, err := callKey(filepath.Join(cfg.DataDir, "calls.key"))
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	c := &calls{mux: webrtc.NewICEUDPMux(nil, conn), base: strings.TrimRight(cfg.BaseURL(), "/"), log: log}
-	loopback := isLoopback(hostAt(conn.LocalAddr())) || localBase(cfg.BaseURL())
-	c.sfu, err = sfu.New(sfu.Config{
-		Keys: map[string]string{name: secret}, UDP: c.mux, Loopback: loopback, PublicIPs: cfg.Calls.PublicIPs,
-		Admit: c.admit, Joined: func(room, identity string, may sfu.Permission) { c.focus.Joined(room, identity, may.Publish) },
-		Left: func(room, identity string) { c.focus.Left(room, identity) },
-		Log:  log,
-	})
-	if err != nil {
-		return nil, errors.Join(err, c.mux.Close())
-	}
-	fc := focus.Config{
-		ServerName: cfg.ServerName, OpenID: c, Membership: c, URL: c.mediaURL(), SFU: ownSFU{c.sfu}, Ledger: callSeats{db}, Log: log,
-		Mint: func(g focus.Grant, valid time.Duration) (string, error) {
-			return sfu.Mint(name, secret, sfu.Grant{Room: g.Room, Identity: g.Identity, Permission: permission(g.Publish)}, valid)
-		},
-	}
+	c := &calls{base: strings.TrimRight(cfg.BaseURL(), "/")}
+	fc := focus.Config{ServerName: cfg.ServerName, OpenID: c, Membership: c, Ledger: callSeats{db}, Log: log}
 	if cfg.DelayedEvents.Enabled {
 		fc.Delays = c
+	}
+	key, secret := cfg.Calls.SFU.LiveKit.Key, cfg.Calls.SFU.LiveKit.Secret
+	if elsewhere := cfg.Calls.SFU.LiveKit; elsewhere.URL != "" {
+		fc.LiveKit = &focus.LiveKit{API: elsewhere.api(), Key: key, Secret: secret}
+		fc.SFU, c.media = fc.LiveKit, elsewhere.media()
+	} else {
+		conn, err := openMedia(cfg, log)
+		if err != nil {
+			log.Error().Err(err).Msg("There are no group calls: media has no port. Set calls.listen, or calls.enabled to false")
+			return nil, nil
+		}
+		c.mux = webrtc.NewICEUDPMux(nil, conn)
+		if key, secret, err = callKey(filepath.Join(cfg.DataDir, "calls.key")); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
+		if err := c.openSFU(cfg, conn.LocalAddr(), key, secret, log); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
+		fc.SFU, c.media = ownSFU{c.sfu}, "ws"+strings.TrimPrefix(c.base, "http")+callMediaPath // https:// becomes wss://
+	}
+	fc.URL = c.media
+	fc.Mint = func(g focus.Grant, valid time.Duration) (string, error) {
+		return sfu.Mint(key, secret, sfu.Grant{Room: g.Room, Identity: g.Identity, Permission: permission(g.Publish)}, valid)
 	}
 	c.focus = focus.New(fc)
 	return c, nil
 }
 
+// openSFU makes the SFU of this process.
+func (c *calls) openSFU(cfg *Config, media net.Addr, key, secret string, log zerolog.Logger) (err error) {
+	c.sfu, err = sfu.New(sfu.Config{
+		Keys: map[string]string{key: secret}, UDP: c.mux, PublicIPs: cfg.Calls.PublicIPs,
+		Loopback: isLoopback(hostAt(media)) || localBase(cfg.BaseURL()),
+		Admit:    c.admit,
+		Joined:   func(room, identity string, may sfu.Permission) { c.focus.Joined(room, identity, may.Publish) },
+		Left:     func(room, identity string) { c.focus.Left(room, identity) },
+		Log:      log,
+	})
+	return err
+}
+
 // permission is what those may do in a call who may send sound and picture, and those who may not.
 func permission(publish bool) sfu.Permission {
 	return sfu.Permission{Publish: publish, Subscribe: true, Data: publish, Metadata: true}
-}
-
-// mediaURL is the WebSocket address of the SFU: https:// becomes wss://.
-func (c *calls) mediaURL() string {
-	return "ws" + strings.TrimPrefix(c.base, "http") + callMediaPath
-}
-
-// defaultMediaPort is that of LiveKit, which descriptions of firewalls for calls name.
-const defaultMediaPort = "7882"
-
-// openMedia opens the UDP port of media. Where another program has the default one, it is any other.
-func openMedia(cfg *Config, log zerolog.Logger) (net.PacketConn, error) {
-	listen := cfg.Calls.Listen
-	if listen == "" {
-		host := ""
-		if h, _, err := net.SplitHostPort(cfg.Listen); err == nil && isLoopback(h) && cfg.PublicURL == "" {
-			host = h
-		}
-		listen = net.JoinHostPort(host, defaultMediaPort)
-	}
-	conn, err := net.ListenPacket("udp", listen)
-	if errors.Is(err, syscall.EADDRINUSE) && cfg.Calls.Listen == "" {
-		host, _, _ := net.SplitHostPort(listen)
-		if conn, err = net.ListenPacket("udp", net.JoinHostPort(host, "0")); err == nil {
-			log.Warn().Str("listen", listen).Stringer("instead", conn.LocalAddr()).
-				Msg("Another program has the UDP port for calls, so that it is another one, which firewalls may not let through: set calls.listen")
-		}
-	}
-	return conn, err
-}
-
-func hostAt(a net.Addr) string {
-	host, _, _ := net.SplitHostPort(a.String())
-	return host
-}
-
-// localBase is whether clients are on this machine.
-func localBase(base string) bool {
-	u, err := url.Parse(base)
-	return err == nil && (u.Hostname() == "localhost" || isLoopback(u.Hostname()))
-}
-
-// callKey reads the key by which access tokens are signed, which is made at first. Tokens outlive a restart by it.
-func callKey(path string) (name, secret string, err error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		raw = []byte("API" + rand.Text()[:12] + " " + rand.Text() + rand.Text() + "\n")
-		if err := os.WriteFile(path, raw, 0o600); err != nil {
-			return "", "", fmt.Errorf("keep the key of access tokens for calls: %w", err)
-		}
-	} else if err != nil {
-		return "", "", fmt.Errorf("read the key of access tokens for calls: %w", err)
-	}
-	name, secret, ok := strings.Cut(strings.TrimSpace(string(raw)), " ")
-	if !ok || len(secret) < 32 {
-		return "", "", fmt.Errorf("%s is no key of access tokens for calls: delete it, and another one is made", path)
-	}
-	return name, secret, nil
 }
 
 // attend ties the homeserver's end, before anything is served.
@@ -185,7 +108,9 @@ func (c *calls) with(next http.Handler) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(callTokensPath+"/", http.StripPrefix(callTokensPath, c.focus.Handler()))
-	mux.Handle(callMediaPath+"/", http.StripPrefix(callMediaPath, c.sfu.Handler()))
+	if c.sfu != nil {
+		mux.Handle(callMediaPath+"/", http.StripPrefix(callMediaPath, c.sfu.Handler()))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, callTokensPath+"/") || strings.HasPrefix(r.URL.Path, callMediaPath+"/") {
 			mux.ServeHTTP(w, r)
@@ -202,13 +127,15 @@ func (c *calls) run(ctx context.Context) error {
 	}
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return c.focus.Run(ctx) })
-	parts.Go(func() error { return c.sfu.Run(ctx) })
-	return errors.Join(parts.Wait(), c.mux.Close())
+	if c.sfu != nil {
+		parts.Go(func() error { return c.sfu.Run(ctx) })
+	}
+	return errors.Join(parts.Wait(), c.close())
 }
 
-// close closes what was opened for calls that do not run.
+// close closes what was opened.
 func (c *calls) close() error {
-	if c == nil {
+	if c == nil || c.mux == nil {
 		return nil
 	}
 	return c.mux.Close()
@@ -241,7 +168,7 @@ func (c *calls) watcher() homeserver.CallWatcher {
 
 // Transports implements clientapi.Calls.
 func (c *calls) Transports() []clientapi.CallTransport {
-	return []clientapi.CallTransport{{Type: "livekit", ServiceURL: c.base + callTokensPath, URL: c.mediaURL()}}
+	return []clientapi.CallTransport{{Type: "livekit", ServiceURL: c.base + callTokensPath, URL: c.media}}
 }
 
 // Delegates implements clientapi.Calls.

@@ -86,15 +86,19 @@ func (s *Service) Admit(ctx context.Context, alias, identity string) (publish bo
 
 // Joined tells that a participant has come into a call, and whether it may send anything. It never blocks.
 func (s *Service) Joined(alias, identity string, publish bool) {
-	k := key{alias, identity}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.joined(key{alias, identity}, publish)
+}
+
+// joined is Joined for who holds mu.
+func (s *Service) joined(k key, publish bool) {
 	// What Admit has said may not hold any more: whoever took a right away did not find the participant. It may have lost its seat, too.
 	s.dirty[k] = true
 	ring(s.look)
 	if t := s.seats[k]; t != nil {
 		t.here++
-		t.publish = publish
+		t.publish, t.unsure = publish, false
 		s.arrived(t)
 	}
 }
@@ -103,7 +107,12 @@ func (s *Service) Joined(alias, identity string, publish bool) {
 func (s *Service) Left(alias, identity string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.seats[key{alias, identity}]
+	s.left(key{alias, identity})
+}
+
+// left is Left for who holds mu.
+func (s *Service) left(k key) {
+	t := s.seats[k]
 	if t == nil || t.here == 0 {
 		return
 	}
@@ -176,22 +185,30 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 		s.mu.Unlock()
 		return s.remove(ctx, k)
 	}
-	row, here, told := t.Seat, t.here > 0, t.publish
+	row, here, told, sure, barred := t.Seat, t.here > 0, t.publish, !t.unsure, t.barred
 	s.mu.Unlock()
 	access, err := s.cfg.Membership.Access(ctx, row.RoomID, row.UserID, row.DeviceID)
 	if err != nil {
 		return err
 	}
 	if !access.Joined {
+		if barred && !here {
+			return nil
+		}
 		return s.putOut(ctx, k, row)
 	}
+	if barred {
+		s.mu.Lock()
+		t.barred = false
+		s.mu.Unlock()
+	}
 	publish := access.may(row.Legacy)
-	if here && publish != told {
+	if here && (publish != told || !sure) {
 		if err := s.cfg.SFU.SetPublish(ctx, k.alias, k.identity, publish); err != nil {
 			return err
 		}
 		s.mu.Lock()
-		t.publish = publish
+		t.publish, t.unsure = publish, false
 		s.mu.Unlock()
 	}
 	return nil
@@ -200,7 +217,9 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 // putOut takes somebody's seat away, who may not be in the call: the token is of no use any more, and their membership ends.
 func (s *Service) putOut(ctx context.Context, k key, row Seat) error {
 	s.mu.Lock()
-	s.forget(k)
+	if s.cfg.LiveKit == nil {
+		s.forget(k)
+	}
 	if d := s.delegations[k]; d != nil {
 		d.sending = true
 		ring(s.due)
@@ -210,13 +229,18 @@ func (s *Service) putOut(ctx context.Context, k key, row Seat) error {
 	return s.remove(ctx, k)
 }
 
-// remove puts out who has no seat. The row goes last, so that after a restart it is done again.
+// remove puts out who may not be in a call. The row goes last, so that after a restart it is done again. A LiveKit elsewhere asks nobody whether
+// a token still holds, so that it is kept in mind there who has one.
 func (s *Service) remove(ctx context.Context, k key) error {
 	if err := s.cfg.SFU.Remove(ctx, k.alias, k.identity); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	kept := s.delegations[k] != nil || s.seats[k] != nil
+	t := s.seats[k]
+	if t != nil && s.cfg.LiveKit != nil {
+		t.barred = true
+	}
+	kept := s.delegations[k] != nil || t != nil
 	s.mu.Unlock()
 	if kept || s.cfg.Ledger == nil {
 		return nil

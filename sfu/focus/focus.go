@@ -112,9 +112,9 @@ type Config struct {
 	SFU        SFU
 	Delays     Delays // nil: the endpoint for delegation is not there
 	Ledger     Ledger
-	// Kept is whether those who are in calls stay there when this process ends, as on a LiveKit elsewhere.
-	Kept bool
-	Log  zerolog.Logger
+	// LiveKit is what SFU is, too, when that is elsewhere; nil for one that asks Admit, and tells by Joined and Left who comes and goes.
+	LiveKit *LiveKit
+	Log     zerolog.Logger
 }
 
 // Bounds.
@@ -152,7 +152,11 @@ type key struct{ alias, identity string }
 type seat struct {
 	Seat
 	here    int  // how many participants there are by it: one that takes the place of another may come before that has gone
-	publish bool // what the SFU lets them do
+	publish bool // whether the SFU lets them send anything; unsure is that it was not told
+	unsure  bool
+	// barred is that they may not be in the call, and have a token by which LiveKit would let them in: they are put out when they come.
+	barred bool
+	sids   map[string]bool // the participants that are here, as LiveKit calls them
 }
 
 // New makes a service. Run must run, too.
@@ -171,6 +175,9 @@ func (s *Service) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.watchAccess(ctx) })
 	running.Go(func() { s.watchDelays(ctx) })
+	if s.cfg.LiveKit != nil {
+		running.Go(func() { s.watchPresence(ctx) })
+	}
 	running.Wait()
 	return nil
 }
@@ -194,6 +201,8 @@ func (s *Service) load(ctx context.Context) error {
 		if s.seats[k] != nil {
 			continue // a token was made since
 		}
+		// The SFU may have given newer tokens than we know of.
+		row.UntilTS = max(row.UntilTS, time.Now().Add(tokenLife).UnixMilli())
 		s.place(k, row)
 		if row.DelayID != "" {
 			s.delegations[k] = newDelegation(row)

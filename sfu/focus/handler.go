@@ -15,8 +15,11 @@ import (
 // maxBody bounds the body of a request, in bytes.
 const maxBody = 64 << 10
 
+// webhookPath is where a LiveKit elsewhere tells who comes and goes.
+const webhookPath = "/sfu_webhook"
+
 // Handler serves what clients find at the livekit_service_url of a transport: POST /sfu/get, POST /get_token,
-// POST /delegate_delayed_leave and GET /healthz. Pages of any origin may ask.
+// POST /delegate_delayed_leave and GET /healthz, and for a LiveKit elsewhere POST /sfu_webhook. Pages of any origin may ask.
 func (s *Service) Handler() http.Handler {
 	routes := map[string]map[string]func(*http.Request) (any, error){
 		"/sfu/get":   {http.MethodPost: s.serveLegacy},
@@ -25,6 +28,9 @@ func (s *Service) Handler() http.Handler {
 	}
 	if s.Delegates() {
 		routes["/delegate_delayed_leave"] = map[string]func(*http.Request) (any, error){http.MethodPost: s.serveDelegate}
+	}
+	if s.cfg.LiveKit != nil {
+		routes[webhookPath] = map[string]func(*http.Request) (any, error){http.MethodPost: s.serveWebhook}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -36,7 +42,8 @@ func (s *Service) Handler() http.Handler {
 			w.WriteHeader(http.StatusOK)
 			return
 		}
-		methods, ok := routes["/"+strings.Trim(r.URL.Path, "/")]
+		path := "/" + strings.Trim(r.URL.Path, "/")
+		methods, ok := routes[path]
 		if !ok {
 			s.answer(w, r, nil, errUnrecognized)
 			return
@@ -50,7 +57,11 @@ func (s *Service) Handler() http.Handler {
 			s.answer(w, r, nil, errMethod)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		limit := int64(maxBody)
+		if path == webhookPath {
+			limit = maxWebhook
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		out, err := serve(r)
 		s.answer(w, r, out, err)
 	})

@@ -162,7 +162,7 @@ func (s *Service) oldest(user id.UserID) *key {
 		until int64
 	)
 	for k, t := range s.seats {
-		if t.UserID == user && t.here == 0 && t.DelayID == "" && (found == nil || t.UntilTS < until) {
+		if t.UserID == user && t.here == 0 && !t.barred && t.DelayID == "" && (found == nil || t.UntilTS < until) {
 			found, until = &k, t.UntilTS
 		}
 	}

@@ -226,3 +226,10 @@ func ask(t *testing.T, s *Service, method, path, body string) answer {
 	}
 	return a
 }
+
+// setThere says who is in a room of the SFU.
+func (w *world) setThere(room string, identities ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.there[room] = identities
+}
