@@ -67,7 +67,7 @@ func (a *API) calls() []httpapi.Route {
 	for _, prefix := range []string{v1, msc4195} {
 		rows = append(rows, row{"POST", prefix + token, user, httpapi.JSON(a.callToken).Limited(httpapi.ClassOpenID)})
 		if a.Calls.Delegates() {
-			rows = append(rows, row{"POST", prefix + delegate, user, httpapi.JSON(a.delegateLeave).Limited(httpapi.ClassDelayed).NotSuspended()})
+			rows = append(rows, row{"POST", prefix + delegate, user, httpapi.JSON(a.delegateLeave).Limited(httpapi.ClassDelayed)})
 		}
 	}
 	return table(rows)

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -106,4 +107,9 @@ func stickyCallLevel(state eventauth.State) int64 {
 		return levels.EventsDefault
 	}
 	return highest
+}
+
+// endsCall tells whether a draft says that its sender is in a call no more, and nothing else.
+func endsCall(d draft) bool {
+	return d.Type == typeCallMemberState && d.StateKey != nil && string(bytes.TrimSpace(d.Content)) == "{}"
 }

@@ -292,12 +292,17 @@ func TestAccessToCalls(t *testing.T) {
 		defer s.runServer()()
 		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"public_chat","room_version":"11"}`, "room_id")
 		call := s.newCall("bob")
-		s.get("alice PUT /rooms/<room>/state/m.room.power_levels", `{"users":{"<alice>":100},"events":{"m.rtc.member":50}}`)
+		s.get("alice PUT /rooms/<room>/state/m.room.power_levels", `{"users":{"<alice>":100},"events":{"m.rtc.member":50,"org.matrix.msc3401.call.member":0}}`)
 		s.calls.await(t, call.identity+" publishes false")
-		s.get("alice PUT /rooms/<room>/state/m.room.power_levels", `{"users":{"<alice>":100},"events":{"m.rtc.member":0}}`)
+		s.get("alice PUT /rooms/<room>/state/m.room.power_levels", `{"users":{"<alice>":100},"events":{"m.rtc.member":0,"org.matrix.msc3401.call.member":0}}`)
 		s.calls.await(t, call.identity+" publishes true")
 		s.get("root PUT /_matrix/client/v1/admin/suspend/<bob>", `{"suspended":true}`)
 		s.calls.await(t, call.identity+" publishes false")
+		const state = "bob PUT /rooms/<room>/state/org.matrix.msc3401.call.member/<bob>"
+		if a := s.ask(state, `{"application":"m.call"}`); a.Code() != "M_USER_SUSPENDED" {
+			t.Errorf("to say that one is in a call while one is suspended: %d %s", a.Status, a.Body)
+		}
+		s.get(state, `{}`) // that one is not
 		s.get("root PUT /_matrix/client/v1/admin/suspend/<bob>", `{"suspended":false}`)
 		s.calls.await(t, call.identity+" publishes true")
 		ends := []struct{ name, request, body, undo, undoBody string }{

@@ -29,6 +29,9 @@ var errTrouble = errors.New("something is wrong with this server: try again late
 func (s *Service) AccessChanged(room id.RoomID, user id.UserID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if user != "" && s.byUser[user] == 0 || room != "" && s.byRoom[room] == 0 {
+		return // as nearly always: sessions change all the time
+	}
 	for k, t := range s.seats {
 		if (room == "" || t.RoomID == room) && (user == "" || t.UserID == user) {
 			s.dirty[k] = true
