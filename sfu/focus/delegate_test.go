@@ -279,6 +279,37 @@ func TestAccessLostOnTheWay(t *testing.T) {
 	})
 }
 
+// TestAccessLostWhileATokenIsMade has somebody lose access when it was looked at, and nobody knows yet that they are to have a seat.
+func TestAccessLostWhileATokenIsMade(t *testing.T) {
+	live(t, func(t *testing.T, w *world, s *Service) {
+		w.opened = func() {
+			w.let(alice, "D", Access{})
+			s.AccessChanged(room, alice)
+		}
+		if _, err := s.Token(t.Context(), whoAlice, member); err != nil {
+			t.Fatal(err)
+		}
+		w.expect(t, "the token is made", time.Millisecond, "remove "+mine.identity)
+		if s.Watches(room) {
+			t.Error("there is a seat")
+		}
+	})
+}
+
+// TestAdmitLooksForItself has somebody come of whose loss nothing was told.
+func TestAdmitLooksForItself(t *testing.T) {
+	live(t, func(t *testing.T, w *world, s *Service) {
+		if _, err := s.Token(t.Context(), whoAlice, member); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.let(alice, "D", Access{})
+		if _, err := s.Admit(t.Context(), mine.alias, mine.identity); !errors.Is(err, errNoSeat) {
+			t.Errorf("got %v, want %v", err, errNoSeat)
+		}
+	})
+}
+
 // TestAccessWhileTheDatabaseIsDown puts out as soon as it is known.
 func TestAccessWhileTheDatabaseIsDown(t *testing.T) {
 	live(t, func(t *testing.T, w *world, s *Service) {

@@ -35,6 +35,7 @@ type world struct {
 	broken error    // what the homeserver's database says
 	there  map[string][]string
 	grants []Grant
+	opened func() // runs when a room is made, after access was looked at
 }
 
 func newWorld() *world {
@@ -124,7 +125,12 @@ func (w *world) Access(_ context.Context, room id.RoomID, user id.UserID, device
 	return w.access[fmt.Sprint(room, user, device)], w.broken
 }
 
-func (w *world) Open(_ context.Context, room string) error { return nil }
+func (w *world) Open(context.Context, string) error {
+	if w.opened != nil {
+		w.opened()
+	}
+	return nil
+}
 
 func (w *world) Remove(_ context.Context, _, identity string) error {
 	w.note("remove %s", identity)
