@@ -83,6 +83,9 @@ type Config struct {
 
 	TURN       clientapi.TURN // nil for none
 	TURNGuests bool           // whether guests may use it
+	// Calls are group calls, nil for none, and CallWatch hears who may not be in one any more.
+	Calls     clientapi.Calls
+	CallWatch CallWatcher
 
 	// Bridges are those of this server, whose networks users sign in to.
 	Bridges []networks.Bridge
@@ -126,6 +129,10 @@ type Server struct {
 	mail     *mail.Service
 	identity *identity.Service // nil for none, or another server's
 
+	db        *store.DB
+	bus       notify.Bus
+	callWatch CallWatcher // nil for none
+
 	handler http.Handler
 	closing chan struct{}
 	once    sync.Once
@@ -136,7 +143,7 @@ const PathAccount = oauth.PathAccount
 
 // New returns a server on an open store.
 func New(c Config) *Server {
-	s := &Server{closing: make(chan struct{})}
+	s := &Server{closing: make(chan struct{}), db: c.DB, bus: c.Bus, callWatch: c.CallWatch}
 	outside := s.newOutside(c)
 	s.Accounts = account.New(outside.accounts(s.accountConfig(c)), c.DB, c.Bus, c.AppServices)
 	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions, ThreadSubscriptions: c.Push.ThreadSubscriptions})
@@ -185,6 +192,7 @@ func New(c Config) *Server {
 		Presence:   s.presence,
 		Meetings:   rendezvous.New(),
 		Rendezvous: c.OAuth.rendezvous(),
+		Calls:      c.Calls,
 	}}
 	api.IdentityURL = outside.identityURL()
 	bridged := networks.New(c.Bridges)
@@ -212,6 +220,9 @@ func (s *Server) accountConfig(c Config) account.Config {
 		Depart: func(ctx context.Context, user id.UserID) error { return s.rooms.Depart(ctx, user) },
 	}
 	accounts.SSO = c.SSO.account()
+	if c.CallWatch != nil {
+		accounts.SessionsChanged = func(user id.UserID) { c.CallWatch.AccessChanged("", user) }
+	}
 	if c.OAuth.Enabled {
 		accounts.AccountURL = strings.TrimRight(c.PublicURL, "/") + oauth.PathAccount
 	}
@@ -242,6 +253,9 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.Go(func() error { return s.typing.Run(ctx) })
 	parts.Go(func() error { return s.presence.Run(ctx) })
 	parts.Go(func() error { return s.mail.Run(ctx) })
+	if s.callWatch != nil {
+		parts.Go(func() error { return s.followCalls(ctx) })
+	}
 	if s.identity != nil {
 		parts.Go(func() error { return s.identity.Run(ctx) })
 	}

@@ -28,11 +28,20 @@ func (s *Server) validate(w http.ResponseWriter, r *http.Request) {
 	if allowAnyOrigin(w, r) {
 		return
 	}
-	if _, err := s.verify(tokenOf(r)); err != nil {
+	if _, err := s.admit(r); err != nil {
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
 	}
 	_, _ = io.WriteString(w, "success")
+}
+
+// admit says who asks to come in, and what they may do.
+func (s *Server) admit(r *http.Request) (Grant, error) {
+	grant, err := s.verify(tokenOf(r))
+	if err == nil && s.cfg.Admit != nil {
+		err = s.cfg.Admit(r.Context(), &grant)
+	}
+	return grant, err
 }
 
 // allowAnyOrigin lets pages of other origins ask. It answers questions that come before the question.
@@ -57,7 +66,7 @@ func tokenOf(r *http.Request) string {
 // serve takes a client's WebSocket. v1 is whether it has one peer connection for both directions.
 func (s *Server) serve(v1 bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		grant, err := s.verify(tokenOf(r))
+		grant, err := s.admit(r)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnauthorized)
 			return
@@ -99,6 +108,9 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 		}
 		refuse(r, session, reason, signalling.Disconnect)
 		return
+	}
+	if joined := s.cfg.Joined; joined != nil {
+		joined(grant.Room, grant.Identity, grant.Permission) // before it can leave
 	}
 	go p.run()
 	p.post(func() { p.begin(join) })

@@ -50,8 +50,7 @@ func (r *Room) add(p *Participant) error {
 // remove takes somebody out, and tells the others.
 func (r *Room) remove(p *Participant) {
 	r.mu.Lock()
-	there := r.participants[p.identity] == p
-	if there {
+	if r.participants[p.identity] == p {
 		delete(r.participants, p.identity)
 	}
 	r.publications = slices.DeleteFunc(r.publications, func(pub *publication) bool { return pub.owner == p })
@@ -62,7 +61,7 @@ func (r *Room) remove(p *Participant) {
 	if empty {
 		r.server.forget(r)
 	}
-	if left := r.server.cfg.Left; left != nil && there {
+	if left := r.server.cfg.Left; left != nil {
 		left(r.name, p.identity)
 	}
 }

@@ -62,7 +62,12 @@ type Config struct {
 	Loopback  bool // whether loopback addresses are told
 	// ICEServers are the STUN and TURN servers that a participant is told; nil for none.
 	ICEServers func(identity string) []signalling.ICEServer
-	// Left is called when a participant has gone for good.
+	// Admit is asked when somebody comes, or comes back, whose access token is good; an error keeps them out, whose words they are told. It
+	// may lessen what the grant allows. nil lets everybody in.
+	Admit func(ctx context.Context, g *Grant) error
+	// Joined is called when a participant has come, with what it may do, and Left once for each of them, when it has gone for good. One that
+	// takes the place of another of the same identity may have come before that is gone. They must not block.
+	Joined func(room, identity string, may Permission)
 	Left   func(room, identity string)
 	Limits Limits
 	Log    zerolog.Logger

@@ -51,6 +51,16 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		return err
 	}
 
+	groupCalls, err := openCalls(cfg, db, log)
+	if err != nil {
+		return err
+	}
+	running := false
+	defer func() {
+		if !running {
+			err = errors.Join(err, groupCalls.close())
+		}
+	}()
 	send := sender.New(sender.Options{
 		DB: db, Bus: bus, ServerName: cfg.ServerName, Log: log.With().Str("part", "sender").Logger(),
 		Registrations: folder.Set,
@@ -93,8 +103,11 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Bridges:            hosted.networks(),
 		TURN:               relaying.forClients(),
 		TURNGuests:         cfg.TURN.Guests,
+		Calls:              groupCalls.clientCalls(),
+		CallWatch:          groupCalls.watcher(),
 	})
 	send.Attend(hs)
+	groupCalls.attend(hs)
 	toHomeserver.SetHandler(hs.Handler())
 	socket, err := hosted.openSocket(cfg, hs.Handler(), log)
 	if err != nil {
@@ -107,7 +120,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 
 	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, bridges: hosted, log: log.With().Str("part", "registrations").Logger()}
 
-	web, err := listen(cfg, hs, hosted.withFiles(hs.Handler(), log), log)
+	web, err := listen(cfg, hs, groupCalls.with(hosted.withFiles(hs.Handler(), log)), log)
 	if err != nil {
 		return err
 	}
@@ -122,7 +135,11 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err := greet(ctx, cfg, hs.Accounts, folder.Set(), stdout); err != nil {
 		return errors.Join(err, web.listener.Close(), metrics.close(), control.close())
 	}
-	return runParts(ctx, log, parts{web: web, metrics: metrics, control: control, homeserver: hs, sender: send, services: services, bridges: hosted, turn: relaying})
+	running = true
+	return runParts(ctx, log, parts{
+		web: web, metrics: metrics, control: control, homeserver: hs, sender: send, services: services, bridges: hosted, calls: groupCalls,
+		turn: relaying,
+	})
 }
 
 // parts are what runs.
@@ -135,6 +152,7 @@ type parts struct {
 	services   *appServices
 	bridges    bridgeSet
 	turn       *turnPart
+	calls      *calls
 }
 
 // runParts runs all parts until ctx ends, and ends them in this order: no new requests, those that wait are answered, those
@@ -149,6 +167,7 @@ func runParts(ctx context.Context, log zerolog.Logger, p parts) error {
 	running.Go(func() error { return p.control.run(behind) })
 	running.Go(func() error { return p.metrics.run(behind) })
 	running.Go(func() error { return p.turn.run(behind) })
+	running.Go(func() error { return p.calls.run(behind) })
 	for _, b := range p.bridges {
 		running.Go(func() error {
 			if err := b.Run(behind); err != nil {

@@ -50,6 +50,7 @@ type Config struct {
 	TURN          TURNConfig                     `yaml:"turn"`
 	OAuth         homeserver.OAuthConfig         `yaml:"oauth"`
 	SSO           homeserver.SSOConfig           `yaml:"sso"`
+	Calls         CallsConfig                    `yaml:"calls"`
 	Experimental  homeserver.ExperimentalConfig  `yaml:"experimental"`
 	Legacy        homeserver.LegacyConfig        `yaml:"legacy"`
 
@@ -169,6 +170,7 @@ func defaultConfig() *Config {
 		TURN:          defaultTURN(),
 		OAuth:         homeserver.OAuthConfig{Enabled: true, QRLogin: homeserver.QRLoginPublic},
 		SSO:           homeserver.DefaultSSO(),
+		Calls:         defaultCalls(),
 
 		Log: LogConfig{Level: "info", Format: logAuto},
 		RateLimits: RateLimitsConfig{
@@ -271,6 +273,7 @@ func (c *Config) check(bad report) {
 	c.TURN.check(bad)
 	checkSection("oauth", c.OAuth, bad)
 	checkSection("sso", c.SSO, bad)
+	c.Calls.check(bad)
 	c.Log.check(bad)
 	c.Metrics.check(bad)
 	c.RateLimits.check(bad)

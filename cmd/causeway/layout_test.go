@@ -107,7 +107,7 @@ var arrows = map[string][]string{
 	// limits (httpapi), and accounts without a server (account). It opens the sockets of TURN, and hands its credentials, in the
 	// words of each, to clients and to the SFU.
 	"cmd/causeway": {
-		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "sfu/turn", "sfu/signalling", "registration", "homeserver/notify", "homeserver/store",
+		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "sfu/...", "registration", "homeserver/notify", "homeserver/store",
 		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account", "homeserver/clientapi", "homeserver/event", "homeserver/doctor",
 		"homeserver/networks",
 	},

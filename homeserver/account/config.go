@@ -30,6 +30,9 @@ type Config struct {
 	// Depart has a user whose account is deactivated leave all rooms. It may be called again for the same user. nil is for no rooms.
 	Depart func(ctx context.Context, user id.UserID) error
 
+	// SessionsChanged, if not nil, is told of users some of whose sessions have ended or changed, or whose account has. It must not block.
+	SessionsChanged func(user id.UserID)
+
 	SSO SSOConfig
 
 	EmailRequired bool              // an account takes an email address

@@ -22,7 +22,7 @@ func insertGrants(tx *store.Tx, nid int64) error {
 	if err := tx.InsertLoginToken([32]byte{1}, nid, 0, 1<<50, 10); err != nil {
 		return err
 	}
-	if err := tx.InsertOpenIDToken([32]byte{1}, "@alice:test", 0, 1<<50, 10); err != nil {
+	if err := tx.InsertOpenIDToken([32]byte{1}, "@alice:test", "", 0, 1<<50, 10); err != nil {
 		return err
 	}
 	if err := tx.InsertIdentityToken([32]byte{1}, "@alice:test", 0, 10); err != nil {

@@ -26,12 +26,13 @@ type OpenIDToken struct {
 	ExpiresIn        int64  `json:"expires_in"` // seconds
 }
 
-// RequestOpenIDToken makes a token by which others can ask this server who its owner is. It is good for nothing else.
-func (s *Service) RequestOpenIDToken(ctx context.Context, user id.UserID) (OpenIDToken, error) {
+// RequestOpenIDToken makes a token by which others can ask this server who its owner is. It is good for nothing else. device is the one that
+// asks, "" for none; when it is logged out, the token is of no use.
+func (s *Service) RequestOpenIDToken(ctx context.Context, user id.UserID, device id.DeviceID) (OpenIDToken, error) {
 	token, hash := randomToken(accessTokenPrefix)
 	now := s.now()
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		return tx.InsertOpenIDToken(hash, user, now, now+openIDLifetime.Milliseconds(), maxOpenIDTokens)
+		return tx.InsertOpenIDToken(hash, user, device, now, now+openIDLifetime.Milliseconds(), maxOpenIDTokens)
 	})
 	return OpenIDToken{
 		AccessToken: token, TokenType: "Bearer", MatrixServerName: s.cfg.ServerName, ExpiresIn: int64(openIDLifetime.Seconds()),

@@ -15,7 +15,7 @@ func TestOpenIDTokens(t *testing.T) {
 		alice, bob := createUser(t, s, "alice", "secret"), createUser(t, s, "bob", "secret")
 		now := int64(1_700_000_000_000)
 		s.now = func() int64 { return now }
-		first, err := s.RequestOpenIDToken(t.Context(), alice)
+		first, err := s.RequestOpenIDToken(t.Context(), alice, "")
 		if err != nil || first.TokenType != "Bearer" || first.ExpiresIn != 3600 || first.MatrixServerName != "test" {
 			t.Fatalf("got %+v (%v)", first, err)
 		}
@@ -37,7 +37,7 @@ func TestOpenIDTokens(t *testing.T) {
 		}
 		for range maxOpenIDTokens + 5 {
 			now++
-			if _, err := s.RequestOpenIDToken(t.Context(), bob); err != nil {
+			if _, err := s.RequestOpenIDToken(t.Context(), bob, ""); err != nil {
 				t.Fatal(err)
 			}
 		}

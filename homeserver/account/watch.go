@@ -71,4 +71,7 @@ func (s *Service) forget(user id.UserID) {
 	s.sessions.forget(user)
 	s.fit.remove(user)
 	s.watches.end(user)
+	if changed := s.cfg.SessionsChanged; changed != nil {
+		changed(user)
+	}
 }

@@ -66,6 +66,8 @@ type Services struct {
 
 	Meetings   *rendezvous.Service
 	Rendezvous RendezvousPolicy
+
+	Calls Calls // nil for a server without group calls
 }
 
 // API is the client-server API over the services.

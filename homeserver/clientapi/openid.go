@@ -13,5 +13,5 @@ func (a *API) requestOpenIDToken(ctx context.Context, r *httpapi.Request, _ stru
 	if err != nil {
 		return account.OpenIDToken{}, err
 	}
-	return a.Accounts.RequestOpenIDToken(ctx, user)
+	return a.Accounts.RequestOpenIDToken(ctx, user, r.Requester.DeviceID)
 }

@@ -56,6 +56,7 @@ func (a *API) Routes() []httpapi.Route {
 	routes = append(routes, httpapi.Under("/_matrix/client/v1", table(a.v1()))...)
 	unstable := slices.Concat(a.unstable(), a.unstableDelayed(), a.unstableUser(), a.unstableKeys(), a.rendezvous())
 	routes = append(routes, httpapi.Under("/_matrix/client/unstable", table(unstable))...)
+	routes = append(routes, a.calls()...)
 	return append(routes, httpapi.Under("/_matrix/client/(v3|r0)", table(slices.Concat(a.v3(), a.keyBackup())))...)
 }
 

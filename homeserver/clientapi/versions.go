@@ -71,6 +71,9 @@ func (a *API) configuredFeatures() map[string]bool {
 	if a.Rooms.Config.StickyEvents {
 		features["org.matrix.msc4354"] = true
 	}
+	if a.Calls != nil {
+		features["org.matrix.msc4143"] = true
+	}
 	if a.Push.ThreadSubscriptions {
 		features["org.matrix.msc4306"] = true
 	}
@@ -80,6 +83,8 @@ func (a *API) configuredFeatures() map[string]bool {
 type wellKnownResponse struct {
 	Homeserver     wellKnownHomeserver  `json:"m.homeserver"`
 	IdentityServer *wellKnownHomeserver `json:"m.identity_server,omitempty"`
+	// CallTransports are for clients that look for them here alone, and not yet by GET /rtc/transports.
+	CallTransports []CallTransport `json:"org.matrix.msc4143.rtc_foci,omitempty"`
 }
 
 type wellKnownHomeserver struct {
@@ -94,6 +99,9 @@ func (a *API) wellKnownClient(context.Context, *httpapi.Request, httpapi.Empty) 
 	out := wellKnownResponse{Homeserver: wellKnownHomeserver{BaseURL: strings.TrimRight(a.PublicURL, "/")}}
 	if a.IdentityURL != "" {
 		out.IdentityServer = &wellKnownHomeserver{BaseURL: a.IdentityURL}
+	}
+	if a.Calls != nil {
+		out.CallTransports = a.Calls.Transports()
 	}
 	return out, nil
 }

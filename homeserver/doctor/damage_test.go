@@ -87,6 +87,8 @@ var damages = []damage{
 	{name: "delayed event of no room", tables: "delayed_events", sql: delayedRow("<alice>", "999999"), want: kinds(doctor.KindOrphan), text: "the room is not there"},
 	{name: "report by nobody", tables: "reports", sql: `INSERT INTO reports (nid, ts, user_nid, reason) VALUES (1, 1, 999999, '')`, want: kinds(doctor.KindOrphan)},
 	{name: "report of no room", tables: "reports", sql: `INSERT INTO reports (nid, ts, user_nid, room_nid, reason) VALUES (1, 1, <alice>, 999999, '')`, want: kinds(doctor.KindOrphan)},
+	{name: "seat in a call of no room", tables: "call_seats", sql: callSeatRow("999999", "<alice>"), want: kinds(doctor.KindOrphan), text: "the room is not there"},
+	{name: "seat of nobody in a call", tables: "call_seats", sql: callSeatRow("<room>", "999999"), want: kinds(doctor.KindOrphan), text: "the user id is not there"},
 	{name: "OpenID token of nobody", tables: "openid_tokens", sql: `INSERT INTO openid_tokens (hash, user_nid, expires_ts) VALUES ($1, 999999, 1)`, args: []any{garbage}, want: kinds(doctor.KindOrphan)},
 	{name: "device of no OAuth client", tables: "devices", sql: `UPDATE devices SET oauth_client = 'gone'`, want: kinds(doctor.KindOrphan), text: "the OAuth client is not there"},
 	{name: "authorization code of nobody", tables: "oauth_codes", sql: `INSERT INTO oauth_codes (hash, user_nid, device_id, client, scope, redirect_uri, challenge, expires_ts, used) VALUES ($1, 999999, 'D', 'c', '', '', '', 1, 0)`, args: []any{garbage}, want: kinds(doctor.KindOrphan), text: "the user is not there"},
@@ -402,4 +404,8 @@ func keyBackupRow(user string, version, count, keys int64) string {
 func delayedRow(user, room string) string {
 	return `INSERT INTO delayed_events (delay_id, nid, user_nid, room_nid, type, content, delay_ms, since_ts, send_ts, event_ts, device, appservice)
 		VALUES ('x', 1, ` + user + `, ` + room + `, 'a.b', '{}', 1, 1, 2, 0, '', '')`
+}
+
+func callSeatRow(room, user string) string {
+	return `INSERT INTO call_seats (alias, identity, room_nid, user_nid, device_id, legacy, until_ts, delay_ms) VALUES ('a', 'i', ` + room + `, ` + user + `, 'D', 0, 1, 0)`
 }

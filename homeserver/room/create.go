@@ -325,13 +325,13 @@ func (b *draftList) powerLevels(version *event.RoomVersion, rules preset, in Cre
 	if in.Preset == "public_chat" {
 		invite = 50
 	}
+	events := map[string]any{
+		"m.room.name": 50, "m.room.avatar": 50, "m.room.canonical_alias": 50, "m.room.power_levels": 100,
+		"m.room.history_visibility": 100, "m.room.encryption": 100, "m.room.server_acl": 100, "m.room.tombstone": tombstone,
+	}
 	content := map[string]any{
 		"users": users, "users_default": 0, "events_default": 0, "state_default": 50,
-		"ban": 50, "kick": 50, "redact": 50, "invite": invite,
-		"events": map[string]any{
-			"m.room.name": 50, "m.room.avatar": 50, "m.room.canonical_alias": 50, "m.room.power_levels": 100,
-			"m.room.history_visibility": 100, "m.room.encryption": 100, "m.room.server_acl": 100, "m.room.tombstone": tombstone,
-		},
+		"ban": 50, "kick": 50, "redact": 50, "invite": invite, "events": events,
 	}
 	if len(in.PowerLevels) > 0 {
 		var override map[string]json.RawMessage
@@ -342,6 +342,7 @@ func (b *draftList) powerLevels(version *event.RoomVersion, rules preset, in Cre
 			content[k] = v
 		}
 	}
+	allowCalls(content)
 	b.addMap(event.TypePowerLevels, content)
 	return nil
 }

@@ -222,6 +222,7 @@ var auditUsers = []string{
 	`SELECT DISTINCT signer_nid FROM user_signatures`, `SELECT DISTINCT user_nid FROM user_signatures`,
 	`SELECT DISTINCT user_nid FROM oauth_codes`, `SELECT DISTINCT user_nid FROM browser_sessions`, `SELECT DISTINCT user_nid FROM sso_links`,
 	`SELECT DISTINCT user_nid FROM oauth_device_codes WHERE user_nid IS NOT NULL`,
+	`SELECT DISTINCT user_nid FROM call_seats`,
 	`SELECT DISTINCT user_nid FROM login_tokens`, `SELECT user_nid FROM departures`, `SELECT DISTINCT user_nid FROM accepted_terms`,
 }
 

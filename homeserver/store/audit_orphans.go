@@ -109,6 +109,8 @@ var orphanRules = []orphanRule{
 	{"delayed_events", "delay_id", "room", noRoom},
 	{"reports", "nid", "user", noUser},
 	{"reports", "nid", "room", `x.room_nid IS NOT NULL AND ` + noRoom},
+	{"call_seats", "alias, identity", "room", noRoom},
+	{"call_seats", "alias, identity", "user id", noString},
 	{"openid_tokens", "user_nid", "user", noUser},
 	{"login_tokens", "user_nid", "user", noUser},
 	{"departures", "user_nid", "user", noUser},

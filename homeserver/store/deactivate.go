@@ -10,7 +10,7 @@ import (
 var userTables = []string{
 	"login_tokens", "openid_tokens", "delayed_events", "profile_fields", "thread_subscriptions", "filters", "user_words", "user_words_due",
 	"accepted_terms", "browser_sessions", "oauth_codes", "oauth_device_codes",
-	"sso_links",
+	"sso_links", "call_seats",
 }
 
 // Deactivate ends an account for ever: its devices, its tokens, its addresses, its profile and what it has kept go; its name stays, so that

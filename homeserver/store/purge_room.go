@@ -31,6 +31,7 @@ func (tx *Tx) BeginPurge(roomID id.RoomID) (roomNID int64, err error) {
 		`DELETE FROM memberships WHERE room_nid = $1`, `DELETE FROM extremities WHERE room_nid = $1`,
 		`DELETE FROM current_state WHERE room_nid = $1`, `DELETE FROM awaited_redactions WHERE room_nid = $1`,
 		`DELETE FROM delayed_events WHERE room_nid = $1`, `DELETE FROM reports WHERE room_nid = $1`,
+		`DELETE FROM call_seats WHERE room_nid = $1`,
 		`DELETE FROM sticky_events WHERE room_nid = $1`, `DELETE FROM thread_subscriptions WHERE room_nid = $1`,
 		`DELETE FROM identity_invites WHERE room_id = (SELECT room_id FROM rooms WHERE nid = $1)`,
 	} {

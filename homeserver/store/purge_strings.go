@@ -26,6 +26,7 @@ var stringUsers = []string{
 	`SELECT DISTINCT user_nid FROM browser_sessions`,
 	`SELECT DISTINCT user_nid FROM sso_links`,
 	`SELECT DISTINCT user_nid FROM login_tokens`,
+	`SELECT DISTINCT user_nid FROM call_seats`,
 	`SELECT user_nid FROM departures`,
 	`SELECT DISTINCT user_nid FROM accepted_terms`,
 	`SELECT DISTINCT user_nid FROM profile_fields`,

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"causeway/homeserver/clientapi"
 	"causeway/homeserver/httpapi"
 )
 
@@ -15,7 +14,7 @@ var routeNames = strings.NewReplacer("/_matrix/client/(v3|r0)", "", "/_matrix/cl
 // everywhere makes a request of each route that looks at tokens, in somebody's name, and hands over the answer's status, code and body.
 func (s *script) everywhere(who string, judge func(route httpapi.Route, name string, status int, code, body string), but ...string) {
 	s.t.Helper()
-	for _, route := range new(clientapi.API).Routes() {
+	for _, route := range allRoutes() {
 		name := route.Method + " " + routeNames.Replace(route.Path)
 		if route.Access == httpapi.Public || slices.Contains(but, name) {
 			continue

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"causeway/homeserver"
-	"causeway/homeserver/clientapi"
 	"causeway/homeserver/httpapi"
 )
 
@@ -87,6 +86,10 @@ var proper = map[string]string{
 	"POST /keys/device_signing/upload":                                         `{"master_key":{},"self_signing_key":{},"user_signing_key":{},"auth":{}}`,
 	"PUT /org.matrix.msc3814.v1/dehydrated_device":                             `{"device_id":"X","device_data":{"algorithm":"x"},"device_keys":{},"initial_device_display_name":"x"}`,
 	"POST /org.matrix.msc3814.v1/dehydrated_device/{deviceId}/events":          `{"next_batch":"0"}`,
+	"POST /rtc/livekit/get_token":                                              `{"server_name":"test","room_id":"!none:test","slot_id":"x","member":{"id":"x"},"member_id":"x"}`,
+	"POST /rtc/livekit/delegate_delayed_leave":                                 `{"room_id":"!none:test","slot_id":"x","member":{"id":"x"},"delay_id":"x"}`,
+	"POST /io.element.msc4195/rtc/livekit/get_token":                           `{"server_name":"test","room_id":"!none:test","slot_id":"x","member":{"id":"x"}}`,
+	"POST /io.element.msc4195/rtc/livekit/delegate_delayed_leave":              `{"room_id":"!none:test","slot_id":"x","member":{"id":"x"},"delay_id":"x"}`,
 	"POST /io.element.msc4388/rendezvous":                                      `{"data":"x"}`,
 	"PUT /io.element.msc4388/rendezvous/{rendezvousId}":                        `{"sequence_token":"x","data":"x"}`,
 	"PUT /io.element.msc4388/rendezvous/{rendezvousId}/{txnId}":                `{"sequence_token":"x","data":"x"}`,
@@ -117,45 +120,49 @@ var required = map[string]string{
 	"POST /_causeway/threepid/submitToken":              "sid client_secret token",
 	"GET /register/m.login.registration_token/validity": "?token",
 
-	"PUT /presence/{userId}/status":                             "presence",
-	"PUT /pushrules/global/{kind}/{ruleId}":                     "actions",
-	"PUT /pushrules/global/{kind}/{ruleId}/enabled":             "enabled",
-	"PUT /pushrules/global/{kind}/{ruleId}/actions":             "actions",
-	"PUT /profile/{userId}/{keyName}":                           "displayname",
-	"POST /rooms/{roomId}/invite":                               "user_id",
-	"POST /rooms/{roomId}/kick":                                 "user_id",
-	"POST /rooms/{roomId}/ban":                                  "user_id",
-	"POST /rooms/{roomId}/unban":                                "user_id",
-	"POST /rooms/{roomId}/upgrade":                              "new_version",
-	"PUT /directory/room/{roomAlias}":                           "room_id",
-	"PUT /rooms/{roomId}/delayed_event/{eventType}/{txnId}":     "delay_ms content",
-	"POST /rooms/{roomId}/report":                               "reason",
-	"POST /users/{userId}/report":                               "reason",
-	"PUT /rooms/{roomId}/typing/{userId}":                       "typing",
-	"POST /search":                                              "search_categories",
-	"POST /user_directory/search":                               "search_term",
-	"PUT /sendToDevice/{eventType}/{txnId}":                     "messages",
-	"PUT /org.matrix.msc3814.v1/dehydrated_device":              "device_id device_data device_keys",
-	"POST /keys/query":                                          "device_keys",
-	"POST /keys/claim":                                          "one_time_keys",
-	"GET /keys/changes":                                         "?from ?to",
-	"POST /room_keys/version":                                   "algorithm auth_data",
-	"PUT /room_keys/version/{version}":                          "algorithm auth_data",
-	"GET /room_keys/keys":                                       "?version",
-	"GET /room_keys/keys/{roomId}":                              "?version",
-	"GET /room_keys/keys/{roomId}/{sessionId}":                  "?version",
-	"PUT /room_keys/keys":                                       "?version rooms",
-	"PUT /room_keys/keys/{roomId}":                              "?version sessions",
-	"PUT /room_keys/keys/{roomId}/{sessionId}":                  "?version first_message_index forwarded_count is_verified session_data",
-	"DELETE /room_keys/keys":                                    "?version",
-	"DELETE /room_keys/keys/{roomId}":                           "?version",
-	"DELETE /room_keys/keys/{roomId}/{sessionId}":               "?version",
-	"GET /mutual_rooms":                                         "?user_id",
-	"POST /io.element.msc4388/rendezvous":                       "data",
-	"PUT /io.element.msc4388/rendezvous/{rendezvousId}":         "sequence_token data",
-	"PUT /io.element.msc4388/rendezvous/{rendezvousId}/{txnId}": "sequence_token data",
-	"GET /rooms/{roomId}/messages":                              "?dir",
-	"GET /rooms/{roomId}/timestamp_to_event":                    "?dir ?ts",
+	"PUT /presence/{userId}/status":                               "presence",
+	"PUT /pushrules/global/{kind}/{ruleId}":                       "actions",
+	"PUT /pushrules/global/{kind}/{ruleId}/enabled":               "enabled",
+	"PUT /pushrules/global/{kind}/{ruleId}/actions":               "actions",
+	"PUT /profile/{userId}/{keyName}":                             "displayname",
+	"POST /rooms/{roomId}/invite":                                 "user_id",
+	"POST /rooms/{roomId}/kick":                                   "user_id",
+	"POST /rooms/{roomId}/ban":                                    "user_id",
+	"POST /rooms/{roomId}/unban":                                  "user_id",
+	"POST /rooms/{roomId}/upgrade":                                "new_version",
+	"PUT /directory/room/{roomAlias}":                             "room_id",
+	"PUT /rooms/{roomId}/delayed_event/{eventType}/{txnId}":       "delay_ms content",
+	"POST /rooms/{roomId}/report":                                 "reason",
+	"POST /users/{userId}/report":                                 "reason",
+	"PUT /rooms/{roomId}/typing/{userId}":                         "typing",
+	"POST /search":                                                "search_categories",
+	"POST /user_directory/search":                                 "search_term",
+	"PUT /sendToDevice/{eventType}/{txnId}":                       "messages",
+	"PUT /org.matrix.msc3814.v1/dehydrated_device":                "device_id device_data device_keys",
+	"POST /keys/query":                                            "device_keys",
+	"POST /keys/claim":                                            "one_time_keys",
+	"GET /keys/changes":                                           "?from ?to",
+	"POST /room_keys/version":                                     "algorithm auth_data",
+	"PUT /room_keys/version/{version}":                            "algorithm auth_data",
+	"GET /room_keys/keys":                                         "?version",
+	"GET /room_keys/keys/{roomId}":                                "?version",
+	"GET /room_keys/keys/{roomId}/{sessionId}":                    "?version",
+	"PUT /room_keys/keys":                                         "?version rooms",
+	"PUT /room_keys/keys/{roomId}":                                "?version sessions",
+	"PUT /room_keys/keys/{roomId}/{sessionId}":                    "?version first_message_index forwarded_count is_verified session_data",
+	"DELETE /room_keys/keys":                                      "?version",
+	"DELETE /room_keys/keys/{roomId}":                             "?version",
+	"DELETE /room_keys/keys/{roomId}/{sessionId}":                 "?version",
+	"GET /mutual_rooms":                                           "?user_id",
+	"POST /rtc/livekit/get_token":                                 "room_id slot_id",
+	"POST /rtc/livekit/delegate_delayed_leave":                    "room_id slot_id member delay_id",
+	"POST /io.element.msc4195/rtc/livekit/get_token":              "room_id slot_id member",
+	"POST /io.element.msc4195/rtc/livekit/delegate_delayed_leave": "room_id slot_id member delay_id",
+	"POST /io.element.msc4388/rendezvous":                         "data",
+	"PUT /io.element.msc4388/rendezvous/{rendezvousId}":           "sequence_token data",
+	"PUT /io.element.msc4388/rendezvous/{rendezvousId}/{txnId}":   "sequence_token data",
+	"GET /rooms/{roomId}/messages":                                "?dir",
+	"GET /rooms/{roomId}/timestamp_to_event":                      "?dir ?ts",
 }
 
 // queries are for requests that must have a query.
@@ -218,7 +225,7 @@ func TestRefusals(t *testing.T) {
 		s.tokens["root"] = s.text("nobody POST /login", `{"type":"m.login.password","user":"root","password":"root's password"}`, "access_token")
 		s.words["room"] = s.text("alice POST /createRoom", `{"preset":"private_chat"}`, "room_id")
 		s.words["event"] = s.text("alice PUT /rooms/<room>/send/m.room.message/1", `{"body":"x"}`, "event_id")
-		routes := new(clientapi.API).Routes()
+		routes := allRoutes()
 		names := make(map[string]bool)
 		for _, route := range routes {
 			r := refusal{script: s, route: route, name: route.Method + " " + version.Replace(route.Path)}

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"causeway/homeserver"
-	"causeway/homeserver/clientapi"
 	"causeway/homeserver/httpapi"
 	"causeway/registration"
 
@@ -57,7 +56,7 @@ func TestMasqueradeEverywhere(t *testing.T) {
 		s.get("limited POST /register", `{"type":"m.login.application_service","username":"lim_a","inhibit_login":true}`)
 		s.ask("irc PUT /devices/IRC?user_id=@irc_a:test", `{}`)
 		seen := 0
-		for _, route := range new(clientapi.API).Routes() {
+		for _, route := range allRoutes() {
 			if route.Access == httpapi.Public {
 				continue
 			}

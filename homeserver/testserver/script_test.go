@@ -21,6 +21,7 @@ import (
 // for a kept value; in a path it is escaped.
 type script struct {
 	*testserver.Server
+	calls  *testCalls
 	t      *testing.T
 	tokens map[string]string // by the name that requests begin with
 	words  map[string]string
@@ -30,10 +31,12 @@ type script struct {
 // newScript returns a script with an account for each name. The name and "<name>" stand for its token and its user ID.
 func newScript(t *testing.T, db *store.DB, names []string, change ...func(*homeserver.Config)) *script {
 	t.Helper()
+	calls := newTestCalls()
 	s := &script{
-		Server: testserver.New(t, db, change...), t: t, words: make(map[string]string),
+		Server: testserver.New(t, db, append([]func(*homeserver.Config){calls.configure}, change...)...), calls: calls, t: t, words: make(map[string]string),
 		tokens: map[string]string{"nobody": "", "unknown": "syt_no_such_token"},
 	}
+	calls.Server = s.Server.Server
 	for _, name := range names {
 		user := s.Register(name)
 		s.tokens[name], s.words[name] = user.Token, string(user.ID)

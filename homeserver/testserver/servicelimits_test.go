@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"causeway/homeserver"
-	"causeway/homeserver/clientapi"
 	"causeway/homeserver/httpapi"
 )
 
@@ -116,7 +115,7 @@ func TestNoLimitForServices(t *testing.T) {
 		}
 	}, withServices(t), func(c *homeserver.Config) {
 		c.Limits = make(map[httpapi.Class]httpapi.Limit)
-		for _, route := range new(clientapi.API).Routes() {
+		for _, route := range allRoutes() {
 			c.Limits[route.Endpoint.Class()] = httpapi.Limit{PerSecond: 0.00001, Burst: 1}
 		}
 	})

@@ -57,7 +57,7 @@ var flags = map[string]bool{
 	"uk.half-shot.msc2666.query_mutual_rooms.stable": true,
 	"org.matrix.msc3814":                             true,  // dehydrated devices
 	"org.matrix.msc3916.stable":                      false, // media that needs a token
-	"org.matrix.msc4143":                             false, // transports of calls
+	"org.matrix.msc4143":                             true,  // transports of calls
 	"com.beeper.msc4437":                             false, // replacing a whole profile
 	"fi.mau.msc2815":                                 false, // what redacted events said
 }

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"causeway/homeserver"
+	"causeway/homeserver/clientapi"
+	"causeway/homeserver/store"
+	"causeway/sfu"
+	"causeway/sfu/focus"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+	"maunium.net/go/mautrix/id"
+)
+
+// Where clients find what group calls need, below the server's address.
+const (
+	callTokensPath = "/livekit/jwt" // focus
+	callMediaPath  = "/livekit/sfu" // signalling; clients put /rtc or /rtc/v1 behind it
+)
+
+// calls are the group calls of the server: what makes tokens for them, and the SFU, if that is ours.
+type calls struct {
+	focus *focus.Service
+	sfu   *sfu.Server // nil for one elsewhere, and mux with it
+	mux   ice.UDPMux
+	base  string
+	media string             // the WebSocket address of the SFU
+	hs    *homeserver.Server // set by attend
+}
+
+// openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server: the log says so.
+func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (*calls, error) {
+	if !cfg.Calls.Enabled {
+		return nil, nil
+	}
+	log = log.With().Str("part", "calls").Logger()
+	c := &calls{base: strings.TrimRight(cfg.BaseURL(), "/")}
+	fc := focus.Config{ServerName: cfg.ServerName, OpenID: c, Membership: c, Ledger: callSeats{db}, Log: log}
+	if cfg.DelayedEvents.Enabled {
+		fc.Delays = c
+	}
+	key, secret := cfg.Calls.SFU.LiveKit.Key, cfg.Calls.SFU.LiveKit.Secret
+	if elsewhere := cfg.Calls.SFU.LiveKit; elsewhere.URL != "" {
+		fc.LiveKit = &focus.LiveKit{API: elsewhere.api(), Key: key, Secret: secret}
+		fc.SFU, c.media = fc.LiveKit, elsewhere.media()
+	} else {
+		conn, err := openMedia(cfg, log)
+		if err != nil {
+			log.Error().Err(err).Msg("There are no group calls: media has no port. Set calls.listen, or calls.enabled to false")
+			return nil, nil
+		}
+		c.mux = webrtc.NewICEUDPMux(nil, conn)
+		if key, secret, err = callKey(filepath.Join(cfg.DataDir, "calls.key")); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
+		if err := c.openSFU(cfg, conn.LocalAddr(), key, secret, log); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
+		fc.SFU, c.media = ownSFU{c.sfu}, "ws"+strings.TrimPrefix(c.base, "http")+callMediaPath // https:// becomes wss://
+	}
+	fc.URL = c.media
+	fc.Mint = func(g focus.Grant, valid time.Duration) (string, error) {
+		return sfu.Mint(key, secret, sfu.Grant{Room: g.Room, Identity: g.Identity, Permission: permission(g.Publish)}, valid)
+	}
+	c.focus = focus.New(fc)
+	return c, nil
+}
+
+// openSFU makes the SFU of this process.
+func (c *calls) openSFU(cfg *Config, media net.Addr, key, secret string, log zerolog.Logger) (err error) {
+	c.sfu, err = sfu.New(sfu.Config{
+		Keys: map[string]string{key: secret}, UDP: c.mux, PublicIPs: cfg.Calls.PublicIPs,
+		Loopback: isLoopback(hostAt(media)) || localBase(cfg.BaseURL()),
+		Admit:    c.admit,
+		Joined:   func(room, identity string, may sfu.Permission) { c.focus.Joined(room, identity, may.Publish) },
+		Left:     func(room, identity string) { c.focus.Left(room, identity) },
+		Log:      log,
+	})
+	return err
+}
+
+// permission is what those may do in a call who may send sound and picture, and those who may not.
+func permission(publish bool) sfu.Permission {
+	return sfu.Permission{Publish: publish, Subscribe: true, Data: publish, Metadata: true}
+}
+
+// attend ties the homeserver's end, before anything is served.
+func (c *calls) attend(hs *homeserver.Server) {
+	if c != nil {
+		c.hs = hs
+	}
+}
+
+// with has a handler serve calls, too.
+func (c *calls) with(next http.Handler) http.Handler {
+	if c == nil {
+		return next
+	}
+	mux := http.NewServeMux()
+	mux.Handle(callTokensPath+"/", http.StripPrefix(callTokensPath, c.focus.Handler()))
+	if c.sfu != nil {
+		mux.Handle(callMediaPath+"/", http.StripPrefix(callMediaPath, c.sfu.Handler()))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, callTokensPath+"/") || strings.HasPrefix(r.URL.Path, callMediaPath+"/") {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// run serves calls until ctx ends.
+func (c *calls) run(ctx context.Context) error {
+	if c == nil {
+		return nil
+	}
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return c.focus.Run(ctx) })
+	if c.sfu != nil {
+		parts.Go(func() error { return c.sfu.Run(ctx) })
+	}
+	return errors.Join(parts.Wait(), c.close())
+}
+
+// close closes what was opened.
+func (c *calls) close() error {
+	if c == nil || c.mux == nil {
+		return nil
+	}
+	return c.mux.Close()
+}
+
+// admit tells the SFU who may come in, and what they may do by now.
+func (c *calls) admit(ctx context.Context, g *sfu.Grant) error {
+	publish, err := c.focus.Admit(ctx, g.Room, g.Identity)
+	if err == nil && !publish {
+		g.Permission = permission(false)
+	}
+	return err
+}
+
+// clientCalls are calls as the client-server API has them; nil for none.
+func (c *calls) clientCalls() clientapi.Calls {
+	if c == nil {
+		return nil
+	}
+	return c
+}
+
+// watcher hears who may not be in a call any more; nil for no calls.
+func (c *calls) watcher() homeserver.CallWatcher {
+	if c == nil {
+		return nil
+	}
+	return c.focus
+}
+
+// Transports implements clientapi.Calls.
+func (c *calls) Transports() []clientapi.CallTransport {
+	return []clientapi.CallTransport{{Type: "livekit", ServiceURL: c.base + callTokensPath, URL: c.media}}
+}
+
+// Delegates implements clientapi.Calls.
+func (c *calls) Delegates() bool { return c.focus.Delegates() }
+
+// CallToken implements clientapi.Calls.
+func (c *calls) CallToken(ctx context.Context, m clientapi.CallMember) (clientapi.CallToken, error) {
+	who, member := asMember(m)
+	token, err := c.focus.Token(ctx, who, member)
+	return clientapi.CallToken{JWT: token.JWT, URL: token.URL}, err
+}
+
+// DelegateLeave implements clientapi.Calls.
+func (c *calls) DelegateLeave(ctx context.Context, m clientapi.CallMember, delayID string) error {
+	who, member := asMember(m)
+	return c.focus.Delegate(ctx, who, member, delayID)
+}
+
+func asMember(m clientapi.CallMember) (focus.Who, focus.Member) {
+	return focus.Who{UserID: m.UserID, DeviceID: m.DeviceID},
+		focus.Member{RoomID: m.RoomID, SlotID: m.SlotID, DeviceID: m.ClaimedDeviceID, MemberID: m.MemberID}
+}
+
+// OpenIDUser implements focus.OpenID.
+func (c *calls) OpenIDUser(ctx context.Context, token string) (id.UserID, error) {
+	return c.hs.OpenIDUser(ctx, token)
+}
+
+// Access implements focus.Membership.
+func (c *calls) Access(ctx context.Context, room id.RoomID, user id.UserID, device id.DeviceID) (focus.Access, error) {
+	joined, byState, bySticky, err := c.hs.CallAccess(ctx, room, user, device)
+	return focus.Access{Joined: joined, ByState: byState, BySticky: bySticky}, err
+}
+
+// DelayedEvent implements focus.Delays.
+func (c *calls) DelayedEvent(ctx context.Context, user id.UserID, delayID string) (focus.Delay, error) {
+	room, after, err := c.hs.DelayedEvent(ctx, user, delayID)
+	return focus.Delay{RoomID: room, After: after}, err
+}
+
+// RestartDelayed implements focus.Delays.
+func (c *calls) RestartDelayed(ctx context.Context, user id.UserID, delayID string) error {
+	return c.hs.RestartDelayed(ctx, user, delayID)
+}
+
+// SendDelayed implements focus.Delays.
+func (c *calls) SendDelayed(ctx context.Context, user id.UserID, delayID string) error {
+	return c.hs.SendDelayed(ctx, user, delayID)
+}
+
+// ownSFU is the SFU of this process.
+type ownSFU struct{ *sfu.Server }
+
+// Open implements focus.SFU: rooms come with those who come in.
+func (ownSFU) Open(context.Context, string) error { return nil }
+
+// Remove implements focus.SFU.
+func (o ownSFU) Remove(_ context.Context, room, identity string) error {
+	o.Server.Remove(room, identity)
+	return nil
+}
+
+// SetPublish implements focus.SFU.
+func (o ownSFU) SetPublish(_ context.Context, room, identity string, publish bool) error {
+	o.Server.SetPermission(room, identity, permission(publish))
+	return nil
+}
+
+// Present implements focus.SFU. The SFU tells itself who comes and goes.
+func (ownSFU) Present(context.Context, string) ([]string, error) { return nil, nil }
