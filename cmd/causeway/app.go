@@ -66,7 +66,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Registrations: folder.Set,
 		Transport:     hosted.transport, PresenceMembers: cfg.Presence.MaxRoomMembers,
 	})
-	relaying, err := openTURN(ctx, cfg, db, nil, log)
+	relaying, err := openTURN(ctx, cfg, db, groupCalls.services(cfg.Calls.PublicIPs), log)
 	if err != nil {
 		return err
 	}
@@ -108,6 +108,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	})
 	send.Attend(hs)
 	groupCalls.attend(hs)
+	groupCalls.relayedBy(relaying)
 	toHomeserver.SetHandler(hs.Handler())
 	socket, err := hosted.openSocket(cfg, hs.Handler(), log)
 	if err != nil {

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,9 +14,9 @@ import (
 	"causeway/homeserver/store"
 	"causeway/sfu"
 	"causeway/sfu/focus"
+	"causeway/sfu/network"
+	"causeway/sfu/signalling"
 
-	"github.com/pion/ice/v4"
-	"github.com/pion/webrtc/v4"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 	"maunium.net/go/mautrix/id"
@@ -31,20 +31,21 @@ const (
 // calls are the group calls of the server: what makes tokens for them, and the SFU, if that is ours.
 type calls struct {
 	focus *focus.Service
-	sfu   *sfu.Server // nil for one elsewhere, and mux with it
-	mux   ice.UDPMux
+	sfu   *sfu.Server // nil for one elsewhere, and net with it
+	net   *network.Network
+	turn  *turnPart // set by relayedBy
 	base  string
 	media string             // the WebSocket address of the SFU
 	hs    *homeserver.Server // set by attend
 }
 
 // openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server: the log says so.
-func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (*calls, error) {
+func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (c *calls, err error) {
 	if !cfg.Calls.Enabled {
 		return nil, nil
 	}
 	log = log.With().Str("part", "calls").Logger()
-	c := &calls{base: strings.TrimRight(cfg.BaseURL(), "/")}
+	c = &calls{base: strings.TrimRight(cfg.BaseURL(), "/")}
 	fc := focus.Config{ServerName: cfg.ServerName, OpenID: c, Membership: c, Ledger: callSeats{db}, Log: log}
 	if cfg.DelayedEvents.Enabled {
 		fc.Delays = c
@@ -54,16 +55,14 @@ func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (*calls, error) {
 		fc.LiveKit = &focus.LiveKit{API: elsewhere.api(), Key: key, Secret: secret}
 		fc.SFU, c.media = fc.LiveKit, elsewhere.media()
 	} else {
-		conn, err := openMedia(cfg, log)
-		if err != nil {
+		if c.net, err = openMedia(cfg, log); err != nil {
 			log.Error().Err(err).Msg("There are no group calls: media has no port. Set calls.listen, or calls.enabled to false")
 			return nil, nil
 		}
-		c.mux = webrtc.NewICEUDPMux(nil, conn)
 		if key, secret, err = callKey(filepath.Join(cfg.DataDir, "calls.key")); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
-		if err := c.openSFU(cfg, conn.LocalAddr(), key, secret, log); err != nil {
+		if err := c.openSFU(cfg, key, secret, log); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
 		fc.SFU, c.media = ownSFU{c.sfu}, "ws"+strings.TrimPrefix(c.base, "http")+callMediaPath // https:// becomes wss://
@@ -77,14 +76,15 @@ func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (*calls, error) {
 }
 
 // openSFU makes the SFU of this process.
-func (c *calls) openSFU(cfg *Config, media net.Addr, key, secret string, log zerolog.Logger) (err error) {
+func (c *calls) openSFU(cfg *Config, key, secret string, log zerolog.Logger) (err error) {
 	c.sfu, err = sfu.New(sfu.Config{
-		Keys: map[string]string{key: secret}, UDP: c.mux, PublicIPs: cfg.Calls.PublicIPs,
-		Loopback: isLoopback(hostAt(media)) || localBase(cfg.BaseURL()),
-		Admit:    c.admit,
-		Joined:   func(room, identity string, may sfu.Permission) { c.focus.Joined(room, identity, may.Publish) },
-		Left:     func(room, identity string) { c.focus.Left(room, identity) },
-		Log:      log,
+		Keys: map[string]string{key: secret}, UDP: c.net.UDP, TCP: c.net.TCP, Flush: c.net.Flush, PublicIPs: cfg.Calls.PublicIPs,
+		Addresses: c.net.Has, Loopback: c.net.Loopback(),
+		ICEServers: func(identity string) []signalling.ICEServer { return c.turn.iceServers(identity) },
+		Admit:      c.admit,
+		Joined:     func(room, identity string, may sfu.Permission) { c.focus.Joined(room, identity, may.Publish) },
+		Left:       func(room, identity string) { c.focus.Left(room, identity) },
+		Log:        log,
 	})
 	return err
 }
@@ -92,6 +92,32 @@ func (c *calls) openSFU(cfg *Config, media net.Addr, key, secret string, log zer
 // permission is what those may do in a call who may send sound and picture, and those who may not.
 func permission(publish bool) sfu.Permission {
 	return sfu.Permission{Publish: publish, Subscribe: true, Data: publish, Metadata: true}
+}
+
+// services are the addresses at which clients reach the SFU by UDP, and where those are from here: relays may send there, whatever else of this
+// machine they may not reach.
+func (c *calls) services(publicIPs []string) map[netip.AddrPort]netip.AddrPort {
+	if c == nil || c.net == nil {
+		return nil
+	}
+	services := map[netip.AddrPort]netip.AddrPort{}
+	for _, a := range c.net.Addresses() {
+		here := netip.AddrPortFrom(a, uint16(c.net.UDPPort()))
+		services[here] = here
+		for _, text := range publicIPs {
+			if public, err := netip.ParseAddr(text); err == nil && public.Is4() == a.Is4() {
+				services[netip.AddrPortFrom(public, here.Port())] = here
+			}
+		}
+	}
+	return services
+}
+
+// relayedBy has participants told of a TURN server, before anything is served.
+func (c *calls) relayedBy(t *turnPart) {
+	if c != nil {
+		c.turn = t
+	}
 }
 
 // attend ties the homeserver's end, before anything is served.
@@ -135,10 +161,10 @@ func (c *calls) run(ctx context.Context) error {
 
 // close closes what was opened.
 func (c *calls) close() error {
-	if c == nil || c.mux == nil {
+	if c == nil || c.net == nil {
 		return nil
 	}
-	return c.mux.Close()
+	return c.net.Close()
 }
 
 // admit tells the SFU who may come in, and what they may do by now.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -252,7 +253,7 @@ func TestCallerWhoCrashes(t *testing.T) {
 
 // TestMediaPort has two servers on one machine: the second takes another port, unless it is told which.
 func TestMediaPort(t *testing.T) {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:"+defaultMediaPort)
+	conn, err := net.ListenPacket("udp", "127.0.0.1:"+strconv.Itoa(defaultMediaPort))
 	if err == nil {
 		defer func() { _ = conn.Close() }()
 	}
@@ -266,7 +267,7 @@ func TestMediaPort(t *testing.T) {
 	if !strings.Contains(log.String(), "calls.listen") {
 		t.Errorf("the log says nothing of the port: %s", log.String())
 	}
-	cfg.Calls.Listen = "127.0.0.1:" + defaultMediaPort
+	cfg.Calls.Listen = "127.0.0.1:" + strconv.Itoa(defaultMediaPort)
 	if other, err := openMedia(cfg, zerolog.Nop()); err == nil {
 		_ = other.Close()
 		t.Error("two servers have one port")

@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"causeway/sfu/network"
 
 	"github.com/rs/zerolog"
 )
@@ -102,32 +107,69 @@ func withScheme(address, scheme string) string {
 }
 
 // defaultMediaPort is that of LiveKit, which descriptions of firewalls for calls name.
-const defaultMediaPort = "7882"
+const defaultMediaPort = 7882
 
-// openMedia opens the UDP port of media. Where another program has the default one, it is any other.
-func openMedia(cfg *Config, log zerolog.Logger) (net.PacketConn, error) {
-	listen := cfg.Calls.Listen
-	if listen == "" {
-		host := ""
-		if h, _, err := net.SplitHostPort(cfg.Listen); err == nil && isLoopback(h) && cfg.PublicURL == "" {
-			host = h
+// openMedia opens the sockets of media: one UDP port and the same of TCP, on each address of this machine or on the one that is named. Where
+// another program has the default port, it is any other.
+func openMedia(cfg *Config, log zerolog.Logger) (*network.Network, error) {
+	host, port := "", defaultMediaPort
+	if cfg.Calls.Listen != "" {
+		h, text, err := net.SplitHostPort(cfg.Calls.Listen)
+		if err != nil {
+			return nil, err
 		}
-		listen = net.JoinHostPort(host, defaultMediaPort)
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			return nil, err
+		}
+		host, port = h, int(n)
+	} else if h, _, err := net.SplitHostPort(cfg.Listen); err == nil && isLoopback(h) && cfg.PublicURL == "" {
+		host = h
 	}
-	conn, err := net.ListenPacket("udp", listen)
-	if errors.Is(err, syscall.EADDRINUSE) && cfg.Calls.Listen == "" {
-		host, _, _ := net.SplitHostPort(listen)
-		if conn, err = net.ListenPacket("udp", net.JoinHostPort(host, "0")); err == nil {
-			log.Warn().Str("listen", listen).Stringer("instead", conn.LocalAddr()).
-				Msg("Another program has the UDP port for calls, so that it is another one, which firewalls may not let through: set calls.listen")
+	addresses, err := mediaAddresses(host, localBase(cfg.BaseURL()))
+	if err != nil {
+		return nil, err
+	}
+	n, err := network.Listen(network.Config{Addresses: addresses, UDPPort: port, TCPPort: port})
+	for range otherPorts {
+		if !errors.Is(err, syscall.EADDRINUSE) || cfg.Calls.Listen != "" {
+			break
+		}
+		other := 20_000 + mathrand.IntN(12_000) // below the ports that systems give out by themselves
+		if n, err = network.Listen(network.Config{Addresses: addresses, UDPPort: other, TCPPort: other}); err == nil {
+			log.Warn().Int("port", port).Int("instead", other).
+				Msg("Another program has the port for calls, so that it is another one, which firewalls may not let through: set calls.listen")
 		}
 	}
-	return conn, err
+	return n, err
 }
 
-func hostAt(a net.Addr) string {
-	host, _, _ := net.SplitHostPort(a.String())
-	return host
+// otherPorts is how many other ports are tried.
+const otherPorts = 20
+
+// mediaAddresses are those to take media on: one that is named, or all of this machine, with loopback where clients are on it.
+func mediaAddresses(host string, here bool) ([]netip.Addr, error) {
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if host != "" {
+		a, err := netip.ParseAddr(host)
+		if err != nil {
+			return nil, err
+		}
+		if !a.IsUnspecified() {
+			return []netip.Addr{a}, nil
+		}
+	}
+	addresses, err := network.Local()
+	if err != nil {
+		return nil, err
+	}
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if here && !slices.Contains(addresses, loopback) {
+		addresses = append(addresses, loopback)
+	}
+	return addresses, nil
 }
 
 // localBase is whether clients are on this machine.

@@ -39,10 +39,14 @@ type Network struct {
 	conns     []*Conn
 	listeners []net.Listener
 	addresses []netip.Addr
+	udpPort   int
 }
 
+// UDPPort is the port of media; 0 for none.
+func (n *Network) UDPPort() int { return n.udpPort }
+
 // Listen opens the sockets. When one cannot be opened, none is.
-func Listen(cfg Config) (n *Network, err error) {
+func Listen(cfg Config) (opened *Network, err error) {
 	if cfg.SocketBuffer == 0 {
 		cfg.SocketBuffer = defaultBuffer
 	}
@@ -50,11 +54,11 @@ func Listen(cfg Config) (n *Network, err error) {
 		cfg.Logger = logging.NewDefaultLoggerFactory()
 	}
 	if len(cfg.Addresses) == 0 {
-		if cfg.Addresses, err = local(); err != nil {
+		if cfg.Addresses, err = Local(); err != nil {
 			return nil, err
 		}
 	}
-	n = &Network{addresses: cfg.Addresses}
+	n := &Network{addresses: cfg.Addresses, udpPort: cfg.UDPPort}
 	defer func() {
 		if err != nil {
 			_ = n.Close()
@@ -109,8 +113,8 @@ func (n *Network) listenTCP(cfg Config) error {
 	return nil
 }
 
-// local gives the addresses of this machine by which others may reach it.
-func local() ([]netip.Addr, error) {
+// Local gives the addresses of this machine by which others may reach it; a loopback address where there are none.
+func Local() ([]netip.Addr, error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil, fmt.Errorf("look for addresses of this machine: %w", err)
