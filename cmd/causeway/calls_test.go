@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -52,9 +51,9 @@ func startCallServer(t *testing.T, change ...func(*Config)) *callServer {
 func (s *callServer) start() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
+	ended, greeted := make(chan error, 1), make(greeting, 1)
 	go func() {
-		ended <- serve(ctx, s.cfg, zerolog.New(zerolog.NewTestWriter(s.t)).Level(zerolog.WarnLevel), io.Discard)
+		ended <- serve(ctx, s.cfg, zerolog.New(zerolog.NewTestWriter(s.t)).Level(zerolog.WarnLevel), greeted)
 	}()
 	s.stop = func() {
 		cancel()
@@ -63,17 +62,22 @@ func (s *callServer) start() {
 		}
 		s.stop = func() {}
 	}
-	for {
-		if answer, err := http.Get(s.base + "/_matrix/client/versions"); err == nil {
-			_ = answer.Body.Close()
-			return
-		}
-		select {
-		case err := <-ended:
-			s.t.Fatalf("the server has ended: %v", err)
-		case <-time.After(20 * time.Millisecond): // until it listens
-		}
+	select {
+	case err := <-ended:
+		s.t.Fatalf("the server has ended: %v", err)
+	case <-greeted:
 	}
+}
+
+// greeting rings when the server tells where it is: it listens then.
+type greeting chan struct{}
+
+func (g greeting) Write(p []byte) (int, error) {
+	select {
+	case g <- struct{}{}:
+	default:
+	}
+	return len(p), nil
 }
 
 // ask makes a request, and returns the decoded answer.

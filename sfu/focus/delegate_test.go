@@ -27,7 +27,7 @@ func live(t *testing.T, test func(t *testing.T, w *world, s *Service)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.let(alice, "D", everything)
-		w.delays[string(alice)+"leave"] = Delay{RoomID: room, After: time.Hour}
+		w.delay(alice, "leave", Delay{RoomID: room, After: time.Hour})
 		s := w.service()
 		stop := start(t, s)
 		test(t, w, s)
@@ -134,13 +134,13 @@ func TestDelegationAgain(t *testing.T) {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
 		w.expect(t, "delegated with the token", time.Second, "restart leave")
-		w.delays[string(alice)+"other"] = Delay{RoomID: room, After: 2 * time.Hour}
+		w.delay(alice, "other", Delay{RoomID: room, After: 2 * time.Hour})
 		if err := s.Delegate(t.Context(), whoAlice, byState, "other"); err != nil {
 			t.Fatal(err)
 		}
 		w.expect(t, "another", time.Second, "restart other")
 		w.expect(t, "the first is not restarted any more", 49*time.Minute, "")
-		delete(w.delays, string(alice)+"other")
+		w.delay(alice, "other", Delay{})
 		w.expect(t, "the client sends it", 48*time.Minute, "")
 		s.Left(older.alias, older.identity)
 		w.expect(t, "so that there is nothing to send", time.Minute, "")
@@ -167,7 +167,7 @@ func TestDelegationWhileTheDatabaseIsDown(t *testing.T) {
 func TestDelegationOverARestart(t *testing.T) {
 	live(t, func(t *testing.T, w *world, s *Service) {
 		w.let(bob, "B", everything)
-		w.delays[string(bob)+"bobs"] = Delay{RoomID: room, After: time.Hour}
+		w.delay(bob, "bobs", Delay{RoomID: room, After: time.Hour})
 		enter(t, s, member)
 		bobs := Member{RoomID: room, SlotID: DefaultSlot, DeviceID: "B", MemberID: "m"}
 		for _, err := range []error{
@@ -198,9 +198,9 @@ func TestDelegationOverARestart(t *testing.T) {
 func TestRefusedDelegations(t *testing.T) {
 	live(t, func(t *testing.T, w *world, s *Service) {
 		w.let(bob, "B", Access{Joined: true})
-		w.delays[string(alice)+"soon"] = Delay{RoomID: room, After: time.Second}
-		w.delays[string(alice)+"elsewhere"] = Delay{RoomID: "!other:test", After: time.Hour}
-		w.delays[string(bob)+"bobs"] = Delay{RoomID: room, After: time.Hour}
+		w.delay(alice, "soon", Delay{RoomID: room, After: time.Second})
+		w.delay(alice, "elsewhere", Delay{RoomID: "!other:test", After: time.Hour})
+		w.delay(bob, "bobs", Delay{RoomID: room, After: time.Hour})
 		for _, test := range []struct {
 			name, delayID string
 			who           Who

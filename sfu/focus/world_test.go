@@ -239,3 +239,13 @@ func (w *world) setThere(room string, identities ...string) {
 	defer w.mu.Unlock()
 	w.there[room] = identities
 }
+
+// delay has a user schedule a delayed event, or with none of a room, cancel it.
+func (w *world) delay(user id.UserID, delayID string, d Delay) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.delays[string(user)+delayID] = d
+	if d.RoomID == "" {
+		delete(w.delays, string(user)+delayID)
+	}
+}
