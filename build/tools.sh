@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, if it is missing: a C compiler (for
-# the race detector only), PostgreSQL, ngircd, InspIRCd, atheme, Postfix, Chromium and npm from
+# the race detector only), PostgreSQL, ngircd, InspIRCd, atheme, Postfix, iproute2, Chromium and npm from
 # Debian, and the npm packages of the end-to-end tests. Says what it does, asks nothing, and fails if
 # something cannot be had. A machine that has everything is not touched.
 set -euo pipefail
@@ -35,6 +35,7 @@ missing_packages() {
 	command -v atheme-services >/dev/null || echo atheme-services
 	[[ -x /usr/bin/chromium ]] || echo chromium
 	command -v postfix >/dev/null || echo postfix
+	command -v ip >/dev/null || echo iproute2
 	if ! command -v node >/dev/null; then
 		echo nodejs
 	fi
@@ -104,7 +105,7 @@ if ((${#packages[@]})); then
 	install_packages "${packages[@]}"
 fi
 has_initdb || die "PostgreSQL's initdb is still missing"
-for tool in gcc ngircd atheme-services chromium postfix npm node; do
+for tool in gcc ngircd atheme-services chromium postfix ip npm node; do
 	command -v "$tool" >/dev/null || die "$tool is still missing"
 done
 install_inspircd

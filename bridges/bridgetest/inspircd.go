@@ -68,8 +68,9 @@ func StartInspIRCd(t testing.TB) *InspIRCd {
 	return i
 }
 
-// athemeModules are NickServ with accounts, and SASL.
+// athemeModules are NickServ with accounts and power over nicks, and SASL: all ways that Debian's version has, of which SCRAM is none.
 const athemeModules = `protocol/inspircd backend/opensex crypto/pbkdf2v2 nickserv/main nickserv/register nickserv/identify
+	nickserv/logout nickserv/ghost nickserv/set_core nickserv/enforce
 	nickserv/info nickserv/cert chanserv/main chanserv/register saslserv/main saslserv/plain saslserv/external`
 
 // StartAtheme starts Debian's atheme services for the server, and returns when they are there. They are stopped at the end
