@@ -342,7 +342,7 @@ func (c *client) tick(now time.Time) {
 	switch {
 	case c.phase == pausing && !now.Before(c.nextDial) && c.keepsResting(now):
 		c.phase, c.resting = offline, true
-	case c.phase == pausing && !now.Before(c.nextDial):
+	case c.phase == pausing && !now.Before(c.nextDial) && !c.heldOff(now):
 		c.dial()
 	case c.phase == registering && !now.Before(c.deadline):
 		c.lost(errRegistration)

@@ -42,6 +42,7 @@ type Connector struct {
 	names         *ghostNames
 	strict        strictChoices
 	started       time.Time
+	timing        timing
 	// holderCommand runs the holder of connections.
 	holderCommand func(socket string) *exec.Cmd
 

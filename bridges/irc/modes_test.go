@@ -326,9 +326,9 @@ func TestSplitsInTime(t *testing.T) {
 	now := time.Now()
 	var s splits
 	for i := range 100 {
-		s.leave(fmt.Sprint("n", i), fmt.Sprint("N", i), "a <-> b", now)
+		s.leave(fmt.Sprint("n", i), fmt.Sprint("N", i), "a <-> b", now, timing{}.withDefaults().splitEnd(now))
 	}
-	if s.leave("n1", "N1", "a <-> b", now); len(s.away) != 100 {
+	if s.leave("n1", "N1", "a <-> b", now, timing{}.withDefaults().splitEnd(now)); len(s.away) != 100 {
 		t.Errorf("got %d away, want 100", len(s.away))
 	}
 	if !s.comeBack("n0", now) || s.comeBack("n0", now) || s.comeBack("stranger", now) {

@@ -55,6 +55,8 @@ type network struct {
 	counter atomic.Int64
 
 	presences presences
+	timing    timing
+	hold      hold // has its own lock
 
 	mu       sync.Mutex // guards what follows
 	clients  map[id.UserID]*client
@@ -80,6 +82,7 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 		channels: map[string]*channel{},
 		puppets:  newPuppets(cfg.Casemapping),
 		turns:    map[id.UserID]time.Time{},
+		timing:   conn.timing.withDefaults(),
 	}
 	n.report, n.dial, n.identity, n.request = n.reportState, dial, n.identityOf, n.ask
 	n.runLane = startLane
