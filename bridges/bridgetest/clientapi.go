@@ -63,6 +63,7 @@ func (h *Homeserver) routes() {
 		"GET " + v3 + "/rooms/{room}/state":                h.allState,
 		"GET " + v3 + "/rooms/{room}/members":              h.members,
 		"GET " + v3 + "/rooms/{room}/joined_members":       h.joinedMembers,
+		"GET " + v3 + "/joined_rooms":                      h.joinedRooms,
 		"PUT " + v3 + "/rooms/{room}/typing/{user}":        h.setTyping,
 		"PUT " + v3 + "/rooms/{room}/redact/{event}/{txn}": h.redact,
 		"GET " + v3 + "/rooms/{room}/event/{event}":        h.getEvent,
@@ -323,6 +324,16 @@ func (h *Homeserver) joinedMembers(r *request) (any, error) {
 		}
 	}
 	return object{"joined": joined}, nil
+}
+
+func (h *Homeserver) joinedRooms(r *request) (any, error) {
+	rooms := []id.RoomID{}
+	for room := range h.state {
+		if h.isJoined(r.user, room) {
+			rooms = append(rooms, room)
+		}
+	}
+	return object{"joined_rooms": rooms}, nil
 }
 
 func (h *Homeserver) getAlias(r *request) (any, error) {
