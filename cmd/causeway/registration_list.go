@@ -137,6 +137,8 @@ func (s serviceStatus) state(running bool, now time.Time) string {
 		return "starting"
 	case s.FailingTS != 0:
 		return "failing for " + ageText(now.Sub(time.UnixMilli(s.FailingTS)))
+	case s.BridgeFault != "":
+		return "does not answer"
 	case s.Pending:
 		return "is being sent events"
 	}
