@@ -161,13 +161,13 @@ func (b *Bridge) ignores(ctx context.Context, evt *event.Event) bool {
 		return true
 	}
 	portal, err := b.v2.GetPortalByMXID(ctx, evt.RoomID)
-	if err != nil || portal == nil {
-		return err == nil
+	if err != nil || portal == nil || portal.Relay != nil {
+		return err == nil && portal == nil
 	}
 	user, err := b.v2.GetUserByMXID(ctx, evt.Sender)
 	if err != nil || user == nil {
 		return false
 	}
-	_, _, err = portal.FindPreferredLogin(ctx, user, true)
+	_, _, err = portal.FindPreferredLogin(ctx, user, false) // by its being in this chat, and not in another
 	return errors.Is(err, bridgev2.ErrNotLoggedIn)
 }
