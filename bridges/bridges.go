@@ -92,6 +92,7 @@ type Bridge struct {
 	lanes     *lanes
 	ephemera  *ephemera
 	policies  *policies
+	foreign   foreign
 	unbridger *unbridger
 	crypto    *e2be.Machine // nil without encryption
 	logins    *provisioning.API

@@ -325,9 +325,15 @@ const memberTimeout = 30 * time.Second
 // HandleMember implements bridges.MemberWatcher: who enters a room gets a connection and joins the channel, who
 // leaves it parts. The errors are those of the database.
 func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
+	return c.inAllChannels(ctx, portal, evt, c.handleMember)
+}
+
+// inAllChannels does something about a membership for each channel of a room.
+func (c *Connector) inAllChannels(ctx context.Context, portal *bridgev2.Portal, evt *event.Event,
+	handle func(context.Context, *bridgev2.Portal, *event.Event) error) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
-	if err := c.handleMember(ctx, portal, evt); err != nil {
+	if err := handle(ctx, portal, evt); err != nil {
 		return err
 	}
 	for _, key := range c.links.furtherOf(portal.MXID) {
@@ -335,7 +341,7 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 		if err != nil {
 			return err
 		}
-		if err := c.handleMember(ctx, further, evt); err != nil {
+		if err := handle(ctx, further, evt); err != nil {
 			return err
 		}
 	}

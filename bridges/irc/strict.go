@@ -178,7 +178,7 @@ func (a *account) peopleOf(ctx context.Context, portal *bridgev2.Portal, s *send
 	if !a.connector.isStrict(a.net, portal.Name) || slices.Contains(wordless, s.verb) {
 		return nil
 	}
-	people, err := a.connector.host.People(ctx, portal.MXID)
+	people, err := a.connector.host.Audience(ctx, portal.MXID)
 	if err != nil {
 		return shown(failure("%s is strict, and it cannot be seen who is in this room", portal.Name))
 	}
@@ -254,7 +254,7 @@ func (l *lane) holdsBack(ctx context.Context, portal *bridgev2.Portal, present m
 	if !l.net.conn.isStrict(l.net, l.called()) {
 		return false, nil
 	}
-	people, err := l.net.conn.host.People(ctx, portal.MXID)
+	people, err := l.net.conn.host.Audience(ctx, portal.MXID)
 	if err != nil {
 		return true, err
 	}
@@ -277,7 +277,7 @@ func (l *lane) showStrict(ctx context.Context, portal *bridgev2.Portal, now time
 	if !l.net.conn.isStrict(l.net, channel) {
 		return nil
 	}
-	people, err := host.People(ctx, portal.MXID)
+	people, err := host.Audience(ctx, portal.MXID)
 	if err != nil {
 		l.strict.changed(now)
 		return err

@@ -68,7 +68,7 @@ type metricsServer struct {
 }
 
 // listenMetrics opens the listener, nil for none.
-func listenMetrics(cfg MetricsConfig, status func() servicesStatus, log zerolog.Logger) (*metricsServer, error) {
+func listenMetrics(cfg MetricsConfig, status func(context.Context) servicesStatus, log zerolog.Logger) (*metricsServer, error) {
 	if cfg.Listen == "" {
 		return nil, nil
 	}
@@ -87,13 +87,13 @@ func listenMetrics(cfg MetricsConfig, status func() servicesStatus, log zerolog.
 }
 
 // metricsHandler answers GET metricsPath. With a token, only who knows it gets anything.
-func metricsHandler(token string, status func() servicesStatus) http.Handler {
+func metricsHandler(token string, status func(context.Context) servicesStatus) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+metricsPath, func(w http.ResponseWriter, r *http.Request) {
 		accept := strings.Join(r.Header.Values("Accept"), ",")
 		isOpen := strings.Contains(accept, "application/openmetrics-text")
 		var text bytes.Buffer
-		if err := printMetrics(&text, status(), time.Now()); err != nil {
+		if err := printMetrics(&text, status(r.Context()), time.Now()); err != nil {
 			http.Error(w, "The metrics could not be written", http.StatusInternalServerError)
 			return
 		}
