@@ -124,7 +124,7 @@ func (a *account) banGhost(ctx context.Context, msg *bridgev2.MatrixMembershipCh
 		}
 		for _, nick := range who.nicks {
 			if _, there := m.names.get(c.net.ids.fold.Fold(nick)); there {
-				lines = append(lines, "KICK "+m.name+" "+nick+" :"+cut(reason, room(c.nick, c.userHost, "KICK", m.name+" "+nick)))
+				lines = append(lines, "KICK "+m.name+" "+nick+" :"+c.charset().cut(reason, c.room("KICK", m.name+" "+nick)))
 			}
 		}
 		return lines

@@ -125,7 +125,7 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 	}
 	c.acknowledged(state.On)
 	for _, line := range state.Info {
-		if m, err := parseLine([]byte(line)); err == nil {
+		if m, err := c.net.charset.parse([]byte(line)); err == nil {
 			c.dispatch(m)
 		}
 	}
