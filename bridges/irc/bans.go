@@ -206,7 +206,7 @@ func (a *account) unbanGhost(ctx context.Context, msg *bridgev2.MatrixMembership
 		masks := append(slices.Concat(who.masks(c, m)...), stored...)
 		var list []change
 		for _, mask := range m.lists['b'] {
-			if slices.ContainsFunc(masks, func(ours string) bool { return strings.EqualFold(ours, mask) }) {
+			if slices.ContainsFunc(masks, func(ours string) bool { return c.isupport.sameEntry('b', ours, mask) }) {
 				list = append(list, change{mode: 'b', arg: mask, list: true})
 			}
 		}

@@ -210,11 +210,12 @@ func (c *client) quietChanges(m *membership, w wish) []change {
 		if !can || byAccount != "" && ch.mode != 'q' {
 			continue // no ban of a kind within another
 		}
-		set := slices.ContainsFunc(m.lists[ch.mode], func(entry string) bool { return strings.EqualFold(entry, ch.arg) })
+		at := slices.IndexFunc(m.lists[ch.mode], func(entry string) bool { return c.isupport.sameEntry(ch.mode, entry, ch.arg) })
 		switch {
-		case w.free && set:
+		case w.free && at >= 0:
+			ch.arg = m.lists[ch.mode][at] // as it is written there
 			list = append(list, ch)
-		case w.quiet && set:
+		case w.quiet && at >= 0:
 			return nil
 		case w.quiet && len(list) == 0:
 			list = append(list, ch)
