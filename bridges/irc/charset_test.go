@@ -179,3 +179,37 @@ func TestCharsetMultiline(t *testing.T) {
 		t.Errorf("got lines of %v bytes, want 960 in three, and the end", sizes)
 	}
 }
+
+// A channel whose name is in an old character set is the same after a restart, when its connection is taken up.
+func TestCharsetUpgrade(t *testing.T) {
+	t.Parallel()
+	ircd := bridgetest.NewIRCServer(t)
+	cfg := keep(ircd.Address)
+	n := cfg.Networks["net"]
+	n.CharsetSend = true
+	cfg.Networks["net"] = n
+	hs, dir := bridgetest.NewHomeserver(t, "hs.test"), t.TempDir()
+	w := startKept(t, hs, dir, cfg)
+	alice := hs.User("alice")
+	room := w.join(alice, "#café")
+	conn := ircd.Accept()
+	conn.Welcome("alice")
+	conn.Joined("alice", "#caf\xe9", "carol")
+	conn.Send(":carol!c@h PRIVMSG #caf\xe9 :one \x80")
+	hs.AwaitText(room, "one €")
+	hs.AwaitAcknowledged()
+	w.stop()
+	conn.Send(":carol!c@h PRIVMSG #caf\xe9 :two")
+	w = startHolding(t, hs, dir, cfg, holderOf)
+	hs.AwaitText(room, "two")
+	hs.Say(alice, room, "three €")
+	for line := conn.Read(); line != "PRIVMSG #caf\xe9 :three \x80"; line = conn.Read() {
+		if token, ping := strings.CutPrefix(line, "PING :"); ping {
+			conn.Send(":irc.test PONG irc.test :%s", token)
+		} else if line != "NAMES #caf\xe9" {
+			t.Fatalf("got line %q", line)
+		}
+	}
+	conn.Pong()
+	hs.AwaitAcknowledged()
+}

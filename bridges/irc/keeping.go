@@ -153,6 +153,7 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 // resumeChannels takes part again in the channels that are wanted still, and leaves the others.
 func (c *client) resumeChannels(state holder.State) {
 	for _, name := range state.Channels {
+		name = c.net.charset.read([]byte(holder.RawName(name)))
 		m := c.channels[c.net.ids.fold.Fold(name)]
 		switch {
 		case m == nil && validChannel(name):

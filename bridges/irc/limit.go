@@ -17,7 +17,7 @@ const (
 )
 
 // places are the connections that a network allows (ConnectConfig.Max). Who holds one has a connection or makes one; the others wait in
-// their order. The bridge's own connection has a place always.
+// their order. The bridge's own connection has a place always, and counts.
 type places struct {
 	most int // 0 for any number
 
