@@ -216,6 +216,7 @@ func (b *Bridge) prepare() error {
 	b.conn.EventProcessor.ExecSyncWarnTime = 0
 	b.conn.EventProcessor.ExecSyncTimeout = 0
 	b.watchMembers()
+	b.watchJoinRules()
 	b.watchEvents()
 	b.watchPresence()
 	b.policies = newPolicies(b)

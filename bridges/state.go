@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
@@ -32,13 +33,14 @@ func (h *Host) SetPowerLevels(ctx context.Context, room id.RoomID, levels *event
 	return nil
 }
 
-// SetJoinRule sets who may join a room, as the bot, if that is a change.
-func (h *Host) SetJoinRule(ctx context.Context, room id.RoomID, rule event.JoinRule) error {
+// SetJoinRule sets who may join a room, as the bot, unless it is so already, or one of alike, which will do as well.
+func (h *Host) SetJoinRule(ctx context.Context, room id.RoomID, rule event.JoinRule, alike ...event.JoinRule) error {
 	var now event.JoinRulesEventContent
-	if err := h.b.conn.Bot.StateEvent(ctx, room, event.StateJoinRules, "", &now); err == nil && now.JoinRule == rule {
+	err := h.b.conn.Bot.StateEvent(ctx, room, event.StateJoinRules, "", &now)
+	if err == nil && (now.JoinRule == rule || slices.Contains(alike, now.JoinRule)) {
 		return nil
 	}
-	_, err := h.b.conn.Bot.SendStateEvent(ctx, room, event.StateJoinRules, "", &event.JoinRulesEventContent{JoinRule: rule})
+	_, err = h.b.conn.Bot.SendStateEvent(ctx, room, event.StateJoinRules, "", &event.JoinRulesEventContent{JoinRule: rule})
 	if err != nil {
 		return fmt.Errorf("set the join rule of %s: %w", room, err)
 	}

@@ -134,7 +134,7 @@ func (c *client) connected(r dialResult) {
 
 // begin takes a new connection, about which nothing is known yet.
 func (c *client) begin(conn net.Conn, now time.Time) {
-	c.sess = newSession(conn)
+	c.sess = newSession(conn, c.net.charset)
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
 	c.userHost, c.isupport, c.leaving = "", newISupport(), false

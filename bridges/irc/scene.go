@@ -24,6 +24,7 @@ const (
 type settings struct {
 	moderated   bool // +m
 	inviteOnly  bool // +i
+	keyed       bool // +k
 	topicLocked bool // +t
 	secret      bool // +s or +p
 }
@@ -373,11 +374,11 @@ func (l *lane) applyLevels(levels *event.PowerLevelsEventContent) bool {
 
 // applyRules sets who may join and whether the room is listed.
 func (l *lane) applyRules(ctx context.Context, room id.RoomID) error {
-	rule := event.JoinRulePublic
-	if l.scene.settings.inviteOnly {
-		rule = event.JoinRuleInvite
+	rule, alike := openRule, []event.JoinRule(nil)
+	if l.scene.settings.inviteOnly || l.scene.settings.keyed {
+		rule, alike = closedRule, closedRules // who tells the bot the key is invited
 	}
-	if err := l.net.conn.host.SetJoinRule(ctx, room, rule); err != nil {
+	if err := l.net.conn.host.SetJoinRule(ctx, room, rule, alike...); err != nil {
 		return err
 	}
 	listed := !l.scene.settings.secret && !l.scene.settings.inviteOnly
