@@ -20,7 +20,7 @@ type InspIRCd struct {
 // inspircdModules are those that the tests need, and those whose modes atheme uses.
 const inspircdModules = `cap ircv3 ircv3_servertime ircv3_msgid ircv3_ctctags ircv3_echomessage ircv3_labeledresponse ircv3_batch
 	ircv3_accounttag ircv3_chghost ircv3_invitenotify ircv3_capnotify namesx uhnames customprefix spanningtree sasl
-	services_account chghost deaf servprotect hideoper permchannels svshold globops`
+	services_account chghost deaf servprotect hideoper permchannels svshold globops muteban`
 
 const (
 	servicesName = "services.test.local"
