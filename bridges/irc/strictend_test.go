@@ -107,7 +107,7 @@ func TestStrictByConfigurationEnds(t *testing.T) {
 	shows("#secret", 0)
 	w.stop()
 	before := len(hs.Events(func(e *bridgetest.Event) bool { return e.Type == strictState }))
-	w = start(t, hs, dir, testNetwork(s.Address))
+	start(t, hs, dir, testNetwork(s.Address))
 	carol := bridgetest.DialIRC(t, s.Address, "carol")
 	carol.Join("#secret")
 	carol.AwaitOccupant("#secret", "alice")

@@ -127,7 +127,7 @@ func TestStrictFurther(t *testing.T) {
 	x.hs.AwaitText(x.room, "nor this")
 	x.awaitNotice(x.room, "#d on other does not hear what is said in the other channels of this room: #d is strict")
 	x.carol.Send("MODE #c +o alice")
-	x.carol.Await("alice is an operator", func(m ircmsg.Message) bool { return m.Command == "MODE" && m.Nick() == "carol" && m.Params[1] == "+o" })
+	x.carol.AwaitCount("alice is an operator again", 2, func(m ircmsg.Message) bool { return m.Command == "MODE" && m.Nick() == "carol" && m.Params[1] == "+o" })
 	x.hs.SendState(x.alice, x.room, "m.room.topic", "", map[string]any{"topic": "nor that"})
 	x.awaitNotice(x.room, "The topic of #d on other was not set: #d is strict")
 	x.dave.Send("@+typing=active TAGMSG #d")
