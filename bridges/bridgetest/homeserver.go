@@ -76,6 +76,7 @@ type Homeserver struct {
 	requests map[string]int
 	typists  map[[2]string]bool // user and room
 	uploads  map[string]string  // by address
+	kinds    map[string]string  // of uploads
 }
 
 // NewHomeserver returns an empty homeserver. Its sender begins with SetBridge.
