@@ -224,7 +224,7 @@ func (b *Bridge) prepare() error {
 	b.ephemera = newEphemera(b)
 	b.unbridger = newUnbridger(b)
 	b.addCommands()
-	b.logins = provisioning.New(b.v2, b.conn.Provisioning, cfg.Provisioning.SharedSecret, b.conn.tally.stateOf)
+	b.logins = provisioning.New(b.v2, b.conn.Provisioning, cfg.Provisioning.SharedSecret, b.conn.tally.stateOf, (&Host{b: b}).RoomOf)
 	b.router = b.makeRouter()
 	return nil
 }

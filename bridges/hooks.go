@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"causeway/bridges/provisioning"
+
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -75,6 +77,27 @@ type PortalLeaver interface {
 	// a new start.
 	LeavePortal(ctx context.Context, portal *bridgev2.Portal) error
 }
+
+// RoomLinker is implemented by a network whose chats people can connect with rooms that they have already, over the provisioning API and
+// on the homeserver's pages.
+type RoomLinker = provisioning.RoomLinker
+
+// What a RoomLinker hears and tells.
+type (
+	LinkForm = provisioning.LinkForm
+	LinkWish = provisioning.LinkWish
+	RoomLink = provisioning.RoomLink
+)
+
+// States of a RoomLink.
+const (
+	RoomLinkWaiting    = provisioning.RoomLinkWaiting
+	RoomLinkConnecting = provisioning.RoomLinkConnecting
+	RoomLinkConnected  = provisioning.RoomLinkConnected
+	RoomLinkEnding     = provisioning.RoomLinkEnding
+	RoomLinkRefused    = provisioning.RoomLinkRefused
+	RoomLinkUnanswered = provisioning.RoomLinkUnanswered
+)
 
 // GhostNamer is implemented by a network that chooses the localparts of its ghosts itself. By default a
 // localpart is the bridge's ID, an underscore and the remote ID encoded as mautrix does.

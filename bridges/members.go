@@ -2,8 +2,11 @@ package bridges
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 )
@@ -34,6 +37,22 @@ func (h *Host) Audience(ctx context.Context, room id.RoomID) ([]id.UserID, error
 		}
 	}
 	return everybody, nil
+}
+
+// IsIn reports whether the bot is in a room, as the homeserver has it at this moment. All else that looks at a room has the bot enter it if
+// anybody may, so that what strangers name is to be looked at by this first.
+func (h *Host) IsIn(ctx context.Context, room id.RoomID) (bool, error) {
+	bot := h.b.conn.Bot
+	var member event.MemberEventContent
+	url := bot.BuildClientURL("v3", "rooms", room, "state", event.StateMember.Type, bot.UserID)
+	_, err := bot.MakeRequest(ctx, http.MethodGet, url, nil, &member)
+	if errors.Is(err, mautrix.MForbidden) || errors.Is(err, mautrix.MNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether %s is in %s: %w", bot.UserID, room, err)
+	}
+	return member.Membership == event.MembershipJoin, nil
 }
 
 // Leave has a ghost leave a room. A ghost that is not there is no error.

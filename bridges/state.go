@@ -25,6 +25,28 @@ func (h *Host) PowerLevels(ctx context.Context, room id.RoomID) (*event.PowerLev
 	return levels, nil
 }
 
+// RoomName returns what a room is called, "" if it has no name.
+func (h *Host) RoomName(ctx context.Context, room id.RoomID) (string, error) {
+	var content event.RoomNameEventContent
+	err := h.b.conn.Bot.StateEvent(ctx, room, event.StateRoomName, "", &content)
+	if errors.Is(err, mautrix.MNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("name of %s: %w", room, err)
+	}
+	return content.Name, nil
+}
+
+// RoomOf returns the room of an alias.
+func (h *Host) RoomOf(ctx context.Context, alias id.RoomAlias) (id.RoomID, error) {
+	resp, err := h.b.conn.Bot.ResolveAlias(ctx, alias)
+	if err != nil {
+		return "", fmt.Errorf("room of %s: %w", alias, err)
+	}
+	return resp.RoomID, nil
+}
+
 // SetPowerLevels sets the power levels of a room, as the bot.
 func (h *Host) SetPowerLevels(ctx context.Context, room id.RoomID, levels *event.PowerLevelsEventContent) error {
 	if _, err := h.b.conn.Bot.SendStateEvent(ctx, room, event.StatePowerLevels, "", levels); err != nil {

@@ -84,6 +84,7 @@ func (h *Homeserver) routes() {
 	}
 	h.mux.HandleFunc("POST /_matrix/client/v1/appservice/{id}/ping", h.ping)
 	h.mux.HandleFunc("POST /_matrix/media/v3/upload", h.upload)
+	h.mux.HandleFunc("GET /_matrix/client/v1/media/download/{server}/{file}", h.download)
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusNotFound, "M_UNRECOGNIZED", r.Method+" "+r.URL.Path)
 	})

@@ -77,6 +77,7 @@ type Homeserver struct {
 	typists  map[[2]string]bool // user and room
 	foreign  map[id.UserID]bool // nil for a homeserver that does not tell
 	uploads  map[string]string  // by address
+	kinds    map[string]string  // of uploads
 }
 
 // NewHomeserver returns an empty homeserver. Its sender begins with SetBridge.

@@ -117,6 +117,7 @@ func (c *Connector) Start(ctx context.Context) error {
 	if err := c.links.start(ctx, c.ctx); err != nil {
 		return err
 	}
+	c.endStrict(ctx)
 	if c.cfg.Identd.Listen != "" {
 		c.identd, err = startIdentd(c.ctx, c.cfg.Identd, c.br.Log.With().Str("part", "identd").Logger())
 	}
