@@ -287,6 +287,16 @@ func TestJoinRuleOfOthers(t *testing.T) {
 		w.awaitRules(room, openRules)
 		w.quiet(conn, alice, room)
 	})
+	t.Run("banned from the network", func(t *testing.T) {
+		t.Parallel()
+		w, conn, alice, room := withModes(t, nil, "+n", openRules)
+		conn.Send(":irc.test 465 alice :You are banned from this server- spam")
+		conn.Close()
+		w.awaitNotice(room, "net has banned you")
+		w.joinRule(alice, room, "invite")
+		w.awaitNotice(room, "Who may join was not changed on IRC: net has banned you")
+		w.awaitRules(room, openRules) // as it was last heard, since nobody is there
+	})
 	t.Run("relay", func(t *testing.T) {
 		t.Parallel()
 		ircd := bridgetest.NewIRCServer(t)
