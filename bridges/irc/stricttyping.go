@@ -16,7 +16,7 @@ func (c *client) typeStrictly(m *membership, value string) {
 		if err != nil || !l.net.conn.hasRoom(portal) {
 			return
 		}
-		people, err := l.net.conn.host.People(ctx, portal.MXID)
+		people, err := l.net.conn.host.Audience(ctx, portal.MXID)
 		if err != nil {
 			l.log.Debug().Err(err).Msg("not told who types in a strict channel")
 			return
