@@ -89,6 +89,9 @@ func newHouse(t *testing.T, db *store.DB, change ...func(*house)) *house {
 		c.Guests = true
 		c.Bus, c.AppServices, c.Aliases, c.Users, c.Pinger, c.Alive = bus, regs, send, send, send, send.Alive
 	})
+	if h.beside != nil {
+		h.beside.hs = h.hs
+	}
 	send.Attend(h.hs.Server)
 	h.toHS.SetHandler(h.hs.Handler())
 	if err := send.Prepare(t.Context()); err != nil {
@@ -100,7 +103,6 @@ func newHouse(t *testing.T, db *store.DB, change ...func(*house)) *house {
 	running.Go(func() { _ = h.hs.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 	for _, one := range all {
-		one.hs = h.hs
 		one.run()
 	}
 	return h

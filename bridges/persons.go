@@ -52,15 +52,6 @@ func (b *Bridge) isForeign(ctx context.Context, user id.UserID) (bool, error) {
 	return found[user], err
 }
 
-// isPerson reports whether a user is neither the bridge's own nor another application service's.
-func (b *Bridge) isPerson(ctx context.Context, user id.UserID) (bool, error) {
-	if b.own(user) {
-		return false, nil
-	}
-	is, err := b.isForeign(ctx, user)
-	return !is, err
-}
-
 // persons are those of some users that are people.
 func (b *Bridge) persons(ctx context.Context, users []id.UserID) (people []id.UserID, err error) {
 	found, err := b.foreigners(ctx, users)
