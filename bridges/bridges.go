@@ -92,6 +92,7 @@ type Bridge struct {
 	lanes     *lanes
 	ephemera  *ephemera
 	policies  *policies
+	foreign   foreign
 	unbridger *unbridger
 	crypto    *e2be.Machine // nil without encryption
 	logins    *provisioning.API
@@ -215,6 +216,7 @@ func (b *Bridge) prepare() error {
 	b.conn.EventProcessor.ExecSyncWarnTime = 0
 	b.conn.EventProcessor.ExecSyncTimeout = 0
 	b.watchMembers()
+	b.watchJoinRules()
 	b.watchEvents()
 	b.watchPresence()
 	b.policies = newPolicies(b)
@@ -222,7 +224,7 @@ func (b *Bridge) prepare() error {
 	b.ephemera = newEphemera(b)
 	b.unbridger = newUnbridger(b)
 	b.addCommands()
-	b.logins = provisioning.New(b.v2, b.conn.Provisioning, cfg.Provisioning.SharedSecret, b.conn.tally.stateOf)
+	b.logins = provisioning.New(b.v2, b.conn.Provisioning, cfg.Provisioning.SharedSecret, b.conn.tally.stateOf, (&Host{b: b}).RoomOf)
 	b.router = b.makeRouter()
 	return nil
 }

@@ -105,7 +105,11 @@ func (i *intent) CreateRoom(ctx context.Context, req *mautrix.ReqCreateRoom) (id
 		Type:    event.StateHistoryVisibility,
 		Content: event.Content{Parsed: &event.HistoryVisibilityEventContent{HistoryVisibility: visibility}},
 	})
-	return i.ASIntent.CreateRoom(ctx, req)
+	room, err := i.ASIntent.CreateRoom(ctx, req)
+	if err == nil && req.BeeperAutoJoinInvites {
+		i.c.enterByPuppets(ctx, room, req.Invite)
+	}
+	return room, err
 }
 
 // hasOwner reports whether a new room is one person's own: of its portal, each who has the bridge has another.

@@ -75,7 +75,7 @@ func openPostgres(opts Options) (*dbutil.Database, error) {
 	}
 	schema := pgx.Identifier{opts.Schema}.Sanitize()
 	cfg.RuntimeParams["search_path"] = schema
-	db := stdlib.OpenDB(*cfg)
+	db := sql.OpenDB(ownSchema{stdlib.GetConnector(*cfg)})
 	db.SetMaxOpenConns(postgresConns)
 	db.SetMaxIdleConns(postgresConns)
 	if _, err := db.Exec("CREATE SCHEMA IF NOT EXISTS " + schema); err != nil {

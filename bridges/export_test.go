@@ -2,6 +2,7 @@ package bridges
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"maunium.net/go/mautrix"
@@ -50,6 +51,69 @@ func (b *Bridge) OpenPortal(ctx context.Context, owner id.UserID, name networkid
 	}
 	login.MarkInPortal(ctx, portal)
 	return portal.MXID, b.v2.Bot.EnsureInvited(ctx, portal.MXID, owner)
+}
+
+// Adopt makes a room that others have made that of a chat, with a login of a user.
+func (b *Bridge) Adopt(ctx context.Context, owner id.UserID, name networkid.PortalID, room id.RoomID) error {
+	if _, err := b.conn.Bot.JoinRoomByID(ctx, room); err != nil {
+		return err
+	}
+	user, err := b.v2.GetUserByMXID(ctx, owner)
+	if err != nil {
+		return err
+	}
+	login, err := user.NewLogin(ctx, &database.UserLogin{ID: loopLogin}, nil)
+	if err != nil {
+		return err
+	}
+	portal, err := b.v2.GetPortalByKey(ctx, networkid.PortalKey{ID: name})
+	if err != nil {
+		return err
+	}
+	if err := portal.UpdateMatrixRoomID(ctx, room, bridgev2.UpdateMatrixRoomIDParams{ChatInfoSource: login}); err != nil {
+		return err
+	}
+	login.MarkInPortal(ctx, portal)
+	return nil
+}
+
+// Rooms are those of the bridge's portals, as its database has them.
+func (b *Bridge) Rooms(ctx context.Context) ([]id.RoomID, error) {
+	return column[id.RoomID](ctx, b, `SELECT mxid FROM portal WHERE mxid IS NOT NULL AND mxid <> ''`)
+}
+
+// Schemas are those of the PostgreSQL database that the bridge is in.
+func (b *Bridge) Schemas(ctx context.Context) ([]string, error) {
+	return column[string](ctx, b, `SELECT schema_name FROM information_schema.schemata ORDER BY schema_name`)
+}
+
+func column[T any](ctx context.Context, b *Bridge, query string) ([]T, error) {
+	rows, err := b.raw.Query(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		var one T
+		if err := rows.Scan(&one); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+// People is that of Host.
+func (b *Bridge) People(ctx context.Context, room id.RoomID) ([]id.UserID, error) {
+	return (&Host{b: b}).People(ctx, room)
+}
+
+// Joins are those whose membership the network was told of.
+func (l Loop) Joins() []id.UserID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.joins)
 }
 
 // ResyncPortal has the network say of a chat that there is one, which makes its room. It is OpenPortal without waiting for the room, for what

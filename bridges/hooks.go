@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"causeway/bridges/provisioning"
+
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -48,12 +50,18 @@ type ThirdPartyQuerier interface {
 
 // MemberWatcher is implemented by a network that logs people in by their presence in a room.
 type MemberWatcher interface {
-	// HandleMember is called for each m.room.member event about a person (no ghost, not the bot) in a
-	// room of this bridge, whoever sent it, in the room's order: before bridgev2 sees the event, which then
+	// HandleMember is called for each m.room.member event about a person (no ghost, not the bot; of those of other
+	// bridges only for one that goes) in a room of this bridge, whoever sent it, in the room's order: before bridgev2 sees the event, which then
 	// finds the login of who came, but after it for a leave or ban, while who left has one still. After an
 	// error it is called again for the same event, if need be after the next start, and the room waits; so an
 	// error is for what will pass.
 	HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error
+}
+
+// ForeignWatcher is implemented by a MemberWatcher that has a use for the ghosts of other bridges in a room.
+type ForeignWatcher interface {
+	// HandleForeign is HandleMember for a ghost or a bot of another bridge that comes, or is invited.
+	HandleForeign(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error
 }
 
 // PresenceWatcher is implemented by a network that shows who is there.
@@ -69,6 +77,27 @@ type PortalLeaver interface {
 	// a new start.
 	LeavePortal(ctx context.Context, portal *bridgev2.Portal) error
 }
+
+// RoomLinker is implemented by a network whose chats people can connect with rooms that they have already, over the provisioning API and
+// on the homeserver's pages.
+type RoomLinker = provisioning.RoomLinker
+
+// What a RoomLinker hears and tells.
+type (
+	LinkForm = provisioning.LinkForm
+	LinkWish = provisioning.LinkWish
+	RoomLink = provisioning.RoomLink
+)
+
+// States of a RoomLink.
+const (
+	RoomLinkWaiting    = provisioning.RoomLinkWaiting
+	RoomLinkConnecting = provisioning.RoomLinkConnecting
+	RoomLinkConnected  = provisioning.RoomLinkConnected
+	RoomLinkEnding     = provisioning.RoomLinkEnding
+	RoomLinkRefused    = provisioning.RoomLinkRefused
+	RoomLinkUnanswered = provisioning.RoomLinkUnanswered
+)
 
 // GhostNamer is implemented by a network that chooses the localparts of its ghosts itself. By default a
 // localpart is the bridge's ID, an underscore and the remote ID encoded as mautrix does.
@@ -177,7 +206,7 @@ func (b *Bridge) watchMembers() {
 		user := id.UserID(evt.GetStateKey())
 		membership := evt.Content.AsMember().Membership
 		isGone := membership == event.MembershipLeave || membership == event.MembershipBan
-		if isGone != gone || user == b.conn.Bot.UserID || b.v2.IsGhostMXID(user) {
+		if isGone != gone || b.own(user) {
 			return
 		}
 		b.insist(ctx, evt, func() error {
@@ -188,7 +217,17 @@ func (b *Bridge) watchMembers() {
 			if err != nil || portal == nil {
 				return err
 			}
-			return watcher.HandleMember(ctx, portal, evt)
+			is, err := b.isForeign(ctx, user)
+			if err != nil {
+				return err
+			}
+			if !is || gone { // a ghost that goes may have been taken for a person when it came
+				return watcher.HandleMember(ctx, portal, evt)
+			}
+			if others, ok := watcher.(ForeignWatcher); ok {
+				return others.HandleForeign(ctx, portal, evt)
+			}
+			return nil
 		})
 	}
 	b.conn.EventProcessor.PrependHandler(event.StateMember, func(ctx context.Context, evt *event.Event) {

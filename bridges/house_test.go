@@ -1,6 +1,7 @@
 package bridges_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -28,6 +29,8 @@ import (
 // house is a homeserver with one bridge, which can be started anew.
 type house struct {
 	t      *testing.T
+	id     string // of the bridge, "loop" by default
+	beside *house // another bridge of the same homeserver, nil for none
 	dir    string
 	crypt  bridges.Encryption
 	reap   bridges.Reaper
@@ -56,10 +59,21 @@ func newHouse(t *testing.T, db *store.DB, change ...func(*house)) *house {
 	for _, c := range change {
 		c(h)
 	}
-	h.line.to = h.toHS
-	h.open()
-	h.bridge.Registration().BuiltIn = true // as cmd/causeway does
-	set, err := registration.NewSet(h.bridge.Registration())
+	all := []*house{h}
+	if h.beside != nil {
+		h.beside.t, h.beside.dir, h.beside.base, h.beside.toHS, h.beside.toApp = t, h.dir, h.base, h.toHS, inproc.New(nil)
+		all = append(all, h.beside)
+	}
+	var built []*registration.Registration
+	toApp := map[string]*inproc.Transport{}
+	for _, one := range all {
+		one.line.to = h.toHS
+		one.open()
+		reg := one.bridge.Registration()
+		reg.BuiltIn = true // as cmd/causeway does
+		built, toApp[reg.ID] = append(built, reg), one.toApp
+	}
+	set, err := registration.NewSet(built...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,14 +81,17 @@ func newHouse(t *testing.T, db *store.DB, change ...func(*house)) *house {
 	bus := new(notify.Local)
 	send := sender.New(sender.Options{
 		DB: db, Bus: bus, ServerName: testserver.Name, Log: h.log(), Registrations: regs, PresenceMembers: 100,
-		Transport: func(*registration.Registration) http.RoundTripper { return h.toApp },
+		Transport: func(reg *registration.Registration) http.RoundTripper { return toApp[reg.ID] },
 	})
 	h.hs = testserver.New(t, db, func(c *homeserver.Config) {
 		reg := h.bridge.Registration()
 		c.Bridges = []networks.Bridge{{ID: "loop", Name: "Loop", URL: reg.URL + bridges.ProvisioningPath, Token: reg.HSToken, Transport: h.toApp}}
 		c.Guests = true
-		c.Bus, c.AppServices, c.Aliases, c.Pinger, c.Alive = bus, regs, send, send, send.Alive
+		c.Bus, c.AppServices, c.Aliases, c.Users, c.Pinger, c.Alive = bus, regs, send, send, send, send.Alive
 	})
+	if h.beside != nil {
+		h.beside.hs = h.hs
+	}
 	send.Attend(h.hs.Server)
 	h.toHS.SetHandler(h.hs.Handler())
 	if err := send.Prepare(t.Context()); err != nil {
@@ -85,7 +102,9 @@ func newHouse(t *testing.T, db *store.DB, change ...func(*house)) *house {
 	running.Go(func() { _ = send.Run(ctx) })
 	running.Go(func() { _ = h.hs.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-	h.run()
+	for _, one := range all {
+		one.run()
+	}
 	return h
 }
 
@@ -103,7 +122,7 @@ func (h *house) open() {
 	}
 	var err error
 	h.bridge, err = bridges.New(bridges.Options{
-		ID: "loop", ServerName: testserver.Name, Transport: &h.line, Network: network, Permissions: h.users, DataDir: h.dir, Log: h.log(),
+		ID: cmp.Or(h.id, "loop"), ServerName: testserver.Name, Transport: &h.line, Network: network, Permissions: h.users, DataDir: h.dir, Log: h.log(),
 		Encryption: h.crypt, Reaper: h.reap, Backfill: h.fill, PolicyRooms: h.lists, Database: h.base,
 	})
 	if err != nil {

@@ -251,7 +251,7 @@ func (l *lanes) handle(t *ticket) {
 		mautrix.UpdateStateStore(l.ctx, l.b.conn.AS.StateStore, t.evt)
 	}
 	l.b.policies.see(l.ctx, t.evt)
-	if l.b.policies.refuse(l.ctx, t.evt) {
+	if l.b.policies.refuse(l.ctx, t.evt) || l.b.ignores(l.ctx, t.evt) {
 		return
 	}
 	// Commands change the logger of their context, and run beside each other.

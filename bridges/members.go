@@ -2,25 +2,57 @@ package bridges
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 )
 
-// People returns who is in a room, without ghosts and the bot, as the homeserver has it at this moment.
+// People returns the people in a room, as the homeserver has it at this moment: without ghosts and bots, of this bridge and of others.
 func (h *Host) People(ctx context.Context, room id.RoomID) ([]id.UserID, error) {
+	everybody, err := h.Audience(ctx, room)
+	if err != nil {
+		return nil, err
+	}
+	people, err := h.b.persons(ctx, everybody)
+	if err != nil {
+		return nil, fmt.Errorf("tell who is a person in %s: %w", room, err)
+	}
+	return people, nil
+}
+
+// Audience is People with the ghosts and bots of other bridges: who sees what is said in a room, or lets others elsewhere see it.
+func (h *Host) Audience(ctx context.Context, room id.RoomID) ([]id.UserID, error) {
 	members, err := h.b.conn.Bot.JoinedMembers(ctx, room)
 	if err != nil {
 		return nil, fmt.Errorf("list the members of %s: %w", room, err)
 	}
-	var people []id.UserID
+	var everybody []id.UserID
 	for user := range members.Joined {
-		if user != h.b.conn.Bot.UserID && !h.b.v2.IsGhostMXID(user) {
-			people = append(people, user)
+		if !h.b.own(user) {
+			everybody = append(everybody, user)
 		}
 	}
-	return people, nil
+	return everybody, nil
+}
+
+// IsIn reports whether the bot is in a room, as the homeserver has it at this moment. All else that looks at a room has the bot enter it if
+// anybody may, so that what strangers name is to be looked at by this first.
+func (h *Host) IsIn(ctx context.Context, room id.RoomID) (bool, error) {
+	bot := h.b.conn.Bot
+	var member event.MemberEventContent
+	url := bot.BuildClientURL("v3", "rooms", room, "state", event.StateMember.Type, bot.UserID)
+	_, err := bot.MakeRequest(ctx, http.MethodGet, url, nil, &member)
+	if errors.Is(err, mautrix.MForbidden) || errors.Is(err, mautrix.MNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether %s is in %s: %w", bot.UserID, room, err)
+	}
+	return member.Membership == event.MembershipJoin, nil
 }
 
 // Leave has a ghost leave a room. A ghost that is not there is no error.

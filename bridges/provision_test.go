@@ -102,6 +102,7 @@ func TestProvisioningIsForUsers(t *testing.T) {
 			"POST /login/step/x/y/cancel", "POST /login/cancel/x", "POST /logout/x", "GET /logins", "GET /contacts", "POST /search_users",
 			"GET /resolve_identifier/ada", "POST /create_dm/ada", "POST /create_group/x", "POST /backfill/x", "GET /image_pack/list",
 			"GET /image_pack/import", "POST /image_pack/import", "POST /resolve_media/x",
+			"GET /room_links", "POST /room_links/link", "POST /room_links/unlink",
 		} {
 			body := ""
 			if strings.HasPrefix(request, "POST") {
@@ -119,6 +120,9 @@ func TestProvisioningIsForUsers(t *testing.T) {
 				t.Errorf("%s: got %d %s", path, a.Status, a.Body)
 			}
 		}
+		// A network that has none.
+		p.ask(alice.Token, "GET /room_links", "", 404, "M_UNRECOGNIZED")
+		p.ask(alice.Token, "POST /room_links/link", `{"room":"!x"}`, 404, "M_UNRECOGNIZED")
 		if a := p.hs.Do("GET", "/_causeway/bridges/other/provision/v3/whoami", alice.Token, nil); a.Status != 404 {
 			t.Errorf("another bridge: got %d %s", a.Status, a.Body)
 		}

@@ -16,6 +16,7 @@ func (b *Bridge) makeRouter() http.Handler {
 	mux.HandleFunc("GET /_matrix/app/v1/rooms/{alias}", b.queryAlias)
 	b.addThirdParty(mux)
 	mux.HandleFunc(ProvisioningPath+"/", b.provision)
+	b.addControl(mux)
 	mux.HandleFunc("GET "+MediaLinksPath+"/{id}", b.serveFile)
 	mux.HandleFunc("GET "+MediaLinksPath+"/{id}/{name}", b.serveFile)
 	mux.Handle("/_matrix/provision/", http.NotFoundHandler()) // bridgev2's own, by a secret

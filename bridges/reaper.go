@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -98,11 +100,13 @@ func (b *Bridge) look(ctx context.Context, room id.RoomID, now time.Time) error 
 	if err != nil {
 		return err
 	}
-	for user := range members.Joined {
-		if user != b.conn.Bot.UserID && !b.v2.IsGhostMXID(user) {
-			_, err := b.raw.Exec(ctx, `DELETE FROM host_deserted WHERE room_id=$1`, room)
-			return err
-		}
+	people, err := b.persons(ctx, slices.Collect(maps.Keys(members.Joined)))
+	if err != nil {
+		return err
+	}
+	if len(people) > 0 {
+		_, err := b.raw.Exec(ctx, `DELETE FROM host_deserted WHERE room_id=$1`, room)
+		return err
 	}
 	_, err = b.raw.Exec(ctx, `INSERT INTO host_deserted (room_id, since_ts) VALUES ($1, $2) ON CONFLICT (room_id) DO NOTHING`,
 		room, now.UnixMilli())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
@@ -24,6 +25,28 @@ func (h *Host) PowerLevels(ctx context.Context, room id.RoomID) (*event.PowerLev
 	return levels, nil
 }
 
+// RoomName returns what a room is called, "" if it has no name.
+func (h *Host) RoomName(ctx context.Context, room id.RoomID) (string, error) {
+	var content event.RoomNameEventContent
+	err := h.b.conn.Bot.StateEvent(ctx, room, event.StateRoomName, "", &content)
+	if errors.Is(err, mautrix.MNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("name of %s: %w", room, err)
+	}
+	return content.Name, nil
+}
+
+// RoomOf returns the room of an alias.
+func (h *Host) RoomOf(ctx context.Context, alias id.RoomAlias) (id.RoomID, error) {
+	resp, err := h.b.conn.Bot.ResolveAlias(ctx, alias)
+	if err != nil {
+		return "", fmt.Errorf("room of %s: %w", alias, err)
+	}
+	return resp.RoomID, nil
+}
+
 // SetPowerLevels sets the power levels of a room, as the bot.
 func (h *Host) SetPowerLevels(ctx context.Context, room id.RoomID, levels *event.PowerLevelsEventContent) error {
 	if _, err := h.b.conn.Bot.SendStateEvent(ctx, room, event.StatePowerLevels, "", levels); err != nil {
@@ -32,13 +55,14 @@ func (h *Host) SetPowerLevels(ctx context.Context, room id.RoomID, levels *event
 	return nil
 }
 
-// SetJoinRule sets who may join a room, as the bot, if that is a change.
-func (h *Host) SetJoinRule(ctx context.Context, room id.RoomID, rule event.JoinRule) error {
+// SetJoinRule sets who may join a room, as the bot, unless it is so already, or one of alike, which will do as well.
+func (h *Host) SetJoinRule(ctx context.Context, room id.RoomID, rule event.JoinRule, alike ...event.JoinRule) error {
 	var now event.JoinRulesEventContent
-	if err := h.b.conn.Bot.StateEvent(ctx, room, event.StateJoinRules, "", &now); err == nil && now.JoinRule == rule {
+	err := h.b.conn.Bot.StateEvent(ctx, room, event.StateJoinRules, "", &now)
+	if err == nil && (now.JoinRule == rule || slices.Contains(alike, now.JoinRule)) {
 		return nil
 	}
-	_, err := h.b.conn.Bot.SendStateEvent(ctx, room, event.StateJoinRules, "", &event.JoinRulesEventContent{JoinRule: rule})
+	_, err = h.b.conn.Bot.SendStateEvent(ctx, room, event.StateJoinRules, "", &event.JoinRulesEventContent{JoinRule: rule})
 	if err != nil {
 		return fmt.Errorf("set the join rule of %s: %w", room, err)
 	}

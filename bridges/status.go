@@ -54,6 +54,13 @@ func (b *Bridge) Status() Status {
 		s.Logins[string(state.StateEvent)]++
 	}
 	t.mu.Unlock()
+	select {
+	case <-b.ready: // bridgev2 says neither that it has started, nor that the first has logged in
+		if s.State == string(status.StateStarting) || s.State == string(status.StateUnconfigured) && len(s.Logins) > 0 {
+			s.State = string(status.StateRunning)
+		}
+	default:
+	}
 	s.Waiting = b.lanes.waiting()
 	s.Unbridging = int(b.unbridger.count.Load())
 	return s

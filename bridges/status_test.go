@@ -23,9 +23,6 @@ func TestStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := w.conn.SendBridgeStatus(t.Context(), &status.BridgeState{StateEvent: status.StateRunning}); err != nil {
-		t.Fatal(err)
-	}
 	// Who has no login cannot be heard on the network.
 	stranger := hs.User("stranger")
 	hs.SetMember(stranger, room, stranger, "join", "")

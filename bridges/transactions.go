@@ -184,14 +184,13 @@ func (b *Bridge) open(raw []json.RawMessage) ([]letter, []*event.Event) {
 // would ignore, or a ghost's membership, which is in the cache of room state since it was made, so that what comes
 // back here may be older than the next change.
 func (b *Bridge) isEcho(evt *event.Event) bool {
-	ours := func(user id.UserID) bool { return user == b.conn.Bot.UserID || b.v2.IsGhostMXID(user) }
-	if !ours(evt.Sender) {
+	if !b.own(evt.Sender) {
 		return false
 	}
 	if b.isTapped(evt) {
 		return false // for further chats it is news
 	}
-	return evt.StateKey == nil || evt.Type == event.StateMember && ours(id.UserID(*evt.StateKey))
+	return evt.StateKey == nil || evt.Type == event.StateMember && b.own(id.UserID(*evt.StateKey))
 }
 
 // parseEvent returns a timeline event as bridgev2 expects it.

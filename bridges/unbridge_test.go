@@ -203,46 +203,48 @@ func TestUnbridgeCommand(t *testing.T) {
 
 // A room that everybody has left is left by the bridge, too, but not before its time, and not when somebody comes back.
 func TestReaper(t *testing.T) {
-	h := newHouse(t, storetest.New(t), func(h *house) {
-		h.reap = bridges.Reaper{Schedule: "0 0 1 1 *", After: time.Hour}
-	})
-	h.bridge.HastenUnbridging()
-	alice, room := h.populated("bob")
-	path := "/_matrix/client/v3/rooms/" + url.PathEscape(string(room))
-	now := time.Now()
-	reap := func(after time.Duration, deserted int) {
-		t.Helper()
-		if err := h.bridge.Reap(t.Context(), now.Add(after)); err != nil {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db, func(h *house) {
+			h.reap = bridges.Reaper{Schedule: "0 0 1 1 *", After: time.Hour}
+		})
+		h.bridge.HastenUnbridging()
+		alice, room := h.populated("bob")
+		path := "/_matrix/client/v3/rooms/" + url.PathEscape(string(room))
+		now := time.Now()
+		reap := func(after time.Duration, deserted int) {
+			t.Helper()
+			if err := h.bridge.Reap(t.Context(), now.Add(after)); err != nil {
+				t.Fatal(err)
+			}
+			if count, err := h.bridge.Count(t.Context(), "host_deserted"); err != nil || count != deserted {
+				t.Errorf("%d rooms are deserted, want %d; %v", count, deserted, err)
+			}
+			if !h.bridge.HasPortal(t.Context(), room) {
+				t.Error("the portal is gone")
+			}
+		}
+		reap(0, 0)
+		h.hs.OK("POST", path+"/leave", alice.Token, map[string]any{}, nil)
+		reap(0, 1)
+		reap(59*time.Minute, 1)
+		if err := h.bridge.Invite(t.Context(), room, alice.ID); err != nil {
 			t.Fatal(err)
 		}
-		if count, err := h.bridge.Count(t.Context(), "host_deserted"); err != nil || count != deserted {
-			t.Errorf("%d rooms are deserted, want %d; %v", count, deserted, err)
+		h.hs.OK("POST", "/_matrix/client/v3/join/"+url.PathEscape(loopAlias), alice.Token, map[string]any{}, nil)
+		reap(2*time.Hour, 0)
+		h.hs.OK("POST", path+"/leave", alice.Token, map[string]any{}, nil)
+		reap(3*time.Hour, 1)
+		if err := h.bridge.Reap(t.Context(), now.Add(4*time.Hour)); err != nil {
+			t.Fatal(err)
 		}
-		if !h.bridge.HasPortal(t.Context(), room) {
-			t.Error("the portal is gone")
+		h.until("the room is left", h.isDone)
+		if h.resolves(loopAlias) || h.bridge.HasPortal(t.Context(), room) {
+			t.Error("the alias or the portal is still there")
 		}
-	}
-	reap(0, 0)
-	h.hs.OK("POST", path+"/leave", alice.Token, map[string]any{}, nil)
-	reap(0, 1)
-	reap(59*time.Minute, 1)
-	if err := h.bridge.Invite(t.Context(), room, alice.ID); err != nil {
-		t.Fatal(err)
-	}
-	h.hs.OK("POST", "/_matrix/client/v3/join/"+url.PathEscape(loopAlias), alice.Token, map[string]any{}, nil)
-	reap(2*time.Hour, 0)
-	h.hs.OK("POST", path+"/leave", alice.Token, map[string]any{}, nil)
-	reap(3*time.Hour, 1)
-	if err := h.bridge.Reap(t.Context(), now.Add(4*time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	h.until("the room is left", h.isDone)
-	if h.resolves(loopAlias) || h.bridge.HasPortal(t.Context(), room) {
-		t.Error("the alias or the portal is still there")
-	}
-	if count, err := h.bridge.Count(t.Context(), "host_deserted"); err != nil || count != 0 {
-		t.Errorf("%d rooms are deserted, %v", count, err)
-	}
+		if count, err := h.bridge.Count(t.Context(), "host_deserted"); err != nil || count != 0 {
+			t.Errorf("%d rooms are deserted, %v", count, err)
+		}
+	})
 }
 
 func TestReaperOptions(t *testing.T) {

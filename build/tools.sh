@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, if it is missing: a C compiler (for
-# the race detector only), PostgreSQL, ngircd, InspIRCd, atheme, Postfix, coturn, Chromium and npm from
+# the race detector only), PostgreSQL, ngircd, InspIRCd, atheme, Postfix, coturn, iproute2, Chromium and npm from
 # Debian, and the npm packages of the end-to-end tests. Says what it does, asks nothing, and fails if
 # something cannot be had. A machine that has everything is not touched.
 set -euo pipefail
@@ -36,6 +36,7 @@ missing_packages() {
 	[[ -x /usr/bin/chromium ]] || echo chromium
 	command -v postfix >/dev/null || echo postfix
 	command -v turnserver >/dev/null || echo coturn
+	command -v ip >/dev/null || echo iproute2
 	if ! command -v node >/dev/null; then
 		echo nodejs
 	fi
@@ -105,7 +106,7 @@ if ((${#packages[@]})); then
 	install_packages "${packages[@]}"
 fi
 has_initdb || die "PostgreSQL's initdb is still missing"
-for tool in gcc ngircd atheme-services chromium postfix turnserver npm node; do
+for tool in gcc ngircd atheme-services chromium postfix turnserver ip npm node; do
 	command -v "$tool" >/dev/null || die "$tool is still missing"
 done
 install_inspircd

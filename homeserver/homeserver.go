@@ -76,6 +76,7 @@ type Config struct {
 	// Of the application services. All but AppServices may be nil.
 	AppServices account.AppServices
 	Aliases     room.AliasQuerier
+	Users       account.UserQuerier
 	AliasOwner  func(id.RoomAlias) string
 	Pinger      clientapi.Pinger
 	Alive       func(appServiceID string) // told of each request of a service; must not block
@@ -149,6 +150,9 @@ func New(c Config) *Server {
 	pushes := push.New(push.Config{DB: c.DB, Bus: c.Bus, LegacyMentions: c.Push.LegacyMentions, ThreadSubscriptions: c.Push.ThreadSubscriptions})
 	rooms := roomConfig(c, pushes)
 	rooms.Identities = outside.rooms()
+	rooms.Summon = func(ctx context.Context, user id.UserID, except string) bool {
+		return s.Accounts.Summon(ctx, user, except)
+	}
 	rooms.Follow = func(tx *store.Tx, user id.UserID, old, replacement *store.Room) error {
 		return errors.Join(s.Accounts.FollowUpgrade(tx, user, old, replacement), pushes.FollowUpgrade(tx, user, old, replacement))
 	}
@@ -218,6 +222,7 @@ func (s *Server) accountConfig(c Config) account.Config {
 		ServerName: c.ServerName, OpenRegistration: c.OpenRegistration, Guests: c.Guests,
 		Lifetimes: c.Sessions.Lifetimes(), Rules: c.Rules, JWT: c.JWT, Attempts: account.Limit(c.Limits[httpapi.ClassLoginTo]), QuickPasswords: c.QuickPasswords,
 		Depart: func(ctx context.Context, user id.UserID) error { return s.rooms.Depart(ctx, user) },
+		Users:  c.Users,
 	}
 	accounts.SSO = c.SSO.account()
 	if c.CallWatch != nil {

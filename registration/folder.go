@@ -89,6 +89,18 @@ func (f *Folder) Faults() Faults {
 	return nil
 }
 
+// FaultsNow reads the files and returns what is wrong with them at this moment. Faults tells later, once a file has had the time to become
+// whole; and it tells what is wrong with the directory, which this leaves to it.
+func (f *Folder) FaultsNow() Faults {
+	names, err := FilesIn(f.dir)
+	if err != nil || len(names) == 0 {
+		return f.Faults()
+	}
+	all, faults := parseAll(f.dir, names, tooMany(f.dir, len(names)))
+	between, _ := conflicts(slices.Concat(f.fixed, all))
+	return append(faults, between...)
+}
+
 // look compares the directory with what was seen before, and puts into force
 // what has changed and settled. At once counts everything as settled.
 func (f *Folder) look(now time.Time, atOnce bool) Change {

@@ -30,7 +30,8 @@ func LoadDir(dir string) ([]*Registration, error) {
 // LoadFiles is LoadDir for files by their names, which messages call them by.
 func LoadFiles(names ...string) ([]*Registration, error) { return load("", names, nil) }
 
-func load(dir string, names []string, faults Faults) ([]*Registration, error) {
+// parseAll returns the registrations in files that have no fault of their own, and adds the faults of the others.
+func parseAll(dir string, names []string, faults Faults) ([]*Registration, Faults) {
 	var all []*Registration
 	for _, name := range names[:min(len(names), maxFiles)] {
 		data, err := readFile(filepath.Join(dir, name))
@@ -44,6 +45,11 @@ func load(dir string, names []string, faults Faults) ([]*Registration, error) {
 		}
 		all = append(all, r)
 	}
+	return all, faults
+}
+
+func load(dir string, names []string, faults Faults) ([]*Registration, error) {
+	all, faults := parseAll(dir, names, faults)
 	between, warnings := conflicts(all)
 	for _, warning := range warnings {
 		for _, r := range all {

@@ -63,7 +63,7 @@ func (s *Sender) lookUpAll(ctx context.Context, asked []question) []found {
 	for i, q := range asked {
 		waiting.Go(func() {
 			answers[i] = found{question: q}
-			l := s.lookUp(q)
+			l := s.lookups.look(q, s.askFor)
 			if l == nil {
 				answers[i].err = respError(http.StatusServiceUnavailable, "M_CONNECTION_TIMEOUT", "The application services are being asked too much")
 				return
@@ -80,9 +80,8 @@ func (s *Sender) lookUpAll(ctx context.Context, asked []question) []found {
 	return answers
 }
 
-// lookUp returns the entry of a question, which it asks if nobody has of late; nil when there are too many.
-func (s *Sender) lookUp(q question) *lookup {
-	k := &s.lookups
+// look returns the entry of a question, which it has asked if nobody has of late; nil when there are too many.
+func (k *lookups) look(q question, ask func(question, *lookup)) *lookup {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	key, now := lookupKey{q.client, q.path}, time.Now()
@@ -97,8 +96,16 @@ func (s *Sender) lookUp(q question) *lookup {
 		k.all = make(map[lookupKey]*lookup)
 	}
 	k.all[key] = l
-	go s.askFor(q, l)
+	go ask(q, l)
 	return l
+}
+
+// settle says what was found, and for how long it holds.
+func (k *lookups) settle(l *lookup, body []byte, err error, kept time.Duration) {
+	k.mu.Lock()
+	l.body, l.err, l.until = body, err, time.Now().Add(kept)
+	k.mu.Unlock()
+	close(l.done)
 }
 
 func (l *lookup) past(now time.Time) bool { return !l.until.IsZero() && !now.Before(l.until) }
@@ -128,24 +135,21 @@ func (s *Sender) askFor(q question, l *lookup) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	a, err := q.client.call(ctx, http.MethodGet, q.path, nil)
-	kept := q.kept
+	kept, body := q.kept, []byte(nil)
 	switch {
 	case isTimeout(err):
-		l.err = respError(http.StatusGatewayTimeout, "M_CONNECTION_TIMEOUT", "Application service %s did not answer in time", q.client.reg.ID)
+		err = respError(http.StatusGatewayTimeout, "M_CONNECTION_TIMEOUT", "Application service %s did not answer in time", q.client.reg.ID)
 	case err != nil:
-		l.err = s.unreachable(q.client, err)
+		err = s.unreachable(q.client, err)
 	case a.status == http.StatusNotFound:
-		l.err = errNone
+		err = errNone
 	case a.status != http.StatusOK:
-		l.err = respError(http.StatusBadGateway, "M_BAD_STATUS", "Application service %s answered with status %d", q.client.reg.ID, a.status)
+		err = respError(http.StatusBadGateway, "M_BAD_STATUS", "Application service %s answered with status %d", q.client.reg.ID, a.status)
 	default:
-		l.body = a.body
+		body = a.body
 	}
-	if l.err != nil && !errors.Is(l.err, errNone) {
+	if err != nil && !errors.Is(err, errNone) {
 		kept = failureKept
 	}
-	s.lookups.mu.Lock()
-	l.until = time.Now().Add(kept)
-	s.lookups.mu.Unlock()
-	close(l.done)
+	s.lookups.settle(l, body, err, kept)
 }

@@ -26,22 +26,18 @@ const (
 // the one that wants to know, is not asked: it would ask back.
 // Application Service API, "Querying".
 func (s *Sender) QueryAlias(ctx context.Context, alias id.RoomAlias, except string) (bool, error) {
-	return s.query(ctx, "/_matrix/app/v1/rooms/"+url.PathEscape(string(alias)), func(c *client) bool {
-		return c.reg.ID != except && c.matchAlias(alias)
+	path := "/_matrix/app/v1/rooms/" + url.PathEscape(string(alias))
+	return s.query(ctx, func(c *client) bool { return c.reg.ID != except && c.matchAlias(alias) }, func(ctx context.Context, c *client) (bool, string, error) {
+		return s.ask(ctx, c, path)
 	})
 }
 
-// QueryUser asks the application services in whose namespaces user is whether there shall be such a user, as QueryAlias does
-// for aliases.
-func (s *Sender) QueryUser(ctx context.Context, user id.UserID) (bool, error) {
-	return s.query(ctx, "/_matrix/app/v1/users/"+url.PathEscape(string(user)), func(c *client) bool {
-		return c.matchUser(user)
-	})
-}
+// asker asks one service. refusal is the reason that it gives for a no, or "".
+type asker func(ctx context.Context, c *client) (found bool, refusal string, err error)
 
 // query asks those of the services that concerns. The first failure, and the first refusal in words, are remembered while the
 // others are asked.
-func (s *Sender) query(ctx context.Context, path string, concerns func(*client) bool) (bool, error) {
+func (s *Sender) query(ctx context.Context, concerns func(*client) bool, ask asker) (bool, error) {
 	var (
 		failure error
 		refusal string
@@ -50,7 +46,7 @@ func (s *Sender) query(ctx context.Context, path string, concerns func(*client) 
 		if c.base == "" || !concerns(c) {
 			continue
 		}
-		found, why, err := s.ask(ctx, c, path)
+		found, why, err := ask(ctx, c)
 		if found {
 			return true, nil
 		}
@@ -70,7 +66,7 @@ func (s *Sender) query(ctx context.Context, path string, concerns func(*client) 
 	return false, failure
 }
 
-// ask asks one service. refusal is the reason that it gives for a no, or "".
+// ask asks one service, as an asker does.
 func (s *Sender) ask(ctx context.Context, c *client, path string) (found bool, refusal string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()

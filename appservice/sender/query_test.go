@@ -72,7 +72,7 @@ func TestQuery(t *testing.T) {
 				for len(irc.requests) > 0 {
 					<-irc.requests
 				}
-				got, err = s.QueryUser(t.Context(), ghost)
+				got, err = s.QueryUser(t.Context(), ghost, "")
 				checkQuery(t, got, err, c.want, c.wantStatus, c.wantCode, c.wantText)
 				if r := irc.next(t); r.path != "/_matrix/app/v1/users/@irc_nick:test" {
 					t.Errorf("query is %s, want the user's", r.path)
@@ -104,7 +104,7 @@ func TestQueryNobody(t *testing.T) {
 		t.Errorf("query said %v, %v; want no", got, err)
 	}
 	for _, user := range []id.UserID{"@else:test", "@irc_nick:elsewhere"} {
-		if got, err := s.QueryUser(t.Context(), user); got || err != nil {
+		if got, err := s.QueryUser(t.Context(), user, ""); got || err != nil {
 			t.Errorf("query said %v, %v; want no", got, err)
 		}
 	}

@@ -56,6 +56,7 @@ type Sender struct {
 	feed    *feed
 	reload  chan struct{} // holds one
 	lookups lookups       // of third-party networks
+	users   lookups       // of users that there are not
 
 	mu      sync.Mutex // guards all below
 	set     *registration.Set

@@ -39,30 +39,34 @@ func answerError(w http.ResponseWriter, status int, code, message string) {
 func (h *Homeserver) routes() {
 	const v3 = "/_matrix/client/v3"
 	for pattern, f := range map[string]func(r *request) (any, error){
-		"GET /_matrix/client/versions":                     h.versions,
-		"POST " + v3 + "/register":                         h.register,
-		"GET " + v3 + "/account/whoami":                    h.whoami,
-		"GET " + v3 + "/capabilities":                      h.capabilities,
-		"GET /_matrix/client/v1/media/config":              h.mediaConfig,
-		"GET " + v3 + "/profile/{user}":                    h.getProfile,
-		"GET " + v3 + "/profile/{user}/displayname":        h.getProfile,
-		"PUT " + v3 + "/profile/{user}/displayname":        h.setName,
-		"POST " + v3 + "/createRoom":                       h.createRoom,
-		"POST " + v3 + "/join/{room}":                      h.join,
-		"POST " + v3 + "/rooms/{room}/join":                h.join,
-		"POST " + v3 + "/rooms/{room}/leave":               h.leave,
-		"POST " + v3 + "/rooms/{room}/kick":                h.kick,
-		"POST " + v3 + "/rooms/{room}/invite":              h.invite,
-		"PUT " + v3 + "/rooms/{room}/send/{type}/{txn}":    h.sendEvent,
-		"PUT " + v3 + "/rooms/{room}/state/{type}/{key}":   h.sendState,
-		"PUT " + v3 + "/rooms/{room}/state/{type}":         h.sendState,
-		"PUT " + v3 + "/rooms/{room}/state/{type}/{$}":     h.sendState,
-		"GET " + v3 + "/rooms/{room}/state/{type}/{key}":   h.getState,
-		"GET " + v3 + "/rooms/{room}/state/{type}":         h.getState,
-		"GET " + v3 + "/rooms/{room}/state/{type}/{$}":     h.getState,
-		"GET " + v3 + "/rooms/{room}/state":                h.allState,
-		"GET " + v3 + "/rooms/{room}/members":              h.members,
-		"GET " + v3 + "/rooms/{room}/joined_members":       h.joinedMembers,
+		"GET /_matrix/client/versions":                   h.versions,
+		"POST " + v3 + "/register":                       h.register,
+		"GET " + v3 + "/account/whoami":                  h.whoami,
+		"GET " + v3 + "/capabilities":                    h.capabilities,
+		"GET /_matrix/client/v1/media/config":            h.mediaConfig,
+		"GET " + v3 + "/profile/{user}":                  h.getProfile,
+		"GET " + v3 + "/profile/{user}/displayname":      h.getProfile,
+		"PUT " + v3 + "/profile/{user}/displayname":      h.setName,
+		"POST " + v3 + "/createRoom":                     h.createRoom,
+		"POST " + v3 + "/join/{room}":                    h.join,
+		"POST " + v3 + "/rooms/{room}/join":              h.join,
+		"POST " + v3 + "/rooms/{room}/leave":             h.leave,
+		"POST " + v3 + "/rooms/{room}/kick":              h.kick,
+		"POST " + v3 + "/rooms/{room}/invite":            h.invite,
+		"PUT " + v3 + "/rooms/{room}/send/{type}/{txn}":  h.sendEvent,
+		"PUT " + v3 + "/rooms/{room}/state/{type}/{key}": h.sendState,
+		"PUT " + v3 + "/rooms/{room}/state/{type}":       h.sendState,
+		"PUT " + v3 + "/rooms/{room}/state/{type}/{$}":   h.sendState,
+		"GET " + v3 + "/rooms/{room}/state/{type}/{key}": h.getState,
+		"GET " + v3 + "/rooms/{room}/state/{type}":       h.getState,
+		"GET " + v3 + "/rooms/{room}/state/{type}/{$}":   h.getState,
+		"GET " + v3 + "/rooms/{room}/state":              h.allState,
+		"GET " + v3 + "/rooms/{room}/members":            h.members,
+		"GET " + v3 + "/rooms/{room}/joined_members":     h.joinedMembers,
+		"GET " + v3 + "/joined_rooms":                    h.joinedRooms,
+
+		"POST /_matrix/client/unstable/causeway/service_users": h.serviceUsers,
+
 		"PUT " + v3 + "/rooms/{room}/typing/{user}":        h.setTyping,
 		"PUT " + v3 + "/rooms/{room}/redact/{event}/{txn}": h.redact,
 		"GET " + v3 + "/rooms/{room}/event/{event}":        h.getEvent,
@@ -80,6 +84,7 @@ func (h *Homeserver) routes() {
 	}
 	h.mux.HandleFunc("POST /_matrix/client/v1/appservice/{id}/ping", h.ping)
 	h.mux.HandleFunc("POST /_matrix/media/v3/upload", h.upload)
+	h.mux.HandleFunc("GET /_matrix/client/v1/media/download/{server}/{file}", h.download)
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusNotFound, "M_UNRECOGNIZED", r.Method+" "+r.URL.Path)
 	})
@@ -323,6 +328,30 @@ func (h *Homeserver) joinedMembers(r *request) (any, error) {
 		}
 	}
 	return object{"joined": joined}, nil
+}
+
+func (h *Homeserver) serviceUsers(r *request) (any, error) {
+	if h.foreign == nil {
+		return nil, &failure{http.StatusNotFound, "M_UNRECOGNIZED", "this homeserver does not tell"}
+	}
+	found := []any{}
+	asked, _ := r.body["users"].([]any)
+	for _, user := range asked {
+		if name, _ := user.(string); h.foreign[id.UserID(name)] {
+			found = append(found, user)
+		}
+	}
+	return object{"users": found}, nil
+}
+
+func (h *Homeserver) joinedRooms(r *request) (any, error) {
+	rooms := []id.RoomID{}
+	for room := range h.state {
+		if h.isJoined(r.user, room) {
+			rooms = append(rooms, room)
+		}
+	}
+	return object{"joined_rooms": rooms}, nil
 }
 
 func (h *Homeserver) getAlias(r *request) (any, error) {

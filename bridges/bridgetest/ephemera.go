@@ -78,10 +78,24 @@ func (h *Homeserver) upload(w http.ResponseWriter, r *http.Request) {
 	h.count++
 	uri := fmt.Sprintf("mxc://%s/file%d", h.ServerName, h.count)
 	if h.uploads == nil {
-		h.uploads = map[string]string{}
+		h.uploads, h.kinds = map[string]string{}, map[string]string{}
 	}
-	h.uploads[uri] = string(body)
+	h.uploads[uri], h.kinds[uri] = string(body), r.Header.Get("Content-Type")
 	h.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(object{"content_uri": uri})
+}
+
+// download gives a file that was uploaded.
+func (h *Homeserver) download(w http.ResponseWriter, r *http.Request) {
+	uri := fmt.Sprintf("mxc://%s/%s", r.PathValue("server"), r.PathValue("file"))
+	h.mu.Lock()
+	content, known, kind := h.uploads[uri], h.kinds[uri] != "", h.kinds[uri]
+	h.mu.Unlock()
+	if !known {
+		answerError(w, http.StatusNotFound, "M_NOT_FOUND", "there is no such file")
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	_, _ = io.WriteString(w, content)
 }

@@ -75,7 +75,9 @@ type Homeserver struct {
 	cursor   int
 	requests map[string]int
 	typists  map[[2]string]bool // user and room
+	foreign  map[id.UserID]bool // nil for a homeserver that does not tell
 	uploads  map[string]string  // by address
+	kinds    map[string]string  // of uploads
 }
 
 // NewHomeserver returns an empty homeserver. Its sender begins with SetBridge.
@@ -103,6 +105,16 @@ func (h *Homeserver) SetBridge(app http.Handler, bot id.UserID, hsToken string) 
 	h.users[bot] = true
 	h.mu.Unlock()
 	h.ring()
+}
+
+// SetForeign has users be those of other application services. It comes before the bridge asks about anybody.
+func (h *Homeserver) SetForeign(users ...id.UserID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.foreign = map[id.UserID]bool{}
+	for _, user := range users {
+		h.foreign[user] = true
+	}
 }
 
 // RoundTrip implements http.RoundTripper, so that the homeserver can be a bridge's transport.

@@ -20,7 +20,7 @@ type InspIRCd struct {
 // inspircdModules are those that the tests need, and those whose modes atheme uses.
 const inspircdModules = `cap ircv3 ircv3_servertime ircv3_msgid ircv3_ctctags ircv3_echomessage ircv3_labeledresponse ircv3_batch
 	ircv3_accounttag ircv3_chghost ircv3_invitenotify ircv3_capnotify namesx uhnames customprefix spanningtree sasl
-	services_account chghost deaf servprotect hideoper permchannels svshold globops`
+	services_account chghost deaf servprotect hideoper permchannels svshold globops muteban`
 
 const (
 	servicesName = "services.test.local"
@@ -68,8 +68,9 @@ func StartInspIRCd(t testing.TB) *InspIRCd {
 	return i
 }
 
-// athemeModules are NickServ with accounts, and SASL.
+// athemeModules are NickServ with accounts and power over nicks, and SASL: all ways that Debian's version has, of which SCRAM is none.
 const athemeModules = `protocol/inspircd backend/opensex crypto/pbkdf2v2 nickserv/main nickserv/register nickserv/identify
+	nickserv/logout nickserv/ghost nickserv/set_core nickserv/enforce
 	nickserv/info nickserv/cert chanserv/main chanserv/register saslserv/main saslserv/plain saslserv/external`
 
 // StartAtheme starts Debian's atheme services for the server, and returns when they are there. They are stopped at the end

@@ -23,7 +23,13 @@ type IRCServer struct {
 // NewIRCServer listens on a loopback port until the end of the test.
 func NewIRCServer(t testing.TB) *IRCServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return NewIRCServerAt(t, "127.0.0.1:0")
+}
+
+// NewIRCServerAt is NewIRCServer on an address.
+func NewIRCServerAt(t testing.TB, address string) *IRCServer {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,8 +58,13 @@ type IRCv3 struct {
 	klines       []v3kline
 	split        bool
 	delay        time.Duration
-	connected    []time.Time // when connections came, for the throttle
-	counter      int64       // of msgids and batches
+	connected    []time.Time    // when connections came, for the throttle
+	came         int            // connections
+	refused      int            // of these by the throttle
+	banAfter     int            // refused ones, or 0
+	mechanisms   string         // of SASL
+	logins       map[string]int // by mechanism
+	counter      int64          // of msgids and batches
 	boot         string
 	holdsHistory bool      // questions for the history wait, but for
 	historyLeft  int       // so many
@@ -87,6 +92,7 @@ func StartIRCv3(t testing.TB, opts IRCv3Options) *IRCv3 {
 	s := &IRCv3{
 		Address: FreeAddress(t), FarAddress: FreeAddress(t), t: t, opts: opts,
 		conns: map[*v3conn]bool{}, nicks: map[string]*v3conn{}, channels: map[string]*v3channel{},
+		mechanisms: v3Mechanisms, logins: map[string]int{},
 		boot: strconv.FormatInt(time.Now().UnixMilli(), 36),
 	}
 	s.Start()
@@ -136,8 +142,9 @@ func (s *IRCv3) accept(l net.Listener, far bool) {
 		c := newV3conn(s, conn, far)
 		s.conns[c] = true
 		s.wg.Go(c.write)
+		s.came++
 		if s.throttled(time.Now()) {
-			c.fail("Closing Link: (Throttled: Reconnecting too fast)")
+			s.refuse(c)
 		} else {
 			s.wg.Go(c.read)
 		}

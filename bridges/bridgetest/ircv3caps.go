@@ -25,7 +25,7 @@ func (s *IRCv3) capValues() map[string]string {
 		"account-notify": "", "account-tag": "", "away-notify": "", "batch": "", "cap-notify": "", "chghost": "",
 		"echo-message": "", "extended-join": "", "invite-notify": "", "labeled-response": "", "message-tags": "",
 		"multi-prefix": "", "server-time": "", "setname": "", "standard-replies": "", "userhost-in-names": "",
-		"sasl":              "PLAIN,SCRAM-SHA-256",
+		"sasl":              s.mechanisms,
 		"draft/chathistory": "", "draft/event-playback": "", "draft/message-redaction": "",
 		"draft/multiline": "max-bytes=" + itoa(v3MultilineBytes) + ",max-lines=" + itoa(v3MultilineLines),
 	}

@@ -213,8 +213,12 @@ func (c *v3conn) onInvite(m ircmsg.Message) {
 		return
 	}
 	guest := c.s.nicks[v3fold(m.Params[0])]
-	if guest == nil {
+	switch {
+	case guest == nil:
 		c.numeric("401", m.Params[0], "No such nick")
+		return
+	case ch.flags['i'] && !ch.members[c].op:
+		c.numeric("482", ch.name, "You're not channel operator")
 		return
 	}
 	ch.invited[guest] = true

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	"github.com/ergochat/irc-go/ircmsg"
@@ -16,7 +17,23 @@ import (
 const (
 	v3SASLBytes  = 4096 // of one response
 	v3Iterations = 4096 // RFC 7677, 4
+	// v3Mechanisms are all that there are.
+	v3Mechanisms = "PLAIN,SCRAM-SHA-256"
 )
+
+// LoggedIn is how often somebody has logged in by a mechanism of SASL.
+func (s *IRCv3) LoggedIn(mechanism string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logins[mechanism]
+}
+
+// SASLMechanisms are those that connections are offered from now on, with commas between them.
+func (s *IRCv3) SASLMechanisms(names string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mechanisms = names
+}
 
 // v3sasl is an authentication on its way. IRCv3, "SASL".
 type v3sasl struct {
@@ -28,8 +45,8 @@ type v3sasl struct {
 func (c *v3conn) onAuthenticate(m ircmsg.Message) {
 	if c.sasl.mechanism == "" {
 		mechanism := strings.ToUpper(m.Params[0])
-		if mechanism != "PLAIN" && mechanism != "SCRAM-SHA-256" {
-			c.numeric("908", "PLAIN,SCRAM-SHA-256", "are available SASL mechanisms")
+		if !slices.Contains(strings.Split(c.s.mechanisms, ","), mechanism) {
+			c.numeric("908", c.s.mechanisms, "are available SASL mechanisms")
 			c.saslFailed()
 			return
 		}
@@ -60,6 +77,7 @@ func (c *v3conn) saslFailed() {
 }
 
 func (c *v3conn) loggedIn(account string) {
+	c.s.logins[c.sasl.mechanism]++
 	c.sasl = v3sasl{}
 	c.account = account
 	nick, user := c.nick, c.user

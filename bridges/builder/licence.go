@@ -73,5 +73,8 @@ func verdict(of map[string][]string) string {
 			return text
 		}
 	}
+	if len(of[""]) > 0 {
+		return "Licence: nothing whose licence was recognised puts the whole under another than Causeway's own."
+	}
 	return "Licence: nothing in the program puts the whole under a licence other than Causeway's own."
 }

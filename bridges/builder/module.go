@@ -25,6 +25,9 @@ func (m module) describe() string {
 	return m.Version
 }
 
+// describeOld is what a line of a go.mod replaces: a module, or one version of it.
+func (m module) describeOld() string { return strings.TrimSpace(m.Path + " " + m.Version) }
+
 // lookUp tells which version of a module is used.
 func (b *build) lookUp(ctx context.Context, path string) (m module, err error) {
 	output, err := b.golang(ctx, "list", "-mod=mod", "-m", "-json", path)
@@ -147,10 +150,12 @@ func (b *build) takeReplacements(ctx context.Context, m module) (mautrix string,
 		case r.Old.Path == MautrixModule:
 			return mautrix, fmt.Errorf("%s replaces %s by its own %s: it cannot be in one program with Causeway", m.Path, MautrixModule, r.New.Path)
 		case r.New.Version == "":
-			b.say("Note: %s replaces %s by a folder of its own, which is left out", m.Path, r.Old.Path)
+			b.say("Note: %s replaces %s by a folder of its own, %s, which is left out", m.Path, r.Old.describeOld(), r.New.Path)
 			continue
 		case slices.ContainsFunc(ours.Require, func(own module) bool { return own.Path == r.Old.Path }):
-			b.say("Note: %s replaces %s, which Causeway uses too, by %s %s", m.Path, r.Old.Path, r.New.Path, r.New.Version)
+			b.say("Note: %s replaces %s, which Causeway uses too, by %s %s", m.Path, r.Old.describeOld(), r.New.Path, r.New.Version)
+		default:
+			b.say("Note: %s replaces %s by %s %s", m.Path, r.Old.describeOld(), r.New.Path, r.New.Version)
 		}
 		old := strings.TrimSuffix(r.Old.Path+"@"+r.Old.Version, "@")
 		_, err := b.execute(ctx, "mod", "edit", "-replace="+old+"="+r.New.Path+"@"+r.New.Version, filepath.Join(b.dir, "go.mod"))

@@ -108,7 +108,7 @@ func (c *client) tellAway() {
 	if c.isupport.awayLen > 0 {
 		limit = min(limit, c.isupport.awayLen)
 	}
-	c.queue = append(c.queue, entry{line: "AWAY :" + cut(words, limit)})
+	c.queue = append(c.queue, entry{line: "AWAY :" + c.charset().cut(words, limit)})
 }
 
 // onAway is somebody on a channel of ours who goes away or comes back. IRCv3, "away-notify".

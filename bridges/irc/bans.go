@@ -124,7 +124,7 @@ func (a *account) banGhost(ctx context.Context, msg *bridgev2.MatrixMembershipCh
 		}
 		for _, nick := range who.nicks {
 			if _, there := m.names.get(c.net.ids.fold.Fold(nick)); there {
-				lines = append(lines, "KICK "+m.name+" "+nick+" :"+cut(reason, room(c.nick, c.userHost, "KICK", m.name+" "+nick)))
+				lines = append(lines, "KICK "+m.name+" "+nick+" :"+c.charset().cut(reason, c.room("KICK", m.name+" "+nick)))
 			}
 		}
 		return lines
@@ -206,7 +206,7 @@ func (a *account) unbanGhost(ctx context.Context, msg *bridgev2.MatrixMembership
 		masks := append(slices.Concat(who.masks(c, m)...), stored...)
 		var list []change
 		for _, mask := range m.lists['b'] {
-			if slices.ContainsFunc(masks, func(ours string) bool { return strings.EqualFold(ours, mask) }) {
+			if slices.ContainsFunc(masks, func(ours string) bool { return c.isupport.sameEntry('b', ours, mask) }) {
 				list = append(list, change{mode: 'b', arg: mask, list: true})
 			}
 		}

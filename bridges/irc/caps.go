@@ -72,7 +72,7 @@ func (c *client) askCaps() {
 
 // first queues a line of the registration, which goes before all others and is not counted.
 func (c *client) first(name string, params ...string) {
-	c.urgent = append(c.urgent, commandLine(name, params...))
+	c.urgent = append(c.urgent, c.commandLine(name, params...))
 }
 
 // onCap takes a line of the negotiation: CAP nick LS [*] :names, and ACK, NAK, NEW, DEL.

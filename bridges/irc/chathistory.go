@@ -114,7 +114,7 @@ func (c *client) askPage(h *history) {
 		c.askPlay(h)
 		return
 	}
-	line := commandLine("CHATHISTORY", "AFTER", h.m.name, ref, strconv.Itoa(c.historySupport.page()))
+	line := c.commandLine("CHATHISTORY", "AFTER", h.m.name, ref, strconv.Itoa(c.historySupport.page()))
 	c.queue = append(c.queue, entry{line: line, asks: h})
 }
 

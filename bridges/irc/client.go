@@ -62,6 +62,8 @@ type client struct {
 	tracking  atomic.Bool  // tracksAccounts, for others
 	history   atomic.Bool  // whether the connection has histories of channels
 	lookups   sync.WaitGroup
+	// silentSince is since when the user says nothing, ms, while connected; 0 otherwise. For who looks for a place.
+	silentSince atomic.Int64
 
 	// ------
 	bot      *botState       // of the bot's client only
@@ -117,7 +119,8 @@ type client struct {
 	barred             string // why nothing is tried before the user does something
 	stsPort            int    // where TLS was asked for, on the connection before
 	stale              bool   // the connection that is being made is for an identity of before
-	resting            bool   // the connection is closed because the user says nothing
+	place              standing
+	resting            bool // the connection is closed because the user says nothing
 	restLater          time.Time
 	reconnects         bucket    // of the user's own wish
 	notBefore          time.Time // of the next attempt, when there were too many of these
@@ -219,6 +222,7 @@ func (c *client) run(ctx context.Context) {
 	stopping := ctx.Done()
 	for !c.finished() {
 		now := time.Now()
+		c.settlePlace()
 		in, out, lines := c.wires(now) // which may queue a PING, so that due comes after
 		timer.Reset(time.Until(c.due(now)))
 		select {
@@ -251,6 +255,7 @@ func (c *client) run(ctx context.Context) {
 			_ = result.conn.Close()
 		}
 	}
+	c.net.places.leave(c)
 }
 
 // finished reports whether the goroutine may end.
@@ -342,8 +347,8 @@ func (c *client) tick(now time.Time) {
 	switch {
 	case c.phase == pausing && !now.Before(c.nextDial) && c.keepsResting(now):
 		c.phase, c.resting = offline, true
-	case c.phase == pausing && !now.Before(c.nextDial):
-		c.dial()
+	case c.phase == pausing && !now.Before(c.nextDial) && !c.heldOff(now):
+		c.dialInTurn(now)
 	case c.phase == registering && !now.Before(c.deadline):
 		c.lost(errRegistration)
 	case c.phase == up:

@@ -551,7 +551,7 @@ func FuzzIncoming(f *testing.F) {
 // apply parses lines as the reader does and handles them while there is a session.
 func (c *client) apply(t *testing.T, input string) {
 	for line := range strings.SplitSeq(input, "\n") {
-		m, err := parseLine([]byte(strings.TrimSuffix(line, "\r")))
+		m, err := plainly.parse([]byte(strings.TrimSuffix(line, "\r")))
 		if err == nil && c.sess != nil {
 			c.handle(m)
 			c.tick(time.Now())

@@ -225,25 +225,6 @@ func (c *client) onReady(message) {
 	}
 }
 
-// onHost is the host that others see from now on, sometimes with the user name.
-func (c *client) onHost(m message) {
-	host := m.Params[1]
-	if user, _, ok := strings.Cut(c.userHost, "@"); ok && !strings.Contains(host, "@") {
-		c.userHost = user + "@" + host
-	} else if strings.Contains(host, "@") {
-		c.userHost = host
-	}
-	c.maskChanged()
-}
-
-// onChghost is a new user name and host of somebody, without QUIT and JOIN. IRCv3, "chghost".
-func (c *client) onChghost(m message) {
-	if c.isMe(m.Nick()) {
-		c.userHost = m.Params[0] + "@" + m.Params[1]
-		c.showNick(c.nick)
-	}
-}
-
 // onBadNick tries another nick while registering; later it is the answer to regaining, which tries again anyway.
 func (c *client) onBadNick(m message) {
 	if c.phase != registering {

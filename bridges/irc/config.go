@@ -42,6 +42,12 @@ type NetworkConfig struct {
 	// Casemapping is which letters are the same in nicks and channels: rfc1459 (the default), rfc1459-strict
 	// or ascii. The server announces its own (CASEMAPPING in numeric 005); the log warns when they differ.
 	Casemapping Casemapping `yaml:"casemapping,omitempty"`
+	// Charset is what lines are written in that are not UTF-8, by a name of the Encoding Standard, such as iso-8859-15, koi8-r or
+	// gbk. Default windows-1252.
+	Charset string `yaml:"charset,omitempty"`
+	// CharsetSend has the bridge write in it, too, and not in UTF-8; what it does not have becomes a question mark. It is for
+	// networks where most people cannot read UTF-8.
+	CharsetSend bool `yaml:"charset_send,omitempty"`
 	// Flood limits what one connection sends.
 	Flood FloodConfig `yaml:"flood,omitempty"`
 	// Connect limits how fast connections are opened, all users together.
@@ -75,22 +81,16 @@ type NetworkConfig struct {
 	Strict StrictConfig `yaml:"strict,omitempty"`
 }
 
-// FloodConfig is a token bucket for lines.
-type FloodConfig struct {
-	// Unlimited sends as fast as the socket takes it; for one's own server.
-	Unlimited bool `yaml:"unlimited,omitempty"`
-	// Burst is the number of lines that go out at once. Default 5.
-	Burst int `yaml:"burst,omitempty"`
-	// Interval is the time per line after that. Default 2s.
-	Interval time.Duration `yaml:"interval,omitempty"`
-}
-
 // ConnectConfig paces new connections.
 type ConnectConfig struct {
 	// Burst is the number of connections opened at once. Default 3.
 	Burst int `yaml:"burst,omitempty"`
 	// Interval is the time per connection after that. Default 1s.
 	Interval time.Duration `yaml:"interval,omitempty"`
+	// Max is how many connections there may be at a time, for networks that allow only so many; 0, the default, means any number. When
+	// there are so many, who wants to speak or enters a room takes the place of who has said nothing for longest, who is back when
+	// they speak; the last one who listens to a channel keeps theirs.
+	Max int `yaml:"max,omitempty"`
 	// RetryMin and RetryMax bound the pause between attempts, which doubles with each failure. Default 2s
 	// and 5m.
 	RetryMin time.Duration `yaml:"retry_min,omitempty"`
@@ -143,18 +143,16 @@ func (n NetworkConfig) validate(field string) error {
 		return fmt.Errorf("%s.realname: must be one line", field)
 	case !slices.Contains([]Casemapping{"", ASCII, RFC1459, RFC1459Strict}, n.Casemapping):
 		return fmt.Errorf("%s.casemapping: %q is none of rfc1459, rfc1459-strict, ascii", field, n.Casemapping)
-	case n.Flood.Burst < 0:
-		return fmt.Errorf("%s.flood.burst: must not be negative", field)
-	case n.Flood.Interval < 0:
-		return fmt.Errorf("%s.flood.interval: must not be negative", field)
 	case n.Connect.Burst < 0:
 		return fmt.Errorf("%s.connect.burst: must not be negative", field)
 	case n.Connect.Interval < 0:
 		return fmt.Errorf("%s.connect.interval: must not be negative", field)
+	case n.Connect.Max < 0:
+		return fmt.Errorf("%s.connect.max: must not be negative", field)
 	case n.Connect.RetryMin < 0 || n.Connect.RetryMax < 0:
 		return fmt.Errorf("%s.connect.retry_min and retry_max: must not be negative", field)
 	}
-	return errors.Join(n.Content.validate(field+".content"), n.Auth.validate(field+".auth"), n.Dial.validate(field+".dial", n.TLS),
+	return errors.Join(validateCharset(n.Charset, field+".charset"), n.Flood.validate(field+".flood"), n.Content.validate(field+".content"), n.Auth.validate(field+".auth"), n.Dial.validate(field+".dial", n.TLS),
 		n.WebIRC.validate(field+".webirc"), n.Idle.validate(field+".idle"),
 		n.Modes.validate(field+".modes"), n.Away.validate(field+".away"), n.Members.validate(field+".members"), n.Rooms.validate(field+".rooms"),
 		n.Relay.validate(field+".relay"), validatePlumb(n.Plumb, field+".plumb"), n.Strict.validate(field+".strict"))
@@ -182,11 +180,7 @@ func (n NetworkConfig) withDefaults() NetworkConfig {
 	orString(&n.RealName, "{mxid}")
 	orString((*string)(&n.Casemapping), string(RFC1459))
 	orInt(&n.NickLen, 16)
-	orInt(&n.Flood.Burst, 5)
-	orTime(&n.Flood.Interval, 2*time.Second)
-	if n.Flood.Unlimited {
-		n.Flood.Interval = 0
-	}
+	n.Flood = n.Flood.withDefaults()
 	orInt(&n.Connect.Burst, 3)
 	orTime(&n.Connect.Interval, time.Second)
 	orTime(&n.Connect.RetryMin, 2*time.Second)

@@ -1,6 +1,7 @@
 package irc
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,14 @@ func TestConfigErrors(t *testing.T) {
 		{"webirc for one", "net", with(func(n *NetworkConfig) { n.WebIRC.Addresses = "::1" }), "networks.net.webirc.addresses"},
 		{"idle", "net", with(func(n *NetworkConfig) { n.Idle.After = time.Minute }), "networks.net.idle.after"},
 		{"burst", "net", with(func(n *NetworkConfig) { n.Flood.Burst = -1 }), "networks.net.flood.burst"},
+		{"line bytes", "net", with(func(n *NetworkConfig) { n.Flood.LineBytes = -1 }), "networks.net.flood.line_bytes"},
+		{"extra bytes", "net", with(func(n *NetworkConfig) { n.Flood.ExtraBytes = -1 }), "networks.net.flood.extra_bytes"},
+		{"costs", "net", with(func(n *NetworkConfig) { n.Flood.Costs = map[string]float64{"WHO": 0, "MODE_QUERY": 2.5} }), ""},
+		{"cost of nothing", "net", with(func(n *NetworkConfig) { n.Flood.Costs = map[string]float64{"who": 1} }), "networks.net.flood.costs"},
+		{"cost", "net", with(func(n *NetworkConfig) { n.Flood.Costs = map[string]float64{"WHO": -1} }), "networks.net.flood.costs.WHO"},
+		{"cost that is no number", "net", with(func(n *NetworkConfig) { n.Flood.Costs = map[string]float64{"WHO": math.NaN()} }), "networks.net.flood.costs.WHO"},
+		{"connections", "net", with(func(n *NetworkConfig) { n.Connect.Max = -1 }), "networks.net.connect.max"},
+		{"charset", "net", with(func(n *NetworkConfig) { n.Charset = "utf-16" }), "networks.net.charset"},
 		{"content", "net", with(func(n *NetworkConfig) {
 			n.Content = ContentConfig{Colours: "hex", Replies: "nick", Typing: "send", EditWindow: time.Second, LongLines: 5, LongCode: 3}
 		}), ""},

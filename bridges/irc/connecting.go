@@ -51,7 +51,7 @@ func (c *client) pause(now time.Time) {
 		wait = rand.N(c.net.cfg.Connect.backoff(c.failures))
 	}
 	if isThrottled(c.lastErr) {
-		wait = max(wait, throttledRetry+rand.N(throttledRetry))
+		wait = max(wait, c.net.timing.throttledRetry+rand.N(c.net.timing.throttledRetry))
 	}
 	turn := c.net.turn(c.user, now)
 	c.phase = pausing
@@ -134,7 +134,7 @@ func (c *client) connected(r dialResult) {
 
 // begin takes a new connection, about which nothing is known yet.
 func (c *client) begin(conn net.Conn, now time.Time) {
-	c.sess = newSession(conn)
+	c.sess = newSession(conn, c.net.charset)
 	c.bucket = newBucket(c.net.cfg.Flood.Burst, c.net.cfg.Flood.Interval, now)
 	c.nickTries, c.pinged, c.nextNick, c.lastErr = 0, time.Time{}, time.Time{}, ""
 	c.userHost, c.isupport, c.leaving = "", newISupport(), false
@@ -160,6 +160,9 @@ func (s *seldom) due(now time.Time) bool {
 // failed takes note of an attempt that failed and plans the next one.
 func (c *client) failed(now time.Time) {
 	c.failures++
+	if tooFastText.MatchString(c.lastErr) {
+		c.net.holdOff(now)
+	}
 	level := zerolog.DebugLevel
 	if c.net.downLogged.due(now) {
 		level = zerolog.WarnLevel

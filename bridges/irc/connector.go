@@ -42,6 +42,7 @@ type Connector struct {
 	names         *ghostNames
 	strict        strictChoices
 	started       time.Time
+	timing        timing
 	// holderCommand runs the holder of connections.
 	holderCommand func(socket string) *exec.Cmd
 
@@ -116,6 +117,7 @@ func (c *Connector) Start(ctx context.Context) error {
 	if err := c.links.start(ctx, c.ctx); err != nil {
 		return err
 	}
+	c.endStrict(ctx)
 	if c.cfg.Identd.Listen != "" {
 		c.identd, err = startIdentd(c.ctx, c.cfg.Identd, c.br.Log.With().Str("part", "identd").Logger())
 	}
@@ -324,9 +326,15 @@ const memberTimeout = 30 * time.Second
 // HandleMember implements bridges.MemberWatcher: who enters a room gets a connection and joins the channel, who
 // leaves it parts. The errors are those of the database.
 func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
+	return c.inAllChannels(ctx, portal, evt, c.handleMember)
+}
+
+// inAllChannels does something about a membership for each channel of a room.
+func (c *Connector) inAllChannels(ctx context.Context, portal *bridgev2.Portal, evt *event.Event,
+	handle func(context.Context, *bridgev2.Portal, *event.Event) error) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
-	if err := c.handleMember(ctx, portal, evt); err != nil {
+	if err := handle(ctx, portal, evt); err != nil {
 		return err
 	}
 	for _, key := range c.links.furtherOf(portal.MXID) {
@@ -334,7 +342,7 @@ func (c *Connector) HandleMember(ctx context.Context, portal *bridgev2.Portal, e
 		if err != nil {
 			return err
 		}
-		if err := c.handleMember(ctx, further, evt); err != nil {
+		if err := handle(ctx, further, evt); err != nil {
 			return err
 		}
 	}

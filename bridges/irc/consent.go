@@ -24,6 +24,14 @@ const (
 	codeLetters = 12
 )
 
+// How requests end.
+const (
+	outcomeAllowed   = "allowed"
+	outcomeRefused   = "refused"
+	outcomeNobody    = "nobody" // could be asked, or has answered
+	outcomeWithdrawn = "withdrawn"
+)
+
 // question is a request whose answer is awaited. What it is about does not change; the code itself is known only to who
 // is asked, and to the process until it has been asked.
 type question struct {
@@ -67,6 +75,9 @@ func (c *client) askOperators(ms *membership) {
 	waiting := c.bot.asking[ms.key]
 	delete(c.bot.asking, ms.key)
 	for _, q := range waiting {
+		if c.net.conn.links.questionOf(c.net, q.Code) == nil {
+			continue // it was taken back
+		}
 		whom := c.whomToAsk(ms, q)
 		for _, nick := range whom {
 			c.tellNick(nick, q.AskedBy.String()+" asks to connect "+ms.name+" with the Matrix room "+q.Room.String()+
@@ -154,7 +165,7 @@ func (c *client) heardRevocation(m message, channel string) {
 func (ls *links) answered(ctx context.Context, q *question, nick, who string, allowed bool) {
 	tell := func(text string) { _ = q.net.askBot(tellRequest{nick, text}) }
 	if !allowed {
-		if _, _, err := ls.conn.host.EndRequest(ctx, q.Code, "refused", nil); err != nil {
+		if _, _, err := ls.conn.host.EndRequest(ctx, q.Code, outcomeRefused, nil); err != nil {
 			q.net.log.Err(err).Msg("end a request")
 		}
 		tell("Thank you. They are told that it is not wanted.")
@@ -163,7 +174,7 @@ func (ls *links) answered(ctx context.Context, q *question, nick, who string, al
 		return
 	}
 	link := q.link(who)
-	ended, linked, err := ls.conn.host.EndRequest(ctx, q.Code, "allowed", &link)
+	ended, linked, err := ls.conn.host.EndRequest(ctx, q.Code, outcomeAllowed, &link)
 	switch {
 	case err != nil:
 		q.net.log.Err(err).Msg("end a request")

@@ -32,7 +32,7 @@ func TestSlowRoomOfTwo(t *testing.T) {
 			if c.heldUp(now) || next[i] == 50000 {
 				continue
 			}
-			m, err := parseLine(fmt.Appendf(nil, ":carol!c@h PRIVMSG #c :line %d", next[i]))
+			m, err := plainly.parse(fmt.Appendf(nil, ":carol!c@h PRIVMSG #c :line %d", next[i]))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,7 +3,8 @@ package irc
 import "time"
 
 // bucket paces the lines of one connection: burst at once, then one for each interval, as servers count against
-// flooding (RFC 1459, 8.10). The zero interval means no limit.
+// flooding (RFC 1459, 8.10). A line may cost more than one: it goes out when there is one, and the others wait until what it owes is
+// paid. So nothing is ever too much to be sent. The zero interval means no limit.
 type bucket struct {
 	burst    int
 	interval time.Duration
@@ -45,10 +46,10 @@ func (b *bucket) refill(now time.Time) {
 	}
 }
 
-// owe counts lines that went out with one that had a token, at most as many as may go out at once: servers that take
-// them together count them more kindly.
-func (b *bucket) owe(lines int) {
+// pay takes what something costs that goes out now, also what there is not yet.
+func (b *bucket) pay(now time.Time, cost float64) {
+	b.refill(now)
 	if b.interval > 0 {
-		b.tokens -= float64(min(lines, b.burst))
+		b.tokens -= cost
 	}
 }

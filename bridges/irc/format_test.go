@@ -165,7 +165,7 @@ func TestPalettes(t *testing.T) {
 // The pieces of a formatted line fit, look as the whole does, and lose nothing but spaces.
 func TestSplitCodes(t *testing.T) {
 	line := "\x02" + strings.Repeat("bold words ", 20) + "\x0304" + strings.Repeat("é", 60) + "\x0f end"
-	pieces := splitCodes(line, 64)
+	pieces := plainly.splitCodes(line, 64)
 	var all []span
 	for _, p := range pieces {
 		if len(p) > 64 || !utf8.ValidString(p) {
@@ -256,7 +256,7 @@ func FuzzHTML(f *testing.F) {
 			if strings.ContainsAny(written, "\r\n\x00\x01") {
 				t.Errorf("got line %q", written)
 			}
-			for _, piece := range splitCodes(written, 64) {
+			for _, piece := range plainly.splitCodes(written, 64) {
 				if len(piece) > 64 {
 					t.Errorf("piece %q of %d bytes", piece, len(piece))
 				}

@@ -54,7 +54,7 @@ func (c *Connector) TapEvent(ctx context.Context, evt *event.Event) {
 			err = cy.remove(ctx)
 		} else if isGhost && p.net.name == from || !isGhost && !isBot && p.first {
 			continue
-		} else {
+		} else if err = cy.mayLeave(places, from); err == nil {
 			err = cy.carry(ctx, cy.compose)
 		}
 		if err != nil {
@@ -105,6 +105,9 @@ func (cy *carrying) carry(ctx context.Context, compose composer) error {
 	}
 	s, edited, err := compose(ctx, a)
 	if err != nil || s == nil {
+		return err
+	}
+	if err := cy.c.readersOf(ctx, n, cy.to.channel, cy.evt.RoomID, s); err != nil {
 		return err
 	}
 	if !cy.byBot && cy.c.modeOf(n, cy.to.portal) == modeRelay {

@@ -123,7 +123,7 @@ func (c *client) redactions(m *membership, reason string, lines ...networkid.Mes
 		if reason != "" {
 			params = append(params, reason)
 		}
-		entries = append(entries, entry{line: commandLine("REDACT", params...)})
+		entries = append(entries, entry{line: c.commandLine("REDACT", params...)})
 	}
 	return entries
 }

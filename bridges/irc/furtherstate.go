@@ -90,7 +90,10 @@ func (c *Connector) topicElsewhere(ctx context.Context, evt *event.Event, topic 
 			}
 		}
 		client := p.net.running(evt.Sender)
+		unknown := c.readersOf(ctx, p.net, p.channel, evt.RoomID, s)
 		switch {
+		case unknown != nil:
+			s.done(unknown)
 		case c.modeOf(p.net, p.portal) == modeRelay:
 			s.done(failure("there one connection speaks for all, and only passes on what they say"))
 		case client == nil:

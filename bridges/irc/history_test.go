@@ -160,7 +160,7 @@ func FuzzHistory(f *testing.F) {
 			if i > 100 {
 				break
 			}
-			parsed, err := parseLine([]byte(line))
+			parsed, err := plainly.parse([]byte(line))
 			// Other lines could make us note things, for which there is no database here.
 			if err == nil && (parsed.HasTag("batch") || slices.Contains([]string{"BATCH", "FAIL", "PRIVMSG", "PONG"}, parsed.Command)) {
 				c.handle(parsed)

@@ -15,7 +15,7 @@ const spokeStored = time.Hour
 // spoke notes that the user has said something, and comes back if the connection was closed because they had not.
 func (c *client) spoke(now time.Time) {
 	stored := c.identity.spoke.Truncate(spokeStored)
-	c.identity.spoke = now
+	c.identity.spoke, c.place.wanted = now, true
 	if now.Sub(stored) >= spokeStored {
 		c.save(func(meta *loginMeta) { meta.SpokeTS = now.UnixMilli() })
 	}
@@ -60,7 +60,7 @@ func (c *client) rest(now time.Time) {
 	if at.IsZero() || now.Before(at) || len(c.unacked) > 0 || len(c.queue) > 0 {
 		return
 	}
-	if !c.net.mayRest(c) {
+	if !c.net.mayRest(c, c.net.cfg.Idle.CloseListeners) {
 		c.restLater = now.Add(restAgain)
 		return
 	}
@@ -68,15 +68,15 @@ func (c *client) rest(now time.Time) {
 	c.urgent = append(c.urgent, "QUIT :says nothing; comes back to speak")
 }
 
-// mayRest reports whether each channel of a client has another listener that stays. Clients are asked one at a time,
-// so that two do not each rely on the other.
-func (n *network) mayRest(c *client) bool {
+// mayRest reports whether each channel of a client has another listener that stays, or need not have one. Clients are asked one
+// at a time, so that two do not each rely on the other.
+func (n *network) mayRest(c *client, closeListeners bool) bool {
 	n.restMu.Lock()
 	defer n.restMu.Unlock()
 	if c.isStrictly() {
 		return false // everybody in the room would hear nothing
 	}
-	if n.cfg.Idle.CloseListeners {
+	if closeListeners {
 		return true
 	}
 	for _, m := range c.channels {

@@ -186,21 +186,21 @@ func writeCodes(spans []span, pal palette) string {
 func stripCodes(line string) string { return textOf(parseCodes(line)) }
 
 // splitCodes is splitText for a line with formatting, which goes on in the next piece. Each piece stands for itself.
-func splitCodes(line string, limit int) []string {
-	if len(line) <= limit {
+func (cs charset) splitCodes(line string, limit int) []string {
+	if cs.size(line) <= limit {
 		if line == "" {
 			return nil
 		}
 		return []string{line}
 	}
 	if strings.IndexFunc(line, isCode) < 0 {
-		return splitText(line, limit)
+		return cs.splitText(line, limit)
 	}
-	return splitSpans(line, limit, false)
+	return cs.splitSpans(line, limit, false)
 }
 
 // splitSpans splits a line. The spaces at which it cuts are dropped, or kept at the end of the piece.
-func splitSpans(line string, limit int, keep bool) []string {
+func (cs charset) splitSpans(line string, limit int, keep bool) []string {
 	pal := palette99
 	if strings.ContainsRune(line, codeHexColour) {
 		pal = paletteHex
@@ -208,7 +208,7 @@ func splitSpans(line string, limit int, keep bool) []string {
 	var pieces []string
 	for spans := parseCodes(line); len(spans) > 0; {
 		var piece string
-		piece, spans = firstPiece(spans, limit, pal, keep)
+		piece, spans = cs.firstPiece(spans, limit, pal, keep)
 		if piece != "" {
 			pieces = append(pieces, piece)
 		}
@@ -221,16 +221,17 @@ type place struct{ span, byte int }
 
 // firstPiece writes as much of the spans as fits, and returns the rest. It cuts after a space if there is one in the
 // second half, as splitText does.
-func firstPiece(spans []span, limit int, pal palette, keep bool) (piece string, rest []span) {
+func (cs charset) firstPiece(spans []span, limit int, pal palette, keep bool) (piece string, rest []span) {
 	w := codeWriter{pal: pal}
 	var space place
-	spaceLen := -1
+	spaceLen, used, spaceUsed := -1, 0, -1 // used and spaceUsed are as they are written
 	for i, s := range spans {
 		for at := 0; at < len(s.text); {
 			_, size := utf8.DecodeRuneInString(s.text[at:])
 			char := s.text[at : at+size]
-			if w.b.Len()+len(w.change(s.style, char))+size > limit {
-				if spaceLen >= limit/2 {
+			adds := len(w.change(s.style, char)) + cs.size(char)
+			if used+adds > limit {
+				if spaceUsed >= limit/2 {
 					return w.b.String()[:spaceLen], after(spans, space)
 				}
 				if i == 0 && at == 0 { // not even one character fits: it goes without its looks
@@ -243,12 +244,13 @@ func firstPiece(spans []span, limit int, pal palette, keep bool) (piece string, 
 			}
 			isSpace := char == " "
 			if isSpace && !keep {
-				space, spaceLen = place{i, at + 1}, w.b.Len()
+				space, spaceLen, spaceUsed = place{i, at + 1}, w.b.Len(), used
 			}
 			w.write(char, s.style)
+			used += adds
 			at += size
 			if isSpace && keep {
-				space, spaceLen = place{i, at}, w.b.Len()
+				space, spaceLen, spaceUsed = place{i, at}, w.b.Len(), used
 			}
 		}
 	}

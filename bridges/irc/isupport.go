@@ -39,6 +39,7 @@ type isupport struct {
 	monitor      int  // how many nicks may be watched; 0 where there is no MONITOR
 	hasMonitor   bool
 	whox         bool
+	utf8Only     bool
 	maxList      map[byte]int // by mode
 }
 
@@ -68,13 +69,14 @@ var isupportTokens = map[string]func(s *isupport, value string){
 	"EXCEPTS":     func(s *isupport, v string) { s.excepts = (v + "e")[0] },
 	"MONITOR":     func(s *isupport, v string) { s.monitor, s.hasMonitor = length(v), true },
 	"WHOX":        func(s *isupport, _ string) { s.whox = true },
+	"UTF8ONLY":    func(s *isupport, _ string) { s.utf8Only = true },
 }
 
 // take learns one token: NAME=value, NAME, or -NAME for what holds no longer.
 func (s *isupport) take(token string) {
 	name, value, _ := strings.Cut(token, "=")
 	if name, gone := strings.CutPrefix(name, "-"); gone {
-		if row, known := isupportTokens[name]; known && name != "EXCEPTS" && name != "MONITOR" && name != "WHOX" {
+		if row, known := isupportTokens[name]; known && name != "EXCEPTS" && name != "MONITOR" && name != "WHOX" && name != "UTF8ONLY" {
 			fresh := newISupport()
 			row(s, fresh.standard(name))
 		}

@@ -85,10 +85,16 @@ func (l *lane) userOf(o occupant) id.UserID {
 	return l.net.conn.br.Matrix.FormatGhostMXID(l.ghostID(o.nick))
 }
 
-// joinItem is somebody who came.
-type joinItem struct{ nick, account string }
+// joinItem is somebody who came. told is that the network says with it who has no account.
+type joinItem struct {
+	nick, account string
+	told          bool
+}
 
 func (j joinItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	if err := l.notTheSame(ctx, portal, j); err != nil {
+		return err
+	}
 	l.know(j.nick, j.account)
 	l.setStand(stand{nick: j.nick})
 	if l.scene.splits.comeBack(l.net.ids.fold.Fold(j.nick), time.Now()) || l.net.shows(l.called()) != showAll {

@@ -125,7 +125,7 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 	}
 	c.acknowledged(state.On)
 	for _, line := range state.Info {
-		if m, err := parseLine([]byte(line)); err == nil {
+		if m, err := c.net.charset.parse([]byte(line)); err == nil {
 			c.dispatch(m)
 		}
 	}
@@ -153,6 +153,7 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 // resumeChannels takes part again in the channels that are wanted still, and leaves the others.
 func (c *client) resumeChannels(state holder.State) {
 	for _, name := range state.Channels {
+		name = c.net.charset.read([]byte(holder.RawName(name)))
 		m := c.channels[c.net.ids.fold.Fold(name)]
 		switch {
 		case m == nil && validChannel(name):

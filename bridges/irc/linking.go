@@ -37,7 +37,7 @@ func (ls *links) make(ctx context.Context, link bridges.Link) error {
 	} else if err != nil {
 		return err
 	}
-	people, err := c.host.People(ctx, link.Room)
+	people, err := c.inRoom(ctx, n, portal, link.Room)
 	if err != nil {
 		return err
 	}

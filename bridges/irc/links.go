@@ -1,6 +1,7 @@
 package irc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -155,6 +156,15 @@ func (ls *links) inRoom(room id.RoomID) []bridges.Link {
 	return list
 }
 
+// all are all links, as they were made.
+func (ls *links) all() []bridges.Link {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	list := slices.Collect(maps.Values(ls.byPortal))
+	slices.SortFunc(list, func(a, b bridges.Link) int { return cmp.Compare(a.SinceTS, b.SinceTS) })
+	return list
+}
+
 // isFurther reports whether a channel is a further one of a room.
 func (ls *links) isFurther(portal networkid.PortalID) bool {
 	if ls == nil {
@@ -212,6 +222,18 @@ func (ls *links) questionOf(n *network, hash string) *question {
 	return q
 }
 
+// questionFor is the open question whether a room may be connected with a channel, or nil.
+func (ls *links) questionFor(portal networkid.PortalID, room id.RoomID) *question {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, q := range ls.open {
+		if q.Portal == portal && q.Room == room {
+			return q
+		}
+	}
+	return nil
+}
+
 // close ends that a question can be answered, and reports false when somebody was quicker.
 func (ls *links) close(q *question) bool {
 	ls.mu.Lock()
@@ -228,12 +250,15 @@ func (ls *links) reopen(q *question) {
 }
 
 // abandon ends a question that nobody can answer.
-func (ls *links) abandon(q *question, why string) {
+func (ls *links) abandon(q *question, why string) { ls.abandonAs(q, outcomeNobody, why) }
+
+// abandonAs ends a question to which there is no answer.
+func (ls *links) abandonAs(q *question, outcome, why string) {
 	if !ls.close(q) {
 		return
 	}
 	ls.conn.later(func(ctx context.Context) {
-		if _, _, err := ls.conn.host.EndRequest(ctx, q.Code, "nobody", nil); err != nil {
+		if _, _, err := ls.conn.host.EndRequest(ctx, q.Code, outcome, nil); err != nil {
 			q.net.log.Err(err).Msg("end a request")
 		}
 		q.say(ls.conn, why)
@@ -336,15 +361,25 @@ func (c *Connector) portalOf(ctx context.Context, n *network, channel string) (*
 // mayLink reports whether somebody may decide to which channels a room is bridged: a member with the level that the room asks for
 // m.bridge, and at least that of moderators, as the homeserver has it at this moment.
 func (c *Connector) mayLink(ctx context.Context, room id.RoomID, user id.UserID) (bool, error) {
+	_, may, err := c.standing(ctx, room, user)
+	return may, err
+}
+
+// standing is whether somebody is in a room, and whether they may decide about its channels. Of a room without the bot it is not known.
+func (c *Connector) standing(ctx context.Context, room id.RoomID, user id.UserID) (isIn, may bool, err error) {
+	if there, err := c.host.IsIn(ctx, room); err != nil || !there {
+		return false, false, err
+	}
 	levels, err := c.host.PowerLevels(ctx, room)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	people, err := c.host.People(ctx, room)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	return slices.Contains(people, user) && levels.GetUserLevel(user) >= max(levels.GetEventLevel(event.StateBridge), minLinkLevel), nil
+	isIn = slices.Contains(people, user)
+	return isIn, isIn && levels.GetUserLevel(user) >= max(levels.GetEventLevel(event.StateBridge), minLinkLevel), nil
 }
 
 // minLinkLevel is the least level of who may decide to which channels a room is bridged.

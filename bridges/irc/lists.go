@@ -48,7 +48,7 @@ func (c *client) onListEnd(m message) {
 	ms.lists[mode] = ms.listing[mode]
 	delete(ms.listing, mode)
 	if ms.state == joined && ms.ch.leads(c) {
-		ms.ch.put(modesItem{lists: c.wholeList(ms, mode), whole: listKinds(mode)})
+		ms.ch.put(modesItem{lists: c.wholeList(ms, mode), whole: c.isupport.listKinds(mode)})
 	}
 }
 
@@ -60,12 +60,15 @@ func (c *client) listMode(mode byte) byte {
 	return mode
 }
 
-// listKinds are the kinds of entries that a mode's list is the whole of. Quiets may be among the bans.
-func listKinds(mode byte) []byte {
-	switch mode {
-	case 'b':
+// listKinds are the kinds of entries that a mode's list is the whole of. Where quiets have no list of their own, they are among the
+// bans.
+func (s *isupport) listKinds(mode byte) []byte {
+	switch {
+	case mode == 'b' && strings.IndexByte(s.lists, 'q') < 0:
+		return []byte{banEntry, quietEntry}
+	case mode == 'b':
 		return []byte{banEntry}
-	case 'q':
+	case mode == 'q':
 		return []byte{quietEntry}
 	}
 	return []byte{exceptEntry}

@@ -19,9 +19,14 @@ const dm = id.RoomID("!dm")
 // manage makes a room for a user and the bot only.
 func (w *world) manage(user id.UserID) {
 	w.t.Helper()
-	w.hs.SetMember(user, dm, user, "join", "")
-	w.hs.SetMember(user, dm, w.bridge.Bot(), "invite", "")
-	w.awaitText(dm, "management room")
+	w.manageIn(dm, user)
+}
+
+func (w *world) manageIn(room id.RoomID, user id.UserID) {
+	w.t.Helper()
+	w.hs.SetMember(user, room, user, "join", "")
+	w.hs.SetMember(user, room, w.bridge.Bot(), "invite", "")
+	w.awaitText(room, "management room")
 }
 
 // awaitText waits for something that the bot says, as a notice or not.

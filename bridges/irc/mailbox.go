@@ -44,7 +44,7 @@ func (m *mailbox) add(r request) bool {
 // isBounded reports whether a request is of those that people make as often as they like.
 func isBounded(r request) bool {
 	switch r.(type) {
-	case *send, editRequest, changeRequest, typingRequest:
+	case *send, editRequest, changeRequest, typingRequest, typingReaders:
 		return true
 	}
 	return false

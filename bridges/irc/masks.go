@@ -38,7 +38,7 @@ func (s *isupport) entryOf(mode byte, text string) (kind byte, who string, ok bo
 		case arg == "":
 			return 0, "", false
 		case s.isQuietBan(name) && kind == banEntry:
-			return quietEntry, wholeMask(arg), true
+			return s.quietOf(arg)
 		case s.isAccountBan(name):
 			return kind, byAccount + arg, true
 		}
@@ -48,6 +48,29 @@ func (s *isupport) entryOf(mode byte, text string) (kind byte, who string, ok bo
 		text = text[:at]
 	}
 	return kind, wholeMask(text), true
+}
+
+// quietOf reads whom a quiet among the bans is about.
+func (s *isupport) quietOf(arg string) (kind byte, who string, ok bool) {
+	name, account, extended := s.extban(arg)
+	switch {
+	case !extended:
+		return quietEntry, wholeMask(arg), true
+	case account != "" && s.isAccountBan(name):
+		return quietEntry, byAccount + account, true
+	}
+	return 0, "", false
+}
+
+// sameEntry reports whether two entries of a list mean the same. Some servers write what they were told in another way, such as
+// "~quiet:" for "~q:".
+func (s *isupport) sameEntry(mode byte, a, b string) bool {
+	if strings.EqualFold(a, b) {
+		return true
+	}
+	kindA, whoA, okA := s.entryOf(mode, a)
+	kindB, whoB, okB := s.entryOf(mode, b)
+	return okA && okB && kindA == kindB && strings.EqualFold(whoA, whoB) && strings.Contains(a, "$#") == strings.Contains(b, "$#")
 }
 
 // extban takes an extended ban apart: "$a:carol", "~quiet:*!*@host", "m:*!*@host".

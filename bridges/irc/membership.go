@@ -113,7 +113,7 @@ func (r joinRequest) apply(c *client) {
 		c.join(m)
 	}
 	if r.fresh {
-		c.resting = false
+		c.resting, c.place.wanted = false, true
 	}
 	c.connect(time.Now())
 }

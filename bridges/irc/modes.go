@@ -90,6 +90,7 @@ func (ms *membership) settings(c *client) settings {
 	}
 	return settings{
 		moderated: has('m'), inviteOnly: has('i'), topicLocked: has('t'), secret: has('s') || has('p'),
+		keyed: slices.Contains(ms.flags, 'k') && strings.IndexByte(c.isupport.always, 'k') >= 0,
 	}
 }
 

@@ -89,47 +89,6 @@ func TestRanksToLevels(t *testing.T) {
 	}
 }
 
-// The modes of a channel become the rules of its room.
-func TestModesToRules(t *testing.T) {
-	t.Parallel()
-	w, conn, _, room := scripted(t, func(n *NetworkConfig) { n.Modes.Publish = true }, allRanks, "@carol")
-	conn.Questions = true
-	conn.Expect("MODE #c")
-	conn.Send(":irc.test 324 alice #c +ntk secret")
-	w.hs.Await("listed", func() bool { return w.hs.Listed(room) && w.hs.ListedOn("net", room) })
-	w.hs.Await("topic level", func() bool { return w.setting(room, "m.room.topic") == 30 })
-	conn.Send(":carol!c@h MODE #c +mis-t")
-	w.hs.Await("moderated", func() bool {
-		return w.setting(room, "events_default") == 1 && w.setting(room, "m.room.topic") == 0 && w.setting(room, "invite") == 30
-	})
-	w.hs.Await("invitation", func() bool { return w.hs.State(room, "m.room.join_rules", "").Content["join_rule"] == "invite" })
-	w.hs.Await("not listed", func() bool { return !w.hs.Listed(room) && !w.hs.ListedOn("net", room) })
-	// Who gets a voice and speaks at once may do so.
-	conn.Send(":dave!d@h JOIN #c")
-	conn.Send(":carol!c@h MODE #c +v dave")
-	conn.Send(":dave!d@h PRIVMSG #c :thanks")
-	w.hs.AwaitText(room, "thanks")
-	level := 0
-	for _, e := range w.hs.Events(func(e *bridgetest.Event) bool { return e.Room == room }) {
-		if users, ok := e.Content["users"].(map[string]any); ok {
-			l, _ := users[string(w.ghost("dave"))].(float64)
-			level = int(l)
-		}
-		if e.Text() == "thanks" && level != 1 {
-			t.Errorf("dave spoke with level %d, want 1", level)
-		}
-	}
-	conn.Send(":carol!c@h MODE #c -mis")
-	w.hs.Await("normal", func() bool {
-		return w.setting(room, "events_default") == 0 && w.hs.State(room, "m.room.join_rules", "").Content["join_rule"] == "public" && w.hs.Listed(room)
-	})
-	for _, e := range w.hs.Events(func(e *bridgetest.Event) bool { return true }) {
-		if strings.Contains(fmt.Sprint(e.Content), "secret") {
-			t.Errorf("the key is in %s: %v", e.Type, e.Content)
-		}
-	}
-}
-
 // Levels from before a restart that nobody has any more are taken back.
 func TestLevelsAfterRestart(t *testing.T) {
 	t.Parallel()
@@ -326,9 +285,9 @@ func TestSplitsInTime(t *testing.T) {
 	now := time.Now()
 	var s splits
 	for i := range 100 {
-		s.leave(fmt.Sprint("n", i), fmt.Sprint("N", i), "a <-> b", now)
+		s.leave(fmt.Sprint("n", i), fmt.Sprint("N", i), "a <-> b", now, timing{}.withDefaults().splitEnd(now))
 	}
-	if s.leave("n1", "N1", "a <-> b", now); len(s.away) != 100 {
+	if s.leave("n1", "N1", "a <-> b", now, timing{}.withDefaults().splitEnd(now)); len(s.away) != 100 {
 		t.Errorf("got %d away, want 100", len(s.away))
 	}
 	if !s.comeBack("n0", now) || s.comeBack("n0", now) || s.comeBack("stranger", now) {

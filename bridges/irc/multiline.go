@@ -79,7 +79,7 @@ func (c *client) multiline(s *send, m *membership) (entries []entry, ok bool) {
 		s.left = 0
 	}
 	for len(lines) > 0 {
-		n := limits.fill(lines)
+		n := limits.fill(c.charset(), lines)
 		entries = append(entries, c.batchEntry(s, m, lines[:n]))
 		if lines = lines[n:]; len(lines) > 0 {
 			lines[0].concat = false
@@ -91,7 +91,7 @@ func (c *client) multiline(s *send, m *membership) (entries []entry, ok bool) {
 // multilineLines splits the lines of a message. The space at a split stays at the end of the first piece, as the
 // specification recommends.
 func (c *client) multilineLines(s *send, m *membership, limits multilineLimits) []mlLine {
-	limit := min(room(c.nick, c.userHost, s.verb, m.name)-1, limits.bytes)
+	limit := min(c.room(s.verb, m.name)-1, limits.bytes)
 	var lines []mlLine
 	for _, text := range c.withPrefix(s) {
 		text = c.fitting(m, text)
@@ -102,8 +102,8 @@ func (c *client) multilineLines(s *send, m *membership, limits multilineLimits) 
 			continue
 		}
 		pieces := []string{text}
-		if len(text) > limit {
-			pieces = splitSpans(text, limit, true)
+		if c.charset().size(text) > limit {
+			pieces = c.charset().splitSpans(text, limit, true)
 		}
 		for i, piece := range pieces {
 			lines = append(lines, mlLine{piece, i > 0})
@@ -116,10 +116,10 @@ func (c *client) multilineLines(s *send, m *membership, limits multilineLimits) 
 }
 
 // fill is how many lines go into one batch, at least one.
-func (l multilineLimits) fill(lines []mlLine) int {
+func (l multilineLimits) fill(cs charset, lines []mlLine) int {
 	bytes := 0
 	for i, line := range lines {
-		bytes += len(line.text)
+		bytes += cs.size(line.text)
 		if i > 0 && !line.concat {
 			bytes++ // the line feed
 		}

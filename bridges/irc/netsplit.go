@@ -41,6 +41,20 @@ func netsplit(reason string) (link string, ok bool) {
 	return parts[1] + " <-> " + parts[2], true
 }
 
+// netsplitOf reads a QUIT as a broken link: by its reason, or because the server has it among those of a netsplit, whose names
+// the batch has then. IRCv3, "netsplit and netjoin batch types".
+func (c *client) netsplitOf(m message) (link string, ok bool) {
+	if link, ok := netsplit(plainText(last(m))); ok {
+		return link, true
+	}
+	_, ref := m.GetTag("batch")
+	b := c.batches[ref]
+	if b == nil || b.kind != "netsplit" || len(b.params) < 2 {
+		return "", false
+	}
+	return netsplit(b.params[0] + " " + b.params[1])
+}
+
 // maxSplitReason is the length of two host names.
 const maxSplitReason = 2*63 + 1
 
@@ -101,17 +115,22 @@ func (s *splits) tally(link string, now time.Time) *splitCount {
 	return c
 }
 
-// leave takes somebody as away, and false if that are too many.
-func (s *splits) leave(key, nick, link string, now time.Time) bool {
+// leave takes somebody as away until then, and false if that are too many.
+func (s *splits) leave(key, nick, link string, now, until time.Time) bool {
 	if _, again := s.away[key]; !again && len(s.away) >= maxSplit {
 		return false
 	}
 	if s.away == nil {
 		s.away = map[string]splitAway{}
 	}
-	s.away[key] = splitAway{nick: nick, link: link, until: now.Add(splitKeep + rand.N(splitJitter))}
+	s.away[key] = splitAway{nick: nick, link: link, until: until}
 	s.tally(link, now).left++
 	return true
+}
+
+// splitEnd is when somebody leaves the room who is behind a netsplit from now on.
+func (t timing) splitEnd(now time.Time) time.Time {
+	return now.Add(t.splitKeep + rand.N(t.splitJitter))
 }
 
 // comeBack reports whether somebody was away, and takes them as back.
@@ -137,10 +156,29 @@ type splitItem struct{ nick, link, reason string }
 func (splitItem) stateful() {}
 
 func (s splitItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
-	if l.scene.splits.leave(l.net.ids.fold.Fold(s.nick), s.nick, s.link, time.Now()) {
+	now := time.Now()
+	if l.scene.splits.leave(l.net.ids.fold.Fold(s.nick), s.nick, s.link, now, l.net.timing.splitEnd(now)) {
 		return nil
 	}
 	return leaveItem{nick: s.nick, how: "Quit", words: s.reason}.deliver(ctx, l, portal)
+}
+
+// notTheSame lets the ghost leave whose person is behind a netsplit, when somebody else has come by their nick.
+func (l *lane) notTheSame(ctx context.Context, portal *bridgev2.Portal, j joinItem) error {
+	key := l.net.ids.fold.Fold(j.nick)
+	a, away := l.scene.splits.away[key]
+	comes := l.net.ids.ghost(j.nick)
+	if j.account != "" {
+		comes = l.net.ids.accountGhost(j.account)
+	}
+	if !away || !j.told || comes == l.ghostID(j.nick) {
+		return nil
+	}
+	if err := l.leave(ctx, portal, a.nick, "Netsplit "+a.link); err != nil {
+		return err
+	}
+	delete(l.scene.splits.away, key)
+	return nil
 }
 
 // foldSplits tells the room of netsplits in one line each, and lets those leave who did not come back.

@@ -26,6 +26,7 @@ type network struct {
 	cfg     NetworkConfig
 	ids     ids
 	log     zerolog.Logger
+	charset charset
 	limiter *rate.Limiter // paces new connections
 	// login is bridgev2's account of the network itself: the source of rooms and of lines. It belongs to the
 	// bot and has no connection.
@@ -55,6 +56,8 @@ type network struct {
 	counter atomic.Int64
 
 	presences presences
+	timing    timing
+	hold      hold // has its own lock
 
 	mu       sync.Mutex // guards what follows
 	clients  map[id.UserID]*client
@@ -64,6 +67,7 @@ type network struct {
 	privates map[string]map[id.UserID]bool // who is on a channel for a room of their own; see setPrivate
 	turns    map[id.UserID]time.Time       // when to connect after the start; see planTurns
 
+	places places  // has its own lock
 	keeper *keeper // of connections over a restart, or nil
 
 	restMu sync.Mutex // guards the decision who may rest
@@ -75,14 +79,17 @@ func newNetwork(conn *Connector, name string, cfg NetworkConfig) *network {
 	n := &network{
 		conn: conn, name: name, cfg: cfg, ids: ids{network: name, fold: cfg.Casemapping},
 		limiter:  rate.NewLimiter(rate.Every(cfg.Connect.Interval), cfg.Connect.Burst),
+		charset:  newCharset(cfg),
 		boot:     conn.boot + "-" + name, // lines of several networks may be in one room
 		clients:  map[id.UserID]*client{},
 		channels: map[string]*channel{},
 		puppets:  newPuppets(cfg.Casemapping),
 		turns:    map[id.UserID]time.Time{},
+		timing:   conn.timing.withDefaults(),
 	}
 	n.report, n.dial, n.identity, n.request = n.reportState, dial, n.identityOf, n.ask
 	n.runLane = startLane
+	n.places.most = cfg.Connect.Max
 	n.lastOf, n.keepMasks = n.lastDelivered, n.storeMasks
 	return n
 }

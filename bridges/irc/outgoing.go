@@ -22,7 +22,7 @@ func (c *client) entriesOf(s *send, m *membership) ([]entry, error) {
 	if s.plan != nil {
 		var entries []entry
 		for _, line := range s.plan(c, m) {
-			entries = append(entries, entry{line: cutBytes(withoutLineEnds(line))})
+			entries = append(entries, entry{line: c.cutBytes(withoutLineEnds(line))})
 		}
 		return entries, nil
 	}
@@ -55,6 +55,7 @@ func leftOut(lines int) string { return fmt.Sprintf("… %d more lines not sent"
 
 // fitting is a line as the channel takes it.
 func (c *client) fitting(m *membership, line string) string {
+	line = c.charset().sent(line)
 	if !m.noColours || strings.IndexFunc(line, isCode) < 0 {
 		return line
 	}

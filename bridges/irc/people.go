@@ -35,7 +35,7 @@ func (c *client) onJoin(m message) {
 	if ms.names != nil {
 		ms.names.set(c.net.ids.fold.Fold(nick), o)
 	}
-	c.observe(ms, cameOrWent(m, o, true, joinItem{nick: nick, account: c.ghostAccount(o)}))
+	c.observe(ms, cameOrWent(m, o, true, joinItem{nick: nick, account: c.ghostAccount(o), told: c.has("extended-join")}))
 }
 
 func (c *client) onPart(m message) {
@@ -76,7 +76,7 @@ func (c *client) onQuit(m message) {
 			c.net.puppetQuit(o.puppet, nick, m.Source)
 		}
 		var left item = leaveItem{nick: nick, how: "Quit", words: plainText(last(m))}
-		if link, ok := netsplit(plainText(last(m))); ok {
+		if link, ok := c.netsplitOf(m); ok {
 			left = splitItem{nick: nick, link: link, reason: plainText(last(m))}
 		}
 		c.observe(ms, cameOrWent(m, o, false, left))
@@ -97,6 +97,7 @@ func (c *client) onNick(m message) {
 		}
 		c.nick = to
 		c.showNick(to)
+		c.tellMask()
 		c.tellName()
 		if to == c.wantedNick() {
 			c.nextNick = time.Time{}

@@ -47,10 +47,10 @@ func (a *account) grant(ctx context.Context, portal *bridgev2.Portal, evt *event
 		return nil
 	}
 	return a.setModes(ctx, portal, evt, modeWish{
-		failed: "The power levels were not changed",
-		ask:    func(c *client, m *membership) []string { return c.askForQuiets(m, wishes) },
-		want:   func(c *client, m *membership) []change { return c.changesFor(m, wishes, flags) },
-		check:  func(c *client) error { return c.quietsFail(wishes) },
+		failed: "The power levels were not changed", flags: len(flags) > 0,
+		ask:   func(c *client, m *membership) []string { return c.askForQuiets(m, wishes) },
+		want:  func(c *client, m *membership) []change { return c.changesFor(m, wishes, flags) },
+		check: func(c *client) error { return c.quietsFail(wishes) },
 	})
 }
 
@@ -90,6 +90,8 @@ func (a *account) nicksOf(portal *bridgev2.Portal, user id.UserID) []string {
 // where the channel's state is known.
 type modeWish struct {
 	failed string // begins the notice
+	flags  bool   // it is about modes that the channel has or has not
+	undo   item   // for the room, where it is not done; or nil
 	ask    func(c *client, m *membership) []string
 	want   func(c *client, m *membership) []change
 	check  func(c *client) error // what cannot be done at all
@@ -98,7 +100,16 @@ type modeWish struct {
 // setModes changes modes of a channel as its sender. When the server refuses them, or has ignored them, the room is told why and shows again what holds.
 func (a *account) setModes(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, w modeWish) error {
 	var c *client
-	s := &send{verb: "MODE", ask: w.ask}
+	s := &send{verb: "MODE"}
+	s.ask = func(client *client, m *membership) (lines []string) {
+		if w.ask != nil {
+			lines = w.ask(client, m)
+		}
+		if w.flags && !m.modesKnown { // of all of us, the one whose view counts has asked
+			lines = append(lines, "MODE "+m.name)
+		}
+		return lines
+	}
 	s.plan = func(client *client, m *membership) (lines []string) {
 		c = client
 		for _, line := range client.isupport.modeLines(w.want(client, m)) {
@@ -116,6 +127,9 @@ func (a *account) setModes(ctx context.Context, portal *bridgev2.Portal, evt *ev
 		if err != nil {
 			ch := a.laneOf(s).channel()
 			ch.lane.put(noticeItem{text: w.failed + " on IRC: " + err.Error(), to: a.login.UserMXID})
+			if w.undo != nil {
+				ch.lane.put(w.undo)
+			}
 			ch.restate()
 		}
 	})
@@ -210,11 +224,12 @@ func (c *client) quietChanges(m *membership, w wish) []change {
 		if !can || byAccount != "" && ch.mode != 'q' {
 			continue // no ban of a kind within another
 		}
-		set := slices.ContainsFunc(m.lists[ch.mode], func(entry string) bool { return strings.EqualFold(entry, ch.arg) })
+		at := slices.IndexFunc(m.lists[ch.mode], func(entry string) bool { return c.isupport.sameEntry(ch.mode, entry, ch.arg) })
 		switch {
-		case w.free && set:
+		case w.free && at >= 0:
+			ch.arg = m.lists[ch.mode][at] // as it is written there
 			list = append(list, ch)
-		case w.quiet && set:
+		case w.quiet && at >= 0:
 			return nil
 		case w.quiet && len(list) == 0:
 			list = append(list, ch)

@@ -149,7 +149,9 @@ func (c *client) composeRelayed(s *send, m *membership, text string) []string {
 	} else {
 		before = "<" + name + "> "
 	}
-	pieces := splitCodes(text, max(room(c.nick, c.userHost, verb, target)-len(before)-len(after), minPiece))
+	cs := c.charset()
+	before = cs.sent(before)
+	pieces := cs.splitCodes(text, max(c.room(verb, target)-cs.size(before)-len(after), minPiece))
 	for i := range pieces {
 		pieces[i] = verb + " " + target + " :" + before + pieces[i] + after
 	}

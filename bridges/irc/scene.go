@@ -24,6 +24,7 @@ const (
 type settings struct {
 	moderated   bool // +m
 	inviteOnly  bool // +i
+	keyed       bool // +k
 	topicLocked bool // +t
 	secret      bool // +s or +p
 }
@@ -39,6 +40,7 @@ type scene struct {
 	complete bool                 // who has no rank here has none on IRC
 	people   map[id.UserID]person // of us in the channel
 	quieted  map[id.UserID]bool   // of people
+	silenced map[id.UserID]bool   // of people, on a further channel, who have been told so
 	// The lists of the channel by kind of entry, those of which all is known, and the bans that were lifted. They are
 	// unread until they have been compared with people.
 	lists     map[byte][]string
@@ -180,6 +182,7 @@ func (l *lane) setPerson(s stand) {
 	case s.gone:
 		delete(l.scene.people, s.user)
 		delete(l.scene.quieted, s.user)
+		delete(l.scene.silenced, s.user)
 	case !known || p != before:
 		if l.scene.people == nil {
 			l.scene.people = map[id.UserID]person{}
@@ -282,6 +285,11 @@ func (s *scene) giveUp() {
 // owners' to set.
 func (l *lane) applyScene(ctx context.Context, portal *bridgev2.Portal) error {
 	host := l.net.conn.host
+	if l.isFurther() {
+		if err := l.tellSilenced(ctx, portal); err != nil {
+			return err
+		}
+	}
 	if l.owner != "" || l.isFurther() {
 		l.scene.giveUp() // the rules of a room of one's own are not the channel's, and another room is its first channel's to set up
 		return nil
@@ -373,11 +381,11 @@ func (l *lane) applyLevels(levels *event.PowerLevelsEventContent) bool {
 
 // applyRules sets who may join and whether the room is listed.
 func (l *lane) applyRules(ctx context.Context, room id.RoomID) error {
-	rule := event.JoinRulePublic
-	if l.scene.settings.inviteOnly {
-		rule = event.JoinRuleInvite
+	rule, alike := openRule, []event.JoinRule(nil)
+	if l.scene.settings.inviteOnly || l.scene.settings.keyed {
+		rule, alike = closedRule, closedRules // who tells the bot the key is invited
 	}
-	if err := l.net.conn.host.SetJoinRule(ctx, room, rule); err != nil {
+	if err := l.net.conn.host.SetJoinRule(ctx, room, rule, alike...); err != nil {
 		return err
 	}
 	listed := !l.scene.settings.secret && !l.scene.settings.inviteOnly

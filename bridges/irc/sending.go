@@ -276,20 +276,20 @@ const actionBytes = 9
 func (c *client) compose(s *send, target, text string) []string {
 	switch s.verb {
 	case "TOPIC":
-		return []string{"TOPIC " + target + " :" + cut(text, room(c.nick, c.userHost, s.verb, target))}
+		return []string{"TOPIC " + target + " :" + c.charset().cut(text, c.room(s.verb, target))}
 	case "KICK":
-		return []string{"KICK " + target + " " + s.nick + " :" + cut(text, room(c.nick, c.userHost, s.verb, target+" "+s.nick))}
+		return []string{"KICK " + target + " " + s.nick + " :" + c.charset().cut(text, c.room(s.verb, target+" "+s.nick))}
 	}
 	if m := c.channels[s.key]; s.speaker != nil && m != nil {
 		return c.composeRelayed(s, m, text)
 	}
-	limit := room(c.nick, c.userHost, s.verb, target)
+	limit := c.room(s.verb, target)
 	before, after := s.verb+" "+target+" :", ""
 	if s.action {
 		limit -= actionBytes
 		before, after = before+"\x01ACTION ", "\x01"
 	}
-	pieces := splitCodes(text, limit)
+	pieces := c.charset().splitCodes(text, limit)
 	for i := range pieces {
 		pieces[i] = before + pieces[i] + after
 	}
@@ -297,8 +297,8 @@ func (c *client) compose(s *send, target, text string) []string {
 }
 
 // cut is the first piece of a text.
-func cut(text string, limit int) string {
-	if pieces := splitText(text, limit); len(pieces) > 0 {
+func (cs charset) cut(text string, limit int) string {
+	if pieces := cs.splitText(text, limit); len(pieces) > 0 {
 		return pieces[0]
 	}
 	return ""
@@ -307,10 +307,10 @@ func cut(text string, limit int) string {
 // command queues a line whose parameters are ours. The last parameter may contain spaces; line ends are taken
 // out of all, so that nobody can add a command of their own.
 func (c *client) command(name string, params ...string) {
-	c.queue = append(c.queue, entry{line: commandLine(name, params...)})
+	c.queue = append(c.queue, entry{line: c.commandLine(name, params...)})
 }
 
-func commandLine(name string, params ...string) string {
+func (c *client) commandLine(name string, params ...string) string {
 	var b strings.Builder
 	b.WriteString(name)
 	for i, p := range params {
@@ -320,7 +320,7 @@ func commandLine(name string, params ...string) string {
 		}
 		b.WriteString(withoutLineEnds(p))
 	}
-	return cutBytes(b.String())
+	return c.cutBytes(b.String())
 }
 
 func withoutLineEnds(s string) string {
@@ -333,7 +333,7 @@ func withoutLineEnds(s string) string {
 }
 
 // cutBytes keeps a command within what a server takes.
-func cutBytes(line string) string { return cut(line, maxLineBytes-2) }
+func (c *client) cutBytes(line string) string { return c.charset().cut(line, maxLineBytes-2) }
 
 // wires returns what the goroutine can do with its connection now: read, and write a line if there is one that
 // may go. PONG, keepalive and QUIT go first and are not counted.
@@ -353,9 +353,9 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- parcel, lin
 	}
 	switch {
 	case len(c.urgent) > 0:
-		out, lines = c.sess.out, parcel{lines: c.urgent[:1]}
+		out, lines = c.sess.out, parcel{lines: c.urgent[:1], charset: c.charset()}
 	case len(c.queue) > 0 && !c.bucket.next(now).After(now):
-		out, lines = c.sess.out, parcel{c.queue[0].lines(), c.queue[0].tag}
+		out, lines = c.sess.out, parcel{c.queue[0].lines(), c.queue[0].tag, c.charset()}
 	}
 	c.sess.offer(out != nil)
 	return in, out, lines
@@ -363,7 +363,7 @@ func (c *client) wires(now time.Time) (in <-chan message, out chan<- parcel, lin
 
 // leisurely queues a line that may wait until nothing else is to be sent.
 func (c *client) leisurely(name string, params ...string) {
-	line := commandLine(name, params...)
+	line := c.commandLine(name, params...)
 	if len(c.idle) < maxIdleLines && !slices.Contains(c.idle, line) {
 		c.idle = append(c.idle, line)
 	}
@@ -411,8 +411,7 @@ func (c *client) wrote(now time.Time) {
 	}
 	e := c.queue[0]
 	c.queue = c.queue[1:]
-	c.bucket.take(now)
-	c.bucket.owe(len(e.more))
+	c.bucket.pay(now, c.costOf(e))
 	if e.asks != nil {
 		e.asks.deadline = now.Add(historyTimeout)
 	}

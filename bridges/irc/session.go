@@ -3,11 +3,9 @@ package irc
 import (
 	"errors"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ergochat/irc-go/ircmsg"
 	"github.com/ergochat/irc-go/ircreader"
@@ -41,6 +39,7 @@ type session struct {
 
 	lastInTS  atomic.Int64 // when the last line came, ms
 	conn      net.Conn
+	charset   charset // of what comes
 	done      chan struct{}
 	closeOnce sync.Once
 	wg        sync.WaitGroup
@@ -50,9 +49,9 @@ type session struct {
 	writing bool       // there is a writer
 }
 
-func newSession(conn net.Conn) *session {
+func newSession(conn net.Conn, cs charset) *session {
 	s := &session{
-		in: make(chan message, inBuffer), out: make(chan parcel), conn: conn, done: make(chan struct{}),
+		in: make(chan message, inBuffer), out: make(chan parcel), conn: conn, charset: cs, done: make(chan struct{}),
 	}
 	s.lastInTS.Store(time.Now().UnixMilli())
 	s.wg.Go(s.read)
@@ -155,7 +154,7 @@ func (s *session) reader() func() (message, error) {
 // parsed takes a line apart that has just come.
 func (s *session) parsed(raw []byte) (message, error) {
 	s.lastInTS.Store(time.Now().UnixMilli())
-	m, err := parseLine(raw)
+	m, err := s.charset.parse(raw)
 	if err != nil {
 		return message{}, errNoLine
 	}
@@ -164,38 +163,27 @@ func (s *session) parsed(raw []byte) (message, error) {
 
 // parcel is lines that go out with none between them. The holder knows by the tag, if it is not 0, that they have.
 type parcel struct {
-	lines []string
-	tag   uint64
+	lines   []string
+	tag     uint64
+	charset charset
 }
 
 func (s *session) send(p parcel) error {
 	if held, ok := s.conn.(*holder.Conn); ok {
 		lines := make([]string, len(p.lines))
 		for i, line := range p.lines {
-			lines[i] = withoutLineEnds(line)
+			lines[i] = p.charset.bytes(withoutLineEnds(line))
 		}
 		return held.Send(p.tag, lines)
 	}
 	var b []byte
 	for _, line := range p.lines {
-		b = append(append(b, withoutLineEnds(line)...), "\r\n"...)
+		b = append(append(b, p.charset.bytes(withoutLineEnds(line))...), "\r\n"...)
 	}
 	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, err := s.conn.Write(b)
 	return err
 }
 
-// parseLine takes a line apart, whatever its encoding.
-func parseLine(raw []byte) (message, error) { return ircmsg.ParseLine(toUTF8(raw)) }
-
-// toUTF8 reads a line that is not UTF-8 as ISO 8859-1, which is what is left of the time before it.
-func toUTF8(raw []byte) string {
-	if utf8.Valid(raw) {
-		return string(raw)
-	}
-	var b strings.Builder
-	for _, c := range raw {
-		b.WriteRune(rune(c))
-	}
-	return b.String()
-}
+// parse takes a line apart, whatever its encoding.
+func (cs charset) parse(raw []byte) (message, error) { return ircmsg.ParseLine(cs.read(raw)) }

@@ -12,7 +12,7 @@ import (
 func TestWriterRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
-		s := newSession(ours)
+		s := newSession(ours, plainly)
 		defer s.close()
 		writes := func() bool {
 			s.mu.Lock()

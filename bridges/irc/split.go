@@ -1,9 +1,6 @@
 package irc
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
 const (
 	// maxLineBytes is the length of a line with its CR LF, as other clients receive it. RFC 1459, 2.3.
@@ -17,15 +14,15 @@ const (
 	maxLinesPerMessage = 30
 )
 
-// room is the number of bytes a text may have in a line to a target, such that the server need not cut it when it
+// room is the number of bytes that a text may be written as in a line to a target, such that the server need not cut it when it
 // prepends the sender: ":nick!user@host VERB target :text". userHost is empty while unknown, which counts as
 // the longest there is.
-func room(nick, userHost, verb, target string) int {
-	long := len(userHost)
+func (cs charset) room(nick, userHost, verb, target string) int {
+	long := cs.size(userHost)
 	if userHost == "" {
 		long = maxUserHost
 	}
-	used := 1 + len(nick) + 1 + long + 1 + len(verb) + 1 + len(target) + 2 + 2 // ":" "!" " " " " " :" CR LF
+	used := 1 + cs.size(nick) + 1 + long + 1 + len(verb) + 1 + cs.size(target) + 2 + 2 // ":" "!" " " " " " :" CR LF
 	return max(maxLineBytes-used, minPiece)
 }
 
@@ -45,22 +42,15 @@ func textLines(text string) []string {
 // oneLine is a text as a single line, for topics and reasons.
 func oneLine(text string) string { return strings.Join(textLines(text), " ") }
 
-// splitText cuts a line into pieces of at most limit bytes: after a space if there is one in the second half of
+// splitText cuts a line into pieces that are written as at most limit bytes: after a space if there is one in the second half of
 // the piece, otherwise between two characters. A space at a cut is dropped, everything else is kept.
-func splitText(line string, limit int) []string {
+func (cs charset) splitText(line string, limit int) []string {
 	var pieces []string
-	for len(line) > limit {
-		cut := limit
-		for cut > 0 && !utf8.RuneStart(line[cut]) {
-			cut--
-		}
-		if cut == 0 { // no character ends here: the text is not UTF-8
-			cut = limit
-		}
+	for cut := cs.fit(line, limit); cut < len(line); cut = cs.fit(line, limit) {
 		next := cut
 		if line[cut] == ' ' {
 			next = cut + 1
-		} else if space := strings.LastIndexByte(line[:cut], ' '); space >= limit/2 {
+		} else if space := strings.LastIndexByte(line[:cut], ' '); space >= 0 && cs.size(line[:space]) >= limit/2 {
 			cut, next = space, space+1
 		}
 		pieces = append(pieces, line[:cut])

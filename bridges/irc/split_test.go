@@ -26,7 +26,7 @@ func TestSplitText(t *testing.T) {
 		{"empty", "", 10, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := splitText(test.text, test.limit); !slices.Equal(got, test.want) {
+			if got := plainly.splitText(test.text, test.limit); !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -44,7 +44,7 @@ func FuzzSplitText(f *testing.F) {
 			if strings.ContainsAny(line, "\r\n\x00\x01") {
 				t.Errorf("line %q holds a control character", line)
 			}
-			pieces := splitText(line, limit)
+			pieces := plainly.splitText(line, limit)
 			for _, p := range pieces {
 				if len(p) > limit || !utf8.ValidString(p) {
 					t.Errorf("piece %q of %d bytes with limit %d", p, len(p), limit)
@@ -64,7 +64,7 @@ func TestRoom(t *testing.T) {
 		{"unknown", "alice", "", "#channel"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := room(test.nick, test.userHost, "PRIVMSG", test.target)
+			got := plainly.room(test.nick, test.userHost, "PRIVMSG", test.target)
 			userHost := test.userHost
 			if userHost == "" {
 				userHost = strings.Repeat("x", maxUserHost)

@@ -37,30 +37,45 @@ const (
 	maxMissing = 20
 )
 
-// strictChoices are the channels that were made strict with a command.
+// strictChoices are the channels that were made strict with a command, and those whose rooms show that they are.
 type strictChoices struct {
-	mu     sync.Mutex // guards chosen
+	mu     sync.Mutex // guards what follows
 	chosen map[networkid.PortalID]bool
+	shown  map[networkid.PortalID]bool
 }
 
 // load reads what is stored.
 func (s *strictChoices) load(ctx context.Context, db *database.Database) error {
-	rows, err := db.Query(ctx, `SELECT key FROM kv_store WHERE bridge_id=$1 AND key LIKE $2`, db.BridgeID, strictKey+"%")
+	chosen, err := strictPortals(ctx, db, strictKey)
 	if err != nil {
-		return fmt.Errorf("read which channels are strict: %w", err)
+		return err
 	}
-	defer func() { _ = rows.Close() }()
+	shown, err := strictPortals(ctx, db, strictShownKey)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.chosen = map[networkid.PortalID]bool{}
+	s.chosen, s.shown = chosen, shown
+	return nil
+}
+
+// strictPortals are the channels that are stored under keys of one kind.
+func strictPortals(ctx context.Context, db *database.Database, prefix string) (map[networkid.PortalID]bool, error) {
+	rows, err := db.Query(ctx, `SELECT key FROM kv_store WHERE bridge_id=$1 AND key LIKE $2`, db.BridgeID, prefix+"%")
+	if err != nil {
+		return nil, fmt.Errorf("read which channels are strict: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	portals := map[networkid.PortalID]bool{}
 	for rows.Next() {
 		var key string
 		if err := rows.Scan(&key); err != nil {
-			return fmt.Errorf("read which channels are strict: %w", err)
+			return nil, fmt.Errorf("read which channels are strict: %w", err)
 		}
-		s.chosen[networkid.PortalID(strings.TrimPrefix(key, strictKey))] = true
+		portals[networkid.PortalID(strings.TrimPrefix(key, prefix))] = true
 	}
-	return rows.Err()
+	return portals, rows.Err()
 }
 
 // choose makes a channel strict, or not.
@@ -175,12 +190,20 @@ func named(users []id.UserID) string {
 
 // peopleOf gives a message who is in the room of a strict channel.
 func (a *account) peopleOf(ctx context.Context, portal *bridgev2.Portal, s *send) error {
-	if !a.connector.isStrict(a.net, portal.Name) || slices.Contains(wordless, s.verb) {
+	if err := a.connector.readersOf(ctx, a.net, portal.Name, portal.MXID, s); err != nil {
+		return shown(err)
+	}
+	return nil
+}
+
+// readersOf is peopleOf for a channel of a room.
+func (c *Connector) readersOf(ctx context.Context, n *network, channel string, room id.RoomID, s *send) error {
+	if !c.isStrict(n, channel) || slices.Contains(wordless, s.verb) {
 		return nil
 	}
-	people, err := a.connector.host.People(ctx, portal.MXID)
+	people, err := c.host.Audience(ctx, room)
 	if err != nil {
-		return shown(failure("%s is strict, and it cannot be seen who is in this room", portal.Name))
+		return failure("%s is strict, and it cannot be seen who is in this room", channel)
 	}
 	s.people = append([]id.UserID{}, people...) // never nil
 	return nil
@@ -254,7 +277,7 @@ func (l *lane) holdsBack(ctx context.Context, portal *bridgev2.Portal, present m
 	if !l.net.conn.isStrict(l.net, l.called()) {
 		return false, nil
 	}
-	people, err := l.net.conn.host.People(ctx, portal.MXID)
+	people, err := l.net.conn.host.Audience(ctx, portal.MXID)
 	if err != nil {
 		return true, err
 	}
@@ -277,7 +300,7 @@ func (l *lane) showStrict(ctx context.Context, portal *bridgev2.Portal, now time
 	if !l.net.conn.isStrict(l.net, channel) {
 		return nil
 	}
-	people, err := host.People(ctx, portal.MXID)
+	people, err := host.Audience(ctx, portal.MXID)
 	if err != nil {
 		l.strict.changed(now)
 		return err
@@ -295,10 +318,11 @@ func (l *lane) showStrict(ctx context.Context, portal *bridgev2.Portal, now time
 	}
 	wasClosed := l.strict.told != ""
 	l.strict.told, l.strict.shown = words, true
-	content := map[string]any{"network": l.net.name, "channel": channel, "open": len(missing) == 0, "missing": missing[:min(len(missing), maxMissing)]}
+	content := map[string]any{"network": l.net.name, "channel": channel, "open": len(missing) == 0, "missing": append([]id.UserID{}, missing[:min(len(missing), maxMissing)]...)}
 	if err := host.SetState(ctx, portal.MXID, strictState, "", content); err != nil && !isFinal(err) {
 		return err
 	}
+	l.net.conn.strict.shows(ctx, l.net.conn.br.DB, l.net.ids.portal(channel).ID, true)
 	switch {
 	case len(missing) > 0:
 		return host.Notify(ctx, portal.MXID, "Nothing passes between this room and "+channel+" on "+l.net.name+
@@ -356,6 +380,7 @@ func (c *Connector) cmdStrict(ce *commands.Event) {
 			ce.Reply("`%s` is strict by the configuration, and stays so.", p.channel)
 			return
 		}
+		p.net.channel(p.channel).lane.insist(strictEnd{})
 		p.net.channel(p.channel).askTopic()
 		ce.Reply("`%s` is not strict any more.", p.channel)
 		return

@@ -89,7 +89,7 @@ func (c *client) onTagMsg(m message) {
 		}))
 	}
 	if timeout, ok := typingTimeout(m); ok && c.replay == nil && c.net.cfg.Content.receivesTyping() && ms.state == joined && ms.ch.leads(c) {
-		ms.ch.lane.offer(typingItem{nick: nick, timeout: timeout})
+		ms.ch.lane.offer(typingItem{nick: nick, timeout: timeout, present: c.present(ms)})
 	}
 }
 

@@ -60,6 +60,9 @@ func (l *lane) tellTopic(ctx context.Context, portal *bridgev2.Portal, t topicIt
 	if !t.live || t.nick == "" || l.isOurs(t.nick) {
 		return nil // of old, or what somebody here has set
 	}
+	if held, err := l.holdsBack(ctx, portal, t.present); held || err != nil {
+		return err
+	}
 	text := t.nick + " has set the topic of " + l.called() + " on " + l.net.name + ": " + t.topic
 	if t.topic == "" {
 		text = t.nick + " has taken away the topic of " + l.called() + " on " + l.net.name + "."

@@ -6,6 +6,7 @@ import (
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/simplevent"
+	"maunium.net/go/mautrix/id"
 )
 
 // IRCv3, "+typing".
@@ -75,6 +76,14 @@ func (c *client) sayTyping(m *membership, now time.Time) {
 		value = "done"
 	}
 	t.stop, t.said = false, now
+	if c.net.conn.isStrict(c.net, m.name) {
+		c.typeStrictly(m, value)
+		return
+	}
+	c.queueTyping(m, value, now)
+}
+
+func (c *client) queueTyping(m *membership, value string, now time.Time) {
 	if len(c.queue) == 0 && c.bucket.spare(now) {
 		c.queue = append(c.queue, entry{line: withTags("TAGMSG "+m.name, "+typing", value)})
 	}
@@ -101,9 +110,14 @@ func typingTimeout(m message) (timeout time.Duration, ok bool) {
 type typingItem struct {
 	nick    string
 	timeout time.Duration
+	// present is as in messageItem.
+	present map[id.UserID]bool
 }
 
 func (t typingItem) deliver(ctx context.Context, l *lane, portal *bridgev2.Portal) error {
+	if held, err := l.holdsBack(ctx, portal, t.present); held || err != nil {
+		return nil // that it cannot be known is not worth another try either
+	}
 	ghost, err := l.ghost(ctx, t.nick)
 	if err != nil {
 		return err

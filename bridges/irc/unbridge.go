@@ -12,6 +12,7 @@ const unbridgedReason = "The room is no longer bridged"
 
 // LeavePortal implements bridges.PortalLeaver: everybody who is on the channel by the room parts, and from its further channels.
 func (c *Connector) LeavePortal(ctx context.Context, portal *bridgev2.Portal) error {
+	c.unshowStrict(ctx, portal.MXID, portal.ID)
 	name, _, _ := splitID(string(portal.ID))
 	if n, ok := c.networks[name]; ok {
 		if err := c.host.SetListedOn(ctx, n.name, portal.MXID, false); err != nil {

@@ -48,7 +48,7 @@ func (c *client) askPlay(h *history) {
 	h.token = playbackPing + strconv.FormatUint(c.playbacks, 10)
 	// A moment earlier, as several lines may be of one time.
 	since := h.since.Add(-time.Millisecond).UnixMilli()
-	line := commandLine("PRIVMSG", "*playback", "PLAY "+h.m.name+" "+
+	line := c.commandLine("PRIVMSG", "*playback", "PLAY "+h.m.name+" "+
 		strconv.FormatInt(since/1000, 10)+"."+strconv.FormatInt(1000+since%1000, 10)[1:])
 	c.queue = append(c.queue, entry{line: line, more: []string{"PING :" + h.token}, asks: h})
 }

@@ -14,9 +14,17 @@ import (
 // maxIdentifier bounds the name, number or address by which somebody is looked for, in bytes.
 const maxIdentifier = 1000
 
+// capabilities are bridgev2's, and what is only here.
+type capabilities struct {
+	bridgev2.ProvisioningCapabilities
+	// RoomLinks tells that there is /v3/room_links.
+	RoomLinks bool `json:"causeway.room_links"`
+}
+
 // capabilities is GET /v3/capabilities: what the network says, and what the person's login can do beyond.
 func (a *API) capabilities(_ context.Context, p person) (any, error) {
-	can := a.bridge.Network.GetCapabilities().Provisioning
+	can := capabilities{ProvisioningCapabilities: a.bridge.Network.GetCapabilities().Provisioning}
+	_, can.RoomLinks = a.bridge.Network.(RoomLinker)
 	login := p.GetDefaultLogin()
 	if login == nil {
 		return can, nil

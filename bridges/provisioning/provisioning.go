@@ -3,7 +3,8 @@
 //
 // Paths and bodies are those of mautrix's bridgev2/matrix/provisioning.yaml, so that clients made for it can use this one. Logins differ
 // in what they promise: a process belongs to who began it, input is looked at before the network has it, an error says what was wrong,
-// and an answer that got lost can be asked for again (GET /v3/login/step/{loginProcessID}).
+// and an answer that got lost can be asked for again (GET /v3/login/step/{loginProcessID}). Rooms that people have already are connected
+// with chats of networks that are RoomLinkers (/v3/room_links).
 //
 // Package bridges calls it, when it has seen that the request comes from the homeserver, which says whom it comes from. It never sees an
 // access token.
@@ -42,6 +43,7 @@ type API struct {
 	secret   string                  // opens library
 	mux      *http.ServeMux
 	stateOf  func(networkid.UserLoginID) status.BridgeState
+	roomOf   func(ctx context.Context, alias id.RoomAlias) (id.RoomID, error)
 	lifetime time.Duration // lifetime, but in tests
 	running  sync.WaitGroup
 
@@ -53,12 +55,12 @@ type API struct {
 }
 
 // New returns the API of a bridge that is not started yet. The secret is the shared_secret of bridgev2's own API, which nobody but this
-// package knows; stateOf is the newest state of a login.
+// package knows; stateOf is the newest state of a login, and roomOf the room of an alias.
 func New(bridge *bridgev2.Bridge, library *matrix.ProvisioningAPI, secret string,
-	stateOf func(networkid.UserLoginID) status.BridgeState) *API {
+	stateOf func(networkid.UserLoginID) status.BridgeState, roomOf func(ctx context.Context, alias id.RoomAlias) (id.RoomID, error)) *API {
 	a := &API{
 		bridge: bridge, secret: secret, mux: http.NewServeMux(), lifetime: lifetime,
-		library: library, stateOf: stateOf,
+		library: library, stateOf: stateOf, roomOf: roomOf,
 		logins: map[string]*process{}, newest: map[id.UserID][]*process{},
 	}
 	for pattern, handle := range map[string]handler{
@@ -74,6 +76,9 @@ func New(bridge *bridgev2.Bridge, library *matrix.ProvisioningAPI, secret string
 		"POST /v3/search_users":                                    a.searchUsers,
 		"GET /v3/resolve_identifier/{identifier}":                  a.resolve,
 		"POST /v3/create_dm/{identifier}":                          a.createDM,
+		"GET /v3/room_links":                                       a.roomLinks,
+		"POST /v3/room_links/link":                                 a.linkRoom,
+		"POST /v3/room_links/unlink":                               a.unlinkRoom,
 	} {
 		a.mux.HandleFunc(pattern, a.serve(handle))
 	}

@@ -96,6 +96,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		SSO:                cfg.SSO,
 		AppServices:        folder.Set,
 		Aliases:            send,
+		Users:              send,
 		AliasOwner:         aliasOwner(folder),
 		Pinger:             send,
 		Alive:              send.Alive,
@@ -322,26 +323,6 @@ func (set bridgeSet) transport(reg *registration.Registration) http.RoundTripper
 		}
 	}
 	return nil
-}
-
-// find returns the bridge of this process with an ID, nil when there is none.
-func (set bridgeSet) find(id string) *bridges.Bridge {
-	for _, b := range set {
-		if bridge, ok := b.bridgePart.(*bridges.Bridge); ok && b.Registration().ID == id {
-			return bridge
-		}
-	}
-	return nil
-}
-
-// status tells how a bridge is doing, nil for one that is not of this process.
-func (set bridgeSet) status(id string) *bridges.Status {
-	b := set.find(id)
-	if b == nil {
-		return nil
-	}
-	status := b.Status()
-	return &status
 }
 
 // withAccounts calls f with the accounts of a server that is not running.

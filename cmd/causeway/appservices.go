@@ -166,6 +166,8 @@ type serviceStatus struct {
 	Process     *process.Status         `json:"process,omitempty"`
 	// Bridge is how a bridge of this server is doing itself.
 	Bridge *bridges.Status `json:"bridge,omitempty"`
+	// BridgeFault is why it is not known how the bridge is doing.
+	BridgeFault string `json:"bridge_fault,omitempty"`
 }
 
 // servicesStatus is what a server tells of all of them.
@@ -182,7 +184,8 @@ func statusOf(reg *registration.Registration) serviceStatus {
 }
 
 // status tells how all services are doing.
-func (s *appServices) status() servicesStatus {
+func (s *appServices) status(ctx context.Context) servicesStatus {
+	states := s.bridges.states(ctx)
 	known := make(map[string]sender.Status)
 	for _, status := range s.sender.Status() {
 		known[status.ID] = status
@@ -195,15 +198,17 @@ func (s *appServices) status() servicesStatus {
 			row.Followed, row.Pos, row.Behind, row.OldestTS, row.Pending = true, is.Pos, is.Behind, is.OldestTS, is.Pending
 			row.LastError, row.FailingTS, row.DeliveredTS = is.LastError, is.FailingSince, is.DeliveredTS
 		}
-		row.Bridge = s.bridges.status(reg.ID)
+		row.Bridge, row.BridgeFault = states[reg.ID].status, states[reg.ID].fault
 		all.Services = append(all.Services, row)
 	}
 	return all
 }
 
-// tell answers `registration list`.
-func (s *appServices) tell(w http.ResponseWriter) {
-	_ = json.NewEncoder(w).Encode(s.status()) // the command has gone, and cannot be told
+// tell answers `registration list`, which says what is wrong with the files at this moment, also where they may be half written.
+func (s *appServices) tell(ctx context.Context, w http.ResponseWriter) {
+	all := s.status(ctx)
+	all.Faults = s.folder.FaultsNow()
+	_ = json.NewEncoder(w).Encode(all) // the command has gone, and cannot be told
 }
 
 // askServices asks the server that runs, or else reads the files.

@@ -52,6 +52,7 @@ func TestPrintServices(t *testing.T) {
 		return n
 	}
 	all := servicesStatus{Running: true, Services: []serviceStatus{
+		{ID: "parrot", From: "built in", URL: "http://parrot.bridge", BuiltIn: true, Followed: true, BridgeFault: "its process does not run"},
 		{ID: "irc", From: "built in", URL: "http://irc.bridge", BuiltIn: true, Namespaces: users("^@irc_.*:example.org$"), Followed: true, Pos: 1234,
 			Bridge: &bridges.Status{State: "RUNNING", Logins: map[string]int{"CONNECTED": 12, "BAD_CREDENTIALS": 2}, Delivered: 345, Failed: 2,
 				FailedTS: ago(time.Hour), Waiting: 1, Unbridging: 3}},
@@ -154,6 +155,23 @@ func TestListOfARunningServer(t *testing.T) {
 		status.Services[0].Namespaces.Aliases[0].Regex != "#bot_.*" {
 		t.Errorf("got %+v", status)
 	}
+	// Nobody follows the folder here: what is asked for is looked at.
+	faulty := filepath.Join(cfg.AppServices.Dir, "faulty.yaml")
+	if err := os.WriteFile(faulty, []byte("id: faulty\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(); !strings.Contains(got, "These files have faults; what held before they changed is in force:\nfaulty.yaml: url: is missing") {
+		t.Errorf("with a faulty file got %s", got)
+	}
+	if got := list("--metrics"); !strings.Contains(got, "\ncauseway_appservice_faulty_files 1\n") {
+		t.Errorf("with a faulty file got %s", got)
+	}
+	if err := os.Remove(faulty); err != nil {
+		t.Fatal(err)
+	}
+	if got := list("--metrics"); !strings.Contains(got, "\ncauseway_appservice_faulty_files 0\n") {
+		t.Errorf("without the faulty file got %s", got)
+	}
 	reg, err := registration.LoadFiles(file)
 	if err != nil || !reg[0].ReceiveEphemeral || !reg[0].MSC3202 || !reg[0].MSC4190 || !reg[0].RateLimited || reg[0].Protocols[0] != "irc" ||
 		reg[0].Namespaces.Rooms[0].Regex != "!abc" {
@@ -235,6 +253,31 @@ func TestRegistrationCheck(t *testing.T) {
 	code, stdout, stderr = runIn(t, "", "registration", "check", "dir/bot.yaml", "dir/bot.yaml", "nowhere.yaml")
 	if code != exitUsage || !strings.Contains(stderr, "nowhere.yaml: is not there\n") || !strings.Contains(stderr, "id: is also that of dir/bot.yaml") {
 		t.Errorf("got %d, %s, %s", code, stdout, stderr)
+	}
+}
+
+// Who has a file made is told what it is, and what to do with it.
+func TestGenerateSaysWhatNext(t *testing.T) {
+	t.Chdir(t.TempDir())
+	cfg, config := installed(t)
+	generate := func(name, out string) string {
+		t.Helper()
+		code, stdout, stderr := runIn(t, "", "--config", config, "registration", "generate", name, "--user", "@"+name+"_.*", "--out", out)
+		if code != exitOK || stderr != "" {
+			t.Errorf("got %d, %s", code, stderr)
+		}
+		return stdout
+	}
+	want := "Wrote bot.yaml: bot, is sent nothing (url: null), bot @_bot_bot, users @bot_.*. Put it into " + cfg.AppServices.Dir +
+		", where the server takes it within a second, and give the application service a copy.\n"
+	if got := generate("bot", "bot.yaml"); got != want {
+		t.Errorf("got %swant %s", got, want)
+	}
+	there := filepath.Join(cfg.AppServices.Dir, "other.yaml")
+	want = "Wrote " + there + ": other, is sent nothing (url: null), bot @_other_bot, users @other_.*. The server takes it within a second, " +
+		"or when it starts; give the application service a copy.\n"
+	if got := generate("other", there); got != want {
+		t.Errorf("got %swant %s", got, want)
 	}
 }
 

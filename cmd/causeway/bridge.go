@@ -72,30 +72,3 @@ func takeBridgeOrder(w http.ResponseWriter, r *http.Request, set bridgeSet) {
 	}
 	_ = json.NewEncoder(w).Encode(answer) // the command has gone, and cannot be told
 }
-
-func (set bridgeSet) unbridge(ctx context.Context, o bridgeOrder) error {
-	switch {
-	case len(set) == 0:
-		return errors.New("this server has no bridges of its own")
-	case o.Bridge == "" && len(set) > 1:
-		return errors.New("there are several bridges: name one with --bridge")
-	case o.Bridge == "":
-		o.Bridge = set[0].Registration().ID
-	}
-	b := set.find(o.Bridge)
-	switch {
-	case b == nil && set.processStatus(o.Bridge) != nil:
-		return fmt.Errorf("the bridge %[1]s runs in a process of its own (isolation: process), which this command does not reach; "+
-			"an administrator of the room says `!%[1]s unbridge` there", o.Bridge)
-	case b == nil:
-		return fmt.Errorf("this server has no bridge %q of its own", o.Bridge)
-	}
-	inside, err := b.IsIn(ctx, o.RoomID)
-	if err != nil {
-		return err
-	}
-	if !inside {
-		return fmt.Errorf("the bridge %s is not in %s", o.Bridge, o.RoomID)
-	}
-	return b.Unbridge(ctx, o.RoomID, "the administrator of the server asked for that")
-}

@@ -47,7 +47,7 @@ func TestIRCPermissions(t *testing.T) {
 	}
 }
 
-// An isolated bridge is told apart from one that there is not.
+// An isolated bridge whose process does not run is told apart from one that there is not.
 func TestUnbridgeIsolated(t *testing.T) {
 	cfg, _ := installed(t)
 	var network irc.NetworkConfig
@@ -59,7 +59,10 @@ func TestUnbridgeIsolated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer set.close(zerolog.Nop())
-	if err := set.unbridge(t.Context(), bridgeOrder{RoomID: "!room"}); err == nil || !strings.Contains(err.Error(), "isolation: process") {
+	if got := set.states(t.Context())["irc"]; got.status != nil || got.fault != "its process does not run" {
+		t.Errorf("its state is %+v", got)
+	}
+	if err := set.unbridge(t.Context(), bridgeOrder{RoomID: "!room"}); err == nil || !strings.Contains(err.Error(), "the bridge irc cannot be told: its process does not run") {
 		t.Errorf("got %v", err)
 	}
 	if err := set.unbridge(t.Context(), bridgeOrder{RoomID: "!room", Bridge: "parrot"}); err == nil || !strings.Contains(err.Error(), `no bridge "parrot"`) {
@@ -72,7 +75,7 @@ func TestBridgeSet(t *testing.T) {
 	cfg, _ := installed(t)
 	cfg.Bridges.IRC.Networks = nil
 	set, err := openBridges(cfg, zerolog.Nop(), nil)
-	if err != nil || set.find("irc") != nil || set.status("irc") != nil {
+	if err != nil || len(set.states(t.Context())) != 0 {
 		t.Errorf("without networks there are %d bridges, %v", len(set), err)
 	}
 	if err := set.unbridge(t.Context(), bridgeOrder{RoomID: "!room"}); err == nil {

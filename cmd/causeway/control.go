@@ -132,7 +132,7 @@ func listenControl(dir string, to orders, log zerolog.Logger) (*controlServer, e
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /order", func(w http.ResponseWriter, r *http.Request) { takeOrder(w, r, to.maintenance) })
 	mux.HandleFunc("POST /accounts", func(w http.ResponseWriter, r *http.Request) { takeAccountOrder(w, r, to.accounts) })
-	mux.HandleFunc("POST /registrations", func(w http.ResponseWriter, _ *http.Request) { to.services.tell(w) })
+	mux.HandleFunc("POST /registrations", func(w http.ResponseWriter, r *http.Request) { to.services.tell(r.Context(), w) })
 	mux.HandleFunc("POST /unbridge", func(w http.ResponseWriter, r *http.Request) { takeBridgeOrder(w, r, to.bridges) })
 	return &controlServer{listener: listener, server: &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: stdlog.New(log, "", 0),

@@ -69,7 +69,7 @@ type metricsServer struct {
 }
 
 // listenMetrics opens the listener, nil for none.
-func listenMetrics(cfg MetricsConfig, status func() servicesStatus, log zerolog.Logger, more ...func(io.Writer) error) (*metricsServer, error) {
+func listenMetrics(cfg MetricsConfig, status func(context.Context) servicesStatus, log zerolog.Logger, more ...func(io.Writer) error) (*metricsServer, error) {
 	if cfg.Listen == "" {
 		return nil, nil
 	}
@@ -89,13 +89,13 @@ func listenMetrics(cfg MetricsConfig, status func() servicesStatus, log zerolog.
 
 // metricsHandler answers GET metricsPath: with the metrics of application services, and with more of other parts. With a token, only who
 // knows it gets anything.
-func metricsHandler(token string, status func() servicesStatus, more ...func(io.Writer) error) http.Handler {
+func metricsHandler(token string, status func(context.Context) servicesStatus, more ...func(io.Writer) error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+metricsPath, func(w http.ResponseWriter, r *http.Request) {
 		accept := strings.Join(r.Header.Values("Accept"), ",")
 		isOpen := strings.Contains(accept, "application/openmetrics-text")
 		var text bytes.Buffer
-		err := printMetrics(&text, status(), time.Now())
+		err := printMetrics(&text, status(r.Context()), time.Now())
 		for _, print := range more {
 			err = errors.Join(err, print(&text))
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,7 +12,7 @@ import (
 // Who may see metrics, and in which form.
 func TestMetricsHandler(t *testing.T) {
 	const token = "0123456789abcdef"
-	status := func() servicesStatus {
+	status := func(context.Context) servicesStatus {
 		return servicesStatus{Running: true, Services: []serviceStatus{{ID: "bot", URL: "http://bot", Followed: true, Pos: 7, FailingTS: 1, LastError: "no \"answer\"\nat all"}}}
 	}
 	for _, test := range []struct {

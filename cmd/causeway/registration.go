@@ -114,7 +114,34 @@ func (c *cli) generateRegistration(name string, o registrationOptions) error {
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists already; new tokens would cut its application service off, so remove it first if that is what you want", o.out)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "Wrote %s: %s. %s\n", o.out, summary(parsed), c.whatNext(o.out))
+	return nil
+}
+
+// whatNext says what is to be done with a registration file.
+func (c *cli) whatNext(file string) string {
+	const give = "give the application service a copy"
+	cfg, err := c.loadConfig(defaultsWhenMissing)
+	if err != nil {
+		return "Put it into the folder of appservices.dir, where the server takes it within a second, and " + give + "."
+	}
+	if sameFolder(filepath.Dir(file), cfg.AppServices.Dir) {
+		return "The server takes it within a second, or when it starts; " + give + "."
+	}
+	return fmt.Sprintf("Put it into %s, where the server takes it within a second, and %s.", cfg.AppServices.Dir, give)
+}
+
+// sameFolder tells whether two paths lead to one folder. One that is not there is none.
+func sameFolder(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }
 
 // besideOthers tells whether a registration goes together with the files of a folder, whatever else is wrong with those.

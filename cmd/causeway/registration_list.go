@@ -84,6 +84,9 @@ func printServices(w io.Writer, all servicesStatus, dir string, now time.Time) e
 		if s.Bridge != nil {
 			fmt.Fprintf(w, "%s: %s\n", s.ID, bridgeText(*s.Bridge, now))
 		}
+		if s.BridgeFault != "" {
+			fmt.Fprintf(w, "%s: the bridge does not say how it is doing: %s\n", s.ID, s.BridgeFault)
+		}
 	}
 	if slices.ContainsFunc(all.Services, func(s serviceStatus) bool { return s.FailingTS != 0 }) {
 		fmt.Fprintln(w, "What a service does not take is kept for it, and sent as soon as it does. causeway doctor says what to do.")
@@ -134,6 +137,8 @@ func (s serviceStatus) state(running bool, now time.Time) string {
 		return "starting"
 	case s.FailingTS != 0:
 		return "failing for " + ageText(now.Sub(time.UnixMilli(s.FailingTS)))
+	case s.BridgeFault != "":
+		return "does not answer"
 	case s.Pending:
 		return "is being sent events"
 	}

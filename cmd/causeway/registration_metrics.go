@@ -64,5 +64,7 @@ func printMetrics(out io.Writer, all servicesStatus, now time.Time) error {
 			fmt.Fprintf(w, "%s{service=\"%s\",error=\"%s\"} 1\n", name, labelText.Replace(s.ID), labelText.Replace(s.shortError()))
 		}
 	}
+	printFaults(w, all)
+	printBridges(w, all)
 	return w.Flush()
 }

@@ -137,12 +137,30 @@ func (s *Service) exclusiveTo(user id.UserID) string {
 	return ""
 }
 
-// orphaned tells whether the account of a session was made by an application service that is not registered any more: what it
-// may not do with its as_token, it may not do with the sessions of its users. They come back with the registration, or with one
-// that has the user to itself under another id.
+// OfServices returns those of some users that an application service has to itself, services themselves included.
+func (s *Service) OfServices(users []id.UserID) []id.UserID {
+	found := []id.UserID{}
+	for _, user := range users {
+		if user.Homeserver() == s.cfg.ServerName && s.exclusiveTo(user) != "" {
+			found = append(found, user)
+		}
+	}
+	return found
+}
+
+// orphaned tells whether a session is that of an application service that is not registered any more: what it may not do with its as_token,
+// it may not do with the sessions of its users. Those of accounts that it made come back with the registration, or with one that has the user
+// to itself under another id; those into which it logged somebody else's user, a person perhaps, last while it may act for that user.
 func (s *Service) orphaned(session store.Session) bool {
 	services := s.appServices()
-	return services.ByID(session.AppService) == nil && services.ExclusiveOwnerOfUser(session.UserID) == nil
+	if session.AppService != "" && services.ByID(session.AppService) == nil && services.ExclusiveOwnerOfUser(session.UserID) == nil {
+		return true
+	}
+	if session.LoggedInBy == "" || session.LoggedInBy == session.AppService {
+		return false
+	}
+	reg := services.ByID(session.LoggedInBy)
+	return reg == nil || s.inReach(reg, session.UserID) != nil
 }
 
 // takenOver tells whether a name that a person has was given to one of this server's own bridges since: it acts as that user, and what people

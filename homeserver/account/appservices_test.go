@@ -202,32 +202,60 @@ func TestServiceThatIsGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		codes := func() (codes [3]string) {
-			for i, token := range []string{"irc-as-token", ghost.AccessToken, person.AccessToken} {
+		// The person's second device is logged in by the service, as bridges do that speak for people.
+		puppet, err := s.Login(ctx, LoginRequest{
+			Type: typeAppService, Identifier: &Identifier{Type: "m.id.user", User: "shared_person"}, AppServiceToken: "irc-as-token",
+			DeviceID: "PUPPET", RefreshToken: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes := func() (codes [4]string) {
+			for i, token := range []string{"irc-as-token", ghost.AccessToken, person.AccessToken, puppet.AccessToken} {
 				_, err := s.Identify(ctx, token, "", "")
 				codes[i] = codeOf(err)
 			}
 			return codes
 		}
 		const dead = "M_UNKNOWN_TOKEN"
-		renamed, changed := irc(), irc()
+		renamed, changed, narrowed, owner := irc(), irc(), irc(), xmpp()
+		narrowed.Namespaces.Users = narrowed.Namespaces.Users[:1]
+		owner.Namespaces.Users = append(owner.Namespaces.Users, registration.Namespace{Regex: "@shared_person:test", Exclusive: true})
 		renamed.ID, renamed.ASToken = "libera", "libera-as-token"
 		changed.ASToken = "another-as-token"
 		for _, test := range []struct {
 			name string
 			now  *registration.Set
-			want [3]string // of the service, its user and a person
+			want [4]string // of the service, its user, a person, and the person as logged in by the service
 		}{
-			{"at first", set(irc(), xmpp()), [3]string{}},
-			{"gone", set(xmpp()), [3]string{dead, dead, ""}},
-			{"back", set(irc(), xmpp()), [3]string{}},
-			{"with another token", set(changed), [3]string{dead, "", ""}},
-			{"with another id", set(renamed), [3]string{dead, "", ""}},
-			{"no services", nil, [3]string{dead, dead, ""}},
+			{"at first", set(irc(), xmpp()), [4]string{}},
+			{"gone", set(xmpp()), [4]string{dead, dead, "", dead}},
+			{"back", set(irc(), xmpp()), [4]string{}},
+			{"with another token", set(changed), [4]string{dead, "", "", ""}},
+			{"with another id", set(renamed), [4]string{dead, "", "", dead}},
+			{"with less to care for", set(narrowed), [4]string{"", "", "", dead}},
+			{"beside one that has the person to itself", set(irc(), owner), [4]string{"", "", "", dead}},
+			{"no services", nil, [4]string{dead, dead, "", dead}},
 		} {
 			if now = test.now; codes() != test.want {
 				t.Errorf("%s: got %q, want %q", test.name, codes(), test.want)
 			}
+		}
+
+		// Tokens that are refreshed are still the service's, and a login of the person's own on that device is not.
+		refreshed, err := s.Refresh(ctx, puppet.RefreshToken, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Identify(ctx, refreshed.AccessToken, "", ""); codeOf(err) != dead {
+			t.Errorf("refreshed: got %v, want %s", err, dead)
+		}
+		own, err := s.Login(ctx, LoginRequest{Type: typePassword, User: "shared_person", Password: "x", DeviceID: "PUPPET"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Identify(ctx, own.AccessToken, "", ""); err != nil {
+			t.Errorf("the person's own login: got %v", err)
 		}
 
 		waits := func(user id.UserID) context.Context {
@@ -323,4 +351,25 @@ func TestNameThatABridgeTakes(t *testing.T) {
 			t.Errorf("the bridge as irc_bob: %v, %v", who, err)
 		}
 	})
+}
+
+// A name that the server makes up is nobody's: it is drawn again while it is some service's, and the client is told where all are.
+func TestMadeUpNames(t *testing.T) {
+	ctx := t.Context()
+	register := func(s *Service) (Login, error) {
+		return s.Register(ctx, RegisterRequest{Password: "x", Auth: &AuthData{Type: typeDummy}})
+	}
+	half, whole := irc(), irc()
+	half.Namespaces.Users = append(half.Namespaces.Users, registration.Namespace{Regex: "@[a-m].*:test", Exclusive: true})
+	whole.Namespaces.Users = append(whole.Namespaces.Users, registration.Namespace{Regex: "@[a-z].*:test", Exclusive: true})
+	s := newService(storetest.New(t), true, half)
+	for range 20 {
+		got, err := register(s)
+		if err != nil || got.UserID[1] < 'n' {
+			t.Errorf("got %s, %v", got.UserID, err)
+		}
+	}
+	if got, err := register(newService(storetest.New(t), true, whole)); codeOf(err) != "M_EXCLUSIVE" {
+		t.Errorf("where all names are a service's, got %s, %v", got.UserID, err)
+	}
 }

@@ -29,6 +29,7 @@ type Config struct {
 	Attempts Limit
 	// Depart has a user whose account is deactivated leave all rooms. It may be called again for the same user. nil is for no rooms.
 	Depart func(ctx context.Context, user id.UserID) error
+	Users  UserQuerier // may be nil
 
 	// SessionsChanged, if not nil, is told of users some of whose sessions have ended or changed, or whose account has. It must not block.
 	SessionsChanged func(user id.UserID)

@@ -23,11 +23,11 @@ func (s *Service) registerGuest(ctx context.Context, deviceName string) (Login, 
 	if err := device.check(); err != nil {
 		return Login{}, err
 	}
-	userID := s.userID(guestPrefix + randomText(lowerLetters, generatedNameChars))
-	if s.exclusiveTo(userID) != "" {
+	name, err := s.drawName(guestPrefix)
+	if err != nil {
 		return Login{}, matrixError(http.StatusForbidden, "M_GUEST_ACCESS_FORBIDDEN", "The names of guests are reserved by an application service")
 	}
-	return s.insertUser(ctx, &store.User{UserID: userID, Guest: true}, device, false, nil)
+	return s.insertUser(ctx, &store.User{UserID: s.userID(name), Guest: true}, device, false, nil)
 }
 
 // guestToPromote returns the session of the guest whose account a registration is to make a person's, nil when it is for a new

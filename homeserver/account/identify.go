@@ -41,7 +41,7 @@ func (s *Service) Identify(ctx context.Context, token string, asUser id.UserID, 
 	if err != nil {
 		return Identity{}, fmt.Errorf("look up an access token: %w", err)
 	}
-	if session.AppService != "" && s.orphaned(session) || session.AppService == "" && s.takenOver(session.UserID) {
+	if s.orphaned(session) || session.AppService == "" && s.takenOver(session.UserID) {
 		return Identity{}, unknownToken()
 	}
 	if session.ExpiresTS != 0 && session.ExpiresTS <= s.now() {

@@ -122,6 +122,13 @@ func (s *Service) Login(ctx context.Context, in LoginRequest) (Login, error) {
 	if err := device.check(); err != nil {
 		return Login{}, err
 	}
+	if in.ByAppService() {
+		reg, err := s.appServiceOf(in.AppServiceToken)
+		if err != nil {
+			return Login{}, err
+		}
+		device.AppService = reg.ID
+	}
 	for _, t := range loginTypes {
 		if t.name != in.Type || t.on != nil && !t.on(s) {
 			continue

@@ -54,7 +54,7 @@ func (s *Service) BeginOAuth(ctx context.Context, before func(*store.Tx) (OAuthG
 		if err := tx.EndTokens(g.UserNID, g.DeviceID); err != nil {
 			return err
 		}
-		if err := tx.SetDeviceOAuthClient(g.UserNID, g.DeviceID, g.Client); err != nil {
+		if err := tx.SetDeviceOrigin(g.UserNID, g.DeviceID, g.Client, ""); err != nil {
 			return err
 		}
 		f := s.newTokens(g.UserNID, g.DeviceID, true, g.Client)

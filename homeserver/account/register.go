@@ -95,6 +95,7 @@ func (s *Service) registerGhost(ctx context.Context, in RegisterRequest, device 
 	if exists {
 		return Login{}, userInUse()
 	}
+	device.AppService = reg.ID
 	return s.insertUser(ctx, &store.User{UserID: userID, AppService: reg.ID}, device, in.InhibitLogin, nil)
 }
 
@@ -129,7 +130,10 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 	}
 	name := in.Username
 	if name == "" {
-		name = randomText(lowerLetters, generatedNameChars)
+		name, err = s.drawName("")
+	}
+	if err != nil {
+		return Login{}, err
 	}
 	hash, err := s.passwords.hash(ctx, in.Password)
 	if err != nil {
@@ -163,6 +167,20 @@ func (s *Service) registerPerson(ctx context.Context, in RegisterRequest, device
 		s.uia.put(op, session, s.now())
 	}
 	return login, err
+}
+
+// maxDraws bounds how often a name is drawn that an application service has to itself. Where all names are some service's, none will do.
+const maxDraws = 100
+
+// drawName makes up a name for who chooses none.
+func (s *Service) drawName(prefix string) (string, error) {
+	for range maxDraws {
+		name := prefix + randomText(lowerLetters, generatedNameChars)
+		if s.exclusiveTo(s.userID(name)) == "" {
+			return name, nil
+		}
+	}
+	return "", exclusive("The names that this server makes up are reserved by an application service: choose one")
 }
 
 // insertUser adds an account, with what before does first and after next, and a session unless inhibited. before may be nil.

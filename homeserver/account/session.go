@@ -31,6 +31,7 @@ type Device struct {
 	DeviceID    id.DeviceID // "" for one that the server picks
 	DisplayName string      // counts for a new device only
 	Refreshable bool        // the client knows of refresh tokens
+	AppService  string      // the application service that logs it in, "" for none
 }
 
 func (d *Device) check() error {
@@ -55,7 +56,7 @@ func (s *Service) insertSession(tx *store.Tx, userNID int64, device Device) (Tok
 		return Tokens{}, err
 	}
 	// A device that came by OAuth is that client's no more: it is logged in as any other, and confirms things as any other.
-	if err := tx.SetDeviceOAuthClient(userNID, device.DeviceID, ""); err != nil {
+	if err := tx.SetDeviceOrigin(userNID, device.DeviceID, "", device.AppService); err != nil {
 		return Tokens{}, err
 	}
 	f := s.newTokens(userNID, device.DeviceID, device.Refreshable, "")

@@ -17,6 +17,8 @@ const (
 	pathNetStep   = pathNetSignIn + "/{process}"
 	pathNetLogout = pathNetwork + "logout"
 	pathNetChat   = pathNetwork + "chat"
+	pathNetRooms  = pathNetwork + "rooms"
+	pathNetUnlink = pathNetRooms + "/end"
 )
 
 // networkRoutes are the pages about other networks, of a server that has bridges.
@@ -31,6 +33,8 @@ func (p *Pages) networkRoutes() []pageRoute {
 		{pathNetStep, p.showStep, p.takeStep, device, read},
 		{pathNetLogout, p.showNetLogout, p.netLogout, device, read},
 		{pathNetChat, p.showChat, p.startChat, httpapi.ClassDirectory, httpapi.ClassDirectory},
+		{pathNetRooms, p.showNetRooms, p.linkRoom, httpapi.ClassJoin, read},
+		{pathNetUnlink, p.showUnlink, p.unlinkRoom, httpapi.ClassJoin, read},
 	}
 }
 
@@ -63,6 +67,9 @@ func (n networkRow) SignIn() string { return networkAddress(n.ID, "signin") }
 
 // Chat is the address for starting a chat.
 func (n networkRow) Chat() string { return networkAddress(n.ID, "chat") }
+
+// Rooms is the address for connecting rooms.
+func (n networkRow) Rooms() string { return networkAddress(n.ID, "rooms") }
 
 // loginRow is an account on a network.
 type loginRow struct {

@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"causeway/homeserver/httpapi"
@@ -25,13 +26,14 @@ var files embed.FS
 var pages = func() map[string]*template.Template {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
 		"date": date, "describe": describe, "wrong": wrong, "browser": browserName, "unsent": unsent, "qr": qrImage,
+		"lower": strings.ToLower,
 	}).ParseFS(files, "html/frame.html", "html/providers.html"))
 	all := make(map[string]*template.Template)
 	for _, name := range []string{
 		"error", "signin", "signup", "consent", "refused", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
 		"signupmail", "signupwait", "forgot", "newpassword", "deadlink", "browsers", "emails", "newemail", "email",
 		"ssochoice", "ssoclient", "ssoenter", "goon", "ssofailed", "ssonew", "ssostage", "ssolink", "linked",
-		"networks", "netlogout", "netsignin", "netstep", "netover", "netchat", "netroom",
+		"networks", "netlogout", "netsignin", "netstep", "netover", "netchat", "netroom", "netrooms", "netunlink",
 	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
 	}
@@ -117,6 +119,10 @@ var done = map[string]string{
 	"first":    "You have a password now.",
 	"netout":   "You are signed out of the network.",
 	"netstop":  "You have not been signed in.",
+	"netasked": "It is being asked for on the network. What comes of it is told in the room.",
+	"netlink":  "The room is being connected.",
+	"netend":   "The room is not connected any more. Those on the network leave it one after the other.",
+	"netback":  "It is taken back.",
 }
 
 var style = func() []byte {

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"causeway/homeserver/httpapi"
+
+	"maunium.net/go/mautrix/id"
 )
 
 // maxPingTxnID bounds the transaction id of a ping, in bytes. It is handed on to the application service.
@@ -28,6 +30,22 @@ func (a *API) pingAppService(ctx context.Context, r *httpapi.Request, in pingReq
 	}
 	duration, err := a.Pinger.Ping(ctx, service, in.TransactionID)
 	return pingResponse{DurationMS: duration}, err
+}
+
+// maxServiceUsers bounds the users of one question.
+const maxServiceUsers = 1000
+
+type usersOfServices struct {
+	Users []id.UserID `json:"users"`
+}
+
+// serviceUsers is POST /causeway/service_users, which is Causeway's own: of some users, those that an application service has to itself. A
+// bridge that shares a room with another does not take the other's ghosts for people.
+func (a *API) serviceUsers(_ context.Context, _ *httpapi.Request, in usersOfServices) (usersOfServices, error) {
+	if len(in.Users) > maxServiceUsers {
+		return usersOfServices{}, httpapi.InvalidParam("users has more than %d", maxServiceUsers)
+	}
+	return usersOfServices{a.Accounts.OfServices(in.Users)}, nil
 }
 
 // ofOwner keeps an endpoint to who has an account, and away from application services that act for people: a namespace may hold the users of

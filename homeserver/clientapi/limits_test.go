@@ -41,6 +41,7 @@ var unlimited = map[string]string{
 	"POST /org.matrix.simplified_msc3575/sync":               waits,
 	"GET /events":                                            waits,
 	"POST /appservice/{appserviceId}/ping":                   ours,
+	"POST /causeway/service_users":                           ours,
 	"PUT /directory/list/appservice/{networkId}/{roomId}":    ours,
 	"DELETE /directory/list/appservice/{networkId}/{roomId}": ours,
 

@@ -3,11 +3,13 @@ package clientapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/httpapi"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -26,7 +28,18 @@ func (a *API) profile(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) 
 	if err != nil {
 		return nil, err
 	}
-	return a.Accounts.Profile(ctx, user)
+	return a.summoned(ctx, r, user, func() (account.Profile, error) { return a.Accounts.Profile(ctx, user) })
+}
+
+// summoned looks for something of a user, and again when an application service has made the user for that. Strangers and guests have
+// nobody made.
+func (a *API) summoned(ctx context.Context, r *httpapi.Request, user id.UserID, look func() (account.Profile, error)) (account.Profile, error) {
+	found, err := look()
+	who := r.Requester
+	if !errors.Is(err, mautrix.MNotFound) || who == nil || who.IsGuest || !a.Accounts.Summon(ctx, user, who.AppService) {
+		return found, err
+	}
+	return look()
 }
 
 // profileField is GET /profile/{userId}/{keyName}. Since version 1.16 what is not set is not found. Application services get {} for a name or
@@ -37,7 +50,9 @@ func (a *API) profileField(ctx context.Context, r *httpapi.Request, _ httpapi.Em
 	if err != nil {
 		return nil, err
 	}
-	return a.Accounts.ProfileField(ctx, user, r.Path("keyName"), r.Requester != nil && r.Requester.AppService != "")
+	return a.summoned(ctx, r, user, func() (account.Profile, error) {
+		return a.Accounts.ProfileField(ctx, user, r.Path("keyName"), r.Requester != nil && r.Requester.AppService != "")
+	})
 }
 
 // setProfileField is PUT /profile/{userId}/{keyName}.

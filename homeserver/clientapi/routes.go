@@ -109,6 +109,7 @@ func (a *API) unstable() []row {
 		{"GET", "/uk.timedout.msc4323/admin/lock/{userId}", admin, httpapi.JSON(a.locked).Limited(httpapi.ClassRead)},
 		{"PUT", "/uk.timedout.msc4323/admin/lock/{userId}", admin, httpapi.JSON(a.lockOut).Limited(httpapi.ClassAccountData)},
 		{"POST", "/com.beeper.backfill/rooms/{roomId}/batch_send", service, httpapi.JSON(a.batchSend).MaxBody(httpapi.LargeMaxBody).Limited(httpapi.ClassMessage)},
+		{"POST", "/causeway/service_users", service, httpapi.JSON(a.serviceUsers)},
 		{"GET", "/im.nheko.summary/rooms/{roomIdOrAlias}/summary", optional, httpapi.JSON(a.roomSummaryUnstable).Limited(httpapi.ClassDirectory)},
 	}
 }

@@ -66,6 +66,8 @@ type Capabilities struct {
 		ContactList    bool `json:"contact_list"`
 		Search         bool `json:"search"`
 	} `json:"resolve_identifier"`
+	// RoomLinks tells that rooms can be connected with chats.
+	RoomLinks bool `json:"causeway.room_links"`
 }
 
 // Step is a step of a login, as bridgev2 has it.

@@ -130,8 +130,8 @@ func (b Bridge) call(ctx context.Context, user id.UserID, method, path string, q
 	return nil
 }
 
-// Routes are those of the provisioning API (bridgev2/matrix/provisioning.yaml of mautrix-go). GET /login/step/{loginProcessID} is ours: the
-// step that a login is at.
+// Routes are those of the provisioning API (bridgev2/matrix/provisioning.yaml of mautrix-go). GET /login/step/{loginProcessID} is ours, the
+// step that a login is at, and so is /room_links: the rooms that people connect with chats.
 func (s *Service) Routes() []httpapi.Route {
 	if len(s.bridges) == 0 {
 		return nil
@@ -159,6 +159,9 @@ func (s *Service) Routes() []httpapi.Route {
 		row("GET", "/resolve_identifier/{identifier}", httpapi.ClassDirectory),
 		row("POST", "/create_dm/{identifier}", join),
 		row("POST", "/create_group/{type}", join),
+		row("GET", "/room_links", read),
+		row("POST", "/room_links/link", join),
+		row("POST", "/room_links/unlink", join),
 		row("POST", "/backfill/{roomID}", httpapi.ClassSearch),
 		row("GET", "/image_pack/list", read),
 		row("GET", "/image_pack/import", httpapi.ClassDirectory),

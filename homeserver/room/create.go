@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
@@ -92,6 +93,9 @@ func (s *Service) Create(ctx context.Context, by By, in CreateRequest) (id.RoomI
 		return "", err
 	}
 	if err := s.checkAddresses(ctx, by, in.Invite3PID); err != nil {
+		return "", err
+	}
+	if err := s.summonAll(ctx, by, slices.Concat(in.Invite, in.Members)...); err != nil {
 		return "", err
 	}
 	// A room's id may be the hash of its create event, and one user's rooms that begin alike in one millisecond would be one.

@@ -57,6 +57,9 @@ func (s *Service) Invite(ctx context.Context, by By, roomID id.RoomID, user id.U
 	if _, _, err := user.Parse(); err != nil {
 		return matrixError(400, "M_INVALID_PARAM", "%q is not a user id", user)
 	}
+	if err := s.summon(ctx, by, roomID, user); err != nil {
+		return err
+	}
 	return s.setMembership(ctx, by, roomID, user, "invite", reasonOf(reason))
 }
 

@@ -41,6 +41,8 @@ type Config struct {
 	DB         *store.DB
 	Bus        notify.Bus
 	Aliases    AliasQuerier // may be nil
+	// Summon has the application services make a user that there is not and that somebody invites. The service except is not asked. May be nil.
+	Summon func(ctx context.Context, user id.UserID, except string) bool
 	// AliasOwner names the application service that alone may make an alias, "" for none. May be nil.
 	AliasOwner func(id.RoomAlias) string
 	// DefaultVersion is the version of a new room when its creator names none; "" for event.DefaultRoomVersion.

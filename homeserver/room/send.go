@@ -34,6 +34,9 @@ func (s *Service) messageDraft(by By, eventType string, content json.RawMessage)
 // SendState sends a state event. When the state says the same already, the event that says so is returned.
 func (s *Service) SendState(ctx context.Context, by By, roomID id.RoomID, eventType, stateKey string, content json.RawMessage) (id.EventID, error) {
 	d, err := s.stateDraft(ctx, by, roomID, eventType, stateKey, content)
+	if err == nil && eventType == event.TypeMember && saysMembership(d.Content, event.MembershipInvite) {
+		err = s.summon(ctx, by, roomID, id.UserID(stateKey))
+	}
 	if err != nil {
 		return "", err
 	}

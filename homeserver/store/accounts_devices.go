@@ -26,6 +26,8 @@ type Session struct {
 	OAuthClient string
 	// AppService is the application service that made the account, "" for none.
 	AppService string
+	// LoggedInBy is the application service that logged the device in, "" for none.
+	LoggedInBy string
 }
 
 // ErrKeyName is the error of a device whose id is the name of one of its user's cross-signing keys.
@@ -70,17 +72,18 @@ func (tx *Tx) SessionByToken(hash [32]byte) (Session, error) {
 		locked, suspended int64
 		expires, valid    sql.NullInt64
 		client, service   sql.NullString
+		loggedInBy        sql.NullString
 	)
 	found, err := tx.Row(`SELECT t.user_nid, n.value, t.device_id, u.admin, u.guest, t.expires_ts, t.refreshed, u.locked, u.suspended,
-		u.valid_until_ts, u.appservice, d.oauth_client
+		u.valid_until_ts, u.appservice, d.oauth_client, d.appservice
 		FROM access_tokens t JOIN users u ON u.nid = t.user_nid JOIN strings n ON n.nid = t.user_nid
 		LEFT JOIN devices d ON d.user_nid = t.user_nid AND d.device_id = t.device_id WHERE t.hash = $1`, []any{hash[:]},
-		&s.UserNID, &userID, &deviceID, &admin, &guest, &expires, &s.Refreshed, &locked, &suspended, &valid, &service, &client)
+		&s.UserNID, &userID, &deviceID, &admin, &guest, &expires, &s.Refreshed, &locked, &suspended, &valid, &service, &client, &loggedInBy)
 	if err == nil && !found {
 		err = fmt.Errorf("access token: %w", ErrNotFound)
 	}
 	s.UserID, s.DeviceID, s.Admin, s.Guest = id.UserID(userID), id.DeviceID(deviceID), admin != 0, guest != 0
 	s.Locked, s.Suspended, s.ExpiresTS, s.ValidUntilTS, s.OAuthClient = locked != 0, suspended != 0, expires.Int64, valid.Int64, client.String
-	s.AppService = service.String
+	s.AppService, s.LoggedInBy = service.String, loggedInBy.String
 	return s, err
 }

@@ -80,9 +80,10 @@ func (tx *Tx) HasDeviceOfOAuthClient(userNID int64, client string) (bool, error)
 	return tx.Row(`SELECT 1 FROM devices WHERE user_nid = $1 AND oauth_client = $2 LIMIT 1`, []any{userNID, client}, &one)
 }
 
-// SetDeviceOAuthClient notes which OAuth client a device is for. What the device was allowed before, under another session, it is no more.
-func (tx *Tx) SetDeviceOAuthClient(userNID int64, device id.DeviceID, client string) error {
-	_, err := tx.Exec(`UPDATE devices SET oauth_client = $3, reset_until_ts = NULL WHERE user_nid = $1 AND device_id = $2`,
-		userNID, string(device), nullString(client))
+// SetDeviceOrigin notes which OAuth client a device is for, and which application service logged it in, "" for none. What the device was
+// allowed before, under another session, it is no more.
+func (tx *Tx) SetDeviceOrigin(userNID int64, device id.DeviceID, client, appService string) error {
+	_, err := tx.Exec(`UPDATE devices SET oauth_client = $3, appservice = $4, reset_until_ts = NULL WHERE user_nid = $1 AND device_id = $2`,
+		userNID, string(device), nullString(client), nullString(appService))
 	return err
 }

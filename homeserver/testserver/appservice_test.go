@@ -134,6 +134,10 @@ var namespaceSteps = []step{
 	{"a person joins by it", "alice POST /join/%23irc_x:test", `{}`, 200, "room_id:roomid", ""},
 	{"a person removes it", "alice DELETE /directory/room/%23irc_x:test", ``, 400, "M_EXCLUSIVE", ""},
 	{"the service removes it", "irc DELETE /directory/room/%23irc_x:test?user_id=<ghost>", ``, 200, "{}", ""},
+	{"who is a service's", "irc POST /_matrix/client/unstable/causeway/service_users", `{"users":["@irc_x:test","@lim_a:test","@ircbot:test","<alice>","@shared_person:test","@irc_x:elsewhere","no"]}`, 200,
+		"users/0=@irc_x:test users/1=@lim_a:test users/2=@ircbot:test users/3:absent", ""},
+	{"of none", "irc POST /_matrix/client/unstable/causeway/service_users", `{}`, 200, "users:empty", ""},
+	{"as a person", "alice POST /_matrix/client/unstable/causeway/service_users", `{"users":["@irc_x:test"]}`, 403, "M_FORBIDDEN", ""},
 	{"a ping with a person's token", "alice POST /_matrix/client/v1/appservice/irc/ping", `{}`, 403, "M_FORBIDDEN", ""},
 	{"a ping of another service", "limited POST /_matrix/client/v1/appservice/irc/ping", `{}`, 403, "M_FORBIDDEN", ""},
 }

@@ -424,6 +424,29 @@ CAP
 	}
 }
 
+// The names of channels are what the server writes, in whatever character set, also when they have been JSON.
+func TestPreludeNames(t *testing.T) {
+	var p Prelude
+	for _, line := range []string{
+		":s 001 alice :hi", ":alice!a@h JOIN #caf\xe9", ":alice!a@h JOIN #caf\xe8", ":alice!a@h JOIN #caf\xc3\xa9", ":alice!a@h JOIN #x",
+		":alice!a@h PART #caf\xe8", ":s RENAME #x #\xff",
+	} {
+		p.fold([]byte(line))
+	}
+	text, _ := json.Marshal(p)
+	var after Prelude
+	if err := json.Unmarshal(text, &after); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, name := range after.Channels {
+		got = append(got, RawName(name))
+	}
+	if want := []string{"#caf\xe9", "#caf\xc3\xa9", "#\xff"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func FuzzFold(f *testing.F) {
 	f.Add(":s 001 a :x\n:a!b@c JOIN #x\n:s CAP * LS :a=b c\n:a KICK #x a")
 	f.Fuzz(func(t *testing.T, text string) {

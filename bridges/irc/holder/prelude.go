@@ -3,6 +3,7 @@ package holder
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ergochat/irc-go/ircmsg"
 )
@@ -28,7 +29,7 @@ type Prelude struct {
 	On       []string          `json:"on,omitempty"`      // of them
 	Account  string            `json:"account,omitempty"`
 	Away     bool              `json:"away,omitempty"`
-	Channels []string          `json:"channels,omitempty"` // as written
+	Channels []string          `json:"channels,omitempty"` // see RawName
 }
 
 // folds is what is of interest; a line with fewer parameters than the row says is not.
@@ -66,8 +67,8 @@ var folds = map[string]struct {
 	}},
 	"RENAME": {2, func(p *Prelude, m *ircmsg.Message) {
 		for i, name := range p.Channels {
-			if fold(name) == fold(m.Params[0]) {
-				p.Channels[i] = m.Params[1]
+			if fold(name) == fold(textName(m.Params[0])) {
+				p.Channels[i] = textName(m.Params[1])
 			}
 		}
 	}},
@@ -142,12 +143,38 @@ func (p *Prelude) onJoin(m *ircmsg.Message) {
 	}
 	p.leave(m.Params[0])
 	if len(p.Channels) < maxChannels {
-		p.Channels = append(p.Channels, strings.Clone(m.Params[0]))
+		p.Channels = append(p.Channels, strings.Clone(textName(m.Params[0])))
 	}
 }
 
 func (p *Prelude) leave(channel string) {
-	p.Channels = slices.DeleteFunc(p.Channels, func(name string) bool { return fold(name) == fold(channel) })
+	p.Channels = slices.DeleteFunc(p.Channels, func(name string) bool { return fold(name) == fold(textName(channel)) })
+}
+
+// textName is the name of a channel as text, which JSON can have. One that is not UTF-8, in an old character set, is written byte by
+// byte, after a character that no name has.
+func textName(raw string) string {
+	if utf8.ValidString(raw) {
+		return raw
+	}
+	text := []rune{0}
+	for _, c := range []byte(raw) {
+		text = append(text, rune(c))
+	}
+	return string(text)
+}
+
+// RawName is the name of a channel of Prelude.Channels as the server writes it.
+func RawName(name string) string {
+	text, isBytes := strings.CutPrefix(name, "\x00")
+	if !isBytes {
+		return name
+	}
+	var raw []byte
+	for _, r := range text {
+		raw = append(raw, byte(r))
+	}
+	return string(raw)
 }
 
 // fold is the one form of a nick or channel that its spellings share. RFC 1459, 2.2.

@@ -33,6 +33,12 @@ func fakeLinkedIn(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 	case r.URL.Path == "/voyager/api/me":
 		_, _ = io.WriteString(w, `{"miniProfile": {"firstName": "Ada", "lastName": "Lovelace", "entityUrn": "urn:li:fs_miniProfile:ACoAAada"}}`)
+	case r.URL.Path == "/realtime/connect":
+		// What happens, for as long as the connector listens.
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, `data: {"com.linkedin.realtimefrontend.ClientConnection": {"id": "7c5c3bd6-4a31-4b3f-9d5c-0f5d2c8a5f10"}}`+"\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}
@@ -211,6 +217,21 @@ func (f *foreign) signInByAPI(t *testing.T, asked *journal[string]) {
 	}
 	if a := f.provision("GET", "whoami", nil); !a.contains(`"name":"Ada Lovelace"`) {
 		t.Errorf("the login is not there: %d %s", a.status, a.raw)
+	}
+	var who struct {
+		Logins []struct {
+			ID    string `json:"id"`
+			State struct {
+				Event string `json:"state_event"`
+			} `json:"state"`
+		} `json:"logins"`
+	}
+	awaitTrue(t, "the login to be connected", func() bool {
+		f.provision("GET", "whoami", nil).decode(t, &who)
+		return len(who.Logins) == 1 && who.Logins[0].State.Event == "CONNECTED"
+	})
+	if _, output := f.run(t, "registration", "list"); !strings.Contains(output, "linkedin: the bridge is ") || !strings.Contains(output, "1 logins connected") {
+		t.Errorf("registration list does not tell of the login:\n%s", output)
 	}
 	for _, request := range asked.all() {
 		if request != "CONNECT www.linkedin.com:443" {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -108,6 +109,60 @@ func TestKillBridge(t *testing.T) {
 				t.Errorf("%s: got %v, %v, want mode 600", socket, info, err)
 			}
 		}
+	})
+}
+
+// TestIsolatedBridgeIsSeen asks how a bridge in a process of its own is doing, has it leave a room, and asks again while it hangs.
+func TestIsolatedBridgeIsSeen(t *testing.T) {
+	onEngines(t, func(t *testing.T, database string) {
+		irc := startNgircd(t)
+		c := startServer(t, options{database: database, networks: ircNetwork(network, irc.address) + isolated})
+		ian := connectIRC(t, irc.address, "ian")
+		ian.join(channel)
+		mary := c.registerHTTP(t, "mary")
+		var joined struct {
+			RoomID string `json:"room_id"`
+		}
+		c.do(t, "POST", "/_matrix/client/v3/join/"+url.PathEscape(channelAlias(network, channel)), mary, map[string]any{}).decode(t, &joined)
+		ian.awaitPuppet(0, "mary")
+		list := func(wants ...string) {
+			t.Helper()
+			code, output := c.run(t, "registration", "list")
+			wantAll(t, output, wants...)
+			_, metrics := c.run(t, "registration", "list", "--metrics")
+			if up := strings.Contains(metrics, "causeway_bridge_logins{service=\"irc\",state=\"CONNECTED\"} 1\n"); code != 0 || up != (len(wants) > 1) {
+				t.Errorf("exit code %d, metrics\n%s", code, metrics)
+			}
+		}
+		awaitTrue(t, "mary's login to be connected", func() bool {
+			_, output := c.run(t, "registration", "list")
+			return strings.Contains(output, "1 logins connected")
+		})
+		list("irc: the bridge is running;", "1 logins connected", "0 on their way")
+		if code, output := c.run(t, "bridge", "unbridge", "!nowhere"); code == 0 || !strings.Contains(output, "the bridge irc is not in !nowhere") {
+			t.Errorf("a room that it is not in: got %d %s", code, output)
+		}
+		if code, output := c.run(t, "bridge", "unbridge", joined.RoomID); code != 0 || !strings.Contains(output, "The bridge is leaving "+joined.RoomID) {
+			t.Errorf("got %d %s", code, output)
+		}
+		awaitTrue(t, "mary to be alone", func() bool {
+			a := c.do(t, "GET", "/_matrix/client/v3/rooms/"+url.PathEscape(joined.RoomID)+"/joined_members", mary, nil)
+			return a.contains("@mary:") && !a.contains("@irc_")
+		})
+
+		// One that hangs is not waited for.
+		pid := c.processOf("irc").PID
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		list("irc: the bridge does not say how it is doing: it does not answer")
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		awaitTrue(t, "the bridge to be back", func() bool {
+			_, output := c.run(t, "registration", "list")
+			return strings.Contains(output, "irc: the bridge is running;")
+		})
 	})
 }
 

@@ -1,7 +1,8 @@
 // A person on IRC with a plain client, as far as the pages need one.
 import { connect } from "node:net";
 
-// person connects to a server (host:port) under a nick. heard waits for a line that fits; say says something to somebody.
+// person connects to a server (host:port) under a nick. heard waits for a line that fits; send sends
+// one, and say says something to somebody.
 export async function person(address, nick) {
     const [host, port] = address.split(":");
     const socket = connect(Number(port), host);
@@ -33,5 +34,5 @@ export async function person(address, nick) {
     send(`NICK ${nick}`);
     send(`USER ${nick} 0 * ${nick}`);
     await heard(/ 001 /);
-    return { heard, say: (to, text) => send(`PRIVMSG ${to} :${text}`), quit: () => socket.end("QUIT\r\n") };
+    return { heard, send, say: (to, text) => send(`PRIVMSG ${to} :${text}`), quit: () => socket.end("QUIT\r\n") };
 }

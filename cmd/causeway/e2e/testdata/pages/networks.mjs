@@ -134,6 +134,71 @@ const steps = {
         await look(phone, "cancelled-phone");
     },
 
+    async "a room that one has, with a channel"() {
+        const cora = await person(ircAddress, "cora");
+        cora.send("JOIN #garden"); // and is its operator
+        await cora.heard(/ 366 cora #garden /);
+        await home.goto(`${baseUrl}/_causeway/bridges/`);
+        await home.getByRole("link", { name: "Rooms on IRC" }).click();
+        await home.getByText("You have connected no room").waitFor();
+        await look(home, "rooms-none");
+        const bot = await home.locator("main p code").first().textContent();
+        const [alice, bob] = [await matrix("alice"), await matrix("bob")];
+        const room = (await alice("POST", "createRoom", { name: "Gardeners", room_alias_name: "gardeners", preset: "public_chat" })).room_id;
+        const ask = async (room, channel, nick) => {
+            await home.getByLabel("Room").fill(room);
+            await home.getByLabel("Channel", { exact: true }).fill(channel);
+            await home.getByLabel("Nick of an operator").fill(nick);
+            await home.getByRole("button", { name: "Ask" }).click();
+        };
+        await bob("POST", `rooms/${encodeURIComponent(room)}/join`, {});
+        await ask("gardeners", "#garden", "cora");
+        await home.getByRole("alert").getByText("A room is told by its ID").waitFor();
+        await ask(room, "#garden", "cora");
+        await home.getByRole("alert").getByText("has to be in the room: invite it").waitFor();
+        assert.equal(await home.getByLabel("Channel", { exact: true }).inputValue(), "#garden");
+        await look(home, "rooms-refused");
+        await alice("POST", `rooms/${encodeURIComponent(room)}/invite`, { user_id: bot });
+        let members = {};
+        for (const end = Date.now() + 20_000; !members[bot] && Date.now() < end;) {
+            members = (await alice("GET", `rooms/${encodeURIComponent(room)}/joined_members`)).joined;
+        }
+        await ask("#gardeners:causeway.test", "garden", "");
+        await home.getByRole("alert").getByText("not the name of a channel").waitFor();
+        await ask("#gardeners:causeway.test", "#garden", "");
+        await home.getByText("It is being asked for on the network").waitFor();
+        await home.getByText("Waiting for somebody on the network to allow it, until ").waitFor();
+        await look(home, "rooms-waiting");
+        const [, asker, code] = (await cora.heard(/ PRIVMSG cora :To allow it: /)).match(/\/msg (\S+) yes (\S+)/);
+        cora.say(asker, `yes ${code}`);
+        await cora.heard(/^:wonderlan!\S+ JOIN :?#garden$/);
+        for (const end = Date.now() + 20_000; Date.now() < end;) {
+            await home.goto(`${baseUrl}/_causeway/bridges/irc/rooms`);
+            if (await home.getByText("Connected.", { exact: true }).count() > 0) break;
+        }
+        await home.getByText("Connected.", { exact: true }).waitFor();
+        await look(home, "rooms-connected");
+        // Bob is in the room, too, and may not decide there.
+        await phone.goto(`${baseUrl}/_causeway/bridges/irc/rooms`);
+        await phone.getByText("You have connected no room").waitFor();
+        await phone.getByLabel("Room").fill(room);
+        await phone.getByLabel("Channel", { exact: true }).fill("#other");
+        await phone.getByRole("button", { name: "Ask" }).press("Enter");
+        await phone.getByRole("alert").getByText("Only members of the room").waitFor();
+        await look(phone, "rooms-refused-phone");
+        await home.getByRole("link", { name: "Disconnect Gardeners and #garden" }).click();
+        await look(home, "rooms-end");
+        await home.getByRole("main").getByRole("button", { name: "Disconnect" }).click();
+        await home.getByText("The room is not connected any more").waitFor();
+        await cora.heard(/^:wonderlan!\S+ PART #garden/);
+        for (const end = Date.now() + 20_000; Date.now() < end;) {
+            await home.goto(`${baseUrl}/_causeway/bridges/irc/rooms`);
+            if (await home.getByText("You have connected no room").count() > 0) break;
+        }
+        await home.getByText("You have connected no room").waitFor();
+        cora.quit();
+    },
+
     async "signing out"() {
         await home.goto(`${baseUrl}/_causeway/bridges/`);
         await home.getByRole("link", { name: "Sign out" }).click();

@@ -42,7 +42,7 @@ async function begin(baseUrl) {
     bots.on("query.room", async (alias, create) => {
         await create(alias.startsWith("#bot_place_") && { visibility: "public", preset: "public_chat", name: "A place" });
     });
-    bots.on("query.user", (userId, create) => create(false));
+    bots.on("query.user", (userId, create) => create(userId.startsWith("@bot_summoned_") && { display_name: "A Summoned" }));
     bots.on("thirdparty.protocol", (protocol, answer) =>
         answer({
             user_fields: ["name"],
@@ -140,6 +140,22 @@ export async function aRoomIsMadeWhenItIsLookedFor(cue) {
         (error) => error.errcode,
     );
     equal(refused, "M_NOT_FOUND", "a room that the service does not make");
+}
+
+export async function aGhostIsMadeWhenItIsInvited(cue) {
+    const alice = await (await cue("alice")).start();
+    await service(alice.client.baseUrl);
+    const ghost = `@bot_summoned_${Date.now()}:${serverName}`;
+    const roomId = await alice.makesRoom({ preset: "private_chat", invite: [ghost] });
+    await alice.until("the ghost", () => alice.room(roomId).getMember(ghost)?.membership === "join");
+    equal(alice.room(roomId).getMember(ghost).name, "A Summoned", "the ghost's name");
+    const second = `@bot_summoned_too_${Date.now()}:${serverName}`;
+    equal((await alice.client.getProfileInfo(second)).displayname, "A Summoned", "the name of one whose profile is asked for");
+    const refused = await alice.client.getProfileInfo(`@bot_nobody:${serverName}`).then(
+        () => undefined,
+        (error) => error.errcode,
+    );
+    equal(refused, "M_NOT_FOUND", "one that the service does not make");
 }
 
 export async function networksAreFound(cue) {
