@@ -1,0 +1,33 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestGroupCalls has three people in a group call by livekit-client in Chromium (testdata/group), who come to their tokens as clients of Matrix
+// do: with one connection for all and with one for each direction, and with encryption end to end and without.
+func TestGroupCalls(t *testing.T) {
+	server := startServer(t, options{})
+	for _, encrypted := range []string{"", "encrypted"} {
+		for _, version := range []string{"v1", "v0"} {
+			t.Run(version+encrypted, func(t *testing.T) {
+				server.runNode(t, nil, "group/main.mjs", server.url(""), callFolder(t), version, encrypted)
+			})
+		}
+	}
+}
+
+// callFolder is where the pictures of calls are kept.
+func callFolder(t *testing.T) string {
+	t.Helper()
+	folder, err := filepath.Abs("output/calls")
+	if err == nil {
+		err = os.MkdirAll(folder, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
