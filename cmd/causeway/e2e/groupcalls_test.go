@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,6 +18,17 @@ func TestGroupCalls(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestElementCall has people in a call by Element Call itself, which the server serves from its npm package: they come by a link, see and hear each
+// other, and are gone when they are banned or their browser is.
+func TestElementCall(t *testing.T) {
+	dist, err := filepath.Abs(filepath.Join("testdata", "node_modules", "@element-hq", "element-call-embedded", "dist"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := startServer(t, options{extra: fmt.Sprintf("calls: {page: %q}\n", dist)})
+	server.runNode(t, nil, "group/elementcall.mjs", server.url(""), callFolder(t))
 }
 
 // callFolder is where the pictures of calls are kept.
