@@ -31,6 +31,12 @@ func TestElementCall(t *testing.T) {
 	server.runNode(t, nil, "group/elementcall.mjs", server.url(""), callFolder(t))
 }
 
+// TestElementCallAsWidget has people in a call by Element Call as a widget of their clients, as in Element Web and Element X.
+func TestElementCallAsWidget(t *testing.T) {
+	server := startServer(t, options{})
+	server.runNode(t, nil, "group/widget.mjs", server.url(""), callFolder(t))
+}
+
 // callFolder is where the pictures of calls are kept.
 func callFolder(t *testing.T) string {
 	t.Helper()

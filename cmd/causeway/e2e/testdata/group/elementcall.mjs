@@ -103,7 +103,7 @@ await alice.engine.run({
         await ask("POST", `/rooms/${encodeURIComponent(room())}/ban`, access_token, { user_id });
         await within("carol's connection ends", carol.tab.evaluate(() => window.observed.until({ connections: 0, pictures: 0, voices: 0 })), carol.state);
         const took = Date.now() - begun;
-        assert.ok(took < 5000, `it took ${took} ms`);
+        assert.ok(took < 10_000, `it took ${took} ms`); // a fraction of a second where nobody else wants the machine
         await Promise.all([alice.seesAndHears(1), bob.seesAndHears(1)]);
         await carol.look("banned");
         await carol.engine.close();

@@ -82,7 +82,7 @@ async function reconnect(scenario) {
     for (const other of [a, c]) await other.flows(bob.identity);
 }
 
-await run({
+const steps = {
     async "one comes in and publishes"() {
         a = await enter(alice);
         await a.publish();
@@ -167,6 +167,14 @@ await run({
         await b.flows(alice.identity);
     },
 
+    async "one with another key sees nothing"() {
+        c = await enter(carol, { key: "a key that nobody else has" });
+        await c.heard("encryptionError");
+        for (const other of [alice, bob]) await c.blind(other.identity);
+        await c.leave();
+        await a.heard("participantDisconnected", { who: carol.identity });
+    },
+
     async "a third sees and hears both"() {
         c = await enter(carol, { stays: true });
         await c.publish();
@@ -190,8 +198,9 @@ await run({
     },
 
     async "one is gone without a word"() {
+        const before = await a.mark();
         await c.tab.close({ runBeforeUnload: false });
-        await a.heard("participantDisconnected", { who: carol.identity });
+        await a.heard("participantDisconnected", { who: carol.identity }, before);
     },
 
     async "one leaves"() {
@@ -211,6 +220,8 @@ await run({
         const duplicate = 2; // DisconnectReason.DUPLICATE_IDENTITY
         await a.heard("disconnected", { reason: duplicate });
     },
-});
+};
+if (!encrypted) delete steps["one with another key sees nothing"];
+await run(steps);
 await close();
 application.close();

@@ -132,9 +132,9 @@ const publication = (who, source) => room.remoteParticipants.get(who)?.getTrackP
 async function inbound(who, source) {
     const track = publication(who, source)?.track;
     const all = [...((await track?.getRTCStatsReport())?.values() ?? [])];
-    const { framesDecoded, frameWidth, packetsReceived, totalAudioEnergy } = all.find((s) => s.type === "inbound-rtp") ?? {};
+    const { framesDecoded, frameWidth, bytesReceived, packetsReceived, totalAudioEnergy } = all.find((s) => s.type === "inbound-rtp") ?? {};
     const video = track?.attachedElements[0];
-    return { framesDecoded, frameWidth, packetsReceived, totalAudioEnergy, colours: video?.videoWidth ? colours(video) : 0 };
+    return { framesDecoded, frameWidth, bytesReceived, packetsReceived, totalAudioEnergy, colours: video?.videoWidth ? colours(video) : 0 };
 }
 
 // colours is how many there are in a picture: one for a picture that is black, or not there.
@@ -173,6 +173,12 @@ async function flows(who) {
 
 // sized waits until the picture of somebody is of a width.
 const sized = (who, width) => until(async () => (await inbound(who, Track.Source.Camera)).frameWidth === width);
+
+// blind waits until a second and more of somebody's picture has come, of which nothing could be decoded.
+const blind = (who) => until(async () => {
+    const { bytesReceived, framesDecoded } = await inbound(who, Track.Source.Camera);
+    return bytesReceived > 50_000 && !framesDecoded;
+});
 
 // layers are those that one's own camera sends: their names and whether anybody wants them.
 async function layers() {
@@ -242,7 +248,7 @@ async function state() {
 }
 
 window.seat = {
-    join, publish, heard, flows, sized, layers, layersAre, want, subscribe, mute, send, speaks, answers, transport, refused, state, encrypted: () => room.isE2EEEnabled,
+    join, publish, heard, flows, sized, blind, layers, layersAre, want, subscribe, mute, send, speaks, answers, transport, refused, state, encrypted: () => room.isE2EEEnabled,
     mark: () => log.length,
     errors: () => log.filter((e) => e.type === RoomEvent.EncryptionError),
     metadata: (text) => room.localParticipant.setMetadata(text),
