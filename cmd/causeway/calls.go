@@ -131,6 +131,14 @@ func (c *calls) attend(hs *homeserver.Server) {
 	}
 }
 
+// prepare knows who was in calls before a restart, before anything is served.
+func (c *calls) prepare(ctx context.Context) error {
+	if c == nil {
+		return nil
+	}
+	return c.focus.Prepare(ctx)
+}
+
 // with has a handler serve calls, too.
 func (c *calls) with(next http.Handler) http.Handler {
 	if c == nil {
