@@ -187,7 +187,8 @@ func (c *peer) answered(a *signalling.SessionDescription) {
 	}
 }
 
-// sections reads which media sections of an offer send a track, by mid: the track's ID and that of its stream.
+// sections reads which media sections of an offer send a track, by mid: the track's ID and that of its stream. Browsers go on to name those of a
+// section in which they send no more.
 func sections(offer string) map[string][2]string {
 	var d sdp.SessionDescription
 	if d.UnmarshalString(offer) != nil {
@@ -197,7 +198,9 @@ func sections(offer string) map[string][2]string {
 	for _, m := range d.MediaDescriptions {
 		mid, _ := m.Attribute(sdp.AttrKeyMID)
 		msid, ok := m.Attribute(sdp.AttrKeyMsid)
-		if !ok || mid == "" {
+		_, inactive := m.Attribute(sdp.AttrKeyInactive)
+		_, receives := m.Attribute(sdp.AttrKeyRecvOnly)
+		if !ok || mid == "" || inactive || receives {
 			continue
 		}
 		var stream, id string

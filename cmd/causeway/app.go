@@ -119,6 +119,9 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err := send.Prepare(ctx); err != nil {
 		return err
 	}
+	if err := groupCalls.prepare(ctx); err != nil {
+		return err
+	}
 
 	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, bridges: hosted, log: log.With().Str("part", "registrations").Logger()}
 

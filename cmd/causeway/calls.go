@@ -37,6 +37,7 @@ type calls struct {
 	base  string
 	media string             // the WebSocket address of the SFU
 	hs    *homeserver.Server // set by attend
+	page  *callPage          // nil for none
 }
 
 // openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server: the log says so.
@@ -72,6 +73,9 @@ func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (c *calls, err err
 		return sfu.Mint(key, secret, sfu.Grant{Room: g.Room, Identity: g.Identity, Permission: permission(g.Publish)}, valid)
 	}
 	c.focus = focus.New(fc)
+	if c.page, err = openCallPage(cfg, c.media); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
 	return c, nil
 }
 
@@ -127,11 +131,20 @@ func (c *calls) attend(hs *homeserver.Server) {
 	}
 }
 
+// prepare knows who was in calls before a restart, before anything is served.
+func (c *calls) prepare(ctx context.Context) error {
+	if c == nil {
+		return nil
+	}
+	return c.focus.Prepare(ctx)
+}
+
 // with has a handler serve calls, too.
 func (c *calls) with(next http.Handler) http.Handler {
 	if c == nil {
 		return next
 	}
+	next = c.page.with(next)
 	mux := http.NewServeMux()
 	mux.Handle(callTokensPath+"/", http.StripPrefix(callTokensPath, c.focus.Handler()))
 	if c.sfu != nil {
@@ -161,10 +174,14 @@ func (c *calls) run(ctx context.Context) error {
 
 // close closes what was opened.
 func (c *calls) close() error {
-	if c == nil || c.net == nil {
+	if c == nil {
 		return nil
 	}
-	return c.net.Close()
+	err := c.page.close()
+	if c.net != nil {
+		err = errors.Join(err, c.net.Close())
+	}
+	return err
 }
 
 // admit tells the SFU who may come in, and what they may do by now.

@@ -27,6 +27,8 @@ type CallsConfig struct {
 	Listen string `yaml:"listen"`
 	// PublicIPs are told to clients in the place of the machine's own.
 	PublicIPs []string `yaml:"public_ips"`
+	// Page is the folder with the files of Element Call, which is served then; "" for none.
+	Page string `yaml:"page"`
 	// SFU is who hands on sound and picture, if not this server.
 	SFU SFUConfig `yaml:"sfu"`
 }

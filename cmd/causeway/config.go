@@ -387,6 +387,9 @@ func (c *Config) resolve(base func(key string) string) {
 		}
 	}
 	c.TURN.resolve(abs)
+	if c.Calls.Page != "" {
+		c.Calls.Page = abs("calls.page", c.Calls.Page)
+	}
 	switch file, ok := strings.CutPrefix(c.Database, sqlitePrefix); {
 	case ok:
 		c.Database = abs("database", file)

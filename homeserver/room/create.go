@@ -68,12 +68,16 @@ var presets = map[string]preset{
 
 // Create makes a room with all its first events in one transaction.
 func (s *Service) Create(ctx context.Context, by By, in CreateRequest) (id.RoomID, error) {
-	if in.RoomVersion == "" {
+	unversioned := in.RoomVersion == ""
+	if unversioned {
 		in.RoomVersion = s.DefaultVersion
 	}
 	version, err := event.LookupVersion(in.RoomVersion)
 	if err != nil {
 		return "", matrixError(400, "M_UNSUPPORTED_ROOM_VERSION", "This server does not know room version %q", in.RoomVersion)
+	}
+	if unversioned && version.PrivilegedCreators {
+		in.PowerLevels = withoutCreator(in.PowerLevels, by.User)
 	}
 	rules, err := in.check()
 	if err != nil {

@@ -140,6 +140,7 @@ type Service struct {
 	delegations map[key]*delegation
 	dirty       map[key]bool // seats whose access is to be looked at again
 	everything  bool         // all of them
+	prepared    bool         // the seats of before a restart were read
 
 	look chan struct{} // rings for dirty
 	due  chan struct{} // rings for delegations
@@ -169,7 +170,7 @@ func New(cfg Config) *Service {
 
 // Run watches over calls until ctx ends, and returns nil then.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.load(ctx); err != nil {
+	if err := s.Prepare(ctx); err != nil {
 		return err
 	}
 	var running sync.WaitGroup
@@ -182,9 +183,13 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// load reads the seats of before a restart.
-func (s *Service) load(ctx context.Context) error {
-	if s.cfg.Ledger == nil {
+// Prepare reads the seats of before a restart. It is called before anything is served, so that those who come back at once are not told that their
+// token is good for nothing, after which clients do not try again. Run does it where it was not.
+func (s *Service) Prepare(ctx context.Context) error {
+	s.mu.Lock()
+	prepared := s.prepared
+	s.mu.Unlock()
+	if s.cfg.Ledger == nil || prepared {
 		return nil
 	}
 	rows, err := s.cfg.Ledger.Seats(ctx)
@@ -208,7 +213,7 @@ func (s *Service) load(ctx context.Context) error {
 			s.delegations[k] = newDelegation(row)
 		}
 	}
-	s.everything = true
+	s.everything, s.prepared = true, true
 	return nil
 }
 

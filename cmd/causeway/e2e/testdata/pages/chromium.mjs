@@ -55,7 +55,15 @@ export async function chromium(folder, group, { site = "", args = [] } = {}) {
         }
     }
 
-    return { open, look, run, close: () => browser.close() };
+    // kill ends the browser as a crash does.
+    async function kill() {
+        const session = await browser.newBrowserCDPSession();
+        const gone = new Promise((resolve) => browser.on("disconnected", resolve));
+        session.send("Browser.crash").catch(() => {}); // nobody is there to answer
+        await gone;
+    }
+
+    return { open, look, run, kill, close: () => browser.close() };
 }
 
 // faults finds what keeps people from using a page. It runs in the page.

@@ -1,0 +1,140 @@
+// People call each other by Element Call as its makers have built it, which the homeserver serves: each in a browser of their own, with nothing
+// but a link. Arguments: the address of the homeserver, and a folder for screenshots. Each line of standard output is what became of a step:
+// {"name", "error"}.
+import { Console } from "node:console";
+import { join } from "node:path";
+import { strict as assert } from "node:assert";
+
+globalThis.console = new Console(process.stderr);
+const { chromium } = await import("../pages/chromium.mjs");
+const { tone } = await import("./tone.mjs");
+const { homeserver, within } = await import("./matrix.mjs");
+const { observe } = await import("./observe.mjs");
+
+const [baseUrl, folder] = process.argv.slice(2);
+const { ask } = homeserver(baseUrl);
+const voice = join(folder, "tone.wav");
+tone(voice);
+
+const forbidden = []; // what the policy of the page did not let it do
+let shot = 0;
+
+// person starts a browser for somebody.
+async function person(name) {
+    const engine = await chromium(folder, `elementcall-${name}`, {
+        site: "none: Element Call complains of much that is as it should be",
+        args: [
+            "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-audio-capture=${voice}`, "--disable-gpu",
+            "--autoplay-policy=no-user-gesture-required", "--mute-audio", "--allow-loopback-in-peer-connection",
+            "--disable-features=WebRtcHideLocalIpsWithMdns",
+        ],
+    });
+    const tab = await engine.open({ permissions: ["camera", "microphone"] });
+    tab.setDefaultTimeout(30_000);
+    const said = [];
+    tab.on("console", (m) => {
+        if (m.text().includes("Content Security Policy")) forbidden.push(`${name}: ${m.text()}`);
+        if (m.type() === "error" || m.type() === "warning") said.push(m.text().slice(0, 300));
+    });
+    await tab.addInitScript(observe);
+    const at = (id) => tab.getByTestId(id);
+    const look = async (what) => {
+        shot += 1;
+        await tab.screenshot({ path: join(folder, `elementcall-${String(shot).padStart(2, "0")}-${what}-${name}.png`) });
+    };
+    // state tells how it is, for those who wonder.
+    const state = async () => {
+        await look("wonder");
+        return JSON.stringify({ now: await tab.evaluate(() => window.observed.others()), said: said.slice(-15) });
+    };
+    // seesAndHears waits for so many others.
+    const seesAndHears = (n) => within(`${name} sees and hears ${n}`, tab.evaluate((k) => window.observed.until({ pictures: k, voices: k, tiles: k + 1 }), n), state);
+    // token is the access token of the account that Element Call has made.
+    const token = () => tab.evaluate(() => JSON.parse(localStorage.getItem("matrix-auth-store")));
+    return { name, engine, tab, at, look, state, seesAndHears, token };
+}
+
+const alice = await person("alice");
+let bob, carol, link;
+
+// comeBy has somebody come in by the link.
+async function comeBy(name) {
+    const who = await person(name);
+    await who.tab.goto(link);
+    await who.at("joincall_displayName").fill(name);
+    await who.at("joincall_joincall").click();
+    await who.at("lobby_joinCall").click();
+    return who;
+}
+
+const room = () => decodeURIComponent(new URL(link).hash.match(/roomId=([^&]*)/)[1]);
+
+await alice.engine.run({
+    async "one begins a call"() {
+        await alice.tab.goto(`${baseUrl}/`);
+        await alice.at("home_callName").fill("Tea");
+        await alice.at("home_displayName").fill("alice");
+        await alice.look("home");
+        await alice.at("home_go").click();
+        await alice.at("lobby_joinCall").waitFor();
+        await alice.look("lobby");
+        link = alice.tab.url();
+        assert.match(link, /\/room\/#\/.*password=/);
+        await alice.at("lobby_joinCall").click();
+        await alice.at("incall_leave").waitFor();
+    },
+
+    async "a second comes by the link"() {
+        bob = await comeBy("bob");
+        await Promise.all([alice.seesAndHears(1), bob.seesAndHears(1)]);
+        await alice.look("two");
+    },
+
+    async "and a third"() {
+        carol = await comeBy("carol");
+        await Promise.all([alice, bob, carol].map((who) => who.seesAndHears(2)));
+        await bob.look("three");
+    },
+
+    async "one is banned, and is out at once"() {
+        const { access_token } = await alice.token();
+        const { user_id } = await carol.token();
+        const begun = Date.now();
+        await ask("POST", `/rooms/${encodeURIComponent(room())}/ban`, access_token, { user_id });
+        await within("carol's connection ends", carol.tab.evaluate(() => window.observed.until({ connections: 0, pictures: 0, voices: 0 })), carol.state);
+        const took = Date.now() - begun;
+        assert.ok(took < 10_000, `it took ${took} ms`); // a fraction of a second where nobody else wants the machine
+        await Promise.all([alice.seesAndHears(1), bob.seesAndHears(1)]);
+        await carol.look("banned");
+        await carol.engine.close();
+    },
+
+    async "one has no network for ten seconds, and is back"() {
+        const network = await bob.tab.context().newCDPSession(bob.tab);
+        const set = (offline) => network.send("Network.emulateNetworkConditions", {
+            offline, latency: 0, downloadThroughput: offline ? 0 : -1, uploadThroughput: offline ? 0 : -1, packetLoss: offline ? 100 : 0,
+        });
+        await network.send("Network.enable");
+        await set(true);
+        await within("alice sees nothing of bob", alice.tab.evaluate(() => window.observed.until({ pictures: 0 })), alice.state);
+        await new Promise((resolve) => setTimeout(resolve, 10_000)); // it is time that is tested
+        await bob.look("offline");
+        await set(false);
+        await Promise.all([alice.seesAndHears(1), bob.seesAndHears(1)]);
+        await bob.look("back");
+    },
+
+    async "one's browser is killed, and they are gone within seconds"() {
+        const begun = Date.now();
+        await bob.engine.kill();
+        await within("alice is alone", alice.tab.evaluate(() => window.observed.until({ tiles: 1 })), alice.state);
+        const took = Date.now() - begun;
+        assert.ok(took < 30_000, `it took ${took} ms`);
+        await alice.look("alone");
+    },
+
+    async "the page was let do what it wanted"() {
+        assert.deepEqual(forbidden, []);
+    },
+});
+await alice.engine.close();
