@@ -102,7 +102,9 @@ var arrows = map[string][]string{
 	// What a packet says of its frame is kept with it.
 	"sfu/buffer": {"sfu/codec"},
 	"sfu/track":  {"sfu/buffer", "sfu/codec"},
-	"sfu":        {"sfu/track", "sfu/signalling", "sfu/codec", "sfu/bandwidth"},
+	// It is a client, which speaks the signalling.
+	"sfu/probe": {"sfu/signalling"},
+	"sfu":       {"sfu/track", "sfu/signalling", "sfu/codec", "sfu/bandwidth"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
 	// limits (httpapi), and accounts without a server (account). It opens the sockets of TURN, and hands its credentials, in the
 	// words of each, to clients and to the SFU.
