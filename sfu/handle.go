@@ -50,11 +50,13 @@ func (p *Participant) connectMedia() (err error) {
 	}
 	if p.v1 {
 		p.subscriber = p.publisher
+		p.out.Store(&p.subscriber.out)
 		return nil
 	}
 	if p.subscriber, err = p.connect(signalling.Subscriber); err != nil {
 		return err
 	}
+	p.out.Store(&p.subscriber.out)
 	return p.data.open(p, p.subscriber.pc)
 }
 
@@ -275,4 +277,6 @@ func (p *Participant) simulate(s *signalling.SimulateScenario) {
 }
 
 // limitBandwidth bounds what the participant is sent, in bits per second; 0 for no bound.
-func (p *Participant) limitBandwidth(int64) {}
+func (p *Participant) limitBandwidth(bits int64) {
+	p.share.limit = int(min(max(bits, 0), 1<<31))
+}

@@ -54,6 +54,8 @@ type Participant struct {
 	qualities     qualities
 	data          channels
 	score         score
+	share         share
+	out           atomic.Pointer[transport] // of the peer that gets tracks; anyone may read it
 	gone          bool
 	required      bool // v1: the client was asked for another offer, and has not made it
 }
@@ -243,7 +245,7 @@ func actionFor(reason signalling.DisconnectReason) signalling.LeaveAction {
 	return signalling.Disconnect
 }
 
-// tick looks after what waits. It is called five times a second.
+// tick looks after what waits. It is called ten times a second.
 func (p *Participant) tick() {
 	at := time.Now()
 	if p.session != nil && at.Sub(p.session.heard()) > pingTimeout {
@@ -262,8 +264,11 @@ func (p *Participant) tick() {
 		}
 	}
 	for _, s := range p.subscriptions {
-		s.tick()
+		if s.down != nil {
+			s.down.Tick()
+		}
 	}
+	p.allocate()
 	p.report(at)
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"causeway/sfu/signalling"
@@ -17,8 +18,9 @@ type Room struct {
 	sid     string
 	created time.Time
 
-	mu           sync.Mutex              // guards what follows
-	participants map[string]*Participant // by identity
+	mu           sync.Mutex                     // guards what follows
+	participants map[string]*Participant        // by identity
+	present      atomic.Pointer[[]*Participant] // the same; replaced, never changed, so that anyone may read it
 	publications []*publication
 	speakers     speakers
 	ticks        int
@@ -40,6 +42,7 @@ func (r *Room) add(p *Participant) error {
 		return errRoomFull
 	}
 	r.participants[p.identity] = p
+	r.list()
 	p.room = r
 	if before != nil {
 		go before.Leave(signalling.DuplicateIdentity)
@@ -52,6 +55,7 @@ func (r *Room) remove(p *Participant) {
 	r.mu.Lock()
 	if r.participants[p.identity] == p {
 		delete(r.participants, p.identity)
+		r.list()
 	}
 	r.publications = slices.DeleteFunc(r.publications, func(pub *publication) bool { return pub.owner == p })
 	empty := len(r.participants) == 0
@@ -72,14 +76,21 @@ func (r *Room) empty() bool {
 	return len(r.participants) == 0
 }
 
+// everybody gives those who are there. What it gives is never changed.
 func (r *Room) everybody() []*Participant {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if all := r.present.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+// list makes the list of those who are there; r.mu is held.
+func (r *Room) list() {
 	all := make([]*Participant, 0, len(r.participants))
 	for _, p := range r.participants {
 		all = append(all, p)
 	}
-	return all
+	r.present.Store(&all)
 }
 
 func (r *Room) byIdentity(identity string) *Participant {
@@ -172,7 +183,7 @@ var enabledCodecs = []signalling.Codec{
 // How many ticks lie between what is done now and then.
 const (
 	speakersEvery = 20  // 400 ms
-	downsEvery    = 10  // 200 ms
+	downsEvery    = 5   // 100 ms
 	qualityEvery  = 250 // 5 s
 )
 

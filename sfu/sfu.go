@@ -100,8 +100,9 @@ func New(cfg Config) (*Server, error) {
 
 // Run serves until ctx ends; then all participants are told that the server stops, and it returns when they are gone.
 func (s *Server) Run(ctx context.Context) error {
-	tick := time.NewTicker(roomTick)
+	tick, probe := time.NewTicker(roomTick), time.NewTicker(probeTick)
 	defer tick.Stop()
+	defer probe.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,12 +112,21 @@ func (s *Server) Run(ctx context.Context) error {
 			for _, r := range s.all() {
 				r.tick()
 			}
+		case <-probe.C:
+			for _, r := range s.all() {
+				for _, p := range r.everybody() {
+					p.probe()
+				}
+			}
 		}
 	}
 }
 
 // roomTick is how often packets are asked for again.
 const roomTick = 20 * time.Millisecond
+
+// probeTick is how often more is sent, where it is to be found out whether it comes through.
+const probeTick = 5 * time.Millisecond
 
 func (s *Server) close() {
 	s.mu.Lock()

@@ -49,6 +49,13 @@ func (s *speakers) hear(sid string, level uint8) {
 	}
 }
 
+// speaks is whether somebody is heard.
+func (s *speakers) speaks(sid string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.told[sid]
+}
+
 // turn gives who is heard now, or is not any more, the loudest first, and begins to listen anew.
 func (s *speakers) turn() []signalling.SpeakerInfo {
 	s.mu.Lock()

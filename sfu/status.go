@@ -22,6 +22,7 @@ type ParticipantStatus struct {
 	Joined         time.Time
 	Connected      bool // media
 	Signalling     bool
+	Estimate       int // how many bits per second can be sent there, as far as is known
 	Published      []TrackStatus
 	Subscribed     []SubscriptionStatus
 }
@@ -68,7 +69,7 @@ const statusWithin = time.Second
 
 func (r *Room) status() RoomStatus {
 	st := RoomStatus{Name: r.name, Created: r.created}
-	people := r.everybody()
+	people := slices.Clone(r.everybody())
 	slices.SortFunc(people, func(a, b *Participant) int {
 		return cmp.Or(a.joined.Compare(b.joined), cmp.Compare(a.identity, b.identity))
 	})
@@ -95,6 +96,7 @@ func (p *Participant) status() ParticipantStatus {
 	info := p.info.Load()
 	st := ParticipantStatus{
 		Identity: p.identity, Name: info.Name, Joined: p.joined, Connected: p.alive(), Signalling: p.session != nil,
+		Estimate: int(p.share.estimate.Load()),
 	}
 	for _, pub := range p.mine {
 		st.Published = append(st.Published, pub.status())

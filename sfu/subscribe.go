@@ -264,14 +264,6 @@ func (s *subscription) close() {
 	s.pub.owner.post(func() { s.pub.owner.layersWanted(s.pub) })
 }
 
-// tick asks for what is waited for.
-func (s *subscription) tick() {
-	if s.down != nil {
-		s.down.Tick()
-		s.choose()
-	}
-}
-
 // quality is up to which layer the subscriber wants the track, or -1.
 func (s *subscription) quality() int {
 	if s.settings.Disabled || s.settings.Quality == signalling.Off {
@@ -300,8 +292,8 @@ func (s *subscription) choose() {
 		return
 	}
 	want := s.quality()
-	if want < 0 || s.paused {
-		s.selectLayer(-1)
+	if want < 0 {
+		s.selectLayers(-1, 0)
 		return
 	}
 	if s.down.Up().Video() {
@@ -323,14 +315,7 @@ func (s *subscription) choose() {
 		}
 		want = best
 	}
-	s.selectLayer(want)
-}
-
-func (s *subscription) selectLayer(want int) {
-	spatial, temporal, _ := s.down.Selected()
-	if spatial != want || temporal != codec.MaxTemporal-1 {
-		s.down.Select(want, codec.MaxTemporal-1)
-	}
+	s.selectLayers(want, codec.MaxTemporal-1)
 }
 
 // layersWanted tells the publisher which layers of a track somebody wants (dynacast).
@@ -390,7 +375,7 @@ func (p *Participant) updateSettings(u *signalling.UpdateTrackSettings) {
 			continue
 		}
 		s.settings = *u
-		s.choose()
+		p.allocate()
 		p.qualities.set(sid, s.quality())
 		owner, pub := s.pub.owner, s.pub
 		owner.post(func() { owner.layersWanted(pub) })

@@ -2,23 +2,72 @@ package sfu
 
 import (
 	"sync"
+	"time"
+
+	"causeway/sfu/bandwidth"
 
 	"github.com/pion/rtcp"
 )
 
-// transport numbers the packets that go to a peer. It is a track.Transport.
+// estimates are for the way to a participant. It begins with what most can take: what is too much is noticed within a second.
+var estimates = bandwidth.Limits{Least: 50_000, Most: 60_000_000, Start: 4_000_000}
+
+// begun is when the process began; times of packets are in microseconds since.
+var begun = time.Now()
+
+func micros() int64 { return time.Since(begun).Microseconds() }
+
+// transport numbers the packets that go to a peer, and estimates how much the way there takes. It is a track.Transport.
 type transport struct {
 	mu   sync.Mutex // guards what follows
 	next uint16
+	est  *bandwidth.Estimator
+}
+
+// estimator gives the estimator; t.mu is held.
+func (t *transport) estimator() *bandwidth.Estimator {
+	if t.est == nil {
+		t.est = bandwidth.NewEstimator(estimates)
+	}
+	return t.est
 }
 
 // Next gives the number of the next packet, which has a size in bytes.
-func (t *transport) Next(int) uint16 {
+func (t *transport) Next(size int) uint16 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.next++
+	t.estimator().Sent(t.next, size, micros())
 	return t.next
 }
 
+// Lost takes how much of what was sent is lost, from 0 to 1.
+func (t *transport) Lost(fraction float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.estimator().Lost(fraction, micros())
+}
+
 // feedback takes what the peer says of when packets have come.
-func (t *transport) feedback(*rtcp.TransportLayerCC) {}
+func (t *transport) feedback(f *rtcp.TransportLayerCC) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.estimator().Feedback(f, micros())
+}
+
+// budget gives how many bits per second can be sent, and says how many would be.
+func (t *transport) budget(want int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.estimator()
+	e.Want(want)
+	return e.Estimate()
+}
+
+// probe gives how many bytes are to be sent now, to find out whether more comes through.
+func (t *transport) probe() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, bytes := t.estimator().ProbeDue(micros())
+	return bytes
+}

@@ -48,6 +48,9 @@ func (d *Down) reported(reports []rtcp.ReceptionReport) {
 			continue
 		}
 		d.remote.fractionLost, d.remote.jitter, d.remote.at = r.FractionLost, r.Jitter, at
+		if d.Transport != nil {
+			d.Transport.Lost(float64(r.FractionLost) / 256)
+		}
 		if r.LastSenderReport != 0 {
 			d.remote.answered(r.LastSenderReport, r.Delay, at)
 		}

@@ -26,6 +26,8 @@ type Flusher interface {
 type Transport interface {
 	// Next gives the number of the next packet, which has a size in bytes.
 	Next(size int) uint16
+	// Lost takes how much of what was sent is lost, from 0 to 1, as a receiver report says.
+	Lost(fraction float64)
 }
 
 // Level hears how loud audio is, in dB below the loudest, from 0 to 127. RFC 6464.

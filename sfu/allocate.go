@@ -1,0 +1,130 @@
+package sfu
+
+import (
+	"sync/atomic"
+
+	"causeway/sfu/bandwidth"
+	"causeway/sfu/codec"
+	"causeway/sfu/signalling"
+	"causeway/sfu/track"
+)
+
+// share is what belongs to a participant's part of the bandwidth.
+type share struct {
+	allocator bandwidth.Allocator
+	limit     int // by a test of a client, in bits per second; 0 for none
+	estimate  atomic.Int64
+	// prober is a track by which probes are sent. Anyone may read it.
+	prober atomic.Pointer[track.Down]
+}
+
+// allocate chooses the layers of all tracks that the participant gets, so that they fit.
+func (p *Participant) allocate() {
+	if p.subscriber == nil {
+		return
+	}
+	var tracks []bandwidth.Track
+	var of []*subscription
+	var prober *track.Down
+	for _, s := range p.inOrder() {
+		if s.down == nil {
+			continue
+		}
+		t := s.wanted()
+		if t.Bits == (bandwidth.Track{}).Bits && t.Spatial >= 0 {
+			s.choose() // nothing comes yet: there is nothing to share
+			continue
+		}
+		if !t.Audio && t.Spatial >= 0 {
+			prober = s.down
+		}
+		tracks, of = append(tracks, t), append(of, s)
+	}
+	p.share.prober.Store(prober)
+	budget := p.subscriber.out.budget(bandwidth.Wanted(tracks))
+	p.share.estimate.Store(int64(budget))
+	if p.share.limit > 0 {
+		budget = min(budget, p.share.limit)
+	}
+	var states []signalling.StreamStateInfo
+	for i, c := range p.share.allocator.Allocate(micros(), budget, tracks) {
+		s := of[i]
+		if c.Paused && !p.mayPause() {
+			c = bandwidth.Choice{Spatial: s.lowest(), Temporal: codec.MaxTemporal - 1}
+		}
+		if c.Paused != s.paused {
+			s.paused = c.Paused
+			state := signalling.StreamActive
+			if c.Paused {
+				state = signalling.StreamPaused
+			}
+			states = append(states, signalling.StreamStateInfo{ParticipantSID: s.pub.owner.sid, TrackSID: s.pub.sid, State: state})
+		}
+		s.selectLayers(c.Spatial, c.Temporal)
+	}
+	if len(states) > 0 {
+		p.send(&signalling.SignalResponse{StreamStateUpdate: &signalling.StreamStateUpdate{StreamStates: states}})
+	}
+}
+
+// mayPause is whether the client takes it that tracks are paused.
+func (p *Participant) mayPause() bool {
+	return p.settings.SubscriberAllowPause == nil || *p.settings.SubscriberAllowPause
+}
+
+// wanted is the track as the allocator needs to know it.
+func (s *subscription) wanted() bandwidth.Track {
+	info := s.pub.info.Load()
+	t := bandwidth.Track{
+		ID: s.pub.sid, Audio: info.Type == signalling.Audio,
+		Screen:  info.Source == signalling.ScreenShare || info.Source == signalling.ScreenShareAudio,
+		Speaker: s.p.room.speakers.speaks(s.pub.owner.sid),
+		Spatial: s.quality(), Temporal: codec.MaxTemporal - 1,
+		Bits: s.down.Up().Bitrates(),
+	}
+	if n := s.settings.Priority; n > 0 {
+		t.Priority = maxPriority - int(min(n, maxPriority-1))
+	}
+	if t.Audio && t.Spatial >= 0 {
+		t.Spatial = 0
+	}
+	// Where the layers up to the one that is wanted do not come, the lowest that does is better than none.
+	if low := s.lowest(); t.Spatial >= 0 && low > t.Spatial {
+		t.Spatial = low
+	}
+	return t
+}
+
+// maxPriority bounds what clients say of priorities, of which 1 is the highest.
+const maxPriority = 1000
+
+// lowest gives the lowest layer that comes; 0 where none does.
+func (s *subscription) lowest() int {
+	for i, bits := range s.down.Up().Bitrates() {
+		if bits[codec.MaxTemporal-1] > 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+// selectLayers selects what is sent.
+func (s *subscription) selectLayers(spatial, temporal int) {
+	if spatial < 0 {
+		spatial, temporal = -1, 0
+	}
+	if wantSpatial, wantTemporal, _ := s.down.Selected(); wantSpatial != spatial || wantTemporal != temporal {
+		s.down.Select(spatial, temporal)
+	}
+}
+
+// probe sends what is due to find out whether more comes through. It may be called from anywhere, and is called every 5 ms.
+func (p *Participant) probe() {
+	d := p.share.prober.Load()
+	if d == nil {
+		return
+	}
+	if bytes := p.out.Load().probe(); bytes > 0 {
+		d.Probe(bytes)
+	}
+}
