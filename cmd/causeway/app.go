@@ -126,7 +126,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err != nil {
 		return err
 	}
-	metrics, err := listenMetrics(cfg.Metrics, services.status, log, relaying.printMetrics)
+	metrics, err := listenMetrics(cfg.Metrics, services.status, log, relaying.printMetrics, groupCalls.printMetrics)
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
