@@ -106,6 +106,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		TURNGuests:         cfg.TURN.Guests,
 		Calls:              groupCalls.clientCalls(),
 		CallWatch:          groupCalls.watcher(),
+		CallStatus:         groupCalls.status(),
 	})
 	send.Attend(hs)
 	groupCalls.attend(hs)

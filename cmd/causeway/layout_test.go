@@ -58,8 +58,10 @@ var arrows = map[string][]string{
 	// Who somebody is at a provider is told by sso, which knows no accounts, and whose account that is by account.
 	"homeserver/sso": {},
 	// Users sign in to networks on these pages, too.
-	"homeserver/networks":     {"homeserver/httpapi"},
-	"homeserver/accountpages": {"homeserver/httpapi", "homeserver/account", "homeserver/oauth", "homeserver/sso", "homeserver/networks"},
+	"homeserver/networks": {"homeserver/httpapi"},
+	// Administrators see which calls run, by JSON and on these pages; the wiring tells it, so that none of them knows the SFU.
+	"homeserver/callstatus":   {"homeserver/httpapi"},
+	"homeserver/accountpages": {"homeserver/callstatus", "homeserver/httpapi", "homeserver/account", "homeserver/oauth", "homeserver/sso", "homeserver/networks"},
 	"homeserver/room": {
 		"homeserver/store", "homeserver/notify", "homeserver/stateres", "homeserver/eventauth", "homeserver/event",
 		"homeserver/retention",
@@ -111,7 +113,7 @@ var arrows = map[string][]string{
 	"cmd/causeway": {
 		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "sfu/...", "registration", "homeserver/notify", "homeserver/store",
 		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account", "homeserver/clientapi", "homeserver/event", "homeserver/doctor",
-		"homeserver/networks",
+		"homeserver/networks", "homeserver/callstatus",
 	},
 	"cmd/causeway/e2e":        {},
 	"cmd/causeway/e2e/gopher": {},
