@@ -130,8 +130,8 @@ func testArrows(pkg string, external bool) []string {
 	switch {
 	case pkg == "cmd/causeway/e2e":
 		// It knows the server by its binary alone; storetest starts PostgreSQL, and bridgetest the IRC servers with
-		// which the binary is tried.
-		return []string{"homeserver/storetest", "bridges/bridgetest"}
+		// which the binary is tried. Callers without a browser write the SFU's messages as clients do.
+		return []string{"homeserver/storetest", "bridges/bridgetest", "sfu/signalling"}
 	case external:
 		return []string{"homeserver", "homeserver/...", "appservice/...", "bridges", "bridges/...", "sfu", "sfu/...", "registration"}
 	case strings.HasPrefix(pkg, "bridges"):
