@@ -30,7 +30,7 @@ VOLUME /data
 # The configuration is written at the first start. In a container the server
 # must listen on more than the container's own loopback.
 ENV CAUSEWAY_CONFIG=/data/causeway.yaml CAUSEWAY_LISTEN=:8008
-EXPOSE 8008 3478 3478/udp
+EXPOSE 8008 3478 3478/udp 7882 7882/udp
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/causeway"]
 CMD ["serve"]

@@ -51,6 +51,10 @@ go test -vet=off -timeout "$limit" ./homeserver/room ./homeserver/stateres ./hom
 echo "test: authorisation rules against mautrix-go's"
 build/differential.sh
 
+# A module of its own, because of what LiveKit's types need.
+echo "test: the wire types of calls against LiveKit's"
+(cd sfu/signalling/compat && GOFLAGS= go test -vet=off ./...)
+
 echo "test: end to end"
 status=0
 wait "$beside" || status=$?

@@ -202,6 +202,24 @@ func (c *client) dial(join *signalling.JoinRequest) {
 	c.conn, c.closed = conn, false
 	c.mu.Unlock()
 	go c.listen(conn)
+	go c.ping(conn)
+}
+
+// ping says now and then that the client is there.
+func (c *client) ping(conn *websocket.Conn) {
+	tick := time.NewTicker(pingInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.t.Context().Done():
+			return
+		case <-tick.C:
+			ping := signalling.Marshal(&signalling.SignalRequest{PingReq: &signalling.Ping{Timestamp: time.Now().UnixMilli()}})
+			if conn.Write(c.t.Context(), websocket.MessageBinary, ping) != nil {
+				return
+			}
+		}
+	}
 }
 
 func (c *client) address(join *signalling.JoinRequest) string {

@@ -28,6 +28,7 @@ func (p *Participant) begin(join *signalling.JoinRequest) {
 		PingInterval: int32(pingInterval / time.Second), PingTimeout: int32(pingTimeout / time.Second),
 		EnabledPublishCodecs: enabledCodecs, ClientConfiguration: &signalling.ClientConfiguration{ResumeConnection: signalling.Enabled},
 	}})
+	p.refresh(time.Now(), true)
 	p.room.changed(p)
 	for _, a := range join.AddTrackRequests {
 		p.addTrack(a)
@@ -81,6 +82,7 @@ func (p *Participant) resume(s *session, join *signalling.JoinRequest) {
 	p.send(&signalling.SignalResponse{Reconnect: &signalling.ReconnectResponse{
 		ICEServers: p.iceServers(), ServerInfo: p.serverInfo(), LastMessageSeq: p.data.lastSequence(),
 	}})
+	p.refresh(time.Now(), true)
 	clear(p.told)
 	p.tell(append(p.room.others(p), p.info.Load())...)
 	if join.SyncState != nil {

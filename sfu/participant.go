@@ -57,7 +57,9 @@ type Participant struct {
 	share         share
 	out           atomic.Pointer[transport] // of the peer that gets tracks; anyone may read it
 	gone          bool
-	required      bool // v1: the client was asked for another offer, and has not made it
+	grant         Grant
+	refreshed     time.Time // when another access token was given last
+	required      bool      // v1: the client was asked for another offer, and has not made it
 }
 
 // mailbox is what waits for a participant's goroutine.
@@ -126,7 +128,7 @@ func (p *Participant) guard(f func()) {
 // newParticipant makes somebody of what their token and their first message say.
 func (s *Server) newParticipant(g Grant, join *signalling.JoinRequest, v1 bool) *Participant {
 	p := &Participant{
-		server: s, identity: g.Identity, sid: newSID("PA_"), joined: time.Now(), v1: v1,
+		server: s, grant: g, identity: g.Identity, sid: newSID("PA_"), joined: time.Now(), v1: v1,
 		told: map[string]uint32{}, mine: map[string]*publication{}, subscriptions: map[string]*subscription{}, wishes: map[string]bool{},
 		mail: mailbox{bell: make(chan struct{}, 1)}, dead: make(chan struct{}),
 	}
@@ -271,6 +273,7 @@ func (p *Participant) tick() {
 	}
 	p.allocate()
 	p.report(at)
+	p.refresh(at, false)
 }
 
 // alive is whether the participant's media is connected.

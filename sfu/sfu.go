@@ -83,6 +83,7 @@ type Server struct {
 	rooms  map[string]*Room
 	closed bool
 
+	wake     chan struct{}  // rung when a room is made
 	sessions sync.WaitGroup // participants that run
 }
 
@@ -96,7 +97,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg, engine: e, tally: newTally(), rooms: map[string]*Room{}}, nil
+	return &Server{cfg: cfg, engine: e, tally: newTally(), rooms: map[string]*Room{}, wake: make(chan struct{}, 1)}, nil
 }
 
 // Run serves until ctx ends; then all participants are told that the server stops, and it returns when they are gone.
@@ -105,16 +106,23 @@ func (s *Server) Run(ctx context.Context) error {
 	defer tick.Stop()
 	defer probe.Stop()
 	for {
+		rooms := s.all()
+		if len(rooms) == 0 { // nothing is done for nobody
+			select {
+			case <-ctx.Done():
+			case <-s.wake:
+			}
+		}
 		select {
 		case <-ctx.Done():
 			s.close()
 			return nil
 		case <-tick.C:
-			for _, r := range s.all() {
+			for _, r := range rooms {
 				r.tick()
 			}
 		case <-probe.C:
-			for _, r := range s.all() {
+			for _, r := range rooms {
 				for _, p := range r.everybody() {
 					p.probe()
 				}
@@ -172,6 +180,10 @@ func (s *Server) enter(name string, p *Participant) error {
 		}
 		r = newRoom(s, name)
 		s.rooms[name] = r
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
 	}
 	return r.add(p)
 }
@@ -219,7 +231,9 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /rtc", s.serve(false))
 	mux.HandleFunc("GET /rtc/v1", s.serve(true))
-	mux.HandleFunc("GET /rtc/validate", s.validate)
-	mux.HandleFunc("GET /rtc/v1/validate", s.validate)
+	for _, method := range []string{"GET", "OPTIONS"} {
+		mux.HandleFunc(method+" /rtc/validate", s.validate)
+		mux.HandleFunc(method+" /rtc/v1/validate", s.validate)
+	}
 	return mux
 }

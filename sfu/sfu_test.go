@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -210,5 +211,53 @@ func TestStop(t *testing.T) {
 	late.dial(&signalling.JoinRequest{})
 	if l := late.awaitLeave(); l.Reason != signalling.ServerShutdown {
 		t.Errorf("got %+v", l)
+	}
+}
+
+// TestRefresh has somebody come back by the token that the server has given them.
+func TestRefresh(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join("room", "alice", everything)
+	m := alice.await("for another token", func(m *signalling.SignalResponse) bool { return m.RefreshToken != nil })
+	again := w.client(*m.RefreshToken, "alice", true)
+	again.connect(nil)
+	if l := alice.awaitLeave(); l.Reason != signalling.DuplicateIdentity {
+		t.Errorf("got %+v", l)
+	}
+	g, err := w.server.verify(*m.RefreshToken)
+	if err != nil || g.Room != "room" || g.Identity != "alice" || !g.Permission.Metadata || !g.Permission.Publish {
+		t.Errorf("the token says %+v, %v", g, err)
+	}
+}
+
+// TestPreflight has browsers ask whether pages of other origins may ask.
+func TestPreflight(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/rtc/validate", "/rtc/v1/validate"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, w.http.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK || answer.Header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s: got %d %v", path, answer.StatusCode, answer.Header)
+		}
+	}
+}
+
+// TestPublicAddress tells clients another address than that of this machine.
+func TestPublicAddress(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.PublicIPs = []string{"203.0.113.7"} })
+	alice := w.join("room", "alice", everything)
+	alice.mu.Lock()
+	alice.read = 0
+	alice.mu.Unlock()
+	m := alice.await("for an answer", func(m *signalling.SignalResponse) bool { return m.Answer != nil })
+	if sdp := m.Answer.SDP; !strings.Contains(sdp, " 203.0.113.7 ") || strings.Contains(sdp, " 127.0.0.1 ") {
+		t.Errorf("the answer tells of\n%s", sdp)
 	}
 }

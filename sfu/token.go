@@ -32,6 +32,8 @@ type Grant struct {
 	Room, Identity, Name, Metadata string
 	Attributes                     map[string]string
 	Permission                     Permission
+
+	key string // the name of the key that has signed the token
 }
 
 // VideoGrant is the claim "video" of an access token. Names are LiveKit's.
@@ -116,7 +118,7 @@ func (s *Server) verify(token string) (Grant, error) {
 	}
 	return Grant{
 		Room: c.Video.Room, Identity: c.Identity, Name: c.Name, Metadata: c.Metadata, Attributes: c.Attributes,
-		Permission: c.Video.permission(),
+		Permission: c.Video.permission(), key: c.Issuer,
 	}, nil
 }
 

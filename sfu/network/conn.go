@@ -11,7 +11,7 @@ const (
 	// maxPacket is how long a packet may be that waits. What is longer is sent at once.
 	maxPacket = 1500
 	// maxWaiting is how many packets wait at most; then they are sent.
-	maxWaiting = 256
+	maxWaiting = 512
 	// waitFor is how long a packet waits at most for others to be sent with.
 	waitFor = 500 * time.Microsecond
 )

@@ -27,7 +27,10 @@ func TestFindOnIRC(t *testing.T) {
 					Network string `json:"network_id"`
 				} `json:"instances"`
 			}
-			c.do(t, "GET", "/_matrix/client/v3/thirdparty/protocols", token, nil).decode(t, &protocols)
+			awaitTrue(t, "the bridge", func() bool { // whose process may have begun just now
+				c.do(t, "GET", "/_matrix/client/v3/thirdparty/protocols", token, nil).decode(t, &protocols)
+				return len(protocols) > 0
+			})
 			found := protocols["irc"]
 			if len(found.Instances) != 1 || found.Instances[0].Network != network || len(found.Fields) != 2 {
 				t.Fatalf("got the protocols %v, want irc with %s", protocols, network)

@@ -1,0 +1,281 @@
+package sfu
+
+import (
+	"encoding/binary"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"causeway/sfu/signalling"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// newBadWorld starts a server behind a network that can be made worse.
+func newBadWorld(t *testing.T) (*world, *badSocket) {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := newBadSocket(conn)
+	return newWorld(t, func(c *Config) { c.UDP = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: bad}) }), bad
+}
+
+// TestLoss loses 2 % of all packets, both ways, with 40 ms from one to the other: next to all of a video come all the same.
+func TestLoss(t *testing.T) {
+	w, bad := newBadWorld(t)
+	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
+	alice.publishLayers("camera", map[string]int{"f": 2_000_000})
+	track := bob.awaitTrack()
+	bob.awaitPackets(track, 50)
+	lossy := way{lossPermille: 20, delay: 20 * time.Millisecond}
+	bad.set(lossy, lossy)
+	const packets = 3000
+	seen := map[uint32]bool{}
+	var first, last uint32
+	for n := 0; n < packets; {
+		p := bob.awaitPackets(track, 1)[0]
+		number, ok := frameNumber(p)
+		if !ok {
+			continue
+		}
+		n++
+		if first == 0 {
+			first = number
+		}
+		seen[number] = true
+		last = max(last, number)
+	}
+	missing := 0
+	for n := first; n+100 < last; n++ { // the newest may be on their way
+		if !seen[n] {
+			missing++
+		}
+	}
+	of := int(last-100) - int(first)
+	t.Logf("%d of %d packets did not come, of which the network lost %d going out", missing, of, bad.dropped)
+	if bad.dropped < packets/100 {
+		t.Fatalf("the network lost %d packets, which shows nothing", bad.dropped)
+	}
+	if missing*1000 > of {
+		t.Errorf("%d of %d packets did not come: more than 0.1 %%", missing, of)
+	}
+}
+
+// TestBandwidthDrops takes nine tenths of the bandwidth away, and gives it back: the picture becomes smaller within 3 s, never stands still for
+// a second once it has, and becomes large again.
+func TestBandwidthDrops(t *testing.T) {
+	w, bad := newBadWorld(t)
+	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
+	bad.set(way{}, way{bits: 3_000_000, queue: 300 * time.Millisecond, delay: 10 * time.Millisecond})
+	alice.publishLayers("camera", map[string]int{"q": 120_000, "h": 450_000, "f": 1_500_000})
+	v := bob.watch(bob.awaitTrack())
+	v.await(t, "the largest layer", 20*time.Second, func() bool { return v.layer == 2 })
+
+	bad.set(way{}, way{bits: 300_000, queue: 300 * time.Millisecond, delay: 10 * time.Millisecond})
+	dropped := time.Now()
+	v.await(t, "the smallest layer", 10*time.Second, func() bool { return v.layer == 0 })
+	took := time.Since(dropped)
+	v.reset()
+	v.await(t, "8 s of the smallest layer", 20*time.Second, func() bool { return v.frames >= 8*framesPerSecond*3/4 })
+	v.mu.Lock()
+	still := v.longest
+	v.mu.Unlock()
+
+	bad.set(way{}, way{bits: 3_000_000, queue: 300 * time.Millisecond, delay: 10 * time.Millisecond})
+	back := time.Now()
+	v.await(t, "the largest layer again", 40*time.Second, func() bool { return v.layer == 2 })
+	t.Logf("down after %v, longest pause after that %v, up again after %v", took, still, time.Since(back))
+	if took > 3*time.Second {
+		t.Errorf("the smallest layer came after %v, want it within 3 s", took)
+	}
+	if still > time.Second {
+		t.Errorf("the picture stood still for %v", still)
+	}
+}
+
+const (
+	framesPerSecond = 25
+	packetSize      = 1000
+)
+
+// publishLayers sends video in layers, by RID and bits per second: VP8 whose packets have their layer and a number in them, and a key frame when
+// one is asked for.
+func (c *client) publishLayers(cid string, bits map[string]int) {
+	c.t.Helper()
+	add := &signalling.AddTrackRequest{CID: cid, Type: signalling.Video, Source: signalling.Camera, Width: 640, Height: 360}
+	var tracks []*webrtc.TrackLocalStaticRTP
+	var rids []string
+	for i, rid := range []string{"q", "h", "f"} {
+		if bits[rid] == 0 {
+			continue
+		}
+		add.Layers = append(add.Layers, signalling.VideoLayer{Quality: signalling.VideoQuality(i), Width: 160 << i, Height: 90 << i, RID: rid})
+		t, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, cid, "stream", webrtc.WithRTPStreamID(rid))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		tracks, rids = append(tracks, t), append(rids, rid)
+	}
+	c.send(&signalling.SignalRequest{AddTrack: add})
+	c.await("for its track to be taken", func(m *signalling.SignalResponse) bool { return m.TrackPublished != nil })
+	tr, err := c.pc.AddTransceiverFromTrack(tracks[0], webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, t := range tracks[1:] {
+		if err := tr.Sender().AddEncoding(t); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	c.offer()
+	for i, t := range tracks {
+		key := make(chan struct{}, 1)
+		key <- struct{}{}
+		go func() {
+			for {
+				if _, _, err := tr.Sender().ReadSimulcastRTCP(rids[i]); err != nil {
+					return
+				}
+				select { // whatever it says: a key frame more does no harm here
+				case key <- struct{}{}:
+				default:
+				}
+			}
+		}()
+		go c.sendLayer(tr, t, layerNumber[rids[i]], bits[rids[i]], key)
+	}
+}
+
+var layerNumber = map[string]byte{"q": 0, "h": 1, "f": 2}
+
+// sendLayer sends a layer until the test ends.
+func (c *client) sendLayer(tr *webrtc.RTPTransceiver, t *webrtc.TrackLocalStaticRTP, layer byte, bits int, key chan struct{}) {
+	tick := time.NewTicker(time.Second / framesPerSecond)
+	defer tick.Stop()
+	var seq uint16
+	var number uint32
+	perFrame := max(1, bits/8/framesPerSecond/packetSize)
+	size := bits / 8 / framesPerSecond / perFrame
+	lastKey := time.Time{}
+	for n := 0; ; n++ {
+		select {
+		case <-c.t.Context().Done():
+			return
+		case <-tick.C:
+		}
+		isKey := false
+		if time.Since(lastKey) > 300*time.Millisecond {
+			select {
+			case <-key:
+				isKey, lastKey = true, time.Now()
+			default:
+			}
+		}
+		for i := range perFrame {
+			seq++
+			number++
+			p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: seq, Timestamp: uint32(n) * 90000 / framesPerSecond, Marker: i == perFrame-1}}
+			c.tag(tr, t.RID(), &p.Header)
+			first := byte(0x80)
+			if i == 0 {
+				first |= 0x10
+			}
+			kind := byte(1)
+			if isKey {
+				kind = 0
+			}
+			p.Payload = append([]byte{first, 0x80, 0x80 | byte(n>>8)&0x7f, byte(n), kind, layer}, binary.BigEndian.AppendUint32(nil, number)...)
+			p.Payload = append(p.Payload, make([]byte, max(0, size-len(p.Payload)))...)
+			_ = t.WriteRTP(p)
+		}
+	}
+}
+
+// tag says in a packet's header in which media section and layer it is.
+func (c *client) tag(tr *webrtc.RTPTransceiver, rid string, h *rtp.Header) {
+	for _, e := range tr.Sender().GetParameters().HeaderExtensions {
+		switch e.URI {
+		case "urn:ietf:params:rtp-hdrext:sdes:mid":
+			_ = h.SetExtension(uint8(e.ID), []byte(tr.Mid()))
+		case "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id":
+			_ = h.SetExtension(uint8(e.ID), []byte(rid))
+		}
+	}
+}
+
+// frameNumber gives a packet's number.
+func frameNumber(p *rtp.Packet) (uint32, bool) {
+	if len(p.Payload) < 10 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(p.Payload[6:]), true
+}
+
+// viewer watches a track.
+type viewer struct {
+	mu      sync.Mutex // guards what follows
+	layer   int        // of the newest frame
+	frames  int
+	last    time.Time
+	longest time.Duration // between frames
+	bell    chan struct{}
+}
+
+func (c *client) watch(t *webrtc.TrackRemote) *viewer {
+	v := &viewer{layer: -1, bell: make(chan struct{}, 1)}
+	go func() {
+		for {
+			p, _, err := t.ReadRTP()
+			if err != nil {
+				return
+			}
+			if len(p.Payload) < 10 || !p.Marker {
+				continue
+			}
+			v.mu.Lock()
+			v.layer = int(p.Payload[5])
+			v.frames++
+			if !v.last.IsZero() {
+				v.longest = max(v.longest, time.Since(v.last))
+			}
+			v.last = time.Now()
+			v.mu.Unlock()
+			select {
+			case v.bell <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return v
+}
+
+func (v *viewer) reset() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.frames, v.longest = 0, 0
+}
+
+func (v *viewer) await(t *testing.T, what string, within time.Duration, is func() bool) {
+	t.Helper()
+	timeout := time.After(within)
+	for {
+		v.mu.Lock()
+		done := is()
+		v.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-v.bell:
+		case <-timeout:
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			t.Fatalf("waited in vain for %s: layer %d, %d frames", what, v.layer, v.frames)
+		}
+	}
+}
