@@ -70,11 +70,14 @@ func trackOf(t sfu.TrackStatus) callstatus.Track {
 
 func subscriptionOf(s sfu.SubscriptionStatus, from id.UserID, t sfu.TrackStatus) callstatus.Subscription {
 	gets := callstatus.Subscription{
-		ID: s.SID, From: from, Identity: s.From, Source: t.Source, Video: t.Source == "camera" || t.Source == "screen_share", Layer: s.Layer, Wanted: s.Want,
+		ID: s.SID, From: from, Identity: s.From, Source: t.Source, Layers: len(t.Layers), Layer: s.Layer, Wanted: s.Want,
 		Packets: s.Packets, Bytes: s.Bytes, Repeated: s.Repeated, Loss: s.Loss, RTT: int(s.RTT.Milliseconds()),
 	}
+	if sound := t.Codec == "opus" || t.Codec == "red"; sound && s.Want >= 0 {
+		gets.Layer, gets.Wanted = 0, 0 // it has one
+	}
 	for _, l := range t.Layers {
-		if l.Layer == s.Layer {
+		if l.Layer == gets.Layer {
 			gets.Bitrate = l.Bitrate
 		}
 	}

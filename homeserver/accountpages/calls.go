@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"causeway/homeserver/callstatus"
@@ -70,6 +71,14 @@ func sourceName(source string) string {
 		return name
 	}
 	return "Track"
+}
+
+// codecName is what people call a codec.
+func codecName(codec string) string {
+	if codec == "opus" {
+		return "Opus"
+	}
+	return strings.ToUpper(codec)
 }
 
 // layerName is what a layer of a picture is called. Layers of one track are the same picture in several sizes.

@@ -26,7 +26,7 @@ var files embed.FS
 var pages = func() map[string]*template.Template {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
 		"date": date, "describe": describe, "wrong": wrong, "browser": browserName, "unsent": unsent, "qr": qrImage,
-		"lower": strings.ToLower, "source": sourceName, "layer": layerName, "bitrate": bitrate, "percent": percent,
+		"lower": strings.ToLower, "source": sourceName, "codec": codecName, "layer": layerName, "bitrate": bitrate, "percent": percent,
 	}).ParseFS(files, "html/frame.html", "html/providers.html"))
 	all := make(map[string]*template.Template)
 	for _, name := range []string{

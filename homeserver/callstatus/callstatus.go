@@ -67,7 +67,7 @@ type Subscription struct {
 	From     id.UserID `json:"from,omitempty"`
 	Identity string    `json:"from_identity"`
 	Source   string    `json:"source"`
-	Video    bool      `json:"video"`
+	Layers   int       `json:"layers"`  // that the track has
 	Layer    int       `json:"layer"`   // that is sent, -1 for none
 	Wanted   int       `json:"wanted"`  // that is to be sent, -1 for none
 	Bitrate  int       `json:"bitrate"` // of the layer that is sent, in bits per second

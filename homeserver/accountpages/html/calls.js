@@ -15,7 +15,7 @@ async function refresh() {
         if (!stopped) calls.replaceChildren(...now.childNodes);
         state.textContent = "";
     } catch {
-        state.textContent = "The server does not answer as it did. Load the page again.";
+        state.textContent = "The server does not answer, or you are signed out. What you see is from before.";
     }
 }
 

@@ -59,8 +59,10 @@ await run({
         await desk.getByRole("heading", { name: room }).waitFor();
         await desk.getByText("1 call runs, with 2 participants").waitFor();
         await desk.getByText("Sends: Camera, VP8, to 1").waitFor();
-        await desk.getByText("Sends: Microphone, opus, to 1").waitFor();
+        await desk.getByText("Sends: Microphone, Opus, to 1").waitFor();
         await desk.getByText(/Gets: Camera of @alice:/).waitFor();
+        await desk.locator("dt:has-text('Gets: Microphone') + dd", { hasText: /bit\/s/ }).waitFor();
+        await desk.locator("dt:has-text('Gets: Camera') + dd", { hasText: /bit\/s/ }).waitFor();
         await rate(desk);
         await look(desk, "one");
     },
@@ -76,11 +78,11 @@ await run({
 
     async "whose session ends is told so"() {
         await desk.route(address, (route) => route.fulfill({ status: 502, contentType: "text/html", body: "<title>Bad Gateway</title>" }));
-        await desk.getByText("The server does not answer as it did").waitFor();
+        await desk.getByText("The server does not answer").waitFor();
         await desk.getByRole("heading", { name: room }).waitFor();
         await look(desk, "away");
         await desk.unroute(address);
-        await desk.getByText("The server does not answer as it did").waitFor({ state: "hidden" });
+        await desk.getByText("The server does not answer").waitFor({ state: "hidden" });
     },
 
     async "on a telephone, in the dark"() {
@@ -101,3 +103,4 @@ await run({
     },
 });
 await close();
+process.exit(0);
