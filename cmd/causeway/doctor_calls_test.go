@@ -126,6 +126,9 @@ func TestDoctorCalls(t *testing.T) {
 		t.Errorf("devices are left: %v", devices)
 	}
 
+	if code, out, errOut := s.doctorText("--user", "alice", "--ca", certificate); code != exitOK || !strings.HasSuffix(out, "\nNothing is wrong with what was tested.\n") {
+		t.Errorf("the password by standard input: %d\n%s%s", code, out, errOut)
+	}
 	code, out, errOut := s.doctorText()
 	if code != exitOK || !strings.Contains(out, "Nobody is signed in: give --user") || !strings.Contains(out, "Nothing is wrong with what was tested.") {
 		t.Errorf("without an account: %d\n%s%s", code, out, errOut)
