@@ -14,6 +14,7 @@ import (
 
 	"causeway/homeserver/account"
 	"causeway/homeserver/accountpages"
+	"causeway/homeserver/callstatus"
 	"causeway/homeserver/clientapi"
 	"causeway/homeserver/e2ee"
 	"causeway/homeserver/ephemeral"
@@ -87,6 +88,8 @@ type Config struct {
 	// Calls are group calls, nil for none, and CallWatch hears who may not be in one any more.
 	Calls     clientapi.Calls
 	CallWatch CallWatcher
+	// CallStatus tells administrators which calls run; nil where that is not known.
+	CallStatus callstatus.Source
 
 	// Bridges are those of this server, whose networks users sign in to.
 	Bridges []networks.Bridge
@@ -200,14 +203,14 @@ func New(c Config) *Server {
 	}}
 	api.IdentityURL = outside.identityURL()
 	bridged := networks.New(c.Bridges)
-	routes := slices.Concat(api.Routes(), outside.routes(), bridged.Routes())
+	routes := slices.Concat(api.Routes(), outside.routes(), bridged.Routes(), callstatus.Routes(c.CallStatus))
 	if c.OAuth.Enabled {
 		api.OAuth = oauth.New(oauth.Config{PublicURL: c.PublicURL, DB: c.DB, Accounts: s.Accounts, Deactivation: true})
 	}
 	if providers := c.SSO.service(c.PublicURL); api.OAuth != nil || providers != nil {
 		routes = append(routes, accountpages.New(accountpages.Config{
 			ServerName: c.ServerName, PublicURL: c.PublicURL, Accounts: s.Accounts, OAuth: api.OAuth, SSO: providers, Rooms: s.rooms, Networks: bridged,
-			Deactivate: s.Accounts.EndAccount, Contact: c.Support.Contact(),
+			Deactivate: s.Accounts.EndAccount, Contact: c.Support.Contact(), Calls: c.CallStatus,
 		}).Routes()...)
 	}
 	s.handler = httpapi.NewMux(routes, httpapi.Options{

@@ -39,7 +39,9 @@ func (s *Server) validate(w http.ResponseWriter, r *http.Request) {
 func (s *Server) admit(r *http.Request) (Grant, error) {
 	grant, err := s.verify(tokenOf(r))
 	if err == nil && s.cfg.Admit != nil {
-		err = s.cfg.Admit(r.Context(), &grant)
+		if err = s.cfg.Admit(r.Context(), &grant); err != nil {
+			err = notAdmitted{err}
+		}
 	}
 	return grant, err
 }
@@ -68,11 +70,13 @@ func (s *Server) serve(v1 bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		grant, err := s.admit(r)
 		if err != nil {
+			s.tally.refuse(err)
 			http.Error(w, err.Error(), http.StatusUnauthorized)
 			return
 		}
 		join, err := joinRequest(r, v1)
 		if err != nil {
+			s.tally.refuse(errJoinRequest)
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
@@ -93,6 +97,7 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 			session.serve(r, p)
 			return
 		}
+		s.tally.refuse(errNotThere)
 		refuse(r, session, signalling.StateMismatch, signalling.Reconnect)
 		return
 	}
@@ -101,6 +106,7 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 	s.sessions.Add(1)
 	if err := s.enter(grant.Room, p); err != nil {
 		s.sessions.Done()
+		s.tally.refuse(err)
 		s.cfg.Log.Info().Err(err).Msg("Somebody cannot come into a call")
 		reason := signalling.JoinFailure
 		if errors.Is(err, errStopping) {
@@ -109,6 +115,7 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 		refuse(r, session, reason, signalling.Disconnect)
 		return
 	}
+	s.tally.join()
 	if joined := s.cfg.Joined; joined != nil {
 		joined(grant.Room, grant.Identity, grant.Permission) // before it can leave
 	}

@@ -219,6 +219,7 @@ func (p *Participant) leave(reason signalling.DisconnectReason) {
 		return
 	}
 	p.gone = true
+	p.server.tally.leave(reason)
 	close(p.dead)
 	if reason != signalling.ClientInitiated {
 		p.send(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{

@@ -36,6 +36,7 @@ func (pub *publication) allUps() []*track.Up {
 
 func (pub *publication) close() {
 	for _, up := range pub.allUps() {
+		pub.owner.server.tally.upEnded(up)
 		up.Close()
 	}
 }
@@ -294,6 +295,7 @@ func (pub *publication) upFor(c *peer, remote *webrtc.TrackRemote) *track.Up {
 		o.Level = func(level uint8) { p.room.speakers.hear(p.sid, level) }
 	}
 	up := track.NewUp(o)
+	pub.owner.server.tally.up(up)
 	ups = append(slices.Clone(ups), up)
 	pub.ups.Store(&ups)
 	if len(ups) == 1 {

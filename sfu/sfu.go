@@ -77,6 +77,7 @@ type Config struct {
 type Server struct {
 	cfg    Config
 	engine *engine
+	tally  *tally
 
 	mu     sync.Mutex // guards what follows
 	rooms  map[string]*Room
@@ -96,7 +97,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg, engine: e, rooms: map[string]*Room{}, wake: make(chan struct{}, 1)}, nil
+	return &Server{cfg: cfg, engine: e, tally: newTally(), rooms: map[string]*Room{}, wake: make(chan struct{}, 1)}, nil
 }
 
 // Run serves until ctx ends; then all participants are told that the server stops, and it returns when they are gone.

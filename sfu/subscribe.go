@@ -177,6 +177,7 @@ func (s *subscription) attach() {
 		return
 	}
 	s.down, s.sender = d, sender
+	s.p.server.tally.down(d)
 	d.Ready(c.connected())
 	go s.listen(d, sender)
 }
@@ -255,6 +256,7 @@ func (s *subscription) close() {
 	if s.down == nil {
 		return
 	}
+	s.p.server.tally.downEnded(s.down)
 	s.down.Close()
 	if s.sender != nil {
 		s.p.subscriber.free(s.sender)

@@ -106,6 +106,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		TURNGuests:         cfg.TURN.Guests,
 		Calls:              groupCalls.clientCalls(),
 		CallWatch:          groupCalls.watcher(),
+		CallStatus:         groupCalls.status(),
 	})
 	send.Attend(hs)
 	groupCalls.attend(hs)
@@ -129,7 +130,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err != nil {
 		return err
 	}
-	metrics, err := listenMetrics(cfg.Metrics, services.status, log, relaying.printMetrics)
+	metrics, err := listenMetrics(cfg.Metrics, services.status, log, relaying.printMetrics, groupCalls.printMetrics)
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}

@@ -50,6 +50,7 @@ func (c *cli) doctorCommand() *cobra.Command {
 	f.BoolVar(&o.quick, "quick", false, "tell sizes only, verify nothing")
 	f.BoolVar(&o.json, "json", false, "print the whole report as JSON")
 	f.StringVar(&o.rooms, "rooms", "10", "how many rooms to show, the largest first, or all")
+	cmd.AddCommand(c.doctorCallsCommand())
 	return cmd
 }
 

@@ -58,8 +58,10 @@ var arrows = map[string][]string{
 	// Who somebody is at a provider is told by sso, which knows no accounts, and whose account that is by account.
 	"homeserver/sso": {},
 	// Users sign in to networks on these pages, too.
-	"homeserver/networks":     {"homeserver/httpapi"},
-	"homeserver/accountpages": {"homeserver/httpapi", "homeserver/account", "homeserver/oauth", "homeserver/sso", "homeserver/networks"},
+	"homeserver/networks": {"homeserver/httpapi"},
+	// Administrators see which calls run, by JSON and on these pages; the wiring tells it, so that none of them knows the SFU.
+	"homeserver/callstatus":   {"homeserver/httpapi"},
+	"homeserver/accountpages": {"homeserver/callstatus", "homeserver/httpapi", "homeserver/account", "homeserver/oauth", "homeserver/sso", "homeserver/networks"},
 	"homeserver/room": {
 		"homeserver/store", "homeserver/notify", "homeserver/stateres", "homeserver/eventauth", "homeserver/event",
 		"homeserver/retention",
@@ -102,14 +104,16 @@ var arrows = map[string][]string{
 	// What a packet says of its frame is kept with it.
 	"sfu/buffer": {"sfu/codec"},
 	"sfu/track":  {"sfu/buffer", "sfu/codec"},
-	"sfu":        {"sfu/track", "sfu/signalling", "sfu/codec", "sfu/bandwidth"},
+	// It is a client, which speaks the signalling.
+	"sfu/probe": {"sfu/signalling"},
+	"sfu":       {"sfu/track", "sfu/signalling", "sfu/codec", "sfu/bandwidth"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
 	// limits (httpapi), and accounts without a server (account). It opens the sockets of TURN, and hands its credentials, in the
 	// words of each, to clients and to the SFU.
 	"cmd/causeway": {
 		"homeserver", "appservice/...", "bridges", "bridges/...", "sfu", "sfu/...", "registration", "homeserver/notify", "homeserver/store",
 		"homeserver/sqldb", "homeserver/httpapi", "homeserver/account", "homeserver/clientapi", "homeserver/event", "homeserver/doctor",
-		"homeserver/networks",
+		"homeserver/networks", "homeserver/callstatus",
 	},
 	"cmd/causeway/e2e":        {},
 	"cmd/causeway/e2e/gopher": {},
@@ -126,8 +130,8 @@ func testArrows(pkg string, external bool) []string {
 	switch {
 	case pkg == "cmd/causeway/e2e":
 		// It knows the server by its binary alone; storetest starts PostgreSQL, and bridgetest the IRC servers with
-		// which the binary is tried.
-		return []string{"homeserver/storetest", "bridges/bridgetest"}
+		// which the binary is tried. Callers without a browser write the SFU's messages as clients do.
+		return []string{"homeserver/storetest", "bridges/bridgetest", "sfu/signalling"}
 	case external:
 		return []string{"homeserver", "homeserver/...", "appservice/...", "bridges", "bridges/...", "sfu", "sfu/...", "registration"}
 	case strings.HasPrefix(pkg, "bridges"):

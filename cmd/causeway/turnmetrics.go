@@ -35,7 +35,7 @@ func (t *turnPart) printMetrics(out io.Writer) error {
 		if kind == "counter" {
 			family = name[:len(name)-len("_total")] // OpenMetrics names a family without it, and the older format takes any
 		}
-		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %[1]s %s\n", family, help, kind)
+		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %[1]s %[3]s\n", family, help, kind)
 		return name
 	}
 	for _, row := range turnMetrics {

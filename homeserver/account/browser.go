@@ -35,6 +35,8 @@ type Browser struct {
 	Suspended bool
 	// Password tells that they have one.
 	Password bool
+	// Admin tells that they administer the server.
+	Admin bool
 
 	hash [32]byte // of the cookie
 	seen store.Sighting
@@ -123,7 +125,7 @@ func (s *Service) Browser(ctx context.Context, cookie string) (b Browser, ok boo
 	}
 	return Browser{
 		UserNID: found.UserNID, UserID: found.UserID, Recent: s.now()-found.AuthenticatedTS < recentMS, Suspended: found.Suspended,
-		Password: found.Password, hash: hash, seen: found.Seen,
+		Password: found.Password, Admin: found.Admin, hash: hash, seen: found.Seen,
 	}, true, nil
 }
 

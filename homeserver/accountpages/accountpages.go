@@ -1,6 +1,6 @@
 // Package accountpages is what the server shows to people in a browser: signing in and up, what an OAuth client asks for, and the page where
 // users manage their accounts (Client-Server API, Account management). The pages are plain HTML, and work without scripts, but for a captcha
-// where the operator wants one. What waits for a mail has a button for who has followed its link. It also has the
+// where the operator wants one; that of calls is shown anew by one. What waits for a mail has a button for who has followed its link. It also has the
 // routes of package oauth's endpoints. Its handlers read a form, call a service, and show a page: what may be done is decided by packages
 // account and oauth.
 package accountpages
@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"causeway/homeserver/account"
+	"causeway/homeserver/callstatus"
 	"causeway/homeserver/httpapi"
 	"causeway/homeserver/networks"
 	"causeway/homeserver/oauth"
@@ -62,6 +63,7 @@ type Config struct {
 	SSO        *sso.Service      // nil for no providers
 	Networks   *networks.Service // nil for none
 	Rooms      Rooms
+	Calls      callstatus.Source // tells administrators of calls; nil for a server without an SFU
 	// Contact is the email address, user id or page by which one reaches those who run the server, "" for none that strangers are told.
 	Contact string
 	// Deactivate ends an account for good. nil is for a server whose users cannot do that here. Errors that the user is to see are Matrix
@@ -139,6 +141,8 @@ func (p *Pages) Routes() []httpapi.Route {
 	}
 	all = append(all, p.ssoRoutes()...)
 	all = append(all, p.networkRoutes()...)
+	calls, script := p.callRoutes()
+	all, routes = append(all, calls...), append(routes, script...)
 	if p.OAuth != nil {
 		protocol := httpapi.Raw(p.protocol).MaxBody(maxFormBytes).Limited(httpapi.ClassDevice)
 		routes = append(routes, []httpapi.Route{

@@ -26,14 +26,14 @@ var files embed.FS
 var pages = func() map[string]*template.Template {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
 		"date": date, "describe": describe, "wrong": wrong, "browser": browserName, "unsent": unsent, "qr": qrImage,
-		"lower": strings.ToLower,
+		"lower": strings.ToLower, "source": sourceName, "codec": codecName, "layer": layerName, "bitrate": bitrate, "percent": percent,
 	}).ParseFS(files, "html/frame.html", "html/providers.html"))
 	all := make(map[string]*template.Template)
 	for _, name := range []string{
 		"error", "signin", "signup", "consent", "refused", "usercode", "deviceconsent", "done", "profile", "devices", "device", "password", "deactivate", "reset",
 		"signupmail", "signupwait", "forgot", "newpassword", "deadlink", "browsers", "emails", "newemail", "email",
 		"ssochoice", "ssoclient", "ssoenter", "goon", "ssofailed", "ssonew", "ssostage", "ssolink", "linked",
-		"networks", "netlogout", "netsignin", "netstep", "netover", "netchat", "netroom", "netrooms", "netunlink",
+		"networks", "netlogout", "netsignin", "netstep", "netover", "netchat", "netroom", "netrooms", "netunlink", "calls",
 	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "html/"+name+".html"))
 	}
@@ -59,6 +59,7 @@ type view struct {
 	Mails  bool             // people can be sent mail
 	Links  bool             // accounts can be linked to who their users are elsewhere
 	Nets   bool             // there are networks to sign in to
+	Calls  bool             // the user may see which calls run
 	Again  []providerButton // where whoever has no password shows that they are still there
 	Page   any
 
@@ -88,6 +89,7 @@ func (v *visit) showWith(status int, name, problem, field string, page any) {
 		Server: v.pages.ServerName, Style: v.pages.style, User: v.browser.UserID, Recent: v.browser.Recent, Token: v.token(), Here: v.here(),
 		Error: problem, Field: field, Mails: v.pages.Accounts.CanMail(), Done: done[v.Query("done")], At: name, Ends: v.pages.Deactivate != nil,
 		Links: v.pages.SSO != nil, Nets: len(v.pages.Networks.Bridges()) > 0, Again: v.stillThereButtons(), Page: page,
+		Calls:   v.pages.Config.Calls != nil && v.browser.Admin,
 		Contact: v.pages.contact, ContactName: v.pages.Config.Contact,
 	})
 	if err != nil {

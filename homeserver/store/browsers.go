@@ -16,6 +16,7 @@ type BrowserSession struct {
 	Suspended       bool // the user may change nothing that others see
 	Seen            Sighting
 	Password        bool // the user has one
+	Admin           bool // the user administers the server
 }
 
 // AddBrowserSession records a session under the SHA-256 of its cookie. Sessions that have expired at nowTS go, and of the user's sessions
@@ -40,18 +41,19 @@ func (tx *Tx) BrowserSession(hash [32]byte, nowTS int64) (BrowserSession, error)
 		s         BrowserSession
 		user      string
 		suspended int64
+		admin     int64
 		seen      sql.NullInt64
 		ip, agent sql.NullString
 		password  sql.NullString
 	)
-	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts, u.suspended, u.password, b.seen_ts, b.seen_ip, b.seen_agent
+	found, err := tx.Row(`SELECT b.user_nid, n.value, b.authenticated_ts, b.expires_ts, u.suspended, u.admin, u.password, b.seen_ts, b.seen_ip, b.seen_agent
 		FROM browser_sessions b JOIN users u ON u.nid = b.user_nid JOIN strings n ON n.nid = b.user_nid
 		WHERE b.hash = $1 AND b.expires_ts > $2 AND `+usableAccount, []any{hash[:], nowTS},
-		&s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS, &suspended, &password, &seen, &ip, &agent)
+		&s.UserNID, &user, &s.AuthenticatedTS, &s.ExpiresTS, &suspended, &admin, &password, &seen, &ip, &agent)
 	if err == nil && !found {
 		err = fmt.Errorf("browser session: %w", ErrNotFound)
 	}
-	s.UserID, s.Suspended = id.UserID(user), suspended != 0
+	s.UserID, s.Suspended, s.Admin = id.UserID(user), suspended != 0, admin != 0
 	s.Seen = Sighting{TS: seen.Int64, IP: ip.String, Agent: agent.String}
 	s.Password = password.String != ""
 	return s, err

@@ -64,3 +64,14 @@ func quote(b *strings.Builder, s string) {
 func named(text string) bool {
 	return text != "" && len(text) <= maxName && utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }
+
+// Who returns whom the SFU knows by a room and an identity; false for who has no seat.
+func (s *Service) Who(alias, identity string) (Seat, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.seats[key{alias, identity}]
+	if t == nil {
+		return Seat{}, false
+	}
+	return t.Seat, true
+}

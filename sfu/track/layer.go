@@ -53,6 +53,15 @@ type Counts struct {
 	KeyFrames      uint64 // asked for
 }
 
+// Add adds others.
+func (c *Counts) Add(o Counts) {
+	c.Packets += o.Packets
+	c.Bytes += o.Bytes
+	c.Lost += o.Lost
+	c.Asked += o.Asked
+	c.KeyFrames += o.KeyFrames
+}
+
 // receive takes a packet that came at a time in microseconds.
 func (l *layer) receive(b []byte, at int64) {
 	if !l.in.parse(b) {

@@ -40,6 +40,7 @@ type Up struct {
 	mu     sync.Mutex // guards what follows
 	layers [codec.MaxSpatial]*layer
 	closed bool
+	past   Counts // of streams that have ended
 }
 
 // NewUp makes a track that has no streams yet.
@@ -97,6 +98,7 @@ func (u *Up) add(o StreamOptions) *layer {
 	if u.closed || o.Layer < 0 || o.Layer >= len(u.layers) {
 		return nil
 	}
+	u.end(u.layers[o.Layer])
 	u.layers[o.Layer] = l
 	return l
 }
@@ -105,7 +107,17 @@ func (u *Up) remove(l *layer) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.layers[l.options.Layer] == l {
+		u.end(l)
 		u.layers[l.options.Layer] = nil
+	}
+}
+
+// end keeps what came of a stream that has ended. The caller holds mu.
+func (u *Up) end(l *layer) {
+	if l != nil {
+		l.mu.Lock()
+		u.past.Add(l.counts)
+		l.mu.Unlock()
 	}
 }
 
@@ -235,4 +247,19 @@ func (u *Up) Counts() (counts [codec.MaxSpatial]Counts) {
 		}
 	}
 	return counts
+}
+
+// Total is what has come of all streams, also of those that have ended.
+func (u *Up) Total() Counts {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	total := u.past
+	for _, l := range u.layers {
+		if l != nil {
+			l.mu.Lock()
+			total.Add(l.counts)
+			l.mu.Unlock()
+		}
+	}
+	return total
 }

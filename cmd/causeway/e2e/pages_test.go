@@ -31,6 +31,7 @@ func TestPages(t *testing.T) {
 		server.start()
 		server.runNode(t, nil, "pages/networks.mjs", server.url(""), folder, irc.address)
 	})
+	t.Run("calls", func(t *testing.T) { callsPage(t, folder) })
 	t.Run("mail", func(t *testing.T) {
 		box := startMailbox(t)
 		server := startServer(t, options{extra: box.yaml(), rules: "  email_required: true\n" + terms + box.captcha()})

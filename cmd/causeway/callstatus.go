@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+
+	"causeway/homeserver/callstatus"
+	"causeway/sfu"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// status is what tells administrators of calls; nil where there is no SFU.
+func (c *calls) status() callstatus.Source {
+	if c == nil || c.sfu == nil {
+		return nil
+	}
+	return func(context.Context) []callstatus.Call {
+		var all []callstatus.Call
+		for _, room := range c.sfu.Status() {
+			all = append(all, c.callOf(room))
+		}
+		return all
+	}
+}
+
+// callOf tells of a call by the names that Matrix has.
+func (c *calls) callOf(room sfu.RoomStatus) callstatus.Call {
+	call := callstatus.Call{Name: room.Name, SinceTS: room.Created.UnixMilli(), Members: []callstatus.Member{}}
+	users, tracks := map[string]id.UserID{}, map[string]sfu.TrackStatus{}
+	for _, p := range room.Participants {
+		if seat, ok := c.focus.Who(room.Name, p.Identity); ok {
+			users[p.Identity], call.RoomID = seat.UserID, seat.RoomID
+		}
+		for _, t := range p.Published {
+			tracks[t.SID] = t
+		}
+	}
+	for _, p := range room.Participants {
+		seat, _ := c.focus.Who(room.Name, p.Identity)
+		m := callstatus.Member{
+			UserID: users[p.Identity], DeviceID: seat.DeviceID, Identity: p.Identity, SinceTS: p.Joined.UnixMilli(),
+			Connected: p.Connected, Signalling: p.Signalling, Estimate: p.Estimate, Sends: []callstatus.Track{}, Gets: []callstatus.Subscription{},
+		}
+		for _, t := range p.Published {
+			m.Sends = append(m.Sends, trackOf(t))
+		}
+		for _, s := range p.Subscribed {
+			m.Gets = append(m.Gets, subscriptionOf(s, users[s.From], tracks[s.SID]))
+		}
+		call.Members = append(call.Members, m)
+	}
+	return call
+}
+
+func trackOf(t sfu.TrackStatus) callstatus.Track {
+	track := callstatus.Track{
+		ID: t.SID, Source: t.Source, Codec: t.Codec, Muted: t.Muted, Encrypted: t.Encrypted, Subscribers: t.Subscribers, Layers: []callstatus.Layer{},
+	}
+	for _, l := range t.Layers {
+		layer := callstatus.Layer{
+			Layer: l.Layer, Bitrate: l.Bitrate, Packets: l.Packets, Bytes: l.Bytes, Lost: l.Lost, Asked: l.Asked, KeyFrames: l.KeyFrames,
+		}
+		if all := l.Packets + l.Lost; all > 0 {
+			layer.Loss = float64(l.Lost) / float64(all)
+		}
+		track.Layers = append(track.Layers, layer)
+	}
+	return track
+}
+
+func subscriptionOf(s sfu.SubscriptionStatus, from id.UserID, t sfu.TrackStatus) callstatus.Subscription {
+	gets := callstatus.Subscription{
+		ID: s.SID, From: from, Identity: s.From, Source: t.Source, Layers: len(t.Layers), Layer: s.Layer, Wanted: s.Want,
+		Packets: s.Packets, Bytes: s.Bytes, Repeated: s.Repeated, Loss: s.Loss, RTT: int(s.RTT.Milliseconds()),
+	}
+	if sound := t.Codec == "opus" || t.Codec == "red"; sound && s.Want >= 0 {
+		gets.Layer, gets.Wanted = 0, 0 // it has one
+	}
+	for _, l := range t.Layers {
+		if l.Layer == gets.Layer {
+			gets.Bitrate = l.Bitrate
+		}
+	}
+	return gets
+}

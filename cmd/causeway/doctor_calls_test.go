@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"causeway/sfu/probe"
+)
+
+// freeMedia is an address of loopback whose port nobody has, for UDP and TCP.
+func freeMedia(t *testing.T) string {
+	t.Helper()
+	for range 20 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := listener.Addr().String()
+		conn, err := net.ListenPacket("udp", at)
+		_ = listener.Close()
+		if err == nil {
+			_ = conn.Close()
+			return at
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
+// loopbackCertificate writes a certificate for loopback and its key.
+func loopbackCertificate(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certificate, key = filepath.Join(dir, "certificate.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certificate, key
+}
+
+// doctor has a server's calls tested, and returns the exit code and what was found, by the names of checks.
+func (s *callServer) doctor(args ...string) (int, map[string]probe.Check) {
+	s.t.Helper()
+	code, out, errOut := s.doctorText(append(args, "--json")...)
+	var report probe.Report
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		s.t.Fatalf("%v: %s %s", err, out, errOut)
+	}
+	found := map[string]probe.Check{}
+	for _, c := range report.Checks {
+		found[c.Name] = c
+		s.t.Logf("%s %s: %s → %s", c.Name, c.Status, c.Text, c.Advice)
+	}
+	return code, found
+}
+
+func (s *callServer) doctorText(args ...string) (code int, out, errOut string) {
+	s.t.Helper()
+	var o, e bytes.Buffer
+	code = run(s.t.Context(), append([]string{"doctor", "calls", "--url", s.base}, args...), streams{in: strings.NewReader("correct horse battery\n"), out: &o, err: &e})
+	return code, o.String(), e.String()
+}
+
+// mediaAt has a server take media on loopback alone, and no TURN.
+func mediaAt(t *testing.T) func(*Config) {
+	at := freeMedia(t)
+	return func(c *Config) { c.Calls.Listen, c.TURN.Enabled = at, false }
+}
+
+// TestDoctorCalls tests a server whose calls work in all ways, and one that is asked by nobody.
+func TestDoctorCalls(t *testing.T) {
+	certificate, key := loopbackCertificate(t)
+	s := startCallServer(t, mediaAt(t), func(c *Config) {
+		c.TURN.Enabled, c.TURN.Listen = true, []string{"127.0.0.1:0"}
+		c.TURN.TLS = TURNTLSConfig{Listen: []string{"127.0.0.1:0"}, Certificate: certificate, Key: key}
+	})
+	alice := s.register("alice")
+	code, found := s.doctor("--user", "alice", "--ca", certificate)
+	for _, name := range []string{
+		"server", "clock", "well_known", "login", "transports", "transports_unstable", "room", "openid", "token_legacy", "token_service", "token",
+		"token_unstable", "validate", "websocket", "addresses", "udp", "tcp", "turn", "turn_udp", "turn_tcp", "turn_tls",
+	} {
+		if found[name].Status != probe.OK {
+			t.Errorf("%s: got %+v, want ok", name, found[name])
+		}
+	}
+	if code != exitOK || found["certificate"].Status != probe.Skipped || len(found) != 22 {
+		t.Errorf("got exit code %d, %d checks and %+v of the certificate", code, len(found), found["certificate"])
+	}
+	// Nothing is left of it.
+	if rooms := s.ok("GET", client+"/joined_rooms", alice, "")["joined_rooms"].([]any); len(rooms) != 0 {
+		t.Errorf("rooms are left: %v", rooms)
+	}
+	if devices := s.ok("GET", client+"/devices", alice, "")["devices"].([]any); len(devices) != 1 {
+		t.Errorf("devices are left: %v", devices)
+	}
+
+	if code, out, errOut := s.doctorText("--user", "alice", "--ca", certificate); code != exitOK || !strings.HasSuffix(out, "\nNothing is wrong with what was tested.\n") {
+		t.Errorf("the password by standard input: %d\n%s%s", code, out, errOut)
+	}
+	code, out, errOut := s.doctorText()
+	if code != exitOK || !strings.Contains(out, "Nobody is signed in: give --user") || !strings.Contains(out, "Nothing is wrong with what was tested.") {
+		t.Errorf("without an account: %d\n%s%s", code, out, errOut)
+	}
+	code, out, errOut = s.doctorText("--token", alice)
+	if code != exitFailure || !strings.Contains(out, "FAILED   TURN by TLS is blocked") || !strings.Contains(out, "signed by nobody whom clients trust") ||
+		!strings.Contains(out, "What to do: Have turn.tls.certificate be one of a public authority for 127.0.0.1") || !strings.Contains(errOut, "something is wrong with calls") {
+		t.Errorf("a certificate that nobody trusts: %d\n%s%s", code, out, errOut)
+	}
+	if s.ok("GET", client+"/account/whoami", alice, "")["user_id"] != "@alice:localhost" {
+		t.Error("the session of the access token has ended")
+	}
+}
+
+// TestDoctorCallsFaults has faults of operators told in words.
+func TestDoctorCallsFaults(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*Config)
+		check  string
+		status probe.Status
+		text   string
+		advice string
+	}{
+		{"media at an address that nobody is told", func(c *Config) { c.Calls.PublicIPs = []string{"192.0.2.1"} }, "udp", probe.Failed,
+			"Media is blocked by UDP: nothing comes back from 192.0.2.1:", "set calls.public_ips"},
+		{"no TURN", nil, "turn", probe.Failed, "There is no TURN server: people behind firewalls cannot call each other", "Set turn.listen"},
+		{"TURN without TLS", func(c *Config) { c.TURN.Enabled, c.TURN.Listen = true, []string{"127.0.0.1:0"} }, "turn_tls", probe.Warning,
+			"There is no TURN by TLS", "Set turn.tls"},
+		{"TURN elsewhere, with another secret", func(c *Config) {
+			c.TURN.Enabled, c.TURN.URIs, c.TURN.Secret = true, []string{"turn:127.0.0.1:9?transport=tcp"}, "secret"
+		}, "turn_tcp", probe.Failed, "TURN by TCP is blocked", "Let port 9/tcp through the firewall"},
+		{"another public_url", func(c *Config) { c.PublicURL = "http://127.0.0.1:9" }, "well_known", probe.Failed,
+			"Clients are told that the server is at http://127.0.0.1:9, but it is asked at", "Set public_url"},
+		{"tokens at another public_url", func(c *Config) { c.PublicURL = "http://127.0.0.1:9" }, "token_legacy", probe.Failed,
+			"http://127.0.0.1:9/livekit/jwt/sfu/get gives no access token for a call: nothing listens there", "/livekit/jwt/"},
+		{"no calls", func(c *Config) { c.Calls.Enabled = false }, "transports", probe.Failed,
+			"There are no group calls: /_matrix/client/v1/rtc/transports is not there", "Set calls.enabled to true"},
+		{"a LiveKit that does not run", func(c *Config) {
+			c.Calls.SFU.LiveKit = LiveKitConfig{URL: "ws://127.0.0.1:9", Key: "key", Secret: strings.Repeat("s", 32)}
+		}, "token", probe.Failed, "gives no access token for a call", "look whether that runs"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := startCallServer(t, mediaAt(t), func(c *Config) {
+				if test.change != nil {
+					test.change(c)
+				}
+			})
+			code, found := s.doctor("--token", s.register("alice"), "--wait", "2s")
+			got := found[test.check]
+			if got.Status != test.status || !strings.Contains(got.Text, test.text) || !strings.Contains(got.Advice, test.advice) {
+				t.Errorf("%s: got %+v, want %s, %q and %q", test.check, got, test.status, test.text, test.advice)
+			}
+			if test.status == probe.Failed && code != exitFailure {
+				t.Errorf("got exit code %d, want %d", code, exitFailure)
+			}
+		})
+	}
+}
+
+// TestDoctorCallsLogin is about accounts that cannot be used, and command lines.
+func TestDoctorCallsLogin(t *testing.T) {
+	s := startCallServer(t, mediaAt(t))
+	alice := s.register("alice")
+	s.ok(http.MethodPost, client+"/logout", alice, `{}`)
+	if code, found := s.doctor("--token", alice); code != exitFailure || !strings.Contains(found["login"].Text, "The access token has expired") {
+		t.Errorf("a token that has expired: %d, %+v", code, found["login"])
+	}
+	if code, found := s.doctor("--user", "alice", "--password", "wrong"); code != exitFailure || !strings.Contains(found["login"].Advice, "the password") {
+		t.Errorf("a wrong password: %d, %+v", code, found["login"])
+	}
+	for _, args := range [][]string{{"--token", "x", "--user", "y"}, {"--password", "x"}, {"--wait", "0s"}, {"--url", "ftp://x"}, {"--ca", "/nowhere"}, {"more"}} {
+		if code, out, errOut := s.doctorText(args...); code != exitUsage {
+			t.Errorf("%v: got exit code %d, want %d: %s%s", args, code, exitUsage, out, errOut)
+		}
+	}
+}
