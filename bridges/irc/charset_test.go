@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"causeway/bridges/bridgetest"
+	"causeway/bridges/irc/holder"
 )
 
 // plainly is the charset of a network that says nothing about it.
@@ -217,4 +218,28 @@ func TestCharsetUpgrade(t *testing.T) {
 	}
 	conn.Pong()
 	hs.AwaitAcknowledged()
+}
+
+// A connection that is held leads its channels on, and is known by its nick, in whatever character set their names are.
+func TestHeldNames(t *testing.T) {
+	cfg := quick
+	cfg.Charset, cfg.CharsetSend = "koi8-r", true
+	n := bareNetwork(cfg)
+	c := newClient(n, "@alice:hs.test")
+	ch := newChannel(&lane{net: n, name: "#Привет"})
+	n.channels["#Привет"] = ch
+	raw := func(text string) string { // as the holder tells it
+		name := "\x00"
+		for _, b := range []byte(n.charset.bytes(text)) {
+			name += string(rune(b))
+		}
+		return name
+	}
+	n.expectClient(c, holder.Listed{Nick: raw("Вася"), Channels: []string{raw("#Привет")}, Leads: []string{"#Привет"}})
+	if got := c.currentNick(); got != "Вася" {
+		t.Errorf("got nick %q", got)
+	}
+	if ch.feed.reserved == nil || *ch.feed.reserved != c {
+		t.Error("somebody else may lead the channel")
+	}
 }

@@ -85,20 +85,28 @@ func (c *Connector) expectHeld(ctx context.Context, dialer *holder.Dialer, list 
 		client := newClient(n, user)
 		client.keeping.waits, client.downSince = true, time.Now()
 		client = n.adopt(client)
-		mask := ""
-		if held.UserHost != "" {
-			mask = held.Nick + "!" + held.UserHost
-		}
-		n.renamePuppet(client, "", held.Nick, mask)
-		client.shownNick.Store(held.Nick)
-		for _, name := range held.Channels {
-			if validChannel(name) {
-				n.channel(name).expectHeld(client, slices.Contains(held.Leads, name))
-			}
-		}
+		n.expectClient(client, held)
 	}
 	return nil
 }
+
+// expectClient notes the nick and the channels of a client whose connection is held.
+func (n *network) expectClient(client *client, held holder.Listed) {
+	nick, mask := n.rawText(held.Nick), ""
+	if held.UserHost != "" {
+		mask = nick + "!" + held.UserHost
+	}
+	n.renamePuppet(client, "", nick, mask)
+	client.shownNick.Store(nick)
+	for _, name := range held.Channels {
+		if name = n.rawText(name); validChannel(name) {
+			n.channel(name).expectHeld(client, slices.Contains(held.Leads, name))
+		}
+	}
+}
+
+// rawText is a name that the holder tells as the server writes it.
+func (n *network) rawText(name string) string { return n.charset.read([]byte(holder.RawName(name))) }
 
 // request is how a user's connection is asked for.
 func (k *keeper) request(user id.UserID) holder.Request {

@@ -129,7 +129,7 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 			c.dispatch(m)
 		}
 	}
-	c.nick, c.userHost, c.login.account = state.Nick, state.UserHost, state.Account
+	c.nick, c.userHost, c.login.account = c.net.rawText(state.Nick), state.UserHost, c.net.rawText(state.Account)
 	c.login.tried = true
 	c.showNick(c.nick)
 	c.phase, c.upSince, c.downSince, c.banned, c.failures = up, now, time.Time{}, false, 0
@@ -153,7 +153,7 @@ func (c *client) takeUp(conn net.Conn, state holder.State) {
 // resumeChannels takes part again in the channels that are wanted still, and leaves the others.
 func (c *client) resumeChannels(state holder.State) {
 	for _, name := range state.Channels {
-		name = c.net.charset.read([]byte(holder.RawName(name)))
+		name = c.net.rawText(name)
 		m := c.channels[c.net.ids.fold.Fold(name)]
 		switch {
 		case m == nil && validChannel(name):

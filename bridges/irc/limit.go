@@ -17,24 +17,48 @@ const (
 )
 
 // places are the connections that a network allows (ConnectConfig.Max). Who holds one has a connection or makes one; the others wait in
-// their order. The bridge's own connection has a place always, and counts.
+// their order, those who want something before those who are only there. The bridge's own connection has a place always, and counts.
 type places struct {
 	most int // 0 for any number
 
 	mu      sync.Mutex // guards what follows
 	held    map[*client]bool
-	waiting []*client
+	waiting []waiter
+}
+
+// waiter is who waits for a place. wants tells that they have something to say, or have entered a room.
+type waiter struct {
+	client *client
+	wants  bool
+}
+
+// position is where a client waits, -1 if it does not. The caller holds mu.
+func (p *places) position(c *client) int {
+	return slices.IndexFunc(p.waiting, func(w waiter) bool { return w.client == c })
+}
+
+// await lets a client wait, and returns its position. Who wants something meanwhile goes ahead. The caller holds mu.
+func (p *places) await(c *client, wants bool) int {
+	at := p.position(c)
+	if at >= 0 && (p.waiting[at].wants || !wants) {
+		return at
+	}
+	if at >= 0 {
+		p.waiting = slices.Delete(p.waiting, at, at+1)
+	}
+	at = len(p.waiting)
+	if first := slices.IndexFunc(p.waiting, func(w waiter) bool { return !w.wants }); wants && first >= 0 {
+		at = first
+	}
+	p.waiting = slices.Insert(p.waiting, at, waiter{c, wants})
+	return at
 }
 
 // take gives a client a place if there is one for it, and lets it wait if not.
-func (p *places) take(c *client) bool {
+func (p *places) take(c *client, wants bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := slices.Index(p.waiting, c)
-	if at < 0 {
-		at = len(p.waiting)
-		p.waiting = append(p.waiting, c)
-	}
+	at := p.await(c, wants)
 	if at >= p.most-len(p.held) && !c.isBot() {
 		return false
 	}
@@ -63,9 +87,11 @@ func (p *places) leave(c *client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.held, c)
-	p.waiting = slices.DeleteFunc(p.waiting, func(w *client) bool { return w == c })
+	if at := p.position(c); at >= 0 {
+		p.waiting = slices.Delete(p.waiting, at, at+1)
+	}
 	for _, w := range p.waiting[:min(len(p.waiting), max(p.most-len(p.held), 0))] {
-		w.box.add(placeRequest{})
+		w.client.box.add(placeRequest{})
 	}
 }
 
@@ -104,8 +130,8 @@ type standing struct {
 // dialInTurn connects, if the network allows one more, or waits. For who wants to do something, who has said nothing for longest is
 // asked to go; those who are only there, after a start, wait until there is a place anyway.
 func (c *client) dialInTurn(now time.Time) {
-	p := &c.net.places
-	if p.most == 0 || p.take(c) {
+	p, wants := &c.net.places, c.place.wanted || c.waitingLines() > 0
+	if p.most == 0 || p.take(c, wants) {
 		c.place.held, c.place.waits, c.place.told = p.most > 0, false, false
 		c.dial()
 		return
@@ -113,7 +139,7 @@ func (c *client) dialInTurn(now time.Time) {
 	c.place.waits = true
 	c.nextDial = now.Add(placeRetry)
 	c.lastErr = fmt.Sprintf("all %d connections that there may be are taken; yours comes when somebody goes", p.most)
-	if !c.place.wanted && c.waitingLines() == 0 {
+	if !wants {
 		return
 	}
 	giveWayRequest{rest: p.silent(now)}.pass()

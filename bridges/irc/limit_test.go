@@ -180,14 +180,40 @@ func TestConnectMaxListeners(t *testing.T) {
 		if held, waiting := cr.places(); held != 2 || waiting != 2 {
 			t.Errorf("got %d places taken and %d waiting, want eve and carol to wait", held, waiting)
 		}
-		// With somebody else in #d, alice can go; first come, first served.
+		// With somebody else in #d, alice can go, for carol: eve wants nothing.
 		cr.n.channels["#d"].join(newClient(cr.n, "@other:hs.test"))
-		cr.await("alice: "+madeRoom, "eve: JOIN #c")
-		cr.await("bob: "+madeRoom, "carol: JOIN #c")
+		cr.await("alice: "+madeRoom, "carol: JOIN #c")
+		cr.silent(time.Hour)
 		carol.box.add(partRequest{channel: "#c"})
-		cr.await("carol: QUIT :left all rooms")
-		if held, waiting := cr.places(); held != 1 || waiting != 0 {
-			t.Errorf("got %d places taken and %d waiting, want that of eve", held, waiting)
+		cr.await("carol: QUIT :left all rooms", "eve: JOIN #c")
+		if held, waiting := cr.places(); held != 2 || waiting != 0 {
+			t.Errorf("got %d places taken and %d waiting, want those of bob and eve", held, waiting)
+		}
+	})
+}
+
+// Who speaks has a place before all who are only there, of whom a start may leave hundreds waiting: else nothing of theirs would arrive in
+// time.
+func TestConnectMaxSpeaksFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cr := newCrowd(t, 2)
+		for _, nick := range []string{"alice", "bob"} {
+			cr.join(nick, "#c", true)
+			cr.await(nick + ": JOIN #c")
+		}
+		for i := range 5 {
+			cr.join(fmt.Sprintf("idle%d", i), "#c", true)
+		}
+		cr.silent(time.Second)
+		carol := cr.join("carol", "#c", true)
+		cr.silent(time.Hour)
+		result := cr.say(carol, "hello")
+		cr.await("alice: "+madeRoom, "carol: JOIN #c", "carol: PRIVMSG #c :hello")
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+		if held, waiting := cr.places(); held != 2 || waiting != 5 {
+			t.Errorf("got %d places taken and %d waiting, want the idle ones to wait", held, waiting)
 		}
 	})
 }

@@ -34,6 +34,11 @@ func (c *Connector) decider(ce *commands.Event) bool {
 
 // answered answers a command with why something was not done, and reports false when it was.
 func (c *Connector) answered(ce *commands.Event, err error) bool {
+	if ce.User.ManagementRoom == ce.RoomID { // in bridgev2's memory, which commands may change: isPrivateChat may have found that it is none
+		if stored, dbErr := c.br.DB.User.GetByMXID(ce.Ctx, ce.User.MXID); dbErr == nil && stored != nil {
+			ce.User.ManagementRoom = stored.ManagementRoom
+		}
+	}
 	if err == nil {
 		return false
 	}

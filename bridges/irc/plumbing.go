@@ -30,7 +30,7 @@ func refuse(kind mautrix.RespError, field, format string, args ...any) error {
 
 // decides is why somebody may not decide to which channels a room is bridged.
 func (c *Connector) decides(ctx context.Context, user *bridgev2.User, room id.RoomID) error {
-	if room == user.ManagementRoom && c.isPrivate(ctx, user) {
+	if c.isPrivateChat(ctx, user.MXID, room) {
 		return refuse(mautrix.MForbidden, "room", "This is our private chat. Invite me to the room that is meant, and say it there. "+
 			"If this is that room, say `$cmdprefix set-management-room` to me in another chat before.")
 	}
@@ -46,10 +46,18 @@ func (c *Connector) decides(ctx context.Context, user *bridgev2.User, room id.Ro
 	return nil
 }
 
-// isPrivate reports whether nobody else is in somebody's management room. bridgev2 takes for that the first room into which they
-// invited the bot while they were alone, also one that was only new: with others in it, it is none.
-func (c *Connector) isPrivate(ctx context.Context, user *bridgev2.User) bool {
-	members, err := c.br.Matrix.GetMembers(ctx, user.ManagementRoom)
+// isPrivateChat reports whether a room is somebody's management room, and nobody else is in it. bridgev2 takes for that the first room into which
+// they invited the bot while they were alone, also one that was only new: with others in it, it is none. What bridgev2 has in memory is no
+// business of requests by HTTP, so that the row is asked.
+func (c *Connector) isPrivateChat(ctx context.Context, person id.UserID, room id.RoomID) bool {
+	user, err := c.br.DB.User.GetByMXID(ctx, person)
+	if err != nil {
+		c.br.Log.Err(err).Msg("look which room is a private chat")
+	}
+	if user == nil || user.ManagementRoom != room {
+		return false
+	}
+	members, err := c.br.Matrix.GetMembers(ctx, room)
 	if err != nil {
 		c.br.Log.Err(err).Msg("look who is in a room")
 		return true
@@ -59,12 +67,12 @@ func (c *Connector) isPrivate(ctx context.Context, user *bridgev2.User) bool {
 		private = private && (is.Membership != event.MembershipJoin || member == user.MXID || member == c.br.Bot.GetMXID())
 	}
 	if private { // as far as the bridge has heard
-		people, err := c.host.People(ctx, user.ManagementRoom)
+		people, err := c.host.People(ctx, room)
 		private = err != nil || len(people) <= 1
 	}
 	if !private {
 		user.ManagementRoom = ""
-		if err := c.br.DB.User.Update(ctx, user.User); err != nil {
+		if err := c.br.DB.User.Update(ctx, user); err != nil {
 			c.br.Log.Err(err).Msg("store that a room is no private chat")
 		}
 	}

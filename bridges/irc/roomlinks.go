@@ -159,7 +159,7 @@ func (c *Connector) placed(ctx context.Context, user *bridgev2.User, room id.Roo
 		return nil, err
 	}
 	err = c.decides(ctx, user, room)
-	if _, no := errors.AsType[*refusal](err); no && room == user.ManagementRoom {
+	if _, no := errors.AsType[*refusal](err); no && c.isPrivateChat(ctx, user.MXID, room) {
 		return nil, refuse(mautrix.MForbidden, "room", "This room is your private chat with the bot, as nobody else is in it. "+
 			"Let others in first, or say %s set-management-room to the bot in another chat.", c.br.Config.CommandPrefix)
 	} else if no {

@@ -31,12 +31,24 @@ func (a *API) profile(ctx context.Context, r *httpapi.Request, _ httpapi.Empty) 
 	return a.summoned(ctx, r, user, func() (account.Profile, error) { return a.Accounts.Profile(ctx, user) })
 }
 
+// readsPerSummon is what it costs to look for a user that there is not: a service may be asked, and another network by it.
+const readsPerSummon = 25
+
 // summoned looks for something of a user, and again when an application service has made the user for that. Strangers and guests have
 // nobody made.
 func (a *API) summoned(ctx context.Context, r *httpapi.Request, user id.UserID, look func() (account.Profile, error)) (account.Profile, error) {
 	found, err := look()
 	who := r.Requester
-	if !errors.Is(err, mautrix.MNotFound) || who == nil || who.IsGuest || !a.Accounts.Summon(ctx, user, who.AppService) {
+	if !errors.Is(err, mautrix.MNotFound) || who == nil || who.IsGuest || user.Homeserver() != who.UserID.Homeserver() {
+		return found, err
+	}
+	if exists, failure := a.Accounts.UserExists(ctx, user); failure != nil || exists {
+		return found, err
+	}
+	if who.AppService == "" {
+		r.Charge(readsPerSummon - 1)
+	}
+	if !a.Accounts.Summon(ctx, user, who.AppService) {
 		return found, err
 	}
 	return look()

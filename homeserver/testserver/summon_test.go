@@ -13,6 +13,7 @@ import (
 
 	"causeway/appservice/sender"
 	"causeway/homeserver"
+	"causeway/homeserver/httpapi"
 	"causeway/registration"
 
 	"github.com/rs/zerolog"
@@ -261,5 +262,23 @@ func TestSummonFromOneThatHangs(t *testing.T) {
 		}
 		s.must("the ghost", s.get("alice GET /rooms/<room>/state/m.room.member/"+url.PathEscape("@irc_hang:test"), ""),
 			"membership=invite displayname=Ghost-irc_hang")
+	})
+}
+
+// TestSummonLimits asks for profiles of users that there are not: each may be a question to a service, and another ghost.
+func TestSummonLimits(t *testing.T) {
+	each(t, "alice", func(s *script) {
+		for range 5 {
+			if a := s.ask("alice GET /profile/@alice:test/x.y", ``); a.Status != 404 {
+				s.t.Fatalf("of who is there: %d %s", a.Status, a.Body)
+			}
+		}
+		for _, want := range []int{404, 429} {
+			if a := s.ask("alice GET /profile/@irc_x:test", ``); a.Status != want {
+				s.t.Errorf("of who is not there: got %d %s, want %d", a.Status, a.Body, want)
+			}
+		}
+	}, func(c *homeserver.Config) {
+		c.Limits = map[httpapi.Class]httpapi.Limit{httpapi.ClassRead: {PerSecond: 0.0001, Burst: 25}}
 	})
 }

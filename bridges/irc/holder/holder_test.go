@@ -447,6 +447,26 @@ func TestPreludeNames(t *testing.T) {
 	}
 }
 
+// So are nicks and accounts.
+func TestPreludeNick(t *testing.T) {
+	var p Prelude
+	for _, line := range []string{
+		":s 001 al\xe9 :hi", ":al\xe9!a@h JOIN #x", ":al\xe9!a@h JOIN #y", ":s KICK #x al\xe9 :out", ":al\xe9!a@h NICK :b\xe9b",
+		":s 900 b\xe9b b\xe9b!a@h acc\xe9 :in",
+	} {
+		p.fold([]byte(line))
+	}
+	text, _ := json.Marshal(p)
+	var after Prelude
+	if err := json.Unmarshal(text, &after); err != nil {
+		t.Fatal(err)
+	}
+	got := append([]string{RawName(after.Nick), RawName(after.Account)}, after.Channels...)
+	if want := []string{"b\xe9b", "acc\xe9", "#y"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func FuzzFold(f *testing.F) {
 	f.Add(":s 001 a :x\n:a!b@c JOIN #x\n:s CAP * LS :a=b c\n:a KICK #x a")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -21,7 +21,7 @@ const (
 // Prelude is what a client has learned of a connection that it is not told again. Lines are folded into it when the server
 // has confirmed them, so that it and the lines that are kept always fit together.
 type Prelude struct {
-	Nick     string            `json:"nick"`
+	Nick     string            `json:"nick"` // see RawName, also of Account and Channels
 	UserHost string            `json:"user_host,omitempty"`
 	Server   string            `json:"server,omitempty"`  // source of RPL_WELCOME
 	Info     []string          `json:"info,omitempty"`    // RPL_MYINFO and RPL_ISUPPORT as they came
@@ -29,7 +29,7 @@ type Prelude struct {
 	On       []string          `json:"on,omitempty"`      // of them
 	Account  string            `json:"account,omitempty"`
 	Away     bool              `json:"away,omitempty"`
-	Channels []string          `json:"channels,omitempty"` // see RawName
+	Channels []string          `json:"channels,omitempty"`
 }
 
 // folds is what is of interest; a line with fewer parameters than the row says is not.
@@ -38,15 +38,15 @@ var folds = map[string]struct {
 	fold   func(p *Prelude, m *ircmsg.Message)
 }{
 	"CAP": {3, (*Prelude).onCap},
-	"001": {1, func(p *Prelude, m *ircmsg.Message) { p.Nick, p.Server = m.Params[0], m.Source }},
-	"900": {3, func(p *Prelude, m *ircmsg.Message) { p.Account = m.Params[2] }},
+	"001": {1, func(p *Prelude, m *ircmsg.Message) { p.Nick, p.Server = textName(m.Params[0]), m.Source }},
+	"900": {3, func(p *Prelude, m *ircmsg.Message) { p.Account = textName(m.Params[2]) }},
 	"901": {0, func(p *Prelude, _ *ircmsg.Message) { p.Account = "" }},
 	"305": {0, func(p *Prelude, _ *ircmsg.Message) { p.Away = false }},
 	"306": {0, func(p *Prelude, _ *ircmsg.Message) { p.Away = true }},
 	"396": {2, (*Prelude).onHost},
 	"NICK": {1, func(p *Prelude, m *ircmsg.Message) {
 		if p.isMe(m) {
-			p.Nick = m.Params[0]
+			p.Nick = textName(m.Params[0])
 		}
 	}},
 	"CHGHOST": {2, func(p *Prelude, m *ircmsg.Message) {
@@ -61,7 +61,7 @@ var folds = map[string]struct {
 		}
 	}},
 	"KICK": {2, func(p *Prelude, m *ircmsg.Message) {
-		if fold(m.Params[1]) == fold(p.Nick) {
+		if fold(textName(m.Params[1])) == fold(p.Nick) {
 			p.leave(m.Params[0])
 		}
 	}},
@@ -93,7 +93,7 @@ func (p *Prelude) fold(raw []byte) {
 }
 
 func (p *Prelude) isMe(m *ircmsg.Message) bool {
-	return p.Nick != "" && fold(m.Nick()) == fold(p.Nick)
+	return p.Nick != "" && fold(textName(m.Nick())) == fold(p.Nick)
 }
 
 // onCap is the negotiation: CAP nick LS [*] :names, and ACK, NEW and DEL.
@@ -151,7 +151,7 @@ func (p *Prelude) leave(channel string) {
 	p.Channels = slices.DeleteFunc(p.Channels, func(name string) bool { return fold(name) == fold(textName(channel)) })
 }
 
-// textName is the name of a channel as text, which JSON can have. One that is not UTF-8, in an old character set, is written byte by
+// textName is the name of a channel, a nick or an account as text, which JSON can have. One that is not UTF-8, in an old character set, is written byte by
 // byte, after a character that no name has.
 func textName(raw string) string {
 	if utf8.ValidString(raw) {
@@ -164,7 +164,7 @@ func textName(raw string) string {
 	return string(text)
 }
 
-// RawName is the name of a channel of Prelude.Channels as the server writes it.
+// RawName is a name of a Prelude as the server writes it.
 func RawName(name string) string {
 	text, isBytes := strings.CutPrefix(name, "\x00")
 	if !isBytes {
