@@ -39,6 +39,13 @@ func (s *badSocket) set(in, out way) {
 	s.in, s.out = in, out
 }
 
+// lost is how many packets were lost going out.
+func (s *badSocket) lost() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped
+}
+
 func (s *badSocket) lose(w way, b []byte) bool {
 	return len(b) > 0 && b[0] >= 128 && b[0] < 192 && s.random.IntN(1000) < w.lossPermille
 }
