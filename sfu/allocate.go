@@ -49,7 +49,7 @@ func (p *Participant) allocate() {
 	var states []signalling.StreamStateInfo
 	for i, c := range p.share.allocator.Allocate(micros(), budget, tracks) {
 		s := of[i]
-		if c.Paused && !p.mayPause() {
+		if c.Paused && (!p.mayPause() || !p.losing()) {
 			c = bandwidth.Choice{Spatial: s.lowest(), Temporal: codec.MaxTemporal - 1}
 		}
 		if c.Paused != s.paused {
@@ -65,6 +65,20 @@ func (p *Participant) allocate() {
 	if len(states) > 0 {
 		p.send(&signalling.SignalResponse{StreamStateUpdate: &signalling.StreamStateUpdate{StreamStates: states}})
 	}
+}
+
+// lossToPause is how much of a track has to be lost until one is paused, from 0 to 1.
+const lossToPause = 0.03
+
+// losing is whether packets to the participant are lost. Delays alone, which busy computers have as busy networks do, take layers away, but
+// no picture.
+func (p *Participant) losing() bool {
+	for _, s := range p.subscriptions {
+		if s.down != nil && s.down.Stats().Loss >= lossToPause {
+			return true
+		}
+	}
+	return false
 }
 
 // mayPause is whether the client takes it that tracks are paused.

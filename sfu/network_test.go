@@ -71,6 +71,9 @@ func TestLoss(t *testing.T) {
 // becomes large again. How long each takes is measured, and in docs/benchmarks.md; here it is bounded by what a machine with much else to do
 // may need.
 func TestBandwidthDrops(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it is in real time, and says nothing of a machine that does other things meanwhile")
+	}
 	w, bad := newBadWorld(t)
 	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
 	bad.set(way{}, way{bits: 3_000_000, queue: 300 * time.Millisecond, delay: 10 * time.Millisecond})

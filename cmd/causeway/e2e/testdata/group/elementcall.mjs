@@ -138,3 +138,6 @@ await alice.engine.run({
     },
 });
 await alice.engine.close();
+
+// Browsers of those whom a step that failed has left would keep this process alive.
+process.exit();

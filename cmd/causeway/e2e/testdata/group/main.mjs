@@ -225,3 +225,6 @@ if (!encrypted) delete steps["one with another key sees nothing"];
 await run(steps);
 await close();
 application.close();
+
+// Browsers of those whom a step that failed has left would keep this process alive.
+process.exit();

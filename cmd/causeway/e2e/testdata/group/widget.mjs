@@ -93,3 +93,6 @@ await run({
 });
 await close();
 client.close();
+
+// Browsers of those whom a step that failed has left would keep this process alive.
+process.exit();
