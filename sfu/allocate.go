@@ -31,10 +31,7 @@ func (p *Participant) allocate() {
 			continue
 		}
 		t := s.wanted()
-		if t.Bits == (bandwidth.Track{}).Bits && t.Spatial >= 0 {
-			s.choose() // nothing comes yet: there is nothing to share
-			continue
-		}
+		t.Keep = !p.mayPause()
 		if !t.Audio && t.Spatial >= 0 {
 			prober = s.down
 		}
@@ -49,9 +46,6 @@ func (p *Participant) allocate() {
 	var states []signalling.StreamStateInfo
 	for i, c := range p.share.allocator.Allocate(micros(), budget, tracks) {
 		s := of[i]
-		if c.Paused && (!p.mayPause() || !p.losing()) {
-			c = bandwidth.Choice{Spatial: s.lowest(), Temporal: codec.MaxTemporal - 1}
-		}
 		if c.Paused != s.paused {
 			s.paused = c.Paused
 			state := signalling.StreamActive
@@ -67,23 +61,10 @@ func (p *Participant) allocate() {
 	}
 }
 
-// lossToPause is how much of a track has to be lost until one is paused, from 0 to 1.
-const lossToPause = 0.03
-
-// losing is whether packets to the participant are lost. Delays alone, which busy computers have as busy networks do, take layers away, but
-// no picture.
-func (p *Participant) losing() bool {
-	for _, s := range p.subscriptions {
-		if s.down != nil && s.down.Stats().Loss >= lossToPause {
-			return true
-		}
-	}
-	return false
-}
-
-// mayPause is whether the client takes it that tracks are paused.
+// mayPause is whether the client says that what does not fit may be paused. Unless it does, the lowest layer of everything is sent: computers that are
+// busy are late as networks are, and a picture that stands still for that is worse than one that is late. LiveKit does the same.
 func (p *Participant) mayPause() bool {
-	return p.settings.SubscriberAllowPause == nil || *p.settings.SubscriberAllowPause
+	return p.settings.SubscriberAllowPause != nil && *p.settings.SubscriberAllowPause
 }
 
 // wanted is the track as the allocator needs to know it.
@@ -102,25 +83,11 @@ func (s *subscription) wanted() bandwidth.Track {
 	if t.Audio && t.Spatial >= 0 {
 		t.Spatial = 0
 	}
-	// Where the layers up to the one that is wanted do not come, the lowest that does is better than none.
-	if low := s.lowest(); t.Spatial >= 0 && low > t.Spatial {
-		t.Spatial = low
-	}
 	return t
 }
 
 // maxPriority bounds what clients say of priorities, of which 1 is the highest.
 const maxPriority = 1000
-
-// lowest gives the lowest layer that comes; 0 where none does.
-func (s *subscription) lowest() int {
-	for i, bits := range s.down.Up().Bitrates() {
-		if bits[codec.MaxTemporal-1] > 0 {
-			return i
-		}
-	}
-	return 0
-}
 
 // selectLayers selects what is sent.
 func (s *subscription) selectLayers(spatial, temporal int) {

@@ -160,8 +160,8 @@ func registerExtensions(m *webrtc.MediaEngine) error {
 	return nil
 }
 
-// connect makes a peer connection.
-func (e *engine) connect() (*webrtc.PeerConnection, error) {
+// connect makes a peer connection, of which the feedback on what goes out is handed to out.
+func (e *engine) connect(out *transport) (*webrtc.PeerConnection, error) {
 	m, err := mediaEngine()
 	if err != nil {
 		return nil, err
@@ -178,7 +178,9 @@ func (e *engine) connect() (*webrtc.PeerConnection, error) {
 		return nil, fmt.Errorf("make receiver reports: %w", err)
 	}
 	registry.Add(reports)
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(e.setting))
+	setting := e.setting
+	setting.BufferFactory = buffers(out)
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(setting))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return nil, fmt.Errorf("make a peer connection: %w", err)

@@ -71,9 +71,6 @@ func TestLoss(t *testing.T) {
 // becomes large again. How long each takes is measured, and in docs/benchmarks.md; here it is bounded by what a machine with much else to do
 // may need.
 func TestBandwidthDrops(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it is in real time, and says nothing of a machine that does other things meanwhile")
-	}
 	w, bad := newBadWorld(t)
 	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
 	bad.set(way{}, way{bits: 3_000_000, queue: 300 * time.Millisecond, delay: 10 * time.Millisecond})
@@ -280,4 +277,40 @@ func (v *viewer) await(t *testing.T, what string, within time.Duration, is func(
 			t.Fatalf("waited in vain for %s: layer %d, %d frames", what, v.layer, v.frames)
 		}
 	}
+}
+
+// TestPause has a video that does not fit be paused for who allows that, and be told of, and go on as the bandwidth does; for who says nothing of it
+// its lowest layer is sent.
+func TestPause(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join("room", "alice", everything)
+	alice.publishLayers("camera", map[string]int{"q": 120_000, "h": 450_000})
+	allow := true
+	careful := w.client(token(t, "room", "careful", everything), "careful", true)
+	careful.connect(func(j *signalling.JoinRequest) { j.ConnectionSettings.SubscriberAllowPause = &allow })
+	plain := w.client(token(t, "room", "plain", everything), "plain", true)
+	plain.connect(nil)
+	seen, all := careful.watch(careful.awaitTrack()), plain.watch(plain.awaitTrack())
+	seen.await(t, "the larger layer", time.Minute, func() bool { return seen.layer == 1 })
+	all.await(t, "the larger layer", time.Minute, func() bool { return all.layer == 1 })
+
+	limit := func(bits int64) {
+		for _, c := range []*client{careful, plain} {
+			c.send(&signalling.SignalRequest{Simulate: &signalling.SimulateScenario{SubscriberBandwidth: &bits}})
+		}
+	}
+	state := func(want signalling.StreamState) func(*signalling.SignalResponse) bool {
+		return func(m *signalling.SignalResponse) bool {
+			return m.StreamStateUpdate != nil && m.StreamStateUpdate.StreamStates[0].State == want
+		}
+	}
+	limit(60_000)
+	careful.await("to hear of the pause", state(signalling.StreamPaused))
+	all.await(t, "the smaller layer", time.Minute, func() bool { return all.layer == 0 })
+	all.reset()
+	all.await(t, "more of it", time.Minute, func() bool { return all.frames > framesPerSecond })
+	limit(0)
+	careful.await("to hear that it goes on", state(signalling.StreamActive))
+	seen.reset()
+	seen.await(t, "the larger layer again", time.Minute, func() bool { return seen.layer == 1 && seen.frames > 0 })
 }

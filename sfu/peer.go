@@ -35,11 +35,12 @@ type peer struct {
 
 // connect makes one of the participant's peer connections.
 func (p *Participant) connect(target signalling.SignalTarget) (*peer, error) {
-	pc, err := p.server.engine.connect()
+	c := &peer{p: p, target: target, freed: map[*webrtc.RTPTransceiver]uint32{}}
+	pc, err := p.server.engine.connect(&c.out)
 	if err != nil {
 		return nil, err
 	}
-	c := &peer{p: p, target: target, pc: pc, freed: map[*webrtc.RTPTransceiver]uint32{}}
+	c.pc = pc
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		c.state.Store(int32(s))
 		p.post(func() { p.connectionChanged(c, s) })

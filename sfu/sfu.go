@@ -55,7 +55,7 @@ type Config struct {
 	TCP ice.TCPMux
 	// Flush sends what is waiting to be sent; nil where nothing waits.
 	Flush func()
-	// AddressOf rewrites the addresses of this machine that clients are told; nil to tell them as they are.
+	// PublicIPs are told to clients in the place of this machine's own addresses; empty to tell those.
 	PublicIPs []string
 	// Addresses says which addresses of this machine clients are told; nil for all but loopback.
 	Addresses func(net.IP) bool

@@ -8,7 +8,6 @@ import (
 	"causeway/sfu/signalling"
 	"causeway/sfu/track"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -218,7 +217,7 @@ func (s *subscription) bound() {
 		return
 	}
 	s.down.Up().Subscribe(s.down)
-	s.choose()
+	s.p.allocate()
 	s.p.qualities.set(s.pub.sid, s.quality())
 	owner, pub := s.pub.owner, s.pub
 	owner.post(func() {
@@ -242,11 +241,6 @@ func (s *subscription) listen(d *track.Down, sender *webrtc.RTPSender) {
 		packets, _, err := sender.ReadRTCP()
 		if err != nil {
 			return
-		}
-		for _, packet := range packets {
-			if f, ok := packet.(*rtcp.TransportLayerCC); ok {
-				s.p.subscriber.out.feedback(f)
-			}
 		}
 		d.HandleRTCP(packets)
 	}
@@ -286,38 +280,6 @@ func layerForSize(info *signalling.TrackInfo, width, height uint32) int {
 		}
 	}
 	return max(0, min(len(info.Layers), codec.MaxSpatial)-1)
-}
-
-// choose selects the layers that are sent: what the subscriber wants, of what there is.
-func (s *subscription) choose() {
-	if s.down == nil {
-		return
-	}
-	want := s.quality()
-	if want < 0 {
-		s.selectLayers(-1, 0)
-		return
-	}
-	if s.down.Up().Video() {
-		live := s.down.Up().Live()
-		best := -1
-		for i := want; i >= 0; i-- {
-			if live[i] {
-				best = i
-				break
-			}
-		}
-		for i := want + 1; best < 0 && i < len(live); i++ {
-			if live[i] {
-				best = i
-			}
-		}
-		if best < 0 {
-			best = 0
-		}
-		want = best
-	}
-	s.selectLayers(want, codec.MaxTemporal-1)
 }
 
 // layersWanted tells the publisher which layers of a track somebody wants (dynacast).

@@ -22,6 +22,7 @@ type transport struct {
 	mu   sync.Mutex // guards what follows
 	next uint16
 	est  *bandwidth.Estimator
+	fed  uint32 // the first packet and the number of the last feedback
 }
 
 // estimator gives the estimator; t.mu is held.
@@ -48,10 +49,16 @@ func (t *transport) Lost(fraction float64) {
 	t.estimator().Lost(fraction, micros())
 }
 
-// feedback takes what the peer says of when packets have come.
+// feedback takes what the peer says of when packets have come. What is in one packet with reports on several streams comes once for each of
+// them, and counts once.
 func (t *transport) feedback(f *rtcp.TransportLayerCC) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	name := uint32(f.BaseSequenceNumber)<<8 | uint32(f.FbPktCount) | 1<<24
+	if name == t.fed {
+		return
+	}
+	t.fed = name
 	t.estimator().Feedback(f, micros())
 }
 

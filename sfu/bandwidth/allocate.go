@@ -18,6 +18,7 @@ type Track struct {
 	Screen   bool // what somebody shows of a screen
 	Speaker  bool // of somebody who speaks
 	Priority int  // among those that are alike otherwise, the larger first
+	Keep     bool // its lowest layer is sent also where it does not fit
 
 	// Spatial and Temporal are the highest layers that are wanted; Spatial is -1 when the track is not wanted now.
 	Spatial, Temporal int
@@ -94,7 +95,7 @@ func (t *Track) class() int {
 }
 
 // Allocate chooses the layers of a subscriber's tracks for a budget in bits per second. Audio is always sent. All videos get their lowest layer
-// before any gets more; then screens come before those who speak, and these before others. What does not fit is paused.
+// before any gets more; then screens come before those who speak, and these before others. What does not fit is paused, unless it is to be kept.
 func Allocate(budget int, tracks []Track) []Choice {
 	return allocate(float64(budget), tracks, func(int, Choice, bool) float64 { return float64(budget) })
 }
@@ -123,9 +124,16 @@ func allocate(budget float64, tracks []Track, limit func(track int, to Choice, f
 		return true
 	}
 	for _, i := range order {
-		if len(ladders[i]) > 0 && !take(i, 0) {
-			choices[i].Paused, ladders[i] = true, nil
+		if len(ladders[i]) == 0 || take(i, 0) {
+			continue
 		}
+		if tracks[i].Keep {
+			choices[i] = ladders[i][0]
+			used += float64(choices[i].Bits)
+		} else {
+			choices[i].Paused = true
+		}
+		ladders[i] = nil
 	}
 	for len(order) > 0 {
 		class := order

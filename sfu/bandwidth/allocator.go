@@ -35,6 +35,7 @@ type memory struct {
 	chosen Choice
 	bits   [MaxSpatial][MaxTemporal]float64
 	seen   bool
+	begun  int64 // when it was seen first
 }
 
 // Allocate chooses for a time in microseconds.
@@ -78,11 +79,15 @@ func (a *Allocator) remember(at int64, tracks []Track) (steady []Track, known []
 		m := a.tracks[t.ID]
 		known[i] = m
 		if m == nil {
-			m = &memory{chosen: nothing}
+			m = &memory{chosen: nothing, begun: at}
 			a.tracks[t.ID] = m
 		}
 		m.seen = true
-		m.smooth(&t.Bits, part)
+		if at-m.begun < steadyOver {
+			m.smooth(&t.Bits, 1) // it is still being found out how much comes
+		} else {
+			m.smooth(&t.Bits, part)
+		}
 	}
 	for id, m := range a.tracks {
 		if !m.seen {

@@ -25,7 +25,7 @@ type DownOptions struct {
 	ID        string // of the track, as the subscriber sees it
 	StreamID  string // of the stream that it belongs to
 	Transport Transport
-	// Starved is called when the subscriber waits for a key frame that has not come.
+	// Bound is called when what is sent has been negotiated; nil for nobody.
 	Bound func(*Down)
 }
 

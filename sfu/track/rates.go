@@ -9,8 +9,6 @@ import (
 const (
 	rateWindow = 1_000_000 // over which bitrates are measured, in microseconds
 	rateSlots  = 10
-	// liveFor is for how long a layer of which nothing comes is there, in microseconds: streams of screens pause.
-	liveFor = 2_000_000
 )
 
 // rates measures how much comes of each layer of a stream.
@@ -18,7 +16,6 @@ type rates struct {
 	mu   sync.Mutex // guards what follows
 	slot [rateSlots][codec.MaxSpatial][codec.MaxTemporal]int
 	at   int64 // the number of the newest slot
-	last [codec.MaxSpatial]int64
 }
 
 func (r *rates) add(s, t, size int, at int64) {
@@ -29,7 +26,6 @@ func (r *rates) add(s, t, size int, at int64) {
 	defer r.mu.Unlock()
 	r.turn(at)
 	r.slot[r.at%rateSlots][s][t] += size
-	r.last[s] = at
 }
 
 // turn empties the slots that have passed.
@@ -43,12 +39,6 @@ func (r *rates) turn(at int64) {
 		}
 	}
 	r.at = max(r.at, n)
-}
-
-func (r *rates) live(s int, at int64) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.last[s] != 0 && at-r.last[s] < liveFor
 }
 
 // sums gives the bits per second of each layer with all that it depends on.

@@ -181,23 +181,6 @@ func (u *Up) KeyFrame(i int) {
 	}
 }
 
-// Live gives which layers come at the moment.
-func (u *Up) Live() (live [codec.MaxSpatial]bool) {
-	at := now()
-	if u.scalable {
-		l := u.layer(0)
-		for i := range live {
-			live[i] = l != nil && l.rates.live(i, at)
-		}
-		return live
-	}
-	for i := range live {
-		l := u.layer(i)
-		live[i] = l != nil && l.rates.live(0, at)
-	}
-	return live
-}
-
 // Bitrates gives how many bits per second come, by spatial layer and up to which temporal layer: the layer [s][t] with
 // all that it depends on.
 func (u *Up) Bitrates() (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
