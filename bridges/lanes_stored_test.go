@@ -3,6 +3,7 @@ package bridges
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ func TestMuchInOneRoom(t *testing.T) {
 	})
 	slow, quick := w.portal(t, "slow"), w.portal(t, "quick")
 	hs.AwaitAcknowledged()
+	w.awaitHandled()
 	var said, want []string
 	for n := range much + maxUnfinished {
 		said = append(said, fmt.Sprint("s", n))
@@ -53,6 +55,16 @@ func TestMuchInOneRoom(t *testing.T) {
 	hs.AwaitAcknowledged()
 	if got, want := w.net.await(t, len(said)-10+1), append(said[10:], "last"); !slices.Equal(got, want) {
 		t.Errorf("after a restart got %q, want %q", got, want)
+	}
+}
+
+// awaitHandled waits until the events that have come are handled: some are acknowledged before.
+func (w *world) awaitHandled() {
+	w.lanes.mu.Lock()
+	tickets := slices.Collect(maps.Values(w.lanes.tickets))
+	w.lanes.mu.Unlock()
+	for _, one := range tickets {
+		<-one.done
 	}
 }
 

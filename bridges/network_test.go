@@ -235,9 +235,11 @@ func (w *world) portal(t *testing.T, name networkid.PortalID) id.RoomID {
 	if err != nil {
 		t.Fatal(err)
 	}
-	login, err := user.NewLogin(ctx, &database.UserLogin{ID: loopLogin}, nil)
-	if err != nil {
-		t.Fatal(err)
+	login := w.v2.GetCachedUserLoginByID(loopLogin)
+	if login == nil { // to make it once more would change one that is in use
+		if login, err = user.NewLogin(ctx, &database.UserLogin{ID: loopLogin}, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	portal, err := w.v2.GetPortalByKey(ctx, networkid.PortalKey{ID: name})
 	if err != nil {

@@ -64,6 +64,7 @@ func TestMonitorList(t *testing.T) {
 		}
 		// Whoever was talked with longest ago gives way.
 		s.send(":Bob!b@h PRIVMSG alice :hi")
+		synctest.Wait()
 		b.talkTo("dave", "dave")
 		s.expect("MONITOR - carol")
 		s.expect("MONITOR + dave")
