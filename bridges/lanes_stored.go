@@ -66,12 +66,14 @@ func (l *lanes) load(ln *lane) error {
 	l.b.txnMu.Lock()
 	defer l.b.txnMu.Unlock()
 	l.mu.Lock()
-	after, limit := ln.last, l.room(ln)
+	after, limit := ln.last, max(l.room(ln), 0)
 	l.mu.Unlock()
-	letters, err := l.b.inbox.ofRoom(l.ctx, ln.room, after, limit)
+	letters, err := l.b.inbox.ofRoom(l.ctx, ln.room, after, limit+1)
 	if err != nil {
 		return err
 	}
+	more := len(letters) > limit
+	letters = letters[:min(limit, len(letters))]
 	events := make([]*event.Event, len(letters))
 	for n, one := range letters {
 		if events[n], err = parseEvent(one.Raw); err == nil {
@@ -91,10 +93,10 @@ func (l *lanes) load(ln *lane) error {
 			l.add(ln, events[n], one.seq)
 		}
 	}
-	if ln.stored -= len(letters); len(letters) < limit {
-		ln.stored = 0
+	if more {
+		ln.stored = max(ln.stored-len(letters), 1)
 	} else {
-		ln.stored = max(ln.stored, 1) // there may be more
+		ln.stored = 0
 	}
 	return nil
 }
