@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"sync/atomic"
+	"time"
 
 	"causeway/sfu/bandwidth"
 	"causeway/sfu/codec"
@@ -15,7 +16,8 @@ type share struct {
 	limit     int // by a test of a client, in bits per second; 0 for none
 	estimate  atomic.Int64
 	// prober is a track by which probes are sent. Anyone may read it.
-	prober atomic.Pointer[track.Down]
+	prober  atomic.Pointer[track.Down]
+	probing atomic.Bool // a goroutine sends a probe
 }
 
 // allocate chooses the layers of all tracks that the participant gets, so that they fit.
@@ -99,13 +101,40 @@ func (s *subscription) selectLayers(spatial, temporal int) {
 	}
 }
 
-// probe sends what is due to find out whether more comes through. It may be called from anywhere, and is called every 5 ms.
+// probe begins to find out whether more comes through, if it is time for that: for a moment more is sent, every probeTick as much as is due.
 func (p *Participant) probe() {
-	d := p.share.prober.Load()
-	if d == nil {
+	if !p.sendProbe() || p.share.probing.Swap(true) {
 		return
 	}
-	if bytes := p.out.Load().probe(); bytes > 0 {
+	p.server.sessions.Go(func() {
+		defer p.share.probing.Store(false)
+		tick := time.NewTicker(probeTick)
+		defer tick.Stop()
+		for {
+			select {
+			case <-p.dead:
+				return
+			case <-tick.C:
+				if !p.sendProbe() {
+					return
+				}
+			}
+		}
+	})
+}
+
+// sendProbe sends what is due of a probe, and is false when none is on its way. It may be called from anywhere.
+func (p *Participant) sendProbe() bool {
+	d := p.share.prober.Load()
+	if d == nil {
+		return false
+	}
+	bytes, running := p.out.Load().probe()
+	if bytes > 0 {
 		d.Probe(bytes)
 	}
+	return running
 }
+
+// probeTick is how often a part of a probe is sent.
+const probeTick = 5 * time.Millisecond

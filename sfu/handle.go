@@ -84,6 +84,7 @@ func (p *Participant) resume(s *session, join *signalling.JoinRequest) {
 	}})
 	p.refresh(time.Now(), true)
 	clear(p.told)
+	p.score.told = nil
 	p.tell(append(p.room.others(p), p.info.Load())...)
 	if join.SyncState != nil {
 		p.sync(join.SyncState)

@@ -272,6 +272,7 @@ func (p *Participant) tick() {
 		}
 	}
 	p.allocate()
+	p.probe()
 	p.report(at)
 	p.refresh(at, false)
 }

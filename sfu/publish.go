@@ -20,6 +20,8 @@ type publication struct {
 	mids  []string
 	extra []signalling.SimulcastCodec
 
+	number int // in the order in which tracks are published in a room; set before others know it
+
 	info atomic.Pointer[signalling.TrackInfo] // a new one each time, never changed
 	ups  atomic.Pointer[[]*track.Up]          // in the order in which their codecs have come
 

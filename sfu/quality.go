@@ -14,7 +14,8 @@ const reportEvery = time.Second
 
 // score is how well a participant is connected.
 type score struct {
-	reported time.Time // of the participant's goroutine
+	reported time.Time                               // of the participant's goroutine
+	told     map[string]signalling.ConnectionQuality // to the client, of each participant, by SID; of the participant's goroutine
 
 	mu            sync.Mutex // guards what follows
 	packets, lost uint64     // of what it publishes, when it was measured last
@@ -42,15 +43,22 @@ func (p *Participant) report(at time.Time) {
 	}
 }
 
-// tellQuality tells the client how well everybody is connected.
+// tellQuality tells the client how well everybody is connected of whom it does not know that yet.
 func (p *Participant) tellQuality() {
 	p.measure()
 	var u signalling.ConnectionQualityUpdate
+	known := make(map[string]signalling.ConnectionQuality, len(p.score.told))
 	for _, other := range p.room.everybody() {
 		q, mos := other.connectionQuality()
-		u.Updates = append(u.Updates, signalling.ConnectionQualityInfo{ParticipantSID: other.sid, Quality: q, Score: mos})
+		known[other.sid] = q
+		if before, ok := p.score.told[other.sid]; !ok || before != q {
+			u.Updates = append(u.Updates, signalling.ConnectionQualityInfo{ParticipantSID: other.sid, Quality: q, Score: mos})
+		}
 	}
-	p.send(&signalling.SignalResponse{ConnectionQuality: &u})
+	p.score.told = known
+	if len(u.Updates) > 0 {
+		p.send(&signalling.SignalResponse{ConnectionQuality: &u})
+	}
 }
 
 // How much of what is sent may be lost until a connection is called good, and poor.

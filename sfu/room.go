@@ -22,6 +22,7 @@ type Room struct {
 	participants map[string]*Participant        // by identity
 	present      atomic.Pointer[[]*Participant] // the same; replaced, never changed, so that anyone may read it
 	publications []*publication
+	numbered     int // how many publications there have been
 	speakers     speakers
 	ticks        int
 }
@@ -113,6 +114,8 @@ func (r *Room) bySID(sid string) *Participant {
 // publish makes a track known, once packets of it come.
 func (r *Room) publish(pub *publication) {
 	r.mu.Lock()
+	r.numbered++
+	pub.number = r.numbered
 	r.publications = append(r.publications, pub)
 	r.mu.Unlock()
 	r.reconcile()

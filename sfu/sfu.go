@@ -102,9 +102,8 @@ func New(cfg Config) (*Server, error) {
 
 // Run serves until ctx ends; then all participants are told that the server stops, and it returns when they are gone.
 func (s *Server) Run(ctx context.Context) error {
-	tick, probe := time.NewTicker(roomTick), time.NewTicker(probeTick)
+	tick := time.NewTicker(roomTick)
 	defer tick.Stop()
-	defer probe.Stop()
 	for {
 		rooms := s.all()
 		if len(rooms) == 0 { // nothing is done for nobody
@@ -121,21 +120,12 @@ func (s *Server) Run(ctx context.Context) error {
 			for _, r := range rooms {
 				r.tick()
 			}
-		case <-probe.C:
-			for _, r := range rooms {
-				for _, p := range r.everybody() {
-					p.probe()
-				}
-			}
 		}
 	}
 }
 
 // roomTick is how often packets are asked for again.
 const roomTick = 20 * time.Millisecond
-
-// probeTick is how often more is sent, where it is to be found out whether it comes through.
-const probeTick = 5 * time.Millisecond
 
 func (s *Server) close() {
 	s.mu.Lock()

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"causeway/sfu/codec"
@@ -141,15 +142,7 @@ func (p *Participant) attach() {
 
 // inOrder gives the subscriptions, those that are oldest first.
 func (p *Participant) inOrder() []*subscription {
-	var all []*subscription
-	there := p.room.published()
-	for _, s := range p.subscriptions {
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b *subscription) int {
-		return cmp.Compare(slices.Index(there, a.pub), slices.Index(there, b.pub))
-	})
-	return all
+	return slices.SortedFunc(maps.Values(p.subscriptions), func(a, b *subscription) int { return cmp.Compare(a.pub.number, b.pub.number) })
 }
 
 // attach begins to send the track. The client must know whose it is before it hears of the media section.

@@ -71,10 +71,10 @@ func (t *transport) budget(want int) int {
 	return e.Estimate()
 }
 
-// probe gives how many bytes are to be sent now, to find out whether more comes through.
-func (t *transport) probe() int {
+// probe gives how many bytes are to be sent now, to find out whether more comes through, and whether more are to be a moment later.
+func (t *transport) probe() (bytes int, running bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, bytes := t.estimator().ProbeDue(micros())
-	return bytes
+	rate, bytes := t.estimator().ProbeDue(micros())
+	return bytes, rate > 0
 }

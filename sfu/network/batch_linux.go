@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"syscall"
 
@@ -24,9 +23,8 @@ type batch struct {
 	plain    *net.UDPConn
 	segments atomic.Bool // whether the kernel takes several packets in one message
 
-	order    []int
 	messages []ipv4.Message
-	first    []int // the place in order of each message's first packet
+	ways     []netip.AddrPort // of each message
 	buffers  [][]byte
 	controls []byte
 	addrs    map[netip.AddrPort]*net.UDPAddr
@@ -38,7 +36,7 @@ var controlSize = unix.CmsgSpace(2)
 func (b *batch) open(conn *net.UDPConn) {
 	b.conn, b.plain = ipv4.NewPacketConn(conn), conn
 	b.addrs = map[netip.AddrPort]*net.UDPAddr{}
-	b.buffers = make([][]byte, 0, maxWaiting)
+	b.buffers = make([][]byte, 0, maxWaiting) // these two are not to move, as messages point into them
 	b.controls = make([]byte, 0, maxWaiting*controlSize)
 	b.segments.Store(segmentation(conn))
 }
@@ -68,7 +66,7 @@ func (b *batch) send(q *queue) (calls, failed int) {
 			continue
 		}
 		if at < len(b.messages) {
-			failed += b.singly(q, at, err)
+			failed += b.singly(at, err)
 			at++
 		}
 	}
@@ -76,7 +74,7 @@ func (b *batch) send(q *queue) (calls, failed int) {
 }
 
 // singly sends the packets of a message that could not be sent one by one, in case that it is for being several.
-func (b *batch) singly(q *queue, at int, err error) (failed int) {
+func (b *batch) singly(at int, err error) (failed int) {
 	m := &b.messages[at]
 	if len(m.Buffers) == 1 {
 		return 1
@@ -84,9 +82,8 @@ func (b *batch) singly(q *queue, at int, err error) (failed int) {
 	if errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOPROTOOPT) {
 		b.segments.Store(false) // the device cannot do it
 	}
-	for i := range m.Buffers {
-		p := &q.packets[b.order[b.first[at]+i]]
-		if _, err := b.plain.WriteToUDPAddrPort(p.data[:p.size], p.to); err != nil {
+	for _, packet := range m.Buffers {
+		if _, err := b.plain.WriteToUDPAddrPort(packet, b.ways[at]); err != nil {
 			failed++
 		}
 	}
@@ -96,52 +93,42 @@ func (b *batch) singly(q *queue, at int, err error) (failed int) {
 // arrange makes messages of a queue: packets of one destination that follow each other are one, as long as they have one size, but for the
 // last, which may be shorter.
 func (b *batch) arrange(q *queue) {
-	b.order, b.messages, b.first = b.order[:0], b.messages[:0], b.first[:0]
-	b.buffers, b.controls = b.buffers[:0], b.controls[:0]
-	for i := range q.n {
-		b.order = append(b.order, i)
-	}
+	b.messages, b.ways, b.buffers, b.controls = b.messages[:0], b.ways[:0], b.buffers[:0], b.controls[:0]
 	segments := b.segments.Load()
-	if segments {
-		slices.SortStableFunc(b.order, func(x, y int) int { return q.packets[x].to.Compare(q.packets[y].to) })
-	}
-	for at := 0; at < len(b.order); {
-		n := 1
-		if segments {
-			n = b.run(q, at)
+	for k := range q.ways {
+		w := &q.ways[k]
+		addr := b.addr(w.to)
+		for at := w.first; at >= 0; {
+			from := len(b.buffers)
+			next := b.run(q, at, segments)
+			m := ipv4.Message{Buffers: b.buffers[from:len(b.buffers):len(b.buffers)], Addr: addr}
+			if len(m.Buffers) > 1 {
+				m.OOB = b.control(int(q.packets[at].size))
+			}
+			b.messages = append(b.messages, m)
+			b.ways = append(b.ways, w.to)
+			at = next
 		}
-		from := len(b.buffers)
-		for _, i := range b.order[at : at+n] {
-			p := &q.packets[i]
-			b.buffers = append(b.buffers, p.data[:p.size])
-		}
-		p := &q.packets[b.order[at]]
-		m := ipv4.Message{Buffers: b.buffers[from:len(b.buffers):len(b.buffers)], Addr: b.addr(p.to)}
-		if n > 1 {
-			m.OOB = b.control(p.size)
-		}
-		b.messages = append(b.messages, m)
-		b.first = append(b.first, at)
-		at += n
 	}
 }
 
-// run gives how many packets from a place on can be one message.
-func (b *batch) run(q *queue, at int) int {
-	head := &q.packets[b.order[at]]
-	total, n := head.size, 1
-	for at+n < len(b.order) && n < maxSegments {
-		p := &q.packets[b.order[at+n]]
-		if p.to != head.to || p.size > head.size || total+p.size > maxMessage {
+// run adds the buffers of the packets that can be one message, from one on, and gives the one after them, or -1.
+func (b *batch) run(q *queue, first int32, segments bool) (next int32) {
+	head := q.packets[first].size
+	b.buffers = append(b.buffers, q.packet(first))
+	total, n := head, 1
+	for next = q.packets[first].next; next >= 0 && segments && n < maxSegments; n++ {
+		p := &q.packets[next]
+		if total += p.size; p.size > head || total > maxMessage {
 			break
 		}
-		total += p.size
-		n++
-		if p.size < head.size {
+		b.buffers = append(b.buffers, q.packet(next))
+		next = p.next
+		if p.size < head {
 			break
 		}
 	}
-	return n
+	return next
 }
 
 // control makes the control message that says how long the packets of a message are.

@@ -10,11 +10,12 @@ type batch struct{ plain *net.UDPConn }
 func (b *batch) open(conn *net.UDPConn) { b.plain = conn }
 
 func (b *batch) send(q *queue) (calls, failed int) {
-	for i := range q.n {
-		p := &q.packets[i]
-		if _, err := b.plain.WriteToUDPAddrPort(p.data[:p.size], p.to); err != nil {
-			failed++
+	for _, w := range q.ways {
+		for i := w.first; i >= 0; i = q.packets[i].next {
+			if _, err := b.plain.WriteToUDPAddrPort(q.packet(i), w.to); err != nil {
+				failed++
+			}
 		}
 	}
-	return q.n, failed
+	return len(q.packets), failed
 }

@@ -10,10 +10,12 @@ import (
 const (
 	// maxPacket is how long a packet may be that waits. What is longer is sent at once.
 	maxPacket = 1500
-	// maxWaiting is how many packets wait at most; then they are sent.
-	maxWaiting = 512
-	// waitFor is how long a packet waits at most for others to be sent with.
-	waitFor = 500 * time.Microsecond
+	// maxWaiting is how many packets wait at most, and maxWaitingBytes how many bytes; then they are sent.
+	maxWaiting      = 2048
+	maxWaitingBytes = 1 << 20
+	// waitFor is how long a packet waits at most for others to be sent with. Who sends media says when a frame is at its end: that is sooner, but
+	// where a frame comes slowly.
+	waitFor = 2 * time.Millisecond
 )
 
 // Conn is a UDP socket that sends media in batches. It is a net.PacketConn, and an ice.AddrPortReaderWriter. Packets of one
@@ -22,6 +24,7 @@ type Conn struct {
 	*net.UDPConn
 	batch batch
 	timer *time.Timer
+	in    inbound
 
 	mu      sync.Mutex // guards what follows
 	waiting *queue
@@ -48,21 +51,63 @@ func (s *Stats) add(o Stats) {
 	s.Overtook += o.Overtook
 }
 
-// queue is packets that wait.
+// queue is packets that wait, by destination.
 type queue struct {
-	packets [maxWaiting]waiting
-	n       int
+	bytes   []byte
+	packets []waiting
+	ways    []way
+	found   map[netip.AddrPort]int32 // the place of a destination in ways
 }
 
+// waiting is a packet.
 type waiting struct {
-	to   netip.AddrPort
-	size int
-	data [maxPacket]byte
+	from, size int32 // in bytes
+	next       int32 // the packet after it to the same destination, or -1
+}
+
+// way is a destination.
+type way struct {
+	to          netip.AddrPort
+	first, last int32 // of its packets
+}
+
+func newQueue() *queue {
+	return &queue{bytes: make([]byte, 0, maxWaitingBytes), found: map[netip.AddrPort]int32{}}
+}
+
+// takes is whether a packet has a place.
+func (q *queue) takes(size int) bool {
+	return len(q.packets) < maxWaiting && len(q.bytes)+size <= cap(q.bytes)
+}
+
+func (q *queue) add(b []byte, to netip.AddrPort) {
+	n := int32(len(q.packets))
+	q.packets = append(q.packets, waiting{from: int32(len(q.bytes)), size: int32(len(b)), next: -1})
+	q.bytes = append(q.bytes, b...)
+	i, ok := q.found[to]
+	if !ok {
+		q.found[to] = int32(len(q.ways))
+		q.ways = append(q.ways, way{to: to, first: n, last: n})
+		return
+	}
+	w := &q.ways[i]
+	q.packets[w.last].next, w.last = n, n
+}
+
+// packet gives a packet's bytes.
+func (q *queue) packet(i int32) []byte {
+	p := &q.packets[i]
+	return q.bytes[p.from : p.from+p.size]
+}
+
+func (q *queue) clear() {
+	q.bytes, q.packets, q.ways = q.bytes[:0], q.packets[:0], q.ways[:0]
+	clear(q.found)
 }
 
 // NewConn sends by a socket, which it closes when it is closed.
 func NewConn(conn *net.UDPConn) *Conn {
-	c := &Conn{UDPConn: conn, waiting: new(queue), spare: new(queue)}
+	c := &Conn{UDPConn: conn, waiting: newQueue(), spare: newQueue()}
 	c.batch.open(conn)
 	c.timer = time.AfterFunc(time.Hour, c.Flush)
 	return c
@@ -80,14 +125,13 @@ func (c *Conn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 		return c.UDPConn.WriteToUDPAddrPort(b, to)
 	}
 	c.mu.Lock()
-	for c.waiting.n == maxWaiting {
+	for !c.waiting.takes(len(b)) {
 		c.mu.Unlock()
 		c.Flush()
 		c.mu.Lock()
 	}
-	w := &c.waiting.packets[c.waiting.n]
-	w.to, w.size = to, copy(w.data[:], b)
-	if c.waiting.n++; c.waiting.n == 1 {
+	c.waiting.add(b, to)
+	if len(c.waiting.packets) == 1 {
 		c.timer.Reset(waitFor)
 	}
 	c.mu.Unlock()
@@ -108,7 +152,7 @@ func (c *Conn) Flush() {
 	defer c.sending.Unlock()
 	c.mu.Lock()
 	q := c.waiting
-	if q.n == 0 {
+	if len(q.packets) == 0 {
 		c.mu.Unlock()
 		return
 	}
@@ -118,11 +162,11 @@ func (c *Conn) Flush() {
 	calls, failed := c.batch.send(q)
 
 	c.mu.Lock()
-	c.stats.Packets += uint64(q.n)
+	c.stats.Packets += uint64(len(q.packets))
 	c.stats.Batches++
 	c.stats.Calls += uint64(calls)
 	c.stats.Errors += uint64(failed)
-	q.n = 0
+	q.clear()
 	c.spare = q
 	c.mu.Unlock()
 }

@@ -377,9 +377,11 @@ const maxOneByte = 16
 
 // HandleRTCP takes what the subscriber says of the track.
 func (d *Down) HandleRTCP(packets []rtcp.Packet) {
+	again := false
 	for _, p := range packets {
 		switch p := p.(type) {
 		case *rtcp.TransportLayerNack:
+			again = true
 			for _, pair := range p.Nacks {
 				pair.Range(func(seq uint16) bool { d.resend(seq); return true })
 			}
@@ -391,7 +393,7 @@ func (d *Down) HandleRTCP(packets []rtcp.Packet) {
 			d.reported(p.Reports)
 		}
 	}
-	if f := d.up.Flusher; f != nil {
+	if f := d.up.Flusher; f != nil && again {
 		f.Flush()
 	}
 }
