@@ -78,7 +78,6 @@ func Listen(cfg Config) (opened *Network, err error) {
 }
 
 func (n *Network) listenUDP(cfg Config) error {
-	var muxes []ice.UDPMux
 	for _, a := range cfg.Addresses {
 		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, uint16(cfg.UDPPort))))
 		if err != nil {
@@ -86,11 +85,9 @@ func (n *Network) listenUDP(cfg Config) error {
 		}
 		_ = conn.SetReadBuffer(cfg.SocketBuffer)
 		_ = conn.SetWriteBuffer(cfg.SocketBuffer)
-		c := NewConn(conn)
-		n.conns = append(n.conns, c)
-		muxes = append(muxes, ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: c, Logger: cfg.Logger.NewLogger("ice")}))
+		n.conns = append(n.conns, NewConn(conn))
 	}
-	n.UDP = ice.NewMultiUDPMuxDefault(muxes...)
+	n.UDP = newMux(n.conns, cfg.Logger.NewLogger("ice"))
 	return nil
 }
 
