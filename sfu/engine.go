@@ -160,8 +160,8 @@ func registerExtensions(m *webrtc.MediaEngine) error {
 	return nil
 }
 
-// connect makes a peer connection, of which the feedback on what goes out is handed to out.
-func (e *engine) connect(out *transport) (*webrtc.PeerConnection, error) {
+// connect makes a peer connection, of which the feedback on what goes out is handed to out, and in knows what has come.
+func (e *engine) connect(out *transport, in *unread) (*webrtc.PeerConnection, error) {
 	m, err := mediaEngine()
 	if err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (e *engine) connect(out *transport) (*webrtc.PeerConnection, error) {
 	}
 	registry.Add(reports)
 	setting := e.setting
-	setting.BufferFactory = buffers(out)
+	setting.BufferFactory = buffers(out, in)
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(setting))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {

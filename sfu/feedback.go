@@ -2,7 +2,10 @@ package sfu
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
+	"sync"
+	"sync/atomic"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/transport/v4/packetio"
@@ -14,16 +17,79 @@ const (
 	maxUnreadRTCP = 100_000
 )
 
+// unread knows what pion keeps packets in until they are read, by stream.
+type unread struct {
+	mu    sync.Mutex // guards what follows
+	media map[uint32]*media
+}
+
+// of gives what counts the packets of a stream that can be read at once; nil where that is not known.
+func (u *unread) of(stream uint32) func() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if m := u.media[stream]; m != nil {
+		return func() int { return int(m.waiting.Load()) }
+	}
+	return nil
+}
+
+// media is a buffer of RTP, which knows how many packets wait in it.
+type media struct {
+	*packetio.Buffer
+	waiting atomic.Int32
+	closed  func()
+}
+
+func (m *media) Write(b []byte) (int, error) {
+	m.waiting.Add(1)
+	n, err := m.Buffer.Write(b)
+	if err != nil {
+		m.waiting.Add(-1)
+	}
+	return n, err
+}
+
+func (m *media) Read(b []byte) (int, error) {
+	n, err := m.Buffer.Read(b)
+	if err == nil || errors.Is(err, io.ErrShortBuffer) {
+		m.waiting.Add(-1)
+	}
+	return n, err
+}
+
+func (m *media) Close() error {
+	m.closed()
+	return m.Buffer.Close()
+}
+
+func (u *unread) add(stream uint32) *media {
+	m := &media{Buffer: packetio.NewBuffer()}
+	m.SetLimitSize(maxUnreadRTP)
+	m.closed = func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.media[stream] == m {
+			delete(u.media, stream)
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.media == nil {
+		u.media = map[uint32]*media{}
+	}
+	u.media[stream] = m
+	return m
+}
+
 // buffers gives pion what it keeps packets in until they are read, by stream. Feedback on when packets have come is taken on its way there: it
 // is about a connection and not a stream, and what stream it names is up to the client, also one of packets that were sent again, which nobody
 // reads.
-func buffers(out *transport) func(packetio.BufferPacketType, uint32) io.ReadWriteCloser {
-	return func(kind packetio.BufferPacketType, _ uint32) io.ReadWriteCloser {
-		b := packetio.NewBuffer()
+func buffers(out *transport, in *unread) func(packetio.BufferPacketType, uint32) io.ReadWriteCloser {
+	return func(kind packetio.BufferPacketType, stream uint32) io.ReadWriteCloser {
 		if kind == packetio.RTPBufferPacket {
-			b.SetLimitSize(maxUnreadRTP)
-			return b
+			return in.add(stream)
 		}
+		b := packetio.NewBuffer()
 		b.SetLimitSize(maxUnreadRTCP)
 		return &tap{Buffer: b, out: out}
 	}

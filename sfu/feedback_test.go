@@ -22,9 +22,9 @@ func feedbackOn(stream uint32, seq uint16, count uint8) *rtcp.TransportLayerCC {
 // the stream of packets that were sent again, which nobody reads.
 func TestFeedbackOfAnyStream(t *testing.T) {
 	out := new(transport)
-	made := buffers(out)
-	if _, ok := made(packetio.RTPBufferPacket, 1).(*packetio.Buffer); !ok {
-		t.Error("media has no plain buffer")
+	made := buffers(out, new(unread))
+	if _, ok := made(packetio.RTPBufferPacket, 1).(*media); !ok {
+		t.Error("media has no buffer that counts")
 	}
 	read, unread := made(packetio.RTCPBufferPacket, 1), made(packetio.RTCPBufferPacket, 2)
 	out.Next(1000)
@@ -61,5 +61,30 @@ func TestFeedbackOfAnyStream(t *testing.T) {
 		if n, err := unread.Write(bad); n != len(bad) || err != nil {
 			t.Errorf("%x: got %d, %v", bad, n, err)
 		}
+	}
+}
+
+// TestWaitingPackets counts what can be read of a stream at once.
+func TestWaitingPackets(t *testing.T) {
+	in := new(unread)
+	made := buffers(new(transport), in)
+	b := made(packetio.RTPBufferPacket, 7)
+	for range 3 {
+		if _, err := b.Write(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting := in.of(7)
+	if _, err := b.Read(make([]byte, 1500)); err != nil || waiting() != 2 {
+		t.Errorf("got %d, %v; want 2", waiting(), err)
+	}
+	if _, err := b.Read(make([]byte, 10)); err == nil || waiting() != 1 {
+		t.Errorf("got %d, %v; want 1 after one that is too long", waiting(), err)
+	}
+	if in.of(8) != nil {
+		t.Error("there is a stream that nobody has begun")
+	}
+	if err := b.Close(); err != nil || in.of(7) != nil {
+		t.Errorf("got %v, and a stream that has ended", err)
 	}
 }

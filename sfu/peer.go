@@ -23,6 +23,7 @@ type peer struct {
 	pc     *webrtc.PeerConnection
 	state  atomic.Int32 // webrtc.PeerConnectionState
 	out    transport
+	in     unread
 
 	// v0: offers that we make.
 	offering   bool                              // one is out
@@ -36,7 +37,7 @@ type peer struct {
 // connect makes one of the participant's peer connections.
 func (p *Participant) connect(target signalling.SignalTarget) (*peer, error) {
 	c := &peer{p: p, target: target, freed: map[*webrtc.RTPTransceiver]uint32{}}
-	pc, err := p.server.engine.connect(&c.out)
+	pc, err := p.server.engine.connect(&c.out, &c.in)
 	if err != nil {
 		return nil, err
 	}

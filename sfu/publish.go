@@ -207,7 +207,8 @@ func (p *Participant) onTrack(c *peer, remote *webrtc.TrackRemote, receiver *web
 	layer := pub.layerOf(remote.RID())
 	options := track.StreamOptions{
 		Layer: layer, SSRC: uint32(remote.SSRC()),
-		Read: func(b []byte) (int, error) { n, _, err := remote.Read(b); return n, err },
+		Read:    func(b []byte) (int, error) { n, _, err := remote.Read(b); return n, err },
+		Waiting: c.in.of(uint32(remote.SSRC())),
 	}
 	for _, e := range receiver.GetParameters().HeaderExtensions {
 		switch e.URI {

@@ -25,6 +25,8 @@ type Packet struct {
 const (
 	// leastSlots is for how many packets a ring has room at first.
 	leastSlots = 32
+	// Fresh is how many packets can be added to a ring, whose bytes are all still there.
+	Fresh = 16
 	// keepFor is how long packets are kept at least, if there is room, in microseconds: then it is too late for what a subscriber has lost.
 	keepFor = 1_000_000
 )
@@ -62,7 +64,7 @@ func NewRing(size int) *Ring {
 }
 
 // Add keeps a packet, whose payload and descriptor are copied, and gives the copy. It is nil when the packet is there already, or is older than
-// what is kept. What it gives is valid for the one who adds until the next packet is added.
+// what is kept. What it gives is valid for the one who adds until the next packet is added; its payload and descriptor until Fresh more are.
 func (r *Ring) Add(p *Packet) *Packet {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -223,28 +223,28 @@ func (d *Down) Tick() {
 	}
 }
 
-// forward hands on a packet of a stream, if it is one of those that the subscriber gets.
-func (d *Down) forward(l *layer, p *buffer.Packet) {
+// forward hands on packets of a stream, those of them that the subscriber gets.
+func (d *Down) forward(l *layer, batch []fresh) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.bound || !d.ready || d.closed {
 		return
 	}
-	if !d.up.Video() {
-		d.forwardAudio(l, p)
-		return
-	}
-	if d.layers.spatial < 0 && d.begin(l, p) {
-		return
-	}
-	if d.forwardVideo(l, p) {
-		d.catchUp(l, p.Seq)
+	for i := range batch {
+		p := &batch[i].Packet
+		switch {
+		case !d.up.video:
+			d.forwardAudio(l, p)
+		case d.layers.spatial < 0 && d.begin(l, p, batch[i].newest):
+		case d.forwardVideo(l, p):
+			d.catchUp(l, p.Seq, batch[i].newest)
+		}
 	}
 }
 
 // catchUp hands on what has come after the packet with which a stream begins for the subscriber, when that was late.
-func (d *Down) catchUp(l *layer, first uint16) {
-	for n, newest := first+1, l.ring.Newest(); int16(newest-n) >= 0; n++ {
+func (d *Down) catchUp(l *layer, first, newest uint16) {
+	for n := first + 1; int16(newest-n) >= 0; n++ {
 		if p, ok := l.ring.Copy(n, l.scratch); ok {
 			l.scratch = p.Payload
 			d.forwardVideo(l, &p)
@@ -254,12 +254,12 @@ func (d *Down) catchUp(l *layer, first uint16) {
 
 // begin starts with the key frame that is kept, if everything since is there and it is not too much, so that a new subscriber need not wait for the
 // next. It tells whether it did, p included.
-func (d *Down) begin(l *layer, p *buffer.Packet) bool {
+func (d *Down) begin(l *layer, p *buffer.Packet, newest uint16) bool {
 	if p.Frame.Key || d.layers.wantSpatial < 0 || !d.up.Scalable() && l.options.Layer != d.layers.wantSpatial {
 		return false
 	}
-	key, newest, ok := l.ring.SinceKey()
-	if !ok || newest != p.Seq || int(newest-key) > maxBurst {
+	key, _, ok := l.ring.SinceKey()
+	if !ok || newest != p.Seq || int16(newest-key) < 0 || int(newest-key) > maxBurst {
 		return false
 	}
 	for n := key; ; n++ {

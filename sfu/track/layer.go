@@ -36,6 +36,7 @@ type layer struct {
 	read    buffer.Packet
 	stream  *codec.Stream // nil for audio
 	scratch []byte
+	batch   []fresh // not handed on yet
 
 	mu       sync.Mutex // guards what follows
 	missing  buffer.Missing
@@ -62,8 +63,14 @@ func (c *Counts) Add(o Counts) {
 	c.KeyFrames += o.KeyFrames
 }
 
-// receive takes a packet that came at a time in microseconds.
-func (l *layer) receive(b []byte, at int64) {
+// fresh is a packet that is to be handed on, and which was the newest when it came.
+type fresh struct {
+	buffer.Packet
+	newest uint16
+}
+
+// take takes a packet that came at a time in microseconds. It has to be handed on.
+func (l *layer) take(b []byte, at int64) {
 	if !l.in.parse(b) {
 		return
 	}
@@ -82,10 +89,27 @@ func (l *layer) receive(b []byte, at int64) {
 		return
 	}
 	l.rates.add(int(p.Frame.Spatial), int(p.Frame.Temporal), len(b), at)
-	for _, d := range *l.up.downs.Load() {
-		d.forward(l, kept)
+	l.batch = append(l.batch, fresh{*kept, l.ring.Newest()})
+}
+
+// full is whether what was taken has to be handed on before more is.
+func (l *layer) full() bool { return len(l.batch) >= buffer.Fresh }
+
+// handOn hands on what was taken: all of it to one subscriber, and then to the next, since what belongs to a subscriber has to come from far in memory.
+func (l *layer) handOn() {
+	if len(l.batch) == 0 {
+		return
 	}
-	if f := l.up.Flusher; f != nil && (p.Marker || l.stream == nil) {
+	ends := l.stream == nil
+	for i := range l.batch {
+		ends = ends || l.batch[i].Marker
+	}
+	for _, d := range *l.up.downs.Load() {
+		d.forward(l, l.batch)
+	}
+	clear(l.batch)
+	l.batch = l.batch[:0]
+	if f := l.up.Flusher; f != nil && ends {
 		f.Flush()
 	}
 }

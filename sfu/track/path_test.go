@@ -251,11 +251,18 @@ func (w *path) deliver(at int64) {
 	n := 0
 	for n < len(w.onWay) && w.onWay[n].at <= at {
 		a := w.onWay[n]
-		w.up.layer(a.p.stream).receive(bytes.Clone(a.p.raw), at)
+		l := w.up.layer(a.p.stream)
+		l.take(bytes.Clone(a.p.raw), at)
+		if l.full() || w.random.IntN(3) > 0 {
+			l.handOn()
+		}
 		w.came++
 		n++
 	}
 	w.onWay = w.onWay[n:]
+	for _, l := range w.up.all() {
+		l.handOn()
+	}
 }
 
 func withClock(t *testing.T) {

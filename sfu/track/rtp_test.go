@@ -198,11 +198,11 @@ func TestAudioPath(t *testing.T) {
 				held = append(held, raw)
 				continue
 			case 2:
-				up.layer(0).receive(bytes.Clone(raw), at)
+				receive(up, bytes.Clone(raw), at)
 			}
-			up.layer(0).receive(raw, at)
+			receive(up, raw, at)
 			if len(held) > 0 && random.IntN(3) == 0 {
-				up.layer(0).receive(held[0], at)
+				receive(up, held[0], at)
 				held = held[1:]
 			}
 		}
@@ -268,7 +268,7 @@ func TestForwardAllocatesNothing(t *testing.T) {
 	at = 1_000_000
 	next := func() {
 		at += 5000
-		up.layer(0).receive(packets[0], at)
+		receive(up, packets[0], at)
 		packets = packets[1:]
 	}
 	for range 3000 {
@@ -284,3 +284,10 @@ type nowhere struct{ subscriber }
 
 func (n *nowhere) WriteStream() webrtc.TrackLocalWriter                { return n }
 func (n *nowhere) WriteRTP(_ *rtp.Header, payload []byte) (int, error) { return len(payload) + 12, nil }
+
+// receive has a packet come, and be handed on.
+func receive(up *Up, b []byte, at int64) {
+	l := up.layer(0)
+	l.take(b, at)
+	l.handOn()
+}

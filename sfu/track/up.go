@@ -64,6 +64,7 @@ type StreamOptions struct {
 	Layer        int // 0 is the lowest; 0 for audio and SVC
 	SSRC         uint32
 	Read         Reader
+	Waiting      func() int // how many packets can be read at once; nil where that is not known
 	LevelID      uint8 // of the header extension with the audio level; 0 for none
 	DescriptorID uint8 // of the header extension with the dependency descriptor; 0 for none
 }
@@ -82,7 +83,10 @@ func (u *Up) Receive(o StreamOptions) {
 		if err != nil {
 			return
 		}
-		l.receive(buf[:n], now())
+		l.take(buf[:n], now())
+		if o.Waiting == nil || l.full() || o.Waiting() == 0 {
+			l.handOn()
+		}
 	}
 }
 
