@@ -6,12 +6,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"causeway/sfu/network"
 	"causeway/sfu/signalling"
 
 	"github.com/coder/websocket"
@@ -38,12 +40,9 @@ type world struct {
 // newWorld starts a server on loopback.
 func newWorld(t *testing.T, configure ...func(*Config)) *world {
 	t.Helper()
-	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := openNetwork(t)
 	cfg := Config{
-		Keys: map[string]string{testKey: testSecret}, UDP: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: udp}), Loopback: true,
+		Keys: map[string]string{testKey: testSecret}, UDP: n.UDP, TCP: n.TCP, Flush: n.Flush, Loopback: true,
 		Addresses: func(ip net.IP) bool { return ip.IsLoopback() }, Log: zerolog.New(zerolog.NewTestWriter(t)),
 	}
 	for _, f := range configure {
@@ -62,9 +61,30 @@ func newWorld(t *testing.T, configure ...func(*Config)) *world {
 		running.Wait()
 		h.Close()
 		_ = cfg.UDP.Close()
-		_ = udp.Close()
+		_ = n.Close()
 	})
 	return &world{t: t, server: s, http: h}
+}
+
+// openNetwork opens the sockets of an SFU on a port of loopback that is free.
+func openNetwork(t *testing.T) *network.Network {
+	t.Helper()
+	address := netip.MustParseAddr("127.0.0.1")
+	for attempt := 1; ; attempt++ {
+		free, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(address, 0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := free.LocalAddr().(*net.UDPAddr).Port
+		_ = free.Close()
+		n, err := network.Listen(network.Config{Addresses: []netip.Addr{address}, UDPPort: port, TCPPort: port})
+		if err == nil {
+			return n
+		}
+		if attempt == 10 {
+			t.Fatal(err)
+		}
+	}
 }
 
 // everything is what most participants may do.

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/sdp/v3"
+	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -160,8 +161,9 @@ func registerExtensions(m *webrtc.MediaEngine) error {
 	return nil
 }
 
-// connect makes a peer connection, of which the feedback on what goes out is handed to out, and in knows what has come.
-func (e *engine) connect(out *transport, in *unread) (*webrtc.PeerConnection, error) {
+// connect makes a peer connection, of which the feedback on what goes out is handed to out, and in knows what has come. reached is called
+// when the client reaches us, which it does again and again.
+func (e *engine) connect(out *transport, in *unread, reached func()) (*webrtc.PeerConnection, error) {
 	m, err := mediaEngine()
 	if err != nil {
 		return nil, err
@@ -180,6 +182,10 @@ func (e *engine) connect(out *transport, in *unread) (*webrtc.PeerConnection, er
 	registry.Add(reports)
 	setting := e.setting
 	setting.BufferFactory = buffers(out, in)
+	setting.SetICEBindingRequestHandler(func(*stun.Message, ice.Candidate, ice.Candidate, *ice.CandidatePair) bool {
+		reached()
+		return false
+	})
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(setting))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {

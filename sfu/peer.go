@@ -24,6 +24,7 @@ type peer struct {
 	state  atomic.Int32 // webrtc.PeerConnectionState
 	out    transport
 	in     unread
+	later  later
 
 	// v0: offers that we make.
 	offering   bool                              // one is out
@@ -37,7 +38,7 @@ type peer struct {
 // connect makes one of the participant's peer connections.
 func (p *Participant) connect(target signalling.SignalTarget) (*peer, error) {
 	c := &peer{p: p, target: target, freed: map[*webrtc.RTPTransceiver]uint32{}}
-	pc, err := p.server.engine.connect(&c.out, &c.in)
+	pc, err := p.server.engine.connect(&c.out, &c.in, c.reached)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +58,7 @@ func (c *peer) connected() bool {
 
 func (c *peer) close() {
 	if c != nil {
+		c.later.held.Store(false)
 		_ = c.pc.Close()
 	}
 }
@@ -105,7 +107,7 @@ func (c *peer) settle(d webrtc.SessionDescription) (string, error) {
 	case <-time.After(gatherWithin):
 		return "", fmt.Errorf("gather addresses: none within %s", gatherWithin)
 	}
-	return c.pc.LocalDescription().SDP, nil
+	return c.hold(c.pc.LocalDescription().SDP), nil
 }
 
 // trackIDs gives, by media section, the ID of the track that we send in it.
