@@ -11,6 +11,15 @@ func TestQualityIsToldOnce(t *testing.T) {
 	w := newWorld(t)
 	alice := w.join("room", "alice", everything)
 	w.join("room", "bob", everything)
+	active := map[string]bool{}
+	alice.await("media of both", func(m *signalling.SignalResponse) bool {
+		if m.Update != nil {
+			for _, p := range m.Update.Participants {
+				active[p.Identity] = p.State == signalling.Active
+			}
+		}
+		return active["alice"] && active["bob"]
+	})
 	of := w.server.room("room").byIdentity("alice")
 	// told has it told, and gives of how many participants the client hears.
 	told := func(before func()) (n int) {
