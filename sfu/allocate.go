@@ -40,6 +40,7 @@ func (p *Participant) allocate() {
 		tracks, of = append(tracks, t), append(of, s)
 	}
 	p.share.prober.Store(prober)
+	p.subscriber.out.pictures.Store(prober != nil)
 	budget := p.subscriber.out.budget(bandwidth.Wanted(tracks))
 	p.share.estimate.Store(int64(budget))
 	if p.share.limit > 0 {

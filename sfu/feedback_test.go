@@ -27,7 +27,7 @@ func TestFeedbackOfAnyStream(t *testing.T) {
 		t.Error("media has no buffer that counts")
 	}
 	read, unread := made(packetio.RTCPBufferPacket, 1), made(packetio.RTCPBufferPacket, 2)
-	out.Next(1000)
+	out.Next(1000, true)
 	report := &rtcp.ReceiverReport{SSRC: 9, Reports: []rtcp.ReceptionReport{{SSRC: 1}, {SSRC: 2}}}
 	alone, err := rtcp.Marshal([]rtcp.Packet{feedbackOn(2, 1, 1)})
 	if err != nil {
@@ -86,5 +86,20 @@ func TestWaitingPackets(t *testing.T) {
 	}
 	if err := b.Close(); err != nil || in.of(7) != nil {
 		t.Errorf("got %v, and a stream that has ended", err)
+	}
+}
+
+// TestSoundAloneIsNotNumbered numbers packets of sound when there are pictures beside it.
+func TestSoundAloneIsNotNumbered(t *testing.T) {
+	out := new(transport)
+	if _, ok := out.Next(100, false); ok {
+		t.Error("sound alone has a number")
+	}
+	if n, ok := out.Next(1000, true); !ok || n != 1 {
+		t.Errorf("the first picture has %d, %t", n, ok)
+	}
+	out.pictures.Store(true)
+	if n, ok := out.Next(100, false); !ok || n != 2 {
+		t.Errorf("sound beside it has %d, %t", n, ok)
 	}
 }

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"causeway/sfu/bandwidth"
@@ -19,6 +20,8 @@ func micros() int64 { return time.Since(begun).Microseconds() }
 
 // transport numbers the packets that go to a peer, and estimates how much the way there takes. It is a track.Transport.
 type transport struct {
+	pictures atomic.Bool // the peer gets pictures, too
+
 	mu   sync.Mutex // guards what follows
 	next uint16
 	est  *bandwidth.Estimator
@@ -33,13 +36,17 @@ func (t *transport) estimator() *bandwidth.Estimator {
 	return t.est
 }
 
-// Next gives the number of the next packet, which has a size in bytes.
-func (t *transport) Next(size int) uint16 {
+// Next gives the number of the next packet, which has a size in bytes. Sound alone has none: of that nothing could be left out, whatever the
+// feedback on it said, and the feedback of everybody who listens is a part of what listeners cost.
+func (t *transport) Next(size int, video bool) (uint16, bool) {
+	if !video && !t.pictures.Load() {
+		return 0, false
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.next++
 	t.estimator().Sent(t.next, size, micros())
-	return t.next
+	return t.next, true
 }
 
 // Lost takes how much of what was sent is lost, from 0 to 1.

@@ -364,8 +364,10 @@ func (d *Down) extend(h *rtp.Header, size int, descriptor []byte) {
 		h.Extension = true
 		_ = h.SetExtension(d.ddID, descriptor)
 	}
-	if d.ccID != 0 && d.Transport != nil {
-		n := d.Transport.Next(size)
+	if d.ccID == 0 || d.Transport == nil {
+		return
+	}
+	if n, ok := d.Transport.Next(size, d.up.video); ok {
 		d.cc[0], d.cc[1] = byte(n>>8), byte(n)
 		h.Extension = true
 		_ = h.SetExtension(d.ccID, d.cc[:])

@@ -24,8 +24,8 @@ type Flusher interface {
 // Transport numbers the packets that go to one peer, for its feedback on when each has come (transport-wide congestion
 // control).
 type Transport interface {
-	// Next gives the number of the next packet, which has a size in bytes.
-	Next(size int) uint16
+	// Next gives the number of the next packet, which has a size in bytes, and whether it is to have one.
+	Next(size int, video bool) (uint16, bool)
 	// Lost takes how much of what was sent is lost, from 0 to 1, as a receiver report says.
 	Lost(fraction float64)
 }

@@ -65,8 +65,8 @@ type StreamOptions struct {
 	SSRC         uint32
 	Read         Reader
 	Waiting      func() int // how many packets can be read at once; nil where that is not known
-	LevelID      uint8 // of the header extension with the audio level; 0 for none
-	DescriptorID uint8 // of the header extension with the dependency descriptor; 0 for none
+	LevelID      uint8      // of the header extension with the audio level; 0 for none
+	DescriptorID uint8      // of the header extension with the dependency descriptor; 0 for none
 }
 
 // Receive takes the packets of a stream until it ends, or the track is closed, and hands them on. It is called in a goroutine for each
