@@ -93,6 +93,7 @@ type client struct {
 	sub      *webrtc.PeerConnection
 
 	onChannel func(*webrtc.DataChannel) // is shown the data channels
+	onAnswer  func(sdp string) string   // may change what the server answers
 
 	mu      sync.Mutex // guards what follows
 	got     []*signalling.SignalResponse
@@ -273,7 +274,11 @@ func (c *client) ring() {
 func (c *client) negotiate(m *signalling.SignalResponse) {
 	switch {
 	case m.Answer != nil:
-		_ = c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.Answer.SDP})
+		answer := m.Answer.SDP
+		if c.onAnswer != nil {
+			answer = c.onAnswer(answer)
+		}
+		_ = c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
 		c.mu.Lock()
 		c.busy = false
 		again := c.again
