@@ -66,9 +66,10 @@ func (c CallsConfig) check(bad report) {
 		}
 	}
 	if c.STUN != "" {
-		checkListenAt("calls.stun", c.stun(), bad)
 		if host, _, _ := net.SplitHostPort(c.stun()); host == "" {
 			bad("calls.stun", "%q is no STUN server, such as stun.example.org:3478", c.STUN)
+		} else {
+			checkListenAt("calls.stun", c.stun(), bad)
 		}
 	}
 	c.SFU.LiveKit.check(bad)

@@ -18,20 +18,24 @@ const stunPort = "3478"
 // publicAddresses finds by what addresses media reaches this machine where it is behind NAT. Nobody is asked whom the operator has not named:
 // a STUN server, or the name by which clients reach this server. moved is called when they change.
 func publicAddresses(cfg *Config, log zerolog.Logger, moved func()) *network.Discovery {
-	found := network.DiscoveryConfig{
-		Given: givenAddresses(cfg), STUN: cfg.Calls.stun(), Changed: moved, Log: log.With().Str("part", "calls").Logger(),
-	}
+	how := discovery(cfg)
+	how.Changed, how.Log = moved, log.With().Str("part", "calls").Logger()
+	return network.Discover(how)
+}
+
+// discovery says whom to ask: nobody, where media does not come here, or clients are on this machine.
+func discovery(cfg *Config) network.DiscoveryConfig {
+	found := network.DiscoveryConfig{Given: givenAddresses(cfg)}
 	ownMedia := cfg.Calls.Enabled && cfg.Calls.SFU.LiveKit.URL == "" || cfg.TURN.Enabled && !cfg.TURN.elsewhere()
-	if base, err := url.Parse(cfg.BaseURL()); err == nil && ownMedia {
-		// Where turn.host is another name than that of public_url, it is the one that leads to this machine itself.
-		if found.Host = cfg.TURN.Host; found.Host == "" {
-			found.Host = base.Hostname()
-		}
+	base, err := url.Parse(cfg.BaseURL())
+	if err != nil || !ownMedia || localBase(cfg.BaseURL()) {
+		return found
 	}
-	if !ownMedia || localBase(cfg.BaseURL()) {
-		found.STUN, found.Host = "", ""
+	found.STUN, found.Host = cfg.Calls.stun(), base.Hostname()
+	if cfg.TURN.Host != "" && !cfg.TURN.elsewhere() {
+		found.Host = cfg.TURN.Host // where this is another name, it is the one that leads to this machine itself
 	}
-	return network.Discover(found)
+	return found
 }
 
 // givenAddresses are those that the configuration names: of calls, and of TURN for a family of which calls have none.
