@@ -94,6 +94,7 @@ type client struct {
 
 	onChannel func(*webrtc.DataChannel) // is shown the data channels
 	onAnswer  func(sdp string) string   // may change what the server answers
+	local     func(net.IP) bool         // which addresses are its own; nil for loopback
 
 	mu      sync.Mutex // guards what follows
 	got     []*signalling.SignalResponse
@@ -129,7 +130,11 @@ func (c *client) newPC() *webrtc.PeerConnection {
 	}
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
-	s.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
+	local := c.local
+	if local == nil {
+		local = net.IP.IsLoopback
+	}
+	s.SetIPFilter(local)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
