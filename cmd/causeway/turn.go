@@ -191,7 +191,7 @@ func listenTURN(cfg *Config) (_ *turnSockets, err error) {
 		udp, tcp = append(udp, turnURI("turn", name, port, "udp")), append(tcp, turnURI("turn", name, port, "tcp"))
 	}
 	for _, address := range c.TLS.Listen {
-		port, err := s.listenTLS(address, c.TLS)
+		port, err := s.listenTLS(address, c.TLS, peerPrefixes(cfg.TrustedProxies))
 		if err != nil {
 			return nil, err
 		}
@@ -228,7 +228,8 @@ func (s *turnSockets) listen(address string) (int, error) {
 // turnBuffer is how many bytes of packets may wait in a socket.
 const turnBuffer = 4 << 20
 
-func (s *turnSockets) listenTLS(address string, c TURNTLSConfig) (int, error) {
+// listenTLS opens the socket of an address for TLS, and returns the port by which clients reach it. trusted are proxies that may be in front.
+func (s *turnSockets) listenTLS(address string, c TURNTLSConfig, trusted []netip.Prefix) (int, error) {
 	files := &certificateFiles{certificate: c.Certificate, key: c.Key}
 	if _, err := files.get(nil); err != nil {
 		return 0, err
@@ -237,10 +238,21 @@ func (s *turnSockets) listenTLS(address string, c TURNTLSConfig) (int, error) {
 	if err != nil {
 		return 0, turnTaken(address, err)
 	}
-	s.streams = append(s.streams, tls.NewListener(listener, &tls.Config{GetCertificate: files.get, MinVersion: tls.VersionTLS12}))
 	at, _ := listener.Addr().(*net.TCPAddr)
-	s.hosts = append(s.hosts, at.AddrPort().Addr().Unmap())
-	return at.Port, nil
+	port := at.Port
+	if c.ProxiedPort > 0 {
+		port = c.ProxiedPort
+		listener = network.Proxied(listener, func(from netip.Addr) bool {
+			return from.IsLoopback() || slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(from) })
+		})
+	}
+	s.streams = append(s.streams, tls.NewListener(listener, &tls.Config{GetCertificate: files.get, MinVersion: tls.VersionTLS12}))
+	host := at.AddrPort().Addr().Unmap()
+	if host.IsLoopback() && c.ProxiedPort > 0 { // the proxy is here; relays are for the world
+		host = netip.IPv4Unspecified()
+	}
+	s.hosts = append(s.hosts, host)
+	return port, nil
 }
 
 func turnTaken(address string, err error) error {

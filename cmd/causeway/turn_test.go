@@ -308,6 +308,8 @@ func TestTURNConfigProblems(t *testing.T) {
 		"turn: {listen: [nowhere]}":                                  `turn.listen[0]: "nowhere" is not host:port`,
 		"turn: {tls: {listen: [\":443\"]}}":                          "turn.tls: needs certificate and key",
 		"turn: {tls: {certificate: a, key: b}}":                      "turn.tls.listen: must not be empty",
+		"turn: {tls: {proxied_port: 443}}":                           "turn.tls.listen: must not be empty where there is a proxy",
+		"turn: {tls: {proxied_port: 70000}}":                         "turn.tls.proxied_port: must be from 1 to 65535",
 		"turn: {host: \"a b\"}":                                      `turn.host: "a b" is not a host`,
 		"turn: {public_addresses: [example.org]}":                    `turn.public_addresses[0]: "example.org" is not an IP address`,
 		"turn: {public_addresses: [192.0.2.1, 192.0.2.2]}":           "turn.public_addresses[1]: is the second of its family",

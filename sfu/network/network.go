@@ -108,7 +108,8 @@ func (n *Network) listenTCP(cfg Config) error {
 		}
 		n.listeners = append(n.listeners, l)
 		muxes = append(muxes, ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener: l, Logger: cfg.Logger.NewLogger("ice"), ReadBufferSize: tcpReadBuffer, WriteBufferSize: 1 << 20,
+			Listener: bound(l), Logger: cfg.Logger.NewLogger("ice"), ReadBufferSize: tcpReadBuffer, WriteBufferSize: 1 << 20,
+			FirstStunBindTimeout: firstMessage, AliveDurationForConnFromStun: firstMessage,
 		}))
 	}
 	n.TCP = ice.NewMultiTCPMuxDefault(muxes...)
