@@ -66,9 +66,9 @@ func (r *run) told(ctx context.Context, all []told) {
 			good = append(good, t.String())
 		}
 	}
-	suggestion := "Set calls.public_ips to the addresses by which clients reach the server; start the server again."
+	suggestion := "Set calls.public_ips to the addresses by which clients reach the server, or calls.stun to a STUN server that sees it at them; start the server again."
 	if public.IsValid() && !isInner(public) {
-		suggestion = fmt.Sprintf("Set calls.public_ips to [%q], or what else the public address of the server is; start the server again.", public)
+		suggestion = fmt.Sprintf("Set calls.public_ips to [%q], or what else the public address of the server is, or calls.stun to a STUN server that sees it; start the server again.", public)
 	}
 	listed := strings.Join(slices.Concat(good, private, here), ", ")
 	switch {
