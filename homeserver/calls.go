@@ -23,6 +23,12 @@ func (s *Server) CallAccess(ctx context.Context, room id.RoomID, user id.UserID,
 	return joined, byState && !mute, bySticky && !mute, err
 }
 
+// MayCall returns whether a user of this server may use their account, and a device of theirs ("" for none), and so take part in calls.
+func (s *Server) MayCall(ctx context.Context, user id.UserID, device id.DeviceID) (bool, error) {
+	usable, _, err := s.Accounts.InCall(ctx, user, device)
+	return usable, err
+}
+
 // DelayedEvent returns of which room a delayed event of a user is, and after what time it is sent. Errors: 404 M_NOT_FOUND.
 func (s *Server) DelayedEvent(ctx context.Context, user id.UserID, delayID string) (room id.RoomID, after time.Duration, err error) {
 	d, err := s.rooms.DelayedEvent(ctx, user, delayID)

@@ -113,6 +113,8 @@ type client struct {
 	sub      *webrtc.PeerConnection
 
 	onChannel func(*webrtc.DataChannel) // is shown the data channels
+	onAnswer  func(sdp string) string   // may change what the server answers
+	local     func(net.IP) bool         // which addresses are its own; nil for loopback
 
 	mu      sync.Mutex // guards what follows
 	got     []*signalling.SignalResponse
@@ -148,7 +150,11 @@ func (c *client) newPC() *webrtc.PeerConnection {
 	}
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
-	s.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
+	local := c.local
+	if local == nil {
+		local = net.IP.IsLoopback
+	}
+	s.SetIPFilter(local)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
@@ -293,7 +299,11 @@ func (c *client) ring() {
 func (c *client) negotiate(m *signalling.SignalResponse) {
 	switch {
 	case m.Answer != nil:
-		_ = c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.Answer.SDP})
+		answer := m.Answer.SDP
+		if c.onAnswer != nil {
+			answer = c.onAnswer(answer)
+		}
+		_ = c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
 		c.mu.Lock()
 		c.busy = false
 		again := c.again

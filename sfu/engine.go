@@ -59,13 +59,6 @@ func newEngine(cfg *Config) (*engine, error) {
 		types = append(types, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
 	}
 	s.SetNetworkTypes(types)
-	if len(cfg.PublicIPs) > 0 {
-		if err := s.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
-			External: cfg.PublicIPs, AsCandidateType: webrtc.ICECandidateTypeHost,
-		}); err != nil {
-			return nil, fmt.Errorf("take the public addresses: %w", err)
-		}
-	}
 	loopback, keep := cfg.Loopback, cfg.Addresses
 	s.SetIPFilter(func(ip net.IP) bool {
 		if ip.IsLoopback() && !loopback {

@@ -35,11 +35,24 @@ func TestLoss(t *testing.T) {
 	lossy := way{lossPermille: 20, delay: 20 * time.Millisecond}
 	bad.set(lossy, lossy)
 	const packets = 3000
+	missing, of := bob.missing(packets, func() *rtp.Packet { return bob.awaitPackets(track, 1)[0] })
+	dropped := bad.lost()
+	t.Logf("%d of %d packets did not come, of which the network lost %d going out", missing, of, dropped)
+	if dropped < packets/100 {
+		t.Fatalf("the network lost %d packets, which shows nothing", dropped)
+	}
+	if missing*1000 > of {
+		t.Errorf("%d of %d packets did not come: more than 0.1 %%", missing, of)
+	}
+}
+
+// missing reads packets that were sent by sendLayer, and tells how many of how many did not come that were sent meanwhile.
+func (c *client) missing(packets int, next func() *rtp.Packet) (missing, of int) {
+	c.t.Helper()
 	seen := map[uint32]bool{}
 	var first, last uint32
 	for n := 0; n < packets; {
-		p := bob.awaitPackets(track, 1)[0]
-		number, ok := frameNumber(p)
+		number, ok := frameNumber(next())
 		if !ok {
 			continue
 		}
@@ -50,21 +63,12 @@ func TestLoss(t *testing.T) {
 		seen[number] = true
 		last = max(last, number)
 	}
-	missing := 0
 	for n := first; n+100 < last; n++ { // the newest may be on their way
 		if !seen[n] {
 			missing++
 		}
 	}
-	of := int(last-100) - int(first)
-	dropped := bad.lost()
-	t.Logf("%d of %d packets did not come, of which the network lost %d going out", missing, of, dropped)
-	if dropped < packets/100 {
-		t.Fatalf("the network lost %d packets, which shows nothing", dropped)
-	}
-	if missing*1000 > of {
-		t.Errorf("%d of %d packets did not come: more than 0.1 %%", missing, of)
-	}
+	return missing, int(last-100) - int(first)
 }
 
 // TestBandwidthDrops takes nine tenths of the bandwidth away, and gives it back: the picture becomes smaller, does not stand still once it has, and
@@ -257,6 +261,13 @@ func (v *viewer) reset() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.frames, v.longest = 0, 0
+}
+
+// pause is the longest time between two frames, or since the last, since reset.
+func (v *viewer) pause() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return max(v.longest, time.Since(v.last))
 }
 
 func (v *viewer) await(t *testing.T, what string, within time.Duration, is func() bool) {

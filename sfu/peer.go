@@ -96,7 +96,7 @@ func (c *peer) answer(offer *signalling.SessionDescription, between func()) (str
 	return c.settle(answer)
 }
 
-// settle takes a description of ours, and gives it with the addresses of this machine.
+// settle takes a description of ours, and gives it with the addresses by which this machine is reached.
 func (c *peer) settle(d webrtc.SessionDescription) (string, error) {
 	gathered := webrtc.GatheringCompletePromise(c.pc)
 	if err := c.pc.SetLocalDescription(d); err != nil {
@@ -107,7 +107,11 @@ func (c *peer) settle(d webrtc.SessionDescription) (string, error) {
 	case <-time.After(gatherWithin):
 		return "", fmt.Errorf("gather addresses: none within %s", gatherWithin)
 	}
-	return c.hold(c.pc.LocalDescription().SDP), nil
+	description := c.pc.LocalDescription().SDP
+	if public := c.p.server.cfg.PublicIPs; public != nil {
+		description = withPublic(description, public())
+	}
+	return c.hold(description), nil
 }
 
 // trackIDs gives, by media section, the ID of the track that we send in it.

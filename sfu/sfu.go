@@ -13,6 +13,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -55,8 +56,9 @@ type Config struct {
 	TCP ice.TCPMux
 	// Flush sends what is waiting to be sent; nil where nothing waits.
 	Flush func()
-	// PublicIPs are told to clients in the place of this machine's own addresses; empty to tell those.
-	PublicIPs []string
+	// PublicIPs are told to clients beside this machine's own addresses: those of a NAT that hands on the ports of UDP and TCP to this machine. It is
+	// asked whenever addresses are told, and must not block; nil is for none.
+	PublicIPs func() []netip.Addr
 	// Addresses says which addresses of this machine clients are told; nil for all but loopback.
 	Addresses func(net.IP) bool
 	Loopback  bool // whether loopback addresses are told

@@ -20,6 +20,7 @@ import (
 	"causeway/homeserver/notify"
 	"causeway/homeserver/store"
 	"causeway/registration"
+	"causeway/sfu/network"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -51,7 +52,9 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		return err
 	}
 
-	groupCalls, err := openCalls(cfg, db, log)
+	var relaying *turnPart
+	public := publicAddresses(cfg, log, func() { relaying.move() })
+	groupCalls, err := openCalls(cfg, db, public, log)
 	if err != nil {
 		return err
 	}
@@ -66,8 +69,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Registrations: folder.Set,
 		Transport:     hosted.transport, PresenceMembers: cfg.Presence.MaxRoomMembers,
 	})
-	relaying, err := openTURN(ctx, cfg, db, groupCalls.services(cfg.Calls.PublicIPs), log)
-	if err != nil {
+	if relaying, err = openTURN(ctx, cfg, db, public, groupCalls.services, log); err != nil {
 		return err
 	}
 	defer closing(&err, relaying.close)
@@ -111,6 +113,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	send.Attend(hs)
 	groupCalls.attend(hs)
 	groupCalls.relayedBy(relaying)
+	relaying.attend(hs, groupCalls)
 	toHomeserver.SetHandler(hs.Handler())
 	socket, err := hosted.openSocket(cfg, hs.Handler(), log)
 	if err != nil {
@@ -144,7 +147,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	running = true
 	return runParts(ctx, log, parts{
 		web: web, metrics: metrics, control: control, homeserver: hs, sender: send, services: services, bridges: hosted, calls: groupCalls,
-		turn: relaying,
+		turn: relaying, public: public,
 	})
 }
 
@@ -158,6 +161,7 @@ type parts struct {
 	services   *appServices
 	bridges    bridgeSet
 	turn       *turnPart
+	public     *network.Discovery
 	calls      *calls
 }
 
@@ -173,6 +177,7 @@ func runParts(ctx context.Context, log zerolog.Logger, p parts) error {
 	running.Go(func() error { return p.control.run(behind) })
 	running.Go(func() error { return p.metrics.run(behind) })
 	running.Go(func() error { return p.turn.run(behind) })
+	running.Go(func() error { return p.public.Run(behind) })
 	running.Go(func() error { return p.calls.run(behind) })
 	for _, b := range p.bridges {
 		running.Go(func() error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
@@ -30,23 +29,25 @@ const (
 
 // calls are the group calls of the server: what makes tokens for them, and the SFU, if that is ours.
 type calls struct {
-	focus *focus.Service
-	sfu   *sfu.Server // nil for one elsewhere, and net with it
-	net   *network.Network
-	turn  *turnPart // set by relayedBy
-	base  string
-	media string             // the WebSocket address of the SFU
-	hs    *homeserver.Server // set by attend
-	page  *callPage          // nil for none
+	focus  *focus.Service
+	sfu    *sfu.Server // nil for one elsewhere, and net with it
+	net    *network.Network
+	turn   *turnPart // set by relayedBy
+	base   string
+	media  string // the WebSocket address of the SFU
+	public *network.Discovery
+	hs     *homeserver.Server // set by attend
+	page   *callPage          // nil for none
 }
 
 // openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server: the log says so.
-func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (c *calls, err error) {
+// public has the addresses by which media reaches this machine.
+func openCalls(cfg *Config, db *store.DB, public *network.Discovery, log zerolog.Logger) (c *calls, err error) {
 	if !cfg.Calls.Enabled {
 		return nil, nil
 	}
 	log = log.With().Str("part", "calls").Logger()
-	c = &calls{base: strings.TrimRight(cfg.BaseURL(), "/")}
+	c = &calls{base: strings.TrimRight(cfg.BaseURL(), "/"), public: public}
 	fc := focus.Config{ServerName: cfg.ServerName, OpenID: c, Membership: c, Ledger: callSeats{db}, Log: log}
 	if cfg.DelayedEvents.Enabled {
 		fc.Delays = c
@@ -82,7 +83,7 @@ func openCalls(cfg *Config, db *store.DB, log zerolog.Logger) (c *calls, err err
 // openSFU makes the SFU of this process.
 func (c *calls) openSFU(cfg *Config, key, secret string, log zerolog.Logger) (err error) {
 	c.sfu, err = sfu.New(sfu.Config{
-		Keys: map[string]string{key: secret}, UDP: c.net.UDP, TCP: c.net.TCP, Flush: c.net.Flush, PublicIPs: cfg.Calls.PublicIPs,
+		Keys: map[string]string{key: secret}, UDP: c.net.UDP, TCP: c.net.TCP, Flush: c.net.Flush, PublicIPs: c.public.Addresses,
 		Addresses: c.net.Has, Loopback: c.net.Loopback(),
 		ICEServers: func(identity string) []signalling.ICEServer { return c.turn.iceServers(identity) },
 		Admit:      c.admit,
@@ -96,25 +97,6 @@ func (c *calls) openSFU(cfg *Config, key, secret string, log zerolog.Logger) (er
 // permission is what those may do in a call who may send sound and picture, and those who may not.
 func permission(publish bool) sfu.Permission {
 	return sfu.Permission{Publish: publish, Subscribe: true, Data: publish, Metadata: true}
-}
-
-// services are the addresses at which clients reach the SFU by UDP, and where those are from here: relays may send there, whatever else of this
-// machine they may not reach.
-func (c *calls) services(publicIPs []string) map[netip.AddrPort]netip.AddrPort {
-	if c == nil || c.net == nil {
-		return nil
-	}
-	services := map[netip.AddrPort]netip.AddrPort{}
-	for _, a := range c.net.Addresses() {
-		here := netip.AddrPortFrom(a, uint16(c.net.UDPPort()))
-		services[here] = here
-		for _, text := range publicIPs {
-			if public, err := netip.ParseAddr(text); err == nil && public.Is4() == a.Is4() {
-				services[netip.AddrPortFrom(public, here.Port())] = here
-			}
-		}
-	}
-	return services
 }
 
 // relayedBy has participants told of a TURN server, before anything is served.

@@ -25,8 +25,10 @@ type CallsConfig struct {
 	Enabled bool `yaml:"enabled"`
 	// Listen is where media comes in: one UDP port for all. "" is port 7882, of loopback alone where the server is there alone.
 	Listen string `yaml:"listen"`
-	// PublicIPs are told to clients in the place of the machine's own.
+	// PublicIPs are told to clients beside the machine's own.
 	PublicIPs []string `yaml:"public_ips"`
+	// STUN is a server, host or host:port, that is asked for public addresses of families that none is given of; "" for none.
+	STUN string `yaml:"stun"`
 	// Page is the folder with the files of Element Call, which is served then; "" for none.
 	Page string `yaml:"page"`
 	// SFU is who hands on sound and picture, if not this server.
@@ -61,6 +63,13 @@ func (c CallsConfig) check(bad report) {
 	for i, s := range c.PublicIPs {
 		if _, err := netip.ParseAddr(s); err != nil {
 			bad(fmt.Sprintf("calls.public_ips[%d]", i), "%q is no IP address", s)
+		}
+	}
+	if c.STUN != "" {
+		if host, _, _ := net.SplitHostPort(c.stun()); host == "" {
+			bad("calls.stun", "%q is no STUN server, such as stun.example.org:3478", c.STUN)
+		} else {
+			checkListenAt("calls.stun", c.stun(), bad)
 		}
 	}
 	c.SFU.LiveKit.check(bad)

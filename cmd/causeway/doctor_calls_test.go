@@ -153,8 +153,8 @@ func TestDoctorCallsFaults(t *testing.T) {
 		text   string
 		advice string
 	}{
-		{"media at an address that nobody is told", func(c *Config) { c.Calls.PublicIPs = []string{"192.0.2.1"} }, "udp", probe.Failed,
-			"Media is blocked by UDP: nothing comes back from 192.0.2.1:", "set calls.public_ips"},
+		{"media at an address that nobody is told", func(c *Config) { c.Calls.PublicIPs = []string{"192.0.2.1"} }, "address", probe.Warning,
+			"Clients are told to send media to 192.0.2.1:", "set calls.public_ips"},
 		{"no TURN", nil, "turn", probe.Failed, "There is no TURN server: people behind firewalls cannot call each other", "Set turn.listen"},
 		{"TURN without TLS", func(c *Config) { c.TURN.Enabled, c.TURN.Listen = true, []string{"127.0.0.1:0"} }, "turn_tls", probe.Warning,
 			"There is no TURN by TLS", "Set turn.tls"},

@@ -17,6 +17,7 @@ import (
 
 	"causeway/homeserver/clientapi"
 	"causeway/homeserver/store"
+	"causeway/sfu/network"
 	"causeway/sfu/signalling"
 	"causeway/sfu/turn"
 
@@ -31,21 +32,31 @@ const turnPort = 3478
 // turnPart is the TURN server, or what is known of others. A nil one is none.
 type turnPart struct {
 	uris   []string
-	mint   func(user string) turn.Credentials
+	mint   func(user, session string) turn.Credentials
 	keys   *turn.Keys   // nil for servers elsewhere
 	server *turn.Server // likewise
+
+	// Of the server here:
+	config   TURNConfig
+	hosts    []netip.Addr // where its sockets are
+	public   *network.Discovery
+	services func() map[netip.AddrPort]netip.AddrPort
+	sessions turnSessions // set by attend
+	log      zerolog.Logger
 }
 
 // openTURN opens the sockets of the TURN server, if there is to be one. By default it goes without where it would be of no use, or
 // where another program has its port, and says so: calls between people whose networks let them reach each other need none.
-// services are sockets of this machine that relays may reach.
-func openTURN(ctx context.Context, cfg *Config, db *store.DB, services map[netip.AddrPort]netip.AddrPort, log zerolog.Logger) (*turnPart, error) {
+// public has the addresses by which this machine is reached; services are sockets of this machine that relays may reach.
+func openTURN(
+	ctx context.Context, cfg *Config, db *store.DB, public *network.Discovery, services func() map[netip.AddrPort]netip.AddrPort, log zerolog.Logger,
+) (*turnPart, error) {
 	c := cfg.TURN
 	switch {
 	case !c.Enabled:
 		return nil, nil
 	case c.elsewhere():
-		return &turnPart{uris: c.URIs, mint: c.mintElsewhere}, nil
+		return &turnPart{uris: c.URIs, mint: func(user, _ string) turn.Credentials { return c.mintElsewhere(user) }}, nil
 	}
 	log = log.With().Str("part", "turn").Logger()
 	sockets, err := listenTURN(cfg)
@@ -60,20 +71,19 @@ func openTURN(ctx context.Context, cfg *Config, db *store.DB, services map[netip
 	if err != nil {
 		return nil, errors.Join(err, sockets.close())
 	}
-	relays := relayAddresses(c, sockets.hosts)
-	server, err := turn.New(turn.Config{
+	t := &turnPart{uris: sockets.uris, mint: keys.MintSession, keys: keys, config: c, hosts: sockets.hosts, public: public, services: services, log: log}
+	relays := relayAddresses(c, t.hosts, public)
+	t.server, err = turn.New(turn.Config{
 		Realm: cfg.ServerName, Keys: keys, Packets: sockets.packets, Streams: sockets.streams, Relays: relays,
 		MinPort: uint16(c.MinPort), MaxPort: uint16(c.MaxPort), Allow: peerPrefixes(c.AllowPeers), Refuse: peerPrefixes(c.RefusePeers),
-		Services: services,
-		Limits:   turn.Limits{Allocations: c.Allocations, UserAllocations: c.UserAllocations, Bandwidth: c.Bandwidth},
+		Services: services(), Active: t.isActive,
+		Limits: turn.Limits{Allocations: c.Allocations, UserAllocations: c.UserAllocations, Bandwidth: c.Bandwidth},
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range relays {
-		log.Info().Strs("uris", sockets.uris).Stringer("relays", r.Public).Msg("Relaying calls")
-	}
-	return &turnPart{uris: sockets.uris, mint: keys.Mint, keys: keys, server: server}, nil
+	t.tellRelays(relays)
+	return t, nil
 }
 
 // mintElsewhere makes credentials for servers of others: by the secret that they share, or always the same.
@@ -93,8 +103,8 @@ func (t *turnPart) forClients() clientapi.TURN {
 }
 
 // Credentials implements clientapi.TURN.
-func (t *turnPart) Credentials(user id.UserID) clientapi.TURNCredentials {
-	c := t.mint(string(user))
+func (t *turnPart) Credentials(user id.UserID, device id.DeviceID) clientapi.TURNCredentials {
+	c := t.mint(string(user), deviceSession+string(device))
 	return clientapi.TURNCredentials{Username: c.Username, Password: c.Password, URIs: t.uris, TTL: int64(c.TTL.Seconds())}
 }
 
@@ -103,7 +113,7 @@ func (t *turnPart) iceServers(identity string) []signalling.ICEServer {
 	if t == nil {
 		return nil
 	}
-	c := t.mint(identity)
+	c := t.mint(identity, callSession)
 	return []signalling.ICEServer{{URLs: t.uris, Username: c.Username, Credential: c.Password}}
 }
 
@@ -181,7 +191,7 @@ func listenTURN(cfg *Config) (_ *turnSockets, err error) {
 		udp, tcp = append(udp, turnURI("turn", name, port, "udp")), append(tcp, turnURI("turn", name, port, "tcp"))
 	}
 	for _, address := range c.TLS.Listen {
-		port, err := s.listenTLS(address, c.TLS)
+		port, err := s.listenTLS(address, c.TLS, peerPrefixes(cfg.TrustedProxies))
 		if err != nil {
 			return nil, err
 		}
@@ -218,7 +228,8 @@ func (s *turnSockets) listen(address string) (int, error) {
 // turnBuffer is how many bytes of packets may wait in a socket.
 const turnBuffer = 4 << 20
 
-func (s *turnSockets) listenTLS(address string, c TURNTLSConfig) (int, error) {
+// listenTLS opens the socket of an address for TLS, and returns the port by which clients reach it. trusted are proxies that may be in front.
+func (s *turnSockets) listenTLS(address string, c TURNTLSConfig, trusted []netip.Prefix) (int, error) {
 	files := &certificateFiles{certificate: c.Certificate, key: c.Key}
 	if _, err := files.get(nil); err != nil {
 		return 0, err
@@ -227,10 +238,21 @@ func (s *turnSockets) listenTLS(address string, c TURNTLSConfig) (int, error) {
 	if err != nil {
 		return 0, turnTaken(address, err)
 	}
-	s.streams = append(s.streams, tls.NewListener(listener, &tls.Config{GetCertificate: files.get, MinVersion: tls.VersionTLS12}))
 	at, _ := listener.Addr().(*net.TCPAddr)
-	s.hosts = append(s.hosts, at.AddrPort().Addr().Unmap())
-	return at.Port, nil
+	port := at.Port
+	if c.ProxiedPort > 0 {
+		port = c.ProxiedPort
+		listener = network.Proxied(listener, func(from netip.Addr) bool {
+			return from.IsLoopback() || slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(from) })
+		})
+	}
+	s.streams = append(s.streams, tls.NewListener(listener, &tls.Config{GetCertificate: files.get, MinVersion: tls.VersionTLS12}))
+	host := at.AddrPort().Addr().Unmap()
+	if host.IsLoopback() && c.ProxiedPort > 0 { // the proxy is here; relays are for the world
+		host = netip.IPv4Unspecified()
+	}
+	s.hosts = append(s.hosts, host)
+	return port, nil
 }
 
 func turnTaken(address string, err error) error {

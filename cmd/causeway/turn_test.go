@@ -23,6 +23,7 @@ import (
 
 	"causeway/homeserver/store"
 	"causeway/homeserver/storetest"
+	"causeway/sfu/network"
 	"causeway/sfu/turn"
 
 	"github.com/rs/zerolog"
@@ -45,7 +46,7 @@ func openTestTURN(t *testing.T, cfg *Config, log zerolog.Logger) (*turnPart, err
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	part, err := openTURN(t.Context(), cfg, db, nil, log)
+	part, err := openTURN(t.Context(), cfg, db, publicAddresses(cfg, log, nil), (*calls)(nil).services, log)
 	t.Cleanup(func() { part.close() })
 	return part, err
 }
@@ -86,7 +87,7 @@ func TestOpenTURN(t *testing.T) {
 				}
 				return
 			}
-			c := part.forClients().Credentials("@alice:localhost")
+			c := part.forClients().Credentials("@alice:localhost", "DEVICE")
 			var got []string
 			for _, uri := range c.URIs {
 				got = append(got, anyPort.ReplaceAllString(uri, ":PORT?"))
@@ -113,7 +114,7 @@ func TestTURNElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := part.Credentials("@alice:localhost")
+	c := part.Credentials("@alice:localhost", "DEVICE")
 	ends, err := strconv.ParseInt(strings.Split(c.Username, ":")[0], 10, 64)
 	if wait := time.Until(time.Unix(ends, 0)); err != nil || wait < 59*time.Minute || wait > time.Hour || c.TTL != 3600 {
 		t.Errorf("got %+v", c)
@@ -127,7 +128,7 @@ func TestTURNElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := part.Credentials("@alice:localhost"); c.Username != "name" || c.Password != "word" {
+	if c := part.Credentials("@alice:localhost", "DEVICE"); c.Username != "name" || c.Password != "word" {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -211,22 +212,22 @@ func TestTURNRuns(t *testing.T) {
 func TestRelayAddresses(t *testing.T) {
 	parse := netip.MustParseAddr
 	c := defaultTURN()
-	got := relayAddresses(c, []netip.Addr{parse("127.0.0.1")})
+	got := relayAddresses(c, []netip.Addr{parse("127.0.0.1")}, network.Discover(network.DiscoveryConfig{}))
 	if want := []turn.Address{{Bind: parse("127.0.0.1"), Public: parse("127.0.0.1")}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	c.PublicAddresses = []string{"198.51.100.7", "2001:db8::7"}
-	got = relayAddresses(c, []netip.Addr{parse("::")})
+	got = relayAddresses(c, []netip.Addr{parse("::")}, network.Discover(network.DiscoveryConfig{}))
 	want := []turn.Address{{Bind: parse("0.0.0.0"), Public: parse("198.51.100.7")}, {Bind: parse("::"), Public: parse("2001:db8::7")}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	got = relayAddresses(c, []netip.Addr{parse("10.0.0.5"), parse("10.0.0.6")})
+	got = relayAddresses(c, []netip.Addr{parse("10.0.0.5"), parse("10.0.0.6")}, network.Discover(network.DiscoveryConfig{}))
 	if want := []turn.Address{{Bind: parse("10.0.0.5"), Public: parse("198.51.100.7")}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	c.PublicAddresses = nil
-	for _, a := range relayAddresses(c, []netip.Addr{parse("::")}) {
+	for _, a := range relayAddresses(c, []netip.Addr{parse("::")}, network.Discover(network.DiscoveryConfig{})) {
 		if a.Public.IsUnspecified() || a.Public.Is6() != a.Bind.Is6() || a.Public.Zone() != "" {
 			t.Errorf("got %v", a)
 		}
@@ -307,6 +308,8 @@ func TestTURNConfigProblems(t *testing.T) {
 		"turn: {listen: [nowhere]}":                                  `turn.listen[0]: "nowhere" is not host:port`,
 		"turn: {tls: {listen: [\":443\"]}}":                          "turn.tls: needs certificate and key",
 		"turn: {tls: {certificate: a, key: b}}":                      "turn.tls.listen: must not be empty",
+		"turn: {tls: {proxied_port: 443}}":                           "turn.tls.listen: must not be empty where there is a proxy",
+		"turn: {tls: {proxied_port: 70000}}":                         "turn.tls.proxied_port: must be from 1 to 65535",
 		"turn: {host: \"a b\"}":                                      `turn.host: "a b" is not a host`,
 		"turn: {public_addresses: [example.org]}":                    `turn.public_addresses[0]: "example.org" is not an IP address`,
 		"turn: {public_addresses: [192.0.2.1, 192.0.2.2]}":           "turn.public_addresses[1]: is the second of its family",

@@ -44,6 +44,8 @@ type TURNTLSConfig struct {
 	Listen      []string `yaml:"listen"`
 	Certificate string   `yaml:"certificate"`
 	Key         string   `yaml:"key"`
+	// ProxiedPort is that of a proxy by which clients reach Listen, with the PROXY protocol; 0 for none.
+	ProxiedPort int `yaml:"proxied_port"`
 }
 
 func defaultTURN() TURNConfig {
@@ -70,6 +72,12 @@ func (c TURNConfig) check(bad report) {
 		bad("turn.tls", "needs certificate and key to listen")
 	case len(c.TLS.Listen) == 0 && (c.TLS.Certificate != "" || c.TLS.Key != ""):
 		bad("turn.tls.listen", "must not be empty where there is a certificate")
+	}
+	switch {
+	case c.TLS.ProxiedPort < 0 || c.TLS.ProxiedPort > 65535:
+		bad("turn.tls.proxied_port", "must be from 1 to 65535, or 0 for no proxy")
+	case c.TLS.ProxiedPort > 0 && len(c.TLS.Listen) == 0:
+		bad("turn.tls.listen", "must not be empty where there is a proxy in front of it")
 	}
 	if strings.ContainsAny(c.Host, " /?") {
 		bad("turn.host", "%q is not a host", c.Host)

@@ -4,18 +4,19 @@ import (
 	"net"
 	"net/netip"
 
+	"causeway/sfu/network"
 	"causeway/sfu/turn"
 )
 
 // relayAddresses are those of relays: for each family that clients come by, where the first socket is, and as what it is known.
-func relayAddresses(c TURNConfig, hosts []netip.Addr) []turn.Address {
+func relayAddresses(c TURNConfig, hosts []netip.Addr, shared *network.Discovery) []turn.Address {
 	var all []turn.Address
 	for _, v6 := range []bool{false, true} {
 		bind, ok := relayBind(hosts, v6)
 		if !ok {
 			continue
 		}
-		if public, ok := relayPublic(c, bind); ok {
+		if public, ok := relayPublic(c, bind, shared); ok {
 			all = append(all, turn.Address{Bind: bind, Public: public})
 		}
 	}
@@ -33,25 +34,6 @@ func relayBind(hosts []netip.Addr, v6 bool) (netip.Addr, bool) {
 		}
 	}
 	return netip.Addr{}, false
-}
-
-// relayPublic is as what relays with a socket there are known.
-func relayPublic(c TURNConfig, bind netip.Addr) (netip.Addr, bool) {
-	for _, text := range c.PublicAddresses {
-		if addr, err := netip.ParseAddr(text); err == nil && addr.Is6() == bind.Is6() {
-			return addr, true
-		}
-	}
-	if !bind.IsUnspecified() {
-		return bind.WithZone(""), true
-	}
-	if bind.Is6() {
-		return outgoing("udp6", "[2001:db8::1]:9")
-	}
-	if addr, ok := outgoing("udp4", "192.0.2.1:9"); ok {
-		return addr, true
-	}
-	return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
 }
 
 // outgoing is the address that this machine has towards the rest of the world. Nothing is sent: UDP asks the routing table alone.

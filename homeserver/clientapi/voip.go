@@ -11,8 +11,8 @@ import (
 
 // TURN gives out credentials of the servers that relay the media of calls.
 type TURN interface {
-	// Credentials are a user's own, and soon of no use.
-	Credentials(user id.UserID) TURNCredentials
+	// Credentials are a user's own, of one of their devices, "" for none; and of no use soon, or when that is signed out.
+	Credentials(user id.UserID, device id.DeviceID) TURNCredentials
 }
 
 // TURNCredentials are what GET /voip/turnServer answers.
@@ -32,5 +32,5 @@ func (a *API) turnServer(_ context.Context, r *httpapi.Request, _ httpapi.Empty)
 	case r.Requester.IsGuest && !a.TURNGuests:
 		return TURNCredentials{}, httpapi.Error(http.StatusForbidden, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not use the TURN server")
 	}
-	return a.TURN.Credentials(r.Requester.UserID), nil
+	return a.TURN.Credentials(r.Requester.UserID, r.Requester.DeviceID), nil
 }

@@ -22,7 +22,7 @@ const turnServer = " GET /voip/turnServer"
 // relayed gives out credentials for a server that shares a secret.
 type relayed struct{ secret string }
 
-func (r relayed) Credentials(user id.UserID) clientapi.TURNCredentials {
+func (r relayed) Credentials(user id.UserID, _ id.DeviceID) clientapi.TURNCredentials {
 	c := turn.Mint([]byte(r.secret), string(user), time.Now(), time.Hour)
 	return clientapi.TURNCredentials{
 		Username: c.Username, Password: c.Password, TTL: int64(c.TTL.Seconds()),

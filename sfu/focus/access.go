@@ -53,6 +53,18 @@ func (s *Service) Watches(room id.RoomID) bool {
 	return s.byRoom[room] > 0
 }
 
+// Seated tells whether an identity has a seat in any call. It never blocks.
+func (s *Service) Seated(identity string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.seats {
+		if k.identity == identity {
+			return true
+		}
+	}
+	return false
+}
+
 // mark has a seat looked at again.
 func (s *Service) mark(k key) {
 	s.mu.Lock()

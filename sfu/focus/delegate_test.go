@@ -233,6 +233,9 @@ func TestAccess(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.expect(t, "she is in", time.Second, "restart leave")
+		if !s.Seated(mine.identity) || s.Seated("somebody") {
+			t.Error("who has a seat is not known")
+		}
 		w.let(alice, "D", Access{Joined: true})
 		s.AccessChanged(room, alice)
 		w.expect(t, "less power", time.Millisecond, fmt.Sprintf("%s publishes false", mine.identity))
@@ -253,8 +256,8 @@ func TestAccess(t *testing.T) {
 		if _, err := s.Admit(t.Context(), mine.alias, mine.identity); err == nil {
 			t.Error("a token from before lets in who was put out, and may come in again")
 		}
-		if _, ok := w.row(mine); ok {
-			t.Error("the row is left")
+		if _, ok := w.row(mine); ok || s.Seated(mine.identity) {
+			t.Error("the seat is left")
 		}
 		if s.Watches(room) || s.Watches("") {
 			t.Error("nobody is in a call, and the room is watched")

@@ -2,6 +2,8 @@
 // machine, and one TCP port for those who cannot send UDP. What is sent by UDP waits for a moment, and goes out in batches (sendmmsg, and
 // UDP segmentation offload where the kernel has it): most of what an SFU does is sending.
 //
+// Discovery finds by what public addresses a machine behind NAT is reached.
+//
 // It knows neither rooms nor packets, but for telling media from the rest by its first byte, RFC 7983.
 package network
 
@@ -103,7 +105,8 @@ func (n *Network) listenTCP(cfg Config) error {
 		}
 		n.listeners = append(n.listeners, l)
 		muxes = append(muxes, ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener: l, Logger: cfg.Logger.NewLogger("ice"), ReadBufferSize: tcpReadBuffer, WriteBufferSize: 1 << 20,
+			Listener: bound(l), Logger: cfg.Logger.NewLogger("ice"), ReadBufferSize: tcpReadBuffer, WriteBufferSize: 1 << 20,
+			FirstStunBindTimeout: firstMessage, AliveDurationForConnFromStun: firstMessage,
 		}))
 	}
 	n.TCP = ice.NewMultiTCPMuxDefault(muxes...)

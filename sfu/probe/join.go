@@ -26,6 +26,7 @@ type route struct {
 	networks []webrtc.NetworkType
 	relay    *webrtc.ICEServer // nil for a direct one
 	dial     dialer            // to the relay, by TCP
+	only     netip.AddrPort    // the one address of the SFU that is used; the zero value for all
 }
 
 var (
@@ -96,7 +97,7 @@ func (r *run) join(ctx context.Context, jwt string, by route) (v visit, err erro
 	defer func() { _ = conn.CloseNow() }()
 	v.upgraded = true
 	heard := make(chan error, 1)
-	go func() { heard <- v.listen(ctx, conn, pc) }()
+	go func() { heard <- v.listen(ctx, conn, pc, by.only) }()
 	select {
 	case s := <-ended:
 		v.connected = s == webrtc.PeerConnectionStateConnected
@@ -191,7 +192,7 @@ func (r *run) dial(ctx context.Context, jwt, offer string) (*websocket.Conn, err
 }
 
 // listen does what clients do with messages of an SFU.
-func (v *visit) listen(ctx context.Context, conn *websocket.Conn, pc *webrtc.PeerConnection) error {
+func (v *visit) listen(ctx context.Context, conn *websocket.Conn, pc *webrtc.PeerConnection, only netip.AddrPort) error {
 	for {
 		_, raw, err := conn.Read(ctx)
 		if err != nil {
@@ -206,7 +207,7 @@ func (v *visit) listen(ctx context.Context, conn *websocket.Conn, pc *webrtc.Pee
 			v.joined = true
 		case m.Answer != nil:
 			v.told = addresses(m.Answer.SDP)
-			if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.Answer.SDP}); err != nil {
+			if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: without(m.Answer.SDP, only)}); err != nil {
 				return fmt.Errorf("take the SFU's answer: %w", err)
 			}
 		case m.Leave != nil:
@@ -233,6 +234,21 @@ func addresses(sdp string) []told {
 		}
 	}
 	return all
+}
+
+// without leaves a description all but one of its addresses; none where that is the zero value.
+func without(sdp string, only netip.AddrPort) string {
+	if !only.IsValid() {
+		return sdp
+	}
+	var left strings.Builder
+	for line := range strings.Lines(sdp) {
+		if all := addresses(line); len(all) == 1 && all[0].address != only {
+			continue
+		}
+		left.WriteString(line)
+	}
+	return left.String()
 }
 
 // selected is the address that media goes to.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -21,6 +22,9 @@ func (r *run) direct(ctx context.Context) {
 	if r.legacy {
 		r.mediaBy(v, err, "tcp", true)
 		return
+	}
+	if v.connected {
+		r.others(ctx, v)
 	}
 	v, err = r.join(ctx, r.tokenFor(ctx, "doctor-tcp"), route{networks: byTCP})
 	r.mediaBy(v, err, "tcp", true)
@@ -62,9 +66,9 @@ func (r *run) told(ctx context.Context, all []told) {
 			good = append(good, t.String())
 		}
 	}
-	suggestion := "Set calls.public_ips to the addresses by which clients reach the server; start the server again."
+	suggestion := "Set calls.public_ips to the addresses by which clients reach the server, or calls.stun to a STUN server that sees it at them; start the server again."
 	if public.IsValid() && !isInner(public) {
-		suggestion = fmt.Sprintf("Set calls.public_ips to [%q], or what else the public address of the server is; start the server again.", public)
+		suggestion = fmt.Sprintf("Set calls.public_ips to [%q], or what else the public address of the server is, or calls.stun to a STUN server that sees it; start the server again.", public)
 	}
 	listed := strings.Join(slices.Concat(good, private, here), ", ")
 	switch {
@@ -81,6 +85,35 @@ func (r *run) told(ctx context.Context, all []told) {
 	default:
 		r.ok("addresses", "Clients are told to send media to %s.", listed)
 	}
+}
+
+// maxOthers is how many further addresses are tested.
+const maxOthers = 4
+
+// others names the public addresses among those that clients are told by which no media gets through, though it does by another: those who do not reach
+// that one are kept out. Only UDP is tested; the addresses of TCP are the same.
+func (r *run) others(ctx context.Context, v visit) {
+	tested := 0
+	for _, t := range v.told {
+		if t.tcp || isInner(t.address.Addr()) || t.address.String() == v.remote || !hasWay(ctx, t.address) || tested == maxOthers {
+			continue
+		}
+		tested++
+		if _, err := r.join(ctx, r.tokenFor(ctx, "doctor-other"), route{networks: byUDP, only: t.address}); errors.Is(err, errNoMedia) {
+			r.warn("address", fmt.Sprintf("Let port %d/udp through the firewall, and have the router hand it on to the server. If it is not the server's address, set calls.public_ips to that which is. "+
+				"If this computer is in the server's own network, ask from another: many routers hand nothing on that comes from inside.", t.address.Port()),
+				"Clients are told to send media to %s, too, but nothing comes back from there: who reaches no other address of the server is kept out of calls.", t)
+		}
+	}
+}
+
+// hasWay is whether this computer has any way to an address: not where it has no IPv6. Nothing is sent.
+func hasWay(ctx context.Context, to netip.AddrPort) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", to.String())
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
 }
 
 // shared is what carriers give to those behind their NAT (RFC 6598).

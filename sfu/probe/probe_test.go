@@ -17,6 +17,7 @@ import (
 	"causeway/sfu/network"
 	"causeway/sfu/probe"
 
+	"github.com/pion/ice/v4"
 	"github.com/rs/zerolog"
 )
 
@@ -75,8 +76,19 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// start runs the server, whose SFU takes media by the ports that are not 0.
-func start(t *testing.T, secure, udp, tcp bool, change func(*fake)) *fake {
+// deaf is a socket that a firewall lets nothing through to.
+type deaf struct{ net.PacketConn }
+
+func (d deaf) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		if _, _, err := d.PacketConn.ReadFrom(p); err != nil {
+			return 0, nil, err
+		}
+	}
+}
+
+// start runs the server, whose SFU takes media by UDP and TCP, or is not reached by UDP.
+func start(t *testing.T, secure, udp, tcp, blocked bool, change func(*fake)) *fake {
 	t.Helper()
 	cfg := network.Config{Addresses: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}}
 	for _, want := range []struct {
@@ -95,6 +107,14 @@ func start(t *testing.T, secure, udp, tcp bool, change func(*fake)) *fake {
 	sockets, err := network.Listen(cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if blocked {
+		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		sockets.UDP = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: deaf{conn}})
 	}
 	s, err := sfu.New(sfu.Config{
 		Keys: map[string]string{key: secret}, UDP: sockets.UDP, TCP: sockets.TCP, Flush: sockets.Flush, Addresses: sockets.Has, Loopback: true, Log: zerolog.Nop(),
@@ -137,6 +157,7 @@ func TestRun(t *testing.T) {
 		name          string
 		secure, trust bool
 		noUDP, noTCP  bool
+		blocked       bool
 		change        func(*fake)
 		check         string
 		status        probe.Status
@@ -152,6 +173,8 @@ func TestRun(t *testing.T) {
 			text: "There is no SFU at", advice: "/livekit/sfu/"},
 		{name: "media by TCP alone", noUDP: true, check: "udp", status: probe.Failed, text: "The SFU takes no media by UDP", advice: "calls.listen"},
 		{name: "and it gets through", noUDP: true, check: "tcp", status: probe.OK, text: "Media gets through by TCP to 127.0.0.1:"},
+		{name: "a firewall", blocked: true, check: "udp", status: probe.Failed, text: "Media is blocked by UDP: nothing comes back from 127.0.0.1:", advice: "set calls.public_ips"},
+		{name: "and it does not block TCP", blocked: true, check: "tcp", status: probe.OK, text: "Media gets through by TCP to 127.0.0.1:"},
 		{name: "media by UDP alone", noTCP: true, check: "tcp", status: probe.Warning, text: "who cannot send UDP needs TURN", advice: "TURN by TLS"},
 		{name: "a clock that is ahead", change: func(f *fake) { f.date = 5 * time.Minute }, check: "clock", status: probe.Failed, text: "5m0s ahead of", advice: "NTP"},
 		{name: "a clock that is behind", change: func(f *fake) { f.date = -time.Hour }, check: "clock", status: probe.Failed, text: "1h0m0s behind that", advice: "NTP"},
@@ -164,7 +187,7 @@ func TestRun(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			f := start(t, test.secure, !test.noUDP, !test.noTCP, test.change)
+			f := start(t, test.secure, !test.noUDP && !test.blocked, !test.noTCP, test.blocked, test.change)
 			o := probe.Options{URL: f.URL, Token: "token", Wait: 10 * time.Second}
 			if test.trust {
 				o.Roots = x509.NewCertPool()

@@ -18,7 +18,7 @@ import (
 
 const (
 	adviseTURN = "Set turn.listen to an address that clients reach, such as 0.0.0.0:3478, and let that port through the firewall by UDP and TCP (docs/turn.md)."
-	adviseTLS  = "Set turn.tls with a certificate, and let its port through the firewall; 443 gets through most (docs/turn.md)."
+	adviseTLS  = "Set turn.tls with a certificate, and let its port through the firewall; 443 gets through most, also beside web pages (docs/turn.md)."
 )
 
 var errNoRelay = errors.New("the TURN server gives no relay")

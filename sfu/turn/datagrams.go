@@ -11,8 +11,9 @@ import (
 // datagrams is a UDP socket of which pion reads what is worth it.
 type datagrams struct {
 	net.PacketConn
-	front *front
-	last  netip.AddrPort // whom the message is from that pion handles
+	front  *front
+	last   netip.AddrPort // whom the message is from that pion handles
+	family familyAnswer
 }
 
 // ReadFrom returns the next message.
@@ -31,6 +32,7 @@ func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
 			d.front.server.counters.refuse(Malformed)
 		} else if client := addrPort(from); d.front.admits(p, client, d.front.server.now()) {
 			d.last = client
+			d.family.note(d.front.server.relays, p[:n])
 			return n, from, nil
 		}
 	}
@@ -38,10 +40,15 @@ func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
 
 // WriteTo sends a message to a client.
 func (d *datagrams) WriteTo(p []byte, to net.Addr) (int, error) {
+	sent := p
 	if isResponse(p) {
 		d.front.settle(addrPort(to))
+		sent = d.family.correct(p)
 	}
-	return d.PacketConn.WriteTo(p, to)
+	if _, err := d.PacketConn.WriteTo(sent, to); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // Sizes of the beginnings of messages (RFC 8489, section 5; RFC 8656, section 12.4).

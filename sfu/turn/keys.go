@@ -36,6 +36,28 @@ func Mint(secret []byte, user string, now time.Time, ttl time.Duration) Credenti
 	return Credentials{Username: username, Password: Sign(secret, username), TTL: ttl}
 }
 
+// sessionMark begins the name of a session in a username, which no user's name begins with.
+const sessionMark = "~"
+
+// withSession is a user's name with that of a session, as usernames have it: a colon ends it, and it has none itself.
+func withSession(user, session string) string {
+	return sessionMark + base64.RawURLEncoding.EncodeToString([]byte(session)) + ":" + user
+}
+
+// splitSession takes apart what withSession has made. Other names are of users without a session.
+func splitSession(name string) (user, session string) {
+	marked, ok := strings.CutPrefix(name, sessionMark)
+	if !ok {
+		return name, ""
+	}
+	text, user, ok := strings.Cut(marked, ":")
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if !ok || user == "" || err != nil {
+		return name, ""
+	}
+	return user, string(raw)
+}
+
 // maxUsername bounds a username, in bytes (RFC 8489, section 14.3).
 const maxUsername = 508
 
@@ -114,6 +136,18 @@ func (k *Keys) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// MintSession makes credentials for a session of a user: of no use for another allocation when it has ended (Config.Active). A session whose name
+// is too long for a username is not named.
+func (k *Keys) MintSession(user, session string) Credentials {
+	if name := withSession(user, session); session != "" && len(name) < maxUsername-maxExpiry {
+		return k.Mint(name)
+	}
+	return k.Mint(user)
+}
+
+// maxExpiry is how long the time in a username is, with the colon behind it.
+const maxExpiry = 21
 
 // Mint makes credentials for a user.
 func (k *Keys) Mint(user string) Credentials {

@@ -9,6 +9,7 @@ type Reason int
 const (
 	BadCredentials   Reason = iota // no credentials of ours
 	Expired                        // credentials of once
+	SessionOver                    // credentials of a session that has ended
 	UserQuota                      // too many allocations of the user
 	ServerQuota                    // too many allocations in all, or no port for another
 	PeerRefused                    // permission for an address that relays may not reach
@@ -26,7 +27,7 @@ const (
 
 // reasonNames are those of metrics.
 var reasonNames = [reasons]string{
-	"bad_credentials", "expired", "user_quota", "server_quota", "peer", "peer_port", "too_many_peers", "bandwidth", "no_permission",
+	"bad_credentials", "expired", "session_over", "user_quota", "server_quota", "peer", "peer_port", "too_many_peers", "bandwidth", "no_permission",
 	"too_fast", "too_many_connections", "too_slow", "malformed", "unsupported",
 }
 

@@ -91,7 +91,7 @@ func (s *Server) mayReach(addr netip.Addr) bool {
 	case contains(s.cfg.Allow, addr):
 		return true
 	case s.isOwn(addr):
-		return slices.ContainsFunc(s.services.told(), func(p netip.AddrPort) bool { return p.Addr() == addr })
+		return slices.ContainsFunc(s.services.Load().told(), func(p netip.AddrPort) bool { return p.Addr() == addr })
 	}
 	return isPublic(addr)
 }
@@ -103,7 +103,7 @@ func (s *Server) route(peer netip.AddrPort) (netip.AddrPort, bool) {
 	if to, ok := s.relays.reach(peer); ok {
 		return to, true
 	}
-	if to, ok := s.services.reach(peer); ok {
+	if to, ok := s.services.Load().reach(peer); ok {
 		return to, true
 	}
 	if s.relays.isPublicAddress(addr) || s.isOwn(addr) {
@@ -120,7 +120,7 @@ func (s *Server) origin(from netip.AddrPort) netip.AddrPort {
 	if told, ok := s.relays.told(from); ok {
 		return told
 	}
-	if told, ok := s.services.origin(from); ok {
+	if told, ok := s.services.Load().origin(from); ok {
 		return told
 	}
 	return from

@@ -12,8 +12,10 @@ type relay struct {
 	*net.UDPConn
 	server *Server
 	user   string
-	public netip.AddrPort // by which peers know it
-	local  netip.AddrPort // by which relays of this server reach it
+	// session is that of the user, "" for credentials that say none.
+	session string
+	public  netip.AddrPort // by which peers know it
+	local   netip.AddrPort // by which relays of this server reach it
 
 	out, in bucket
 
@@ -133,9 +135,12 @@ func (r *relay) channel(change int) {
 	r.mu.Unlock()
 	if tooMany {
 		r.server.counters.refuse(TooManyPeers)
-		_ = r.SetReadDeadline(time.Unix(0, 0)) // pion ends an allocation from whose relay it cannot read
+		r.end()
 	}
 }
+
+// end has pion end the allocation, as it does with one from whose relay it cannot read.
+func (r *relay) end() { _ = r.SetReadDeadline(time.Unix(0, 0)) }
 
 // bucket is a token bucket.
 type bucket struct {

@@ -3,9 +3,11 @@ package turn
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/pion/turn/v5"
@@ -19,27 +21,52 @@ type place struct {
 
 // relays are the sockets of all allocations. It is pion's way to make them.
 type relays struct {
-	server    *Server
-	addresses map[bool]Address // by whether they are of IPv6
+	server *Server
 
-	mu     sync.RWMutex // guards what follows
-	live   map[place]*relay
-	users  map[string]int // allocations by user
-	closed bool
-	none   *sync.Cond // signalled when live becomes empty
+	mu        sync.RWMutex     // guards what follows
+	addresses map[bool]Address // of new relays, by whether they are of IPv6
+	live      map[place]*relay
+	known     map[netip.Addr]int // live relays by their public address
+	users     map[string]int     // allocations by user
+	closed    bool
+	none      *sync.Cond // signalled when live becomes empty
 }
 
 func newRelays(s *Server) (*relays, error) {
-	r := &relays{server: s, addresses: map[bool]Address{}, live: map[place]*relay{}, users: map[string]int{}}
+	r := &relays{server: s, live: map[place]*relay{}, known: map[netip.Addr]int{}, users: map[string]int{}}
 	r.none = sync.NewCond(&r.mu)
-	for _, a := range s.cfg.Relays {
+	return r, r.move(s.cfg.Relays)
+}
+
+// move has new relays be at other addresses. Those that there are stay what they are.
+func (r *relays) move(to []Address) error {
+	addresses := map[bool]Address{}
+	for _, a := range to {
 		v6 := a.Public.Is6()
-		if _, twice := r.addresses[v6]; twice || !a.Public.IsValid() || a.Bind.Is6() != v6 || a.Public.IsUnspecified() {
-			return nil, fmt.Errorf("relays cannot be on %v and known as %v", a.Bind, a.Public)
+		if _, twice := addresses[v6]; twice || !a.Public.IsValid() || a.Bind.Is6() != v6 || a.Public.IsUnspecified() {
+			return fmt.Errorf("relays cannot be on %v and known as %v", a.Bind, a.Public)
 		}
-		r.addresses[v6] = a
+		addresses[v6] = a
 	}
-	return r, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.addresses = addresses
+	return nil
+}
+
+// all are the addresses of new relays.
+func (r *relays) all() []Address {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Values(r.addresses))
+}
+
+// address is that of new relays of a family.
+func (r *relays) address(v6 bool) (Address, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	a, ok := r.addresses[v6]
+	return a, ok
 }
 
 // Errors of allocations that are not made.
@@ -57,7 +84,7 @@ func (r *relays) Validate() error { return nil }
 // AllocatePacketConn implements turn.RelayAddressGenerator. Ports are random, so that nobody guesses them.
 func (r *relays) AllocatePacketConn(c turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
 	v6 := c.Network == "udp6"
-	address, ok := r.addresses[v6]
+	address, ok := r.address(v6)
 	switch {
 	case !ok:
 		r.server.counters.refuse(Unsupported)
@@ -91,7 +118,8 @@ func (r *relays) size() int { return int(r.server.cfg.MaxPort-r.server.cfg.MinPo
 func (r *relays) open(c turn.AllocateListenerConfig, a Address, at place) (*relay, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if reason, full := r.isFull(c.UserID); full {
+	user, session := splitSession(c.UserID)
+	if reason, full := r.isFull(user); full {
 		r.server.counters.refuse(reason)
 		return nil, errQuota
 	}
@@ -104,12 +132,13 @@ func (r *relays) open(c turn.AllocateListenerConfig, a Address, at place) (*rela
 	}
 	rate, now := float64(r.server.cfg.Limits.Bandwidth), r.server.now()
 	made := &relay{
-		UDPConn: socket, server: r.server, user: c.UserID, permitted: map[netip.Addr]struct{}{},
+		UDPConn: socket, server: r.server, user: user, session: session, permitted: map[netip.Addr]struct{}{},
 		public: netip.AddrPortFrom(a.Public, at.port), local: netip.AddrPortFrom(within(a.Bind), at.port),
 		out: newBucket(rate, rate, now), in: newBucket(rate, rate, now),
 	}
 	r.live[at] = made
-	r.users[c.UserID]++
+	r.known[a.Public]++
+	r.users[user]++
 	return made, nil
 }
 
@@ -135,8 +164,14 @@ func (r *relays) isFull(user string) (Reason, bool) {
 	return 0, false
 }
 
-// quota implements turn.QuotaHandler: who is refused here is told why (RFC 8656, section 7.2, step 10).
-func (r *relays) quota(user, _ string, _ net.Addr) bool {
+// quota implements turn.QuotaHandler: who is refused here is told why (RFC 8656, section 7.2, step 10). It is the one place where pion asks about
+// those who have proved who they are, and so the one for those, too, whose session has ended.
+func (r *relays) quota(name, _ string, _ net.Addr) bool {
+	user, session := splitSession(name)
+	if !r.server.isActive(user, session) {
+		r.server.counters.refuse(SessionOver)
+		return false
+	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	reason, full := r.isFull(user)
@@ -162,6 +197,9 @@ func (r *relays) remove(gone *relay) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.live, place{gone.public.Addr().Is6(), gone.public.Port()})
+	if r.known[gone.public.Addr()]--; r.known[gone.public.Addr()] <= 0 {
+		delete(r.known, gone.public.Addr())
+	}
 	if r.users[gone.user]--; r.users[gone.user] <= 0 {
 		delete(r.users, gone.user)
 	}
@@ -194,18 +232,40 @@ func (r *relays) count() (allocations, users int) {
 
 // isPublicAddress says whether relays are known by an address.
 func (r *relays) isPublicAddress(addr netip.Addr) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	a, ok := r.addresses[addr.Is6()]
-	return ok && a.Public == addr
+	return ok && a.Public == addr || r.known[addr] > 0
+}
+
+// endInactive ends the relays of sessions that have ended.
+func (r *relays) endInactive() {
+	type session struct{ user, name string }
+	sessions := map[session][]*relay{}
+	r.mu.RLock()
+	for _, one := range r.live {
+		s := session{one.user, one.session}
+		sessions[s] = append(sessions[s], one)
+	}
+	r.mu.RUnlock()
+	for s, all := range sessions {
+		if r.server.isActive(s.user, s.name) {
+			continue
+		}
+		for _, one := range all {
+			one.end()
+		}
+	}
 }
 
 // byAddr finds a relay by the address that its client was told.
 func (r *relays) byAddr(addr netip.AddrPort) *relay {
-	if !r.isPublicAddress(addr.Addr()) {
-		return nil
-	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.live[place{addr.Addr().Is6(), addr.Port()}]
+	if one := r.live[place{addr.Addr().Is6(), addr.Port()}]; one != nil && one.public == addr {
+		return one
+	}
+	return nil
 }
 
 // reach says where a relay is reached that peers know by an address.

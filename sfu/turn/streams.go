@@ -149,6 +149,7 @@ type stream struct {
 	buf      [maxMessage]byte
 	have     int // bytes of buf, of which those of the last message
 	consumed int // go before the next read
+	family   familyAnswer
 
 	mu      sync.Mutex // guards what follows
 	alone   time.Time  // until when it may be without an allocation; zero for one that has one
@@ -220,6 +221,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 		s.consumed = n
 		if n <= len(p) && s.list.front.admits(s.buf[:n], s.from, server.now()) {
+			s.family.note(s.list.front.server.relays, s.buf[:n])
 			return copy(p, s.buf[:n]), nil
 		}
 	}
@@ -251,18 +253,20 @@ func (s *stream) next() (int, error) {
 
 // Write sends a message. Who does not read is not waited for.
 func (s *stream) Write(p []byte) (int, error) {
+	sent := p
 	if isResponse(p) {
 		s.list.front.settle(s.from)
+		sent = s.family.correct(p)
 	}
 	_ = s.SetWriteDeadline(s.list.front.server.now().Add(s.patience))
-	n, err := s.Conn.Write(p)
-	if err != nil {
+	if n, err := s.Conn.Write(sent); err != nil {
 		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
 			s.list.front.server.counters.refuse(TooSlow)
 		}
 		_ = s.Close() // what was sent of the message leaves the other end nothing to read
+		return min(n, len(p)), err
 	}
-	return n, err
+	return len(p), nil
 }
 
 // Close implements net.Conn.

@@ -80,15 +80,18 @@ type Config struct {
 	// Allow are peers that would be refused otherwise: private addresses, and those of this machine. Refuse are others that are refused.
 	Allow, Refuse []netip.Prefix
 	// Services are sockets of this machine that relays may reach though its addresses are refused, as that of an SFU: where clients are told
-	// that they are, and where they are reached from here.
+	// that they are, and where they are reached from here. Each socket has one address that clients are told: what it sends comes from there.
 	Services map[netip.AddrPort]netip.AddrPort
-	Limits   Limits
+	// Active says whether a session that credentials were made for (Keys.MintSession) goes on; session is "" for credentials that name none. It is
+	// asked at each new allocation, and about those that there are every half a minute: they end with the session. nil is always.
+	Active func(user, session string) bool
+	Limits Limits
 }
 
 // Server is a TURN server.
 type Server struct {
 	cfg      Config
-	services services
+	services atomic.Pointer[services]
 	relays   *relays
 	visitors *visitors
 	fronts   []*front
@@ -104,11 +107,12 @@ const upkeep = 30 * time.Second
 // New makes a server. It serves from Run on. The sockets are the server's even if it returns an error.
 func New(cfg Config) (*Server, error) {
 	cfg.Limits.fill()
-	s := &Server{cfg: cfg, services: cfg.Services, visitors: newVisitors(cfg.Limits), now: time.Now}
-	s.lookAround()
-	err := s.check()
+	s := &Server{cfg: cfg, visitors: newVisitors(cfg.Limits), now: time.Now}
+	err := errors.Join(s.check(), s.serve(cfg.Services))
 	if err == nil {
-		s.relays, err = newRelays(s)
+		if s.relays, err = newRelays(s); err == nil {
+			s.lookAround()
+		}
 	}
 	for _, socket := range cfg.Packets {
 		s.fronts = append(s.fronts, s.newFront(socket, nil))
@@ -137,6 +141,34 @@ func (s *Server) check() error {
 	return nil
 }
 
+// serve takes the services of this machine.
+func (s *Server) serve(told services) error {
+	sockets := map[netip.AddrPort]bool{}
+	for _, at := range told {
+		if sockets[at] {
+			return fmt.Errorf("clients of a TURN server are told two addresses of %v", at)
+		}
+		sockets[at] = true
+	}
+	s.services.Store(&told)
+	return nil
+}
+
+// Move has new relays be known by other addresses, on the same sockets as before, and services likewise; see Config. Relays that there are
+// stay known by the old ones.
+func (s *Server) Move(relays []Address, services map[netip.AddrPort]netip.AddrPort) error {
+	if err := errors.Join(s.relays.move(relays), s.serve(services)); err != nil {
+		return err
+	}
+	s.lookAround()
+	return nil
+}
+
+// isActive says whether a session goes on.
+func (s *Server) isActive(user, session string) bool {
+	return s.cfg.Active == nil || s.cfg.Active(user, session)
+}
+
 // Run serves until ctx ends. Then all allocations end, and it returns nil when they have.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
@@ -154,6 +186,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-tick.C:
 			s.lookAround()
 			s.visitors.tidy(s.now())
+			s.relays.endInactive()
 		}
 	}
 }
@@ -184,7 +217,7 @@ func (s *Server) lookAround() {
 			}
 		}
 	}
-	for _, r := range s.cfg.Relays {
+	for _, r := range s.relays.all() {
 		own[r.Bind], own[r.Public] = struct{}{}, struct{}{}
 	}
 	s.own.Store(&own)

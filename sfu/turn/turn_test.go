@@ -200,11 +200,13 @@ func TestUnsupported(t *testing.T) {
 	}{
 		{"TCP to peers", []stun.Setter{attribute{stun.AttrRequestedTransport, []byte{6, 0, 0, 0}}}, 508},
 		{"even ports", []stun.Setter{udpTransport, attribute{stun.AttrEvenPort, []byte{0x80}}}, 508},
-		{"a family that is not there", []stun.Setter{udpTransport, attribute{stun.AttrRequestedAddressFamily, []byte{2, 0, 0, 0}}}, 508},
+		{"a family that is not there", []stun.Setter{udpTransport, attribute{stun.AttrRequestedAddressFamily, []byte{2, 0, 0, 0}}}, 440},
 		{"another transport", []stun.Setter{attribute{stun.AttrRequestedTransport, []byte{1, 0, 0, 0}}}, 442},
 	} {
-		if code := s.asker("tcp4", user).ask(stun.MethodAllocate, test.attributes...); code != test.want {
-			t.Errorf("%s: answered with %d, want %d", test.name, code, test.want)
+		for _, transport := range []string{"udp4", "tcp4", "tls4"} {
+			if code := s.asker(transport, user).ask(stun.MethodAllocate, test.attributes...); code != test.want {
+				t.Errorf("%s by %s: answered with %d, want %d", test.name, transport, code, test.want)
+			}
 		}
 	}
 	if m := s.Metrics(); m.Allocations != 0 {
