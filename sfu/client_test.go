@@ -115,6 +115,9 @@ type client struct {
 	onChannel func(*webrtc.DataChannel) // is shown the data channels
 	onAnswer  func(sdp string) string   // may change what the server answers
 	local     func(net.IP) bool         // which addresses are its own; nil for loopback
+	// layers is whether it can send several. Who can looks for them in streams of which it has not been told yet, too, and pion reads these in two
+	// goroutines then.
+	layers bool
 
 	mu      sync.Mutex // guards what follows
 	got     []*signalling.SignalResponse
@@ -135,6 +138,15 @@ func (w *world) join(room, identity string, may Permission) *client {
 	return c
 }
 
+// joinLayers brings somebody into a room who can send several layers.
+func (w *world) joinLayers(room, identity string) *client {
+	w.t.Helper()
+	c := w.client(token(w.t, room, identity, everything), identity, true)
+	c.layers = true
+	c.connect(nil)
+	return c
+}
+
 func (w *world) client(token, identity string, v1 bool) *client {
 	return &client{
 		t: w.t, w: w, identity: identity, v1: v1, token: token, news: make(chan struct{}, 1), tracks: make(chan *webrtc.TrackRemote, 64),
@@ -144,7 +156,7 @@ func (w *world) client(token, identity string, v1 bool) *client {
 // newPC makes a peer connection of a client.
 func (c *client) newPC() *webrtc.PeerConnection {
 	c.t.Helper()
-	m, err := mediaEngine()
+	m, err := mediaEngine(c.layers)
 	if err != nil {
 		c.t.Fatal(err)
 	}

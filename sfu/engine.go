@@ -96,8 +96,8 @@ var videoCodecs = []struct {
 
 const mimeTypeRED = "audio/red"
 
-// mediaEngine has the codecs and header extensions that all of our connections know.
-func mediaEngine() (*webrtc.MediaEngine, error) {
+// mediaEngine has the codecs and header extensions that all of our connections know: those of a publisher's layers only where layers can come.
+func mediaEngine(layers bool) (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
 	audio := []webrtc.RTPCodecParameters{
 		{RTPCodecCapability: webrtc.RTPCodecCapability{
@@ -127,10 +127,10 @@ func mediaEngine() (*webrtc.MediaEngine, error) {
 			}
 		}
 	}
-	return m, registerExtensions(m)
+	return m, registerExtensions(m, layers)
 }
 
-func registerExtensions(m *webrtc.MediaEngine) error {
+func registerExtensions(m *webrtc.MediaEngine, layers bool) error {
 	both := []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}
 	for _, e := range []struct {
 		uri   string
@@ -145,6 +145,9 @@ func registerExtensions(m *webrtc.MediaEngine) error {
 		{sdp.SDESRepairRTPStreamIDURI, both[1:], []webrtc.RTPTransceiverDirection{webrtc.RTPTransceiverDirectionRecvonly}},
 		{uriDescriptor, both[1:], nil},
 	} {
+		if !layers && (e.uri == sdp.SDESRTPStreamIDURI || e.uri == sdp.SDESRepairRTPStreamIDURI) {
+			continue
+		}
 		for _, kind := range e.kinds {
 			if err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: e.uri}, kind, e.only...); err != nil {
 				return fmt.Errorf("register %s: %w", e.uri, err)
@@ -157,7 +160,7 @@ func registerExtensions(m *webrtc.MediaEngine) error {
 // connect makes a peer connection, of which the feedback on what goes out is handed to out, and in knows what has come. reached is called
 // when the client reaches us, which it does again and again.
 func (e *engine) connect(out *transport, in *unread, reached func()) (*webrtc.PeerConnection, error) {
-	m, err := mediaEngine()
+	m, err := mediaEngine(true)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func newBadWorld(t *testing.T) (*world, *badSocket) {
 // TestLoss loses 2 % of all packets, both ways, with 40 ms from one to the other: next to all of a video come all the same.
 func TestLoss(t *testing.T) {
 	w, bad := newBadWorld(t)
-	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
+	alice, bob := w.joinLayers("room", "alice"), w.join("room", "bob", everything)
 	alice.publishLayers("camera", map[string]int{"f": 2_000_000})
 	track := bob.awaitTrack()
 	bob.awaitPackets(track, 50)
@@ -76,7 +76,7 @@ func (c *client) missing(packets int, next func() *rtp.Packet) (missing, of int)
 // may need.
 func TestBandwidthDrops(t *testing.T) {
 	w, bad := newBadWorld(t)
-	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
+	alice, bob := w.joinLayers("room", "alice"), w.join("room", "bob", everything)
 	bad.set(way{}, way{bits: 3_000_000, queue: 300 * time.Millisecond, delay: 10 * time.Millisecond})
 	alice.publishLayers("camera", map[string]int{"q": 120_000, "h": 450_000, "f": 1_500_000})
 	v := bob.watch(bob.awaitTrack())
@@ -294,7 +294,7 @@ func (v *viewer) await(t *testing.T, what string, within time.Duration, is func(
 // its lowest layer is sent.
 func TestPause(t *testing.T) {
 	w := newWorld(t)
-	alice := w.join("room", "alice", everything)
+	alice := w.joinLayers("room", "alice")
 	alice.publishLayers("camera", map[string]int{"q": 120_000, "h": 450_000})
 	allow := true
 	careful := w.client(token(t, "room", "careful", everything), "careful", true)

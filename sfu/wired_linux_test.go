@@ -39,9 +39,10 @@ func freeUDP(t *testing.T) uint16 {
 }
 
 // joinWired brings somebody into a room whose media goes over the wire, and no other way.
-func (w *world) joinWired(room, identity string) *client {
+func (w *world) joinWired(room, identity string, layers bool) *client {
 	w.t.Helper()
 	c := w.client(token(w.t, room, identity, everything), identity, true)
+	c.layers = layers
 	c.local = func(ip net.IP) bool { return ip.Equal(nearAddr.AsSlice()) }
 	c.onAnswer = func(sdp string) string { return onlyAddress(sdp, farAddr.String()) }
 	c.connect(nil)
@@ -62,7 +63,7 @@ func TestWire(t *testing.T) {
 func testWireLoss(t *testing.T) {
 	line := newWire(t)
 	w := newWiredWorld(t, line)
-	alice, bob := w.joinWired("room", "alice"), w.joinWired("room", "bob")
+	alice, bob := w.joinWired("room", "alice", true), w.joinWired("room", "bob", false)
 	alice.publishLayers("camera", map[string]int{"f": 2_000_000})
 	track := bob.awaitTrack()
 	bob.awaitPackets(track, 50)
@@ -86,7 +87,7 @@ func testWireBandwidth(t *testing.T) {
 	w := newWiredWorld(t, line)
 	const queue = 300 * time.Millisecond
 	line.limit(3_000_000, queue)
-	alice, bob := w.join("room", "alice", everything), w.joinWired("room", "bob")
+	alice, bob := w.joinLayers("room", "alice"), w.joinWired("room", "bob", false)
 	alice.publishLayers("camera", map[string]int{"q": 120_000, "h": 450_000, "f": 1_500_000})
 	v := bob.watch(bob.awaitTrack())
 	v.await(t, "the largest layer", time.Minute, func() bool { return v.layer == 2 })
