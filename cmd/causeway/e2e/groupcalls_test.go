@@ -21,14 +21,19 @@ func TestGroupCalls(t *testing.T) {
 }
 
 // TestElementCall has people in a call by Element Call itself, which the server serves from its npm package: they come by a link, see and hear each
-// other, and are gone when they are banned or their browser is.
+// other, and are gone when they leave, are banned or their browser is killed. Who is in the call is state of the room, as all clients have it so far,
+// and sticky events.
 func TestElementCall(t *testing.T) {
 	dist, err := filepath.Abs(filepath.Join("testdata", "node_modules", "@element-hq", "element-call-embedded", "dist"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := startServer(t, options{extra: fmt.Sprintf("calls: {page: %q}\n", dist)})
-	server.runNode(t, nil, "group/elementcall.mjs", server.url(""), callFolder(t))
+	for _, mode := range []string{"compatibility", "matrix_2_0"} {
+		t.Run(mode, func(t *testing.T) {
+			server := startServer(t, options{extra: fmt.Sprintf("calls: {page: %q}\nexperimental: {sticky_events: %t}\n", dist, mode == "matrix_2_0")})
+			server.runNode(t, nil, "group/elementcall.mjs", server.url(""), callFolder(t), mode)
+		})
+	}
 }
 
 // TestElementCallAsWidget has people in a call by Element Call as a widget of their clients, as in Element Web and Element X.
