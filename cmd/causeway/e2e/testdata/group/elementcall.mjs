@@ -8,14 +8,12 @@ import { strict as assert } from "node:assert";
 
 globalThis.console = new Console(process.stderr);
 const { chromium } = await import("../pages/chromium.mjs");
-const { tone } = await import("./tone.mjs");
+const { devices } = await import("./devices.mjs");
 const { homeserver, within } = await import("./matrix.mjs");
-const { observe } = await import("./observe.mjs");
+const { observing } = await import("./observe.mjs");
 
 const [baseUrl, folder, mode] = process.argv.slice(2);
 const { ask } = homeserver(baseUrl);
-const voice = join(folder, "tone.wav");
-tone(voice);
 
 const forbidden = []; // what the policy of the page did not let it do
 let shot = 0;
@@ -24,11 +22,7 @@ let shot = 0;
 async function person(name) {
     const engine = await chromium(folder, `elementcall-${name}`, {
         site: "none: Element Call complains of much that is as it should be",
-        args: [
-            "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-audio-capture=${voice}`, "--disable-gpu",
-            "--autoplay-policy=no-user-gesture-required", "--mute-audio", "--allow-loopback-in-peer-connection",
-            "--disable-features=WebRtcHideLocalIpsWithMdns",
-        ],
+        args: devices(folder),
     });
     const tab = await engine.open({ permissions: ["camera", "microphone"] });
     tab.setDefaultTimeout(30_000);
@@ -43,7 +37,7 @@ async function person(name) {
         if (m.text().includes("Content Security Policy")) forbidden.push(`${name}: ${m.text()}`);
         if (m.type() === "error" || m.type() === "warning") said.push(m.text().slice(0, 300));
     });
-    await tab.addInitScript(observe);
+    await tab.addInitScript(observing);
     const at = (id) => tab.getByTestId(id);
     const look = async (what) => {
         shot += 1;

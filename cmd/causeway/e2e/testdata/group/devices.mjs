@@ -1,11 +1,25 @@
-// What the people of the tests say: Chromium's own microphone without a human is a beep now and then, and nobody is found to speak by it.
+// The cameras and microphones of the people of the tests. Chromium's own microphone without a human is a beep now and then, and nobody is found to
+// speak by it: they say something longer.
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 
 const rate = 48_000;
 const seconds = 10;
 
+// devices are the arguments of a Chromium with a camera and a microphone, which may be used without asking, and whose calls may stay on this
+// machine. What is said is kept in folder.
+export function devices(folder) {
+    const voice = join(folder, "tone.wav");
+    tone(voice);
+    return [
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-audio-capture=${voice}`, "--disable-gpu",
+        "--autoplay-policy=no-user-gesture-required", "--mute-audio", "--allow-loopback-in-peer-connection",
+        "--auto-select-desktop-capture-source=Entire screen", "--disable-features=WebRtcHideLocalIpsWithMdns",
+    ];
+}
+
 // tone writes a WAV file with a tone that swells and fades as speech does.
-export function tone(file) {
+function tone(file) {
     const samples = rate * seconds;
     const wav = Buffer.alloc(44 + 2 * samples);
     wav.write("RIFF", 0);
