@@ -18,6 +18,10 @@ export function devices(folder) {
     ];
 }
 
+// modest is a window of Element Call that costs little to paint: several of them are at once on a machine that may have other work. In one that is
+// smaller yet it is another page.
+export const modest = { viewport: { width: 700, height: 640 }, reducedMotion: "reduce", permissions: ["camera", "microphone"] };
+
 // tone writes a WAV file with a tone that swells and fades as speech does.
 function tone(file) {
     const samples = rate * seconds;

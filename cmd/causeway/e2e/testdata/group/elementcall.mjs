@@ -8,7 +8,7 @@ import { strict as assert } from "node:assert";
 
 globalThis.console = new Console(process.stderr);
 const { chromium } = await import("../pages/chromium.mjs");
-const { devices } = await import("./devices.mjs");
+const { devices, modest } = await import("./devices.mjs");
 const { homeserver, within } = await import("./matrix.mjs");
 const { observing } = await import("./observe.mjs");
 
@@ -24,7 +24,7 @@ async function person(name) {
         site: "none: Element Call complains of much that is as it should be",
         args: devices(folder),
     });
-    const tab = await engine.open({ permissions: ["camera", "microphone"] });
+    const tab = await engine.open(modest);
     tab.setDefaultTimeout(30_000);
     await tab.route("**/config.json", async (route) => {
         const response = await route.fetch();

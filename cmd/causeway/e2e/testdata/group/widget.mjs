@@ -8,7 +8,7 @@ import { strict as assert } from "node:assert";
 
 globalThis.console = new Console(process.stderr);
 const { chromium } = await import("../pages/chromium.mjs");
-const { devices } = await import("./devices.mjs");
+const { devices, modest } = await import("./devices.mjs");
 const { homeserver, within } = await import("./matrix.mjs");
 const { observing } = await import("./observe.mjs");
 
@@ -44,7 +44,7 @@ await ask("PUT", `/rooms/${encodeURIComponent(roomId)}/state/m.room.encryption`,
 
 // call has somebody come into the call of the room.
 async function call(who, intent) {
-    const tab = await open({ permissions: ["camera", "microphone"] });
+    const tab = await open(modest);
     const said = [];
     tab.on("console", (m) => (m.type() === "error" || m.type() === "warning") && said.push(m.text().slice(0, 300)));
     await tab.addInitScript(observing);
