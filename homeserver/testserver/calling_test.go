@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"causeway/homeserver"
 	"causeway/homeserver/event"
 	"causeway/homeserver/testserver"
+	"causeway/sfu/focus"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -32,7 +34,7 @@ func TestCallsOfTwo(t *testing.T) {
 			started := time.Now()
 			sent := s.text(fmt.Sprintf("alice PUT /rooms/<room>/send/%s/%d", eventType, n), `{"call_id":"1","party_id":"p","version":"1"}`, "event_id")
 			out := decode(s.t, (<-got).Body)
-			if took := time.Since(started); took > 5*time.Second {
+			if took := time.Since(started); took > 20*time.Second {
 				s.t.Errorf("%s: it took %v", eventType, took)
 			}
 			since = textAt(s.t, out, "next_batch")
@@ -81,4 +83,25 @@ func TestRoomsForCalls(t *testing.T) {
 			try(`{"invite":["<bob>"],"power_level_content_override":` + override + `}`)
 		}
 	})
+}
+
+// TestCallsWithoutDelegation asks a server whose calls work, and which ends nobody's membership for them: it has no delayed events. The endpoint for
+// that is not there, also for those who show no token.
+func TestCallsWithoutDelegation(t *testing.T) {
+	without := func(c *homeserver.Config) {
+		calls := c.Calls.(*testCalls)
+		calls.focus = focus.New(focus.Config{ServerName: "test", OpenID: calls, Membership: calls, SFU: calls, Mint: func(focus.Grant, time.Duration) (string, error) { return "jwt", nil }})
+		c.CallWatch = calls.focus
+	}
+	each(t, "alice", func(s *script) {
+		s.words["room"] = s.text("alice POST /createRoom", `{}`, "room_id")
+		s.must("a token", s.get("alice POST "+getToken, member+`}}`), "jwt=jwt")
+		for _, who := range []string{"alice", "nobody"} {
+			for _, path := range []string{delegateLeave, "/_matrix/client/v1/rtc/livekit/delegate_delayed_leave"} {
+				if a := s.ask(who+" POST "+path, member+`},"delay_id":"x"}`); a.Status != http.StatusNotFound || a.Code() != "M_UNRECOGNIZED" {
+					s.t.Errorf("%s POST %s: got %d %s, want 404 M_UNRECOGNIZED", who, path, a.Status, a.Body)
+				}
+			}
+		}
+	}, without)
 }
