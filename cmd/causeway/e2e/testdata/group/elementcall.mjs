@@ -25,7 +25,6 @@ async function person(name) {
         args: devices(folder),
     });
     const tab = await engine.open(modest);
-    tab.setDefaultTimeout(30_000);
     await tab.route("**/config.json", async (route) => {
         const response = await route.fetch();
         await route.fulfill({ response, json: { ...(await response.json()), matrix_rtc_mode: mode } });

@@ -231,9 +231,12 @@ async function refused(who) {
 async function state() {
     const seen = [...(room?.remoteParticipants.keys() ?? [])];
     const flowing = {};
-    for (const who of seen) flowing[who] = await inbound(who, Track.Source.Camera);
+    for (const who of seen) {
+        for (const source of [Track.Source.Camera, Track.Source.Microphone]) flowing[`${who} ${source}`] = await inbound(who, source);
+    }
     const how = connections.map((pc) => `${pc.connectionState}/${pc.signalingState}`);
-    return JSON.stringify({ room: room?.state, how, flowing, log: log.slice(-25) });
+    const told = log.filter((e) => e.type !== RoomEvent.ConnectionQualityChanged).slice(-25);
+    return JSON.stringify({ room: room?.state, how, flowing, log: told });
 }
 
 window.seat = {

@@ -17,7 +17,7 @@ export async function chromium(folder, group, { site = "", args = [] } = {}) {
     async function open(options = {}) {
         const context = await browser.newContext({ viewport: { width: 1000, height: 800 }, ...options });
         const page = await context.newPage();
-        page.setDefaultTimeout(20_000);
+        page.setDefaultTimeout(60_000); // as may be on a machine that has much other work
         // Pages that are refused are logged as errors, too: they are looked at in the steps.
         page.on("console", (m) => {
             if (m.type() === "error" && page.url().startsWith(site) && !m.text().includes("Failed to load resource")) complaints.push(`${page.url()}: ${m.text()}`);
