@@ -1,6 +1,6 @@
 // The cameras and microphones of the people of the tests. Chromium's own microphone without a human is a beep now and then, and nobody is found to
 // speak by it: they say something longer.
-import { writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const rate = 48_000;
@@ -44,5 +44,8 @@ function tone(file) {
         const voice = 0.6 * Math.sin(2 * Math.PI * 200 * t) + 0.3 * Math.sin(2 * Math.PI * 800 * t) + 0.1 * Math.sin(2 * Math.PI * 2500 * t);
         wav.writeInt16LE(Math.round(14_000 * swell * voice), 44 + 2 * i);
     }
-    writeFileSync(file, wav);
+    // Another browser may begin to read it at this moment: with half of it, somebody would say nothing.
+    const part = `${file}.${process.pid}`;
+    writeFileSync(part, wav);
+    renameSync(part, file);
 }

@@ -14,6 +14,7 @@ const { observing } = await import("./observe.mjs");
 
 const [baseUrl, folder, mode] = process.argv.slice(2);
 const { ask } = homeserver(baseUrl);
+const args = devices(folder);
 
 const forbidden = []; // what the policy of the page did not let it do
 let shot = 0;
@@ -22,7 +23,7 @@ let shot = 0;
 async function person(name) {
     const engine = await chromium(folder, `elementcall-${name}`, {
         site: "none: Element Call complains of much that is as it should be",
-        args: devices(folder),
+        args,
     });
     const tab = await engine.open(modest);
     await tab.route("**/config.json", async (route) => {
