@@ -122,7 +122,8 @@ func TestPermission(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
 	camera := alice.publish("camera", signalling.Camera)
-	bob.awaitPackets(bob.awaitTrack(), 5)
+	seen := bob.awaitTrack()
+	bob.awaitPackets(seen, 5)
 	may := everything
 	may.Sources = []string{"microphone"}
 	w.server.SetPermission("room", "alice", may)
@@ -133,6 +134,7 @@ func TestPermission(t *testing.T) {
 	bob.awaitUpdate("for alice's camera to end", "alice", func(p *signalling.ParticipantInfo) bool {
 		return len(p.Tracks) == 0 && len(p.Permission.CanPublishSources) == 1
 	})
+	bob.awaitSilence(seen) // whatever alice goes on to send
 	alice.send(&signalling.SignalRequest{AddTrack: &signalling.AddTrackRequest{CID: "again", Type: signalling.Video, Source: signalling.Camera}})
 	r := alice.await("to be refused", func(m *signalling.SignalResponse) bool { return m.RequestResponse != nil }).RequestResponse
 	if r.Reason != signalling.RequestNotAllowed || r.AddTrack.CID != "again" {

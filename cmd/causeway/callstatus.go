@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"causeway/homeserver/callstatus"
 	"causeway/sfu"
@@ -47,9 +49,16 @@ func (c *calls) callOf(room sfu.RoomStatus) callstatus.Call {
 		for _, s := range p.Subscribed {
 			m.Gets = append(m.Gets, subscriptionOf(s, users[s.From], tracks[s.SID]))
 		}
+		arrange(m.Sends, func(t callstatus.Track) string { return t.Source })
+		arrange(m.Gets, func(g callstatus.Subscription) string { return string(g.From) + g.Identity + g.Source })
 		call.Members = append(call.Members, m)
 	}
 	return call
+}
+
+// arrange sorts by a key. Of equals the order stays.
+func arrange[T any](all []T, key func(T) string) {
+	slices.SortStableFunc(all, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 }
 
 func trackOf(t sfu.TrackStatus) callstatus.Track {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -71,7 +70,7 @@ func (c *cli) doctorCalls(ctx context.Context, o callsOptions) error {
 		o.url = cfg.BaseURL()
 	}
 	if o.user != "" && o.password == "" {
-		password, err := c.askPassword()
+		password, err := c.readPassword(false)
 		if err != nil {
 			return usageError{err}
 		}
@@ -139,23 +138,6 @@ func (l *checkLines) end(r *probe.Report) {
 	default:
 		l.print("\nCalls work.")
 	}
-}
-
-// askPassword asks once for a password that there is already, on a terminal without showing what is typed.
-func (c *cli) askPassword() (string, error) {
-	lines := bufio.NewReader(io.LimitReader(c.in, maxPasswordLine+1))
-	f, ok := c.in.(*os.File)
-	if !ok || !isTerminal(f) {
-		return readLine(lines)
-	}
-	restore, err := hideTyping(f)
-	if err != nil {
-		return "", fmt.Errorf("read the password: %w", err)
-	}
-	defer restore()
-	fmt.Fprint(c.err, "Password: ")
-	defer fmt.Fprintln(c.err)
-	return readLine(lines)
 }
 
 // trusted are the certificates of the system and those of a file, nil for the former alone.

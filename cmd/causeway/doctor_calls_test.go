@@ -2,20 +2,11 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"causeway/sfu/probe"
 )
@@ -38,35 +29,6 @@ func freeMedia(t *testing.T) string {
 	}
 	t.Fatal("no port is free")
 	return ""
-}
-
-// loopbackCertificate writes a certificate for loopback and its key.
-func loopbackCertificate(t *testing.T) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certificate, key = filepath.Join(dir, "certificate.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certificate, key
 }
 
 // doctor has a server's calls tested, and returns the exit code and what was found, by the names of checks.
@@ -100,7 +62,7 @@ func mediaAt(t *testing.T) func(*Config) {
 
 // TestDoctorCalls tests a server whose calls work in all ways, and one that is asked by nobody.
 func TestDoctorCalls(t *testing.T) {
-	certificate, key := loopbackCertificate(t)
+	certificate, key := writeCertificate(t, t.TempDir(), 1)
 	s := startCallServer(t, mediaAt(t), func(c *Config) {
 		c.TURN.Enabled, c.TURN.Listen = true, []string{"127.0.0.1:0"}
 		c.TURN.TLS = TURNTLSConfig{Listen: []string{"127.0.0.1:0"}, Certificate: certificate, Key: key}

@@ -42,7 +42,7 @@ func (c *cli) userCommand() *cobra.Command {
 				return usageError{err}
 			}
 			if !cmd.Flags().Changed("password") {
-				if password, err = c.readPassword(); err != nil {
+				if password, err = c.readPassword(true); err != nil {
 					return err
 				}
 			}
@@ -90,9 +90,9 @@ func localpartOf(name, serverName string) (string, error) {
 	return localpart, nil
 }
 
-// readPassword asks on a terminal, twice and without showing what is typed;
-// from anything else it takes the first line.
-func (c *cli) readPassword() (string, error) {
+// readPassword asks for a password on a terminal, without showing what is typed: twice for a new one, once for one that there is. From anything
+// else it takes the first line.
+func (c *cli) readPassword(isNew bool) (string, error) {
 	lines := bufio.NewReader(io.LimitReader(c.in, 2*maxPasswordLine))
 	f, ok := c.in.(*os.File)
 	if !ok || !isTerminal(f) {
@@ -103,14 +103,14 @@ func (c *cli) readPassword() (string, error) {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
 	defer restore()
+	defer fmt.Fprintln(c.err)
 	fmt.Fprint(c.err, "Password: ")
 	first, err := readLine(lines)
-	fmt.Fprint(c.err, "\nAgain: ")
-	if err != nil {
-		return "", err
+	if err != nil || !isNew {
+		return first, err
 	}
+	fmt.Fprint(c.err, "\nAgain: ")
 	second, err := readLine(lines)
-	fmt.Fprintln(c.err)
 	if err != nil {
 		return "", err
 	}

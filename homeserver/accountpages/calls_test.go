@@ -18,8 +18,8 @@ func TestCallsPage(t *testing.T) {
 		return []callstatus.Call{{RoomID: "!room:test", Name: "hash", SinceTS: 1, Members: []callstatus.Member{
 			{UserID: "@bob:test", DeviceID: "<b>BOB", Identity: "i", Connected: true, Signalling: true, Estimate: 2_400_000,
 				Sends: []callstatus.Track{{ID: "TR_1", Source: "camera", Codec: "<I>VP8", Encrypted: true, Subscribers: 3, Layers: []callstatus.Layer{
-					{Layer: 0, Bitrate: 150_400, Packets: 90, Lost: 10, Loss: 0.1, Asked: 12}, {Layer: 2, Bitrate: 1_700_000},
-				}}, {ID: "TR_2", Source: "microphone", Codec: "opus", Muted: true}}},
+					{Layer: 0, Bitrate: 150_400, Packets: 90, Lost: 10, Loss: 0.1, Asked: 12, KeyFrames: 7}, {Layer: 2, Bitrate: 1_700_000},
+				}}, {ID: "TR_2", Source: "microphone", Codec: "opus", Muted: true}, {ID: "TR_3", Source: "screen_share_audio", Codec: "opus", Layers: []callstatus.Layer{{Bitrate: 32_000}}}}},
 			{Identity: "j", Gets: []callstatus.Subscription{
 				{ID: "TR_1", From: "@bob:test", Source: "camera", Layers: 2, Layer: 0, Wanted: 2, Bitrate: 150_400, Loss: 0.025, RTT: 35},
 				{ID: "TR_2", From: "@bob:test", Source: "microphone", Layer: -1, Wanted: -1},
@@ -46,7 +46,7 @@ func TestCallsPage(t *testing.T) {
 		}
 
 		page := admin.open("/_causeway/calls/").signIn("alice").want(200, "1 call runs, with 2 participants", "!room:test", "@bob:test", "<b>BOB", "<I>VP8",
-			"low: <b>150 kbit/s</b>, 10.0 % lost, 12 asked again", "high: <b>1.7 Mbit/s</b>", "Connected; room for 2.4 Mbit/s", "Somebody who is leaving",
+			"low: <b>150 kbit/s</b>, 10.0 % lost, 12 asked again, 7 key frames asked", "<b>32 kbit/s</b>, 0 % lost, 0 asked again</dd>", "high: <b>1.7 Mbit/s</b>", "Connected; 2.4 Mbit/s can be sent to them", "Somebody who is leaving",
 			"Sound and picture are not connected; signalling is interrupted", "Gets: Camera of @bob:test", "on the way to high, 2.5 % lost", "35 ms there and back",
 			"Microphone, Opus, muted, not encrypted end to end", "nothing has come")
 		if strings.Contains(page.text, "<b>BOB") || strings.Contains(page.text, "<I>VP8") {

@@ -49,6 +49,9 @@ type Track struct {
 	Layers      []Layer `json:"layers"` // the lowest first
 }
 
+// IsPicture tells whether the track is a picture, not sound.
+func (t Track) IsPicture() bool { return t.Codec != "opus" && t.Codec != "red" }
+
 // Layer is a layer of a track, the only one of sound.
 type Layer struct {
 	Layer     int     `json:"layer"`

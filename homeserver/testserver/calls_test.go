@@ -101,7 +101,7 @@ func (c *testCalls) tell(format string, args ...any) error {
 	return nil
 }
 
-// await waits until the SFU is told something.
+// await waits until the SFU is told something, for less time than the server takes to look by itself at what it was not told of.
 func (c *testCalls) await(t *testing.T, what string) {
 	t.Helper()
 	for {
@@ -117,7 +117,7 @@ func (c *testCalls) await(t *testing.T, what string) {
 		c.mu.Unlock()
 		select {
 		case <-c.bell:
-		case <-time.After(20 * time.Second):
+		case <-time.After(8 * time.Second):
 			t.Fatalf("the SFU was told %s, want %q", told, what)
 		}
 	}

@@ -99,13 +99,16 @@ func (c *causeway) runNode(t *testing.T, env []string, args ...string) {
 	ran := 0
 	for lines := bufio.NewScanner(out); lines.Scan(); ran++ {
 		var result struct {
-			Name, Error string
-			People      []string
+			Name, Error, Skip string
+			People            []string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &result); err != nil {
 			t.Fatalf("%s printed %q: %v", args[0], lines.Text(), err)
 		}
 		t.Run(result.Name, func(t *testing.T) {
+			if result.Skip != "" {
+				t.Skip(result.Skip)
+			}
 			if result.Error != "" {
 				t.Errorf("%s\n%s", result.Error, c.asked(result.People))
 			}

@@ -7,6 +7,8 @@ import { strict as assert } from "node:assert";
 globalThis.console = new Console(process.stderr);
 const { build } = await import("esbuild");
 const { chromium } = await import("../pages/chromium.mjs");
+const { devices } = await import("../group/devices.mjs");
+const { homeserver, within } = await import("../group/matrix.mjs");
 
 const [baseUrl, folder, metricsUrl, metricsToken] = process.argv.slice(2);
 
@@ -26,24 +28,8 @@ const page = `http://127.0.0.1:${application.address().port}/`;
 
 const { open, run, close } = await chromium(folder, "calls", {
     site: "none: the SDK complains when a page is left in the middle of a request",
-    args: [
-        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required", "--mute-audio",
-        "--allow-loopback-in-peer-connection", "--ignore-certificate-errors",
-    ],
+    args: [...devices(folder), "--ignore-certificate-errors"],
 });
-
-async function ask(method, path, token, body) {
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const answer = await fetch(`${baseUrl}/_matrix/client/v3${path}`, { method, headers, body: body && JSON.stringify(body) });
-    const json = await answer.json();
-    assert.equal(answer.status, 200, `${path}: ${JSON.stringify(json)}`);
-    return json;
-}
-
-async function register(username) {
-    const who = await ask("POST", "/register", "", { username, password: "correct horse", auth: { type: "m.login.dummy" } });
-    return { baseUrl, userId: who.user_id, accessToken: who.access_token, deviceId: who.device_id };
-}
 
 // metric reads one of the TURN server's.
 async function metric(name) {
@@ -51,6 +37,7 @@ async function metric(name) {
     return Number(text.match(new RegExp(`^causeway_turn_${name} (.*)$`, "m"))[1]);
 }
 
+const { ask, register } = homeserver(baseUrl);
 const alice = await register("alice");
 const bob = await register("bob");
 const { room_id: room } = await ask("POST", "/createRoom", alice.accessToken, { preset: "trusted_private_chat", invite: [bob.userId], is_direct: true });
@@ -65,34 +52,25 @@ async function phone(who, way) {
     return tab;
 }
 
-// within ends what takes too long, and tells what has come of it by then.
-function within(tab, what, promise) {
-    let timer;
-    const late = new Promise((_, reject) => {
-        timer = setTimeout(() => {
-            const state = tab.evaluate(() => window.phone.state()).catch(String);
-            state.then((text) => reject(new Error(`${what}: nothing for a minute: ${text}`)));
-        }, 60_000);
-    });
-    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
+// soon is a promise of somebody's telephone that must not take too long.
+const soon = (tab, what, promise) => within(what, promise, () => tab.evaluate(() => window.phone.state()));
 
 // talk is a call from the first hello to the end.
 async function talk(hers, his, protocols) {
     const before = await metric("sent_bytes_total");
     const [a, b] = [await phone(alice, hers), await phone(bob, his)];
     await Promise.all([
-        within(a, "dialling", a.evaluate((roomId) => window.phone.dial(roomId), room)),
-        within(b, "picking up", b.evaluate(() => window.phone.pickUp())),
+        soon(a, "dialling", a.evaluate((roomId) => window.phone.dial(roomId), room)),
+        soon(b, "picking up", b.evaluate(() => window.phone.pickUp())),
     ]);
-    const heard = await Promise.all([a, b].map((tab) => within(tab, "listening", tab.evaluate(() => window.phone.heard()))));
+    const heard = await Promise.all([a, b].map((tab) => soon(tab, "listening", tab.evaluate(() => window.phone.heard()))));
     heard.forEach(({ mine, theirs, relayProtocol }, i) => {
         assert.deepEqual({ mine, theirs, relayProtocol }, { mine: "relay", theirs: "relay", relayProtocol: protocols[i] });
     });
     const relayed = (await metric("sent_bytes_total")) - before;
     assert.ok(relayed > 50_000, `only ${relayed} bytes went by the TURN server`);
     assert.ok((await metric("allocations")) >= 2);
-    const seen = within(b, "hearing the other hang up", b.evaluate(() => window.phone.ended()));
+    const seen = soon(b, "hearing the other hang up", b.evaluate(() => window.phone.ended()));
     await a.evaluate(() => window.phone.hangUp());
     assert.deepEqual(await seen, { party: "remote", reason: "user_hangup" });
     for (const tab of [a, b]) {

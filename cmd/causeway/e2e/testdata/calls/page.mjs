@@ -3,6 +3,7 @@
 import { ClientEvent, createClient, SyncState } from "matrix-js-sdk";
 import { CallEvent, CallState } from "matrix-js-sdk/lib/webrtc/call.js";
 import { CallEventHandlerEvent } from "matrix-js-sdk/lib/webrtc/callEventHandler.js";
+import { colours } from "../group/eyes.mjs";
 
 let client, call;
 let ring; // resolves when somebody calls
@@ -62,19 +63,6 @@ function show() {
     return video.play();
 }
 
-// colours is how many there are in the picture that is shown: one for a picture that is black, or not there.
-function colours() {
-    const video = document.querySelector("video");
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [64, 48];
-    const context = canvas.getContext("2d");
-    context.drawImage(video, 0, 0, 64, 48);
-    const { data } = context.getImageData(0, 0, 64, 48);
-    const seen = new Set();
-    for (let i = 0; i < data.length; i += 4) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
-    return seen.size;
-}
-
 // media tells what has come, and by what way.
 async function media() {
     const all = [...(await call.peerConn.getStats()).values()];
@@ -86,7 +74,7 @@ async function media() {
     return {
         frames: inbound("video")?.framesDecoded ?? 0,
         energy: inbound("audio")?.totalAudioEnergy ?? 0,
-        colours: colours(),
+        colours: colours(document.querySelector("video")),
         mine: mine?.candidateType,
         relayProtocol: mine?.relayProtocol,
         theirs: candidate(pair?.remoteCandidateId)?.candidateType,

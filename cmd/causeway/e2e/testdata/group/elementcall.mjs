@@ -1,20 +1,20 @@
 // People call each other by Element Call as its makers have built it, which the homeserver serves: each in a browser of their own, with nothing
-// but a link. Arguments: the address of the homeserver, and a folder for screenshots. Each line of standard output is what became of a step:
-// {"name", "error"}.
+// but a link. Arguments: the address of the homeserver, a folder for screenshots, and the mode of Element Call: "compatibility", in which who is in
+// a call is state of the room, or "matrix_2_0", in which it is sticky events (MSC4143, MSC4354). Each line of standard output is what became of a
+// step: {"name", "error"}.
 import { Console } from "node:console";
 import { join } from "node:path";
 import { strict as assert } from "node:assert";
 
 globalThis.console = new Console(process.stderr);
 const { chromium } = await import("../pages/chromium.mjs");
-const { tone } = await import("./tone.mjs");
+const { devices, modest } = await import("./devices.mjs");
 const { homeserver, within } = await import("./matrix.mjs");
-const { observe } = await import("./observe.mjs");
+const { observing } = await import("./observe.mjs");
 
-const [baseUrl, folder] = process.argv.slice(2);
+const [baseUrl, folder, mode] = process.argv.slice(2);
 const { ask } = homeserver(baseUrl);
-const voice = join(folder, "tone.wav");
-tone(voice);
+const args = devices(folder);
 
 const forbidden = []; // what the policy of the page did not let it do
 let shot = 0;
@@ -23,24 +23,25 @@ let shot = 0;
 async function person(name) {
     const engine = await chromium(folder, `elementcall-${name}`, {
         site: "none: Element Call complains of much that is as it should be",
-        args: [
-            "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-audio-capture=${voice}`, "--disable-gpu",
-            "--autoplay-policy=no-user-gesture-required", "--mute-audio", "--allow-loopback-in-peer-connection",
-            "--disable-features=WebRtcHideLocalIpsWithMdns",
-        ],
+        args,
     });
-    const tab = await engine.open({ permissions: ["camera", "microphone"] });
-    tab.setDefaultTimeout(30_000);
+    const tab = await engine.open(modest);
+    await tab.route("**/config.json", async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, json: { ...(await response.json()), matrix_rtc_mode: mode } });
+    });
     const said = [];
+    const asked = new Set(); // what has been asked for
+    tab.on("request", (r) => asked.add(`${r.method()} ${decodeURIComponent(new URL(r.url()).pathname)}`));
     tab.on("console", (m) => {
         if (m.text().includes("Content Security Policy")) forbidden.push(`${name}: ${m.text()}`);
         if (m.type() === "error" || m.type() === "warning") said.push(m.text().slice(0, 300));
     });
-    await tab.addInitScript(observe);
+    await tab.addInitScript(observing);
     const at = (id) => tab.getByTestId(id);
     const look = async (what) => {
         shot += 1;
-        await tab.screenshot({ path: join(folder, `elementcall-${String(shot).padStart(2, "0")}-${what}-${name}.png`) });
+        await tab.screenshot({ path: join(folder, `elementcall-${mode}-${String(shot).padStart(2, "0")}-${what}-${name}.png`) });
     };
     // state tells how it is, for those who wonder.
     const state = async () => {
@@ -51,7 +52,7 @@ async function person(name) {
     const seesAndHears = (n) => within(`${name} sees and hears ${n}`, tab.evaluate((k) => window.observed.until({ pictures: k, voices: k, tiles: k + 1 }), n), state);
     // token is the access token of the account that Element Call has made.
     const token = () => tab.evaluate(() => JSON.parse(localStorage.getItem("matrix-auth-store")));
-    return { name, engine, tab, at, look, state, seesAndHears, token };
+    return { name, engine, tab, at, look, state, seesAndHears, token, asked };
 }
 
 const alice = await person("alice");
@@ -69,7 +70,7 @@ async function comeBy(name) {
 
 const room = () => decodeURIComponent(new URL(link).hash.match(/roomId=([^&]*)/)[1]);
 
-await alice.engine.run({
+const steps = {
     async "one begins a call"() {
         await alice.tab.goto(`${baseUrl}/`);
         await alice.at("home_callName").fill("Tea");
@@ -94,6 +95,21 @@ await alice.engine.run({
         carol = await comeBy("carol");
         await Promise.all([alice, bob, carol].map((who) => who.seesAndHears(2)));
         await bob.look("three");
+    },
+
+    async "they say that they are in the call as the mode has it"() {
+        const sticky = `/rooms/${room()}/send/org.matrix.msc4143.rtc.member/`, state = `/rooms/${room()}/state/org.matrix.msc3401.call.member/`;
+        for (const { name, asked } of [alice, bob, carol]) {
+            const told = (start) => [...asked].some((request) => request.startsWith(`PUT /_matrix/client/v3${start}`));
+            const got = [told(sticky), told(state), asked.has("POST /livekit/jwt/sfu/get")];
+            assert.deepEqual(got, mode === "matrix_2_0" ? [true, false, false] : [false, true, true], `${name}: ${[...asked].join("\n")}`);
+        }
+    },
+
+    async "one leaves"() {
+        await carol.at("incall_leave").click();
+        await Promise.all([alice.seesAndHears(1), bob.seesAndHears(1)]);
+        await carol.engine.close();
     },
 
     async "one is banned, and is out at once"() {
@@ -136,7 +152,11 @@ await alice.engine.run({
     async "the page was let do what it wanted"() {
         assert.deepEqual(forbidden, []);
     },
-});
+};
+// In each mode one goes in another way, and in both somebody is killed.
+const others = { compatibility: ["one leaves"], matrix_2_0: ["one is banned, and is out at once", "one has no network for ten seconds, and is back"] };
+for (const name of others[mode]) delete steps[name];
+await alice.engine.run(steps);
 await alice.engine.close();
 
 // Browsers of those whom a step that failed has left would keep this process alive.

@@ -2,60 +2,19 @@
 // screenshots, the version of the signalling ("v0": two connections, "v1": one), and whether it is encrypted end to end ("encrypted").
 // Each line of standard output is what became of a step: {"name", "error"}.
 import { Console } from "node:console";
-import { createServer } from "node:http";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { strict as assert } from "node:assert";
 
 globalThis.console = new Console(process.stderr);
-const { build } = await import("esbuild");
-const { chromium } = await import("../pages/chromium.mjs");
-const { tone } = await import("./tone.mjs");
-const { homeserver, within } = await import("./matrix.mjs");
+const { seats } = await import("./seats.mjs");
+const { homeserver } = await import("./matrix.mjs");
 
 const [baseUrl, folder, version, encrypted] = process.argv.slice(2);
 
-// The application is a page with the library, and its worker for encryption.
-const bundle = await build({ entryPoints: ["group/page.mjs"], bundle: true, write: false, format: "esm", logLevel: "silent" });
-const files = {
-    "/page.js": bundle.outputFiles[0].text,
-    "/worker.js": readFileSync("node_modules/livekit-client/dist/livekit-client.e2ee.worker.js"),
-};
-const application = createServer((request, response) => {
-    response.setHeader("Content-Type", files[request.url] ? "text/javascript" : "text/html");
-    response.end(files[request.url] ?? '<!doctype html><html lang="en"><title>Call</title><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>');
-});
-await new Promise((resolve) => application.listen(0, "127.0.0.1", resolve));
-const address = `http://127.0.0.1:${application.address().port}/`;
-
-const voice = join(folder, "tone.wav");
-tone(voice);
-const { open, run, close } = await chromium(folder, "group", {
-    site: "none: the library complains when it has to connect anew",
-    args: [
-        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-audio-capture=${voice}`, "--disable-gpu",
-        "--autoplay-policy=no-user-gesture-required", "--mute-audio", "--allow-loopback-in-peer-connection",
-        "--auto-select-desktop-capture-source=Entire screen", "--disable-features=WebRtcHideLocalIpsWithMdns",
-    ],
-});
-
+const { sit, run, close } = await seats(folder);
 const { register, meet } = homeserver(baseUrl);
 const named = (name) => register([name, version, encrypted].filter(Boolean).join("-"));
 const [alice, bob, carol] = [await named("alice"), await named("bob"), await named("carol")];
 const roomId = await meet(alice, bob, carol);
-
-// sit opens a page of somebody, who asks in it for what window.seat has.
-async function sit(who) {
-    const tab = await open();
-    await tab.goto(address);
-    await tab.waitForFunction(() => window.seat);
-    const state = () => tab.evaluate(() => window.seat.state());
-    const ask = (method) => (...args) => {
-        const asked = tab.evaluate(([name, values]) => window.seat[name](...values), [method, args]);
-        return method === "state" ? asked : within(`${who.userId}: ${method}(${JSON.stringify(args).slice(0, 200)})`, asked, state);
-    };
-    return new Proxy({ tab }, { get: (own, method) => own[method] ?? (method === "then" ? undefined : ask(method)) });
-}
 
 // enter has somebody come into the call.
 async function enter(who, options = {}) {
@@ -224,7 +183,6 @@ const steps = {
 if (!encrypted) delete steps["one with another key sees nothing"];
 await run(steps);
 await close();
-application.close();
 
 // Browsers of those whom a step that failed has left would keep this process alive.
 process.exit();

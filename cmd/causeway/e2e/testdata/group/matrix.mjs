@@ -40,4 +40,4 @@ export function within(what, promise, state) {
 }
 
 // patience is how long anything may take on a machine that is slow, in milliseconds.
-const patience = 45_000;
+const patience = 90_000;

@@ -1,29 +1,14 @@
-// What is put into a page of Element Call before anything else, to see what comes to it. It changes nothing of what the page does but for the
-// size of the camera's picture: three people with large ones are too much for a small machine.
-export function observe() {
-    const connections = [];
-    window.RTCPeerConnection = class extends RTCPeerConnection {
-        constructor(...options) {
-            super(...options);
-            connections.push(this);
-        }
-    };
+// What is put into a page of Element Call, to see what comes to it.
+import { colours, watched } from "./eyes.mjs";
+
+// observe changes nothing of what the page does but for the size of the camera's picture: three people with large ones are too much for a small
+// machine. It is given what it uses, for it runs where there is nothing else of this file.
+function observe(connections, colours) {
     const camera = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
     navigator.mediaDevices.getUserMedia = (wanted) => {
         const video = wanted.video && { ...(wanted.video === true ? {} : wanted.video), width: 320, height: 180, frameRate: 10 };
         return camera({ ...wanted, video });
     };
-
-    function colours(video) {
-        const canvas = document.createElement("canvas");
-        [canvas.width, canvas.height] = [64, 48];
-        const context = canvas.getContext("2d");
-        context.drawImage(video, 0, 0, 64, 48);
-        const { data } = context.getImageData(0, 0, 64, 48);
-        const seen = new Set();
-        for (let i = 0; i < data.length; i += 4) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
-        return seen.size;
-    }
 
     // remote are the pictures of others: one's own is of a device.
     const remote = () => [...document.querySelectorAll("video[data-testid=video]")].filter((v) => {
@@ -68,3 +53,6 @@ export function observe() {
 
     window.observed = { others, until };
 }
+
+// observing is the text of a script that has a page observe itself: it is to be put in before all others.
+export const observing = { content: `(${observe})((${watched})(), ${colours});` };

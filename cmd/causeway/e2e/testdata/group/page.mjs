@@ -1,15 +1,10 @@
 // What runs in a page of the test of group calls: a participant by livekit-client, who comes to their token as clients of Matrix do. main.mjs
 // bundles it, and asks it by window.seat.
 import { ExternalE2EEKeyProvider, Room, RoomEvent, setLogLevel, Track } from "livekit-client";
+import { colours, watched } from "./eyes.mjs";
 
 // connections are all that the library made.
-const connections = [];
-window.RTCPeerConnection = class extends RTCPeerConnection {
-    constructor(...options) {
-        super(...options);
-        connections.push(this);
-    }
-};
+const connections = watched();
 
 let room;
 
@@ -87,11 +82,11 @@ async function ticket({ baseUrl, userId, deviceId, accessToken, roomId }) {
 }
 
 // join takes a seat in the call. With a key, it is encrypted end to end.
-async function join({ singlePeerConnection, key, jwt, stays, ...who }) {
+async function join({ singlePeerConnection, key, jwt, stays, codec = "vp8", ...who }) {
     setLogLevel("warn");
     const options = {
         singlePeerConnection, adaptiveStream: false, dynacast: true, disconnectOnPageLeave: !stays,
-        publishDefaults: { simulcast: true, videoCodec: "vp8", backupCodec: false, red: true, dtx: true },
+        publishDefaults: { simulcast: true, videoCodec: codec, backupCodec: false, red: true, dtx: true },
     };
     if (key) {
         const keyProvider = new ExternalE2EEKeyProvider();
@@ -137,18 +132,6 @@ async function inbound(who, source) {
     return { framesDecoded, frameWidth, bytesReceived, packetsReceived, totalAudioEnergy, colours: video?.videoWidth ? colours(video) : 0 };
 }
 
-// colours is how many there are in a picture: one for a picture that is black, or not there.
-function colours(video) {
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [64, 48];
-    const context = canvas.getContext("2d");
-    context.drawImage(video, 0, 0, 64, 48);
-    const { data } = context.getImageData(0, 0, 64, 48);
-    const seen = new Set();
-    for (let i = 0; i < data.length; i += 4) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
-    return seen.size;
-}
-
 // flows waits until more of somebody's sound and picture has come than there was: a second of it.
 async function flows(who) {
     const grows = async (source, of, enough) => {
@@ -173,6 +156,12 @@ async function flows(who) {
 
 // sized waits until the picture of somebody is of a width.
 const sized = (who, width) => until(async () => (await inbound(who, Track.Source.Camera)).frameWidth === width);
+
+// narrower waits until the picture of somebody is of less than a width.
+const narrower = (who, width) => until(async () => (await inbound(who, Track.Source.Camera)).frameWidth < width);
+
+// sends is whether this browser can send a codec.
+const sends = (codec) => RTCRtpSender.getCapabilities("video").codecs.some((c) => c.mimeType.toLowerCase() === `video/${codec}`);
 
 // blind waits until a second and more of somebody's picture has come, of which nothing could be decoded.
 const blind = (who) => until(async () => {
@@ -242,13 +231,16 @@ async function refused(who) {
 async function state() {
     const seen = [...(room?.remoteParticipants.keys() ?? [])];
     const flowing = {};
-    for (const who of seen) flowing[who] = await inbound(who, Track.Source.Camera);
+    for (const who of seen) {
+        for (const source of [Track.Source.Camera, Track.Source.Microphone]) flowing[`${who} ${source}`] = await inbound(who, source);
+    }
     const how = connections.map((pc) => `${pc.connectionState}/${pc.signalingState}`);
-    return JSON.stringify({ room: room?.state, how, flowing, log: log.slice(-25) });
+    const told = log.filter((e) => e.type !== RoomEvent.ConnectionQualityChanged).slice(-25);
+    return JSON.stringify({ room: room?.state, how, flowing, log: told });
 }
 
 window.seat = {
-    join, publish, heard, flows, sized, blind, layers, layersAre, want, subscribe, mute, send, speaks, answers, transport, refused, state, encrypted: () => room.isE2EEEnabled,
+    join, publish, heard, flows, sized, narrower, sends, blind, layers, layersAre, want, subscribe, mute, send, speaks, answers, transport, refused, state, encrypted: () => room.isE2EEEnabled,
     mark: () => log.length,
     errors: () => log.filter((e) => e.type === RoomEvent.EncryptionError),
     metadata: (text) => room.localParticipant.setMetadata(text),

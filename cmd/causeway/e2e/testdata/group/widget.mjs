@@ -8,9 +8,9 @@ import { strict as assert } from "node:assert";
 
 globalThis.console = new Console(process.stderr);
 const { chromium } = await import("../pages/chromium.mjs");
-const { tone } = await import("./tone.mjs");
+const { devices, modest } = await import("./devices.mjs");
 const { homeserver, within } = await import("./matrix.mjs");
-const { observe } = await import("./observe.mjs");
+const { observing } = await import("./observe.mjs");
 
 const [baseUrl, folder] = process.argv.slice(2);
 
@@ -31,15 +31,9 @@ const client = createServer(async (request, response) => {
 await new Promise((resolve) => client.listen(0, "127.0.0.1", resolve));
 const address = `http://127.0.0.1:${client.address().port}/`;
 
-const voice = join(folder, "tone.wav");
-tone(voice);
 const { open, run, close } = await chromium(folder, "widget", {
     site: "none: Element Call complains of much that is as it should be",
-    args: [
-        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-audio-capture=${voice}`, "--disable-gpu",
-        "--autoplay-policy=no-user-gesture-required", "--mute-audio", "--allow-loopback-in-peer-connection",
-        "--disable-features=WebRtcHideLocalIpsWithMdns",
-    ],
+    args: devices(folder),
 });
 
 const { ask, register, meet } = homeserver(baseUrl);
@@ -50,10 +44,10 @@ await ask("PUT", `/rooms/${encodeURIComponent(roomId)}/state/m.room.encryption`,
 
 // call has somebody come into the call of the room.
 async function call(who, intent) {
-    const tab = await open({ permissions: ["camera", "microphone"] });
+    const tab = await open(modest);
     const said = [];
     tab.on("console", (m) => (m.type() === "error" || m.type() === "warning") && said.push(m.text().slice(0, 300)));
-    await tab.addInitScript(observe);
+    await tab.addInitScript(observing);
     await tab.goto(address);
     await tab.waitForFunction(() => window.host);
     await tab.evaluate((options) => window.host.call(options), { ...who, roomId, intent });

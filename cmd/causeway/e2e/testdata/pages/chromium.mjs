@@ -3,6 +3,9 @@ import { strict as assert } from "node:assert";
 import { join } from "node:path";
 import { chromium as engine } from "playwright-core";
 
+// Skip is why a step cannot be done on this machine.
+export class Skip extends Error {}
+
 // chromium starts the browser. Pictures are kept in folder, under names that begin with group. What a page says to the console counts where
 // its address begins with site: pages of others may complain. args are more of its arguments.
 export async function chromium(folder, group, { site = "", args = [] } = {}) {
@@ -14,7 +17,7 @@ export async function chromium(folder, group, { site = "", args = [] } = {}) {
     async function open(options = {}) {
         const context = await browser.newContext({ viewport: { width: 1000, height: 800 }, ...options });
         const page = await context.newPage();
-        page.setDefaultTimeout(20_000);
+        page.setDefaultTimeout(60_000); // as may be on a machine that has much other work
         // Pages that are refused are logged as errors, too: they are looked at in the steps.
         page.on("console", (m) => {
             if (m.type() === "error" && page.url().startsWith(site) && !m.text().includes("Failed to load resource")) complaints.push(`${page.url()}: ${m.text()}`);
@@ -40,17 +43,19 @@ export async function chromium(folder, group, { site = "", args = [] } = {}) {
         await page.setViewportSize(size);
     }
 
-    // run does the steps in turn. Each line of standard output is what became of one: {"name", "error"}.
+    // run does the steps in turn. Each line of standard output is what became of one: {"name", "error", "skip"}. A step that cannot be done here
+    // throws a Skip with the reason.
     async function run(steps) {
         for (const [name, step] of Object.entries(steps)) {
-            let error;
+            let error, skip;
             try {
                 await step();
                 assert.deepEqual(complaints.splice(0), [], "what the browser complained of");
             } catch (failure) {
-                error = String(failure?.stack ?? failure);
+                if (failure instanceof Skip) skip = failure.message;
+                else error = String(failure?.stack ?? failure);
             }
-            process.stdout.write(JSON.stringify({ name, error }) + "\n");
+            process.stdout.write(JSON.stringify({ name, error, skip }) + "\n");
             if (error) break; // what follows builds on it
         }
     }
