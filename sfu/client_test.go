@@ -3,6 +3,7 @@ package sfu
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 	"github.com/rs/zerolog"
 )
@@ -169,7 +171,18 @@ func (c *client) newPC() *webrtc.PeerConnection {
 	s.SetIPFilter(local)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
+	registry := &interceptor.Registry{}
+	if c.layers {
+		err = webrtc.RegisterDefaultInterceptors(m, registry)
+	} else {
+		err = errors.Join(webrtc.ConfigureNack(m, registry), webrtc.ConfigureRTCPReports(registry), webrtc.ConfigureTWCCSender(m, registry))
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	pc, err := webrtc.NewAPI(
+		webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s), webrtc.WithInterceptorRegistry(registry),
+	).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -179,18 +192,26 @@ func (c *client) newPC() *webrtc.PeerConnection {
 }
 
 // describe makes an offer, with the addresses of this machine.
-func (c *client) describe() string {
-	c.t.Helper()
+func (c *client) describe() (string, error) {
 	offer, err := c.pc.CreateOffer(nil)
 	if err != nil {
-		c.t.Fatal(err)
+		return "", err
 	}
 	gathered := webrtc.GatheringCompletePromise(c.pc)
 	if err := c.pc.SetLocalDescription(offer); err != nil {
-		c.t.Fatal(err)
+		return "", err
 	}
 	<-gathered
-	return c.pc.LocalDescription().SDP
+	return c.pc.LocalDescription().SDP, nil
+}
+
+func (c *client) mustDescribe() string {
+	c.t.Helper()
+	text, err := c.describe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return text
 }
 
 // connect joins, and waits until the client is in.
@@ -204,7 +225,7 @@ func (c *client) connect(change func(*signalling.JoinRequest)) {
 		}
 		c.sections(1, 1)
 		c.offerID, c.busy = 1, true
-		join.PublisherOffer = &signalling.SessionDescription{Type: "offer", SDP: c.describe(), ID: 1}
+		join.PublisherOffer = &signalling.SessionDescription{Type: "offer", SDP: c.mustDescribe(), ID: 1}
 	} else {
 		c.sub = c.newPC()
 	}
@@ -354,7 +375,13 @@ func (c *client) offer() {
 	c.offerID++
 	id := c.offerID
 	c.mu.Unlock()
-	c.send(&signalling.SignalRequest{Offer: &signalling.SessionDescription{Type: "offer", SDP: c.describe(), ID: id}})
+	text, err := c.describe()
+	switch {
+	case err == nil:
+		c.send(&signalling.SignalRequest{Offer: &signalling.SessionDescription{Type: "offer", SDP: text, ID: id}})
+	case c.pc.ConnectionState() != webrtc.PeerConnectionStateClosed: // as it is at the end of the test
+		c.t.Errorf("%s makes an offer: %v", c.identity, err)
+	}
 }
 
 // sections adds media sections to receive in.
