@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -89,14 +90,19 @@ func callPagePolicy(index []byte, base string, media []string) string {
 		sum := sha256.Sum256(s[2])
 		scripts += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
-	reached := base
+	reached := []string{base}
 	for _, address := range media {
-		reached += " " + withoutPath(address)
+		// Where a WebSocket cannot be opened, clients ask by HTTP why.
+		for _, origin := range []string{withoutPath(address), withoutPath(withScheme(address, "http"))} {
+			if !slices.Contains(reached, origin) {
+				reached = append(reached, origin)
+			}
+		}
 	}
 	return strings.Join([]string{
 		"default-src 'none'", "script-src " + scripts, "worker-src 'self' blob: data:", "style-src 'self' 'unsafe-inline'",
 		"font-src 'self' data:", "img-src 'self' blob: data: https:", "media-src 'self' blob: data:",
-		"connect-src 'self' blob: data: https: wss: " + reached,
+		"connect-src 'self' blob: data: https: wss: " + strings.Join(reached, " "),
 		"manifest-src 'self'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
 	}, "; ")
 }

@@ -100,6 +100,16 @@ func TestNodeIsNoServer(t *testing.T) {
 	}
 }
 
+// TestCallPageReachesNodes lets Element Call's page connect to all nodes, and ask them by HTTP why a WebSocket cannot be opened.
+func TestCallPageReachesNodes(t *testing.T) {
+	policy := callPagePolicy(nil, "http://here", []string{"ws://a:1/livekit/sfu", "wss://b/livekit/sfu"})
+	for _, want := range []string{" http://here ", " ws://a:1 http://a:1 ", " wss://b https://b;"} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("the policy has no %q: %s", want, policy)
+		}
+	}
+}
+
 // TestServerWithNodes has a server whose node does not answer: it starts, and tells so.
 func TestServerWithNodes(t *testing.T) {
 	at := freeMedia(t)
