@@ -174,7 +174,7 @@ func TestFull(t *testing.T) {
 // TestRoomsEnd has nothing be left of a call that has ended.
 func TestRoomsEnd(t *testing.T) {
 	left := make(chan string, 10)
-	w := newWorld(t, func(c *Config) { c.Left = func(room, identity string) { left <- room + "/" + identity } })
+	w := newWorld(t, func(c *Config) { c.Left = func(who Presence) { left <- who.Room + "/" + who.Identity } })
 	alice := w.join("room", "alice", everything)
 	alice.publish("camera", signalling.Camera)
 	alice.send(&signalling.SignalRequest{Leave: &signalling.LeaveRequest{}})

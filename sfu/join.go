@@ -29,7 +29,7 @@ func (s *Server) validate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := s.admit(r); err != nil {
-		http.Error(w, err.Error(), http.StatusUnauthorized)
+		http.Error(w, err.Error(), refusalStatus(err))
 		return
 	}
 	_, _ = io.WriteString(w, "success")
@@ -44,6 +44,14 @@ func (s *Server) admit(r *http.Request) (Grant, error) {
 		}
 	}
 	return grant, err
+}
+
+// refusalStatus is the status of who is not admitted. After 401 clients do not try again.
+func refusalStatus(err error) int {
+	if errors.Is(err, ErrLater) {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusUnauthorized
 }
 
 // allowAnyOrigin lets pages of other origins ask. It answers questions that come before the question.
@@ -71,7 +79,7 @@ func (s *Server) serve(v1 bool) http.HandlerFunc {
 		grant, err := s.admit(r)
 		if err != nil {
 			s.tally.refuse(err)
-			http.Error(w, err.Error(), http.StatusUnauthorized)
+			http.Error(w, err.Error(), refusalStatus(err))
 			return
 		}
 		join, err := joinRequest(r, v1)
@@ -117,7 +125,7 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 	}
 	s.tally.join()
 	if joined := s.cfg.Joined; joined != nil {
-		joined(grant.Room, grant.Identity, grant.Permission) // before it can leave
+		joined(p.presence(), grant.Permission) // before it can leave
 	}
 	go p.run()
 	p.post(func() { p.begin(join) })

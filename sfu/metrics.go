@@ -150,7 +150,7 @@ func (t *tally) refuse(err error) {
 // leaveReasons are the names of why participants have gone.
 var leaveReasons = map[signalling.DisconnectReason]string{
 	signalling.ClientInitiated: "client", signalling.DuplicateIdentity: "duplicate", signalling.ServerShutdown: "shutdown",
-	signalling.ParticipantRemoved: "removed", signalling.StateMismatch: "state", signalling.JoinFailure: "join_failure",
+	signalling.ParticipantRemoved: "removed", signalling.RoomDeleted: "ended", signalling.StateMismatch: "state", signalling.JoinFailure: "join_failure",
 	signalling.SignalClose: "lost", signalling.ConnectionTimeout: "timeout", signalling.MediaFailure: "media",
 }
 

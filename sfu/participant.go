@@ -159,6 +159,10 @@ func (s *Server) newParticipant(g Grant, join *signalling.JoinRequest, v1 bool) 
 	return p
 }
 
+func (p *Participant) presence() Presence {
+	return Presence{Room: p.room.name, Identity: p.identity, SID: p.sid}
+}
+
 func (p *Participant) hidden() bool { return p.may.Load().Hidden }
 
 // change makes another version of what others are told, and tells them.

@@ -67,7 +67,7 @@ func (r *Room) remove(p *Participant) {
 		r.server.forget(r)
 	}
 	if left := r.server.cfg.Left; left != nil {
-		left(r.name, p.identity)
+		left(p.presence())
 	}
 }
 

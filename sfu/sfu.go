@@ -65,15 +65,18 @@ type Config struct {
 	// ICEServers are the STUN and TURN servers that a participant is told; nil for none.
 	ICEServers func(identity string) []signalling.ICEServer
 	// Admit is asked when somebody comes, or comes back, whose access token is good; an error keeps them out, whose words they are told. It
-	// may lessen what the grant allows. nil lets everybody in.
+	// may lessen what the grant allows. One that is ErrLater has the client try again. nil lets everybody in.
 	Admit func(ctx context.Context, g *Grant) error
 	// Joined is called when a participant has come, with what it may do, and Left once for each of them, when it has gone for good. One that
 	// takes the place of another of the same identity may have come before that is gone. They must not block.
-	Joined func(room, identity string, may Permission)
-	Left   func(room, identity string)
+	Joined func(who Presence, may Permission)
+	Left   func(who Presence)
 	Limits Limits
 	Log    zerolog.Logger
 }
+
+// Presence is a participant in a room. Its SID is its own, which its identity is not: another may take its place.
+type Presence struct{ Room, Identity, SID string }
 
 // Server is an SFU.
 type Server struct {
@@ -156,6 +159,8 @@ var (
 	errStopping     = errors.New("the server stops")
 	errTooManyRooms = errors.New("too many calls run on this server")
 	errRoomFull     = errors.New("too many participants are in this call")
+	// ErrLater is for Config.Admit, of who may be let in soon.
+	ErrLater = errors.New("try again in some seconds")
 )
 
 // enter brings a participant into a room, which is made if need be. Who is there by the same identity is put out.
@@ -195,18 +200,41 @@ func (s *Server) room(name string) *Room {
 	return s.rooms[name]
 }
 
-// Remove puts a participant out of a room, if it is there, and tells it so.
-func (s *Server) Remove(room, identity string) {
-	if p := s.find(room, identity); p != nil {
+// Remove puts a participant out of a room, and tells it so; it is false when there is none.
+func (s *Server) Remove(room, identity string) bool {
+	p := s.find(room, identity)
+	if p != nil {
 		p.Leave(signalling.ParticipantRemoved)
+	}
+	return p != nil
+}
+
+// Close puts all out of a room, and tells them that it has ended. It never blocks.
+func (s *Server) Close(room string) {
+	if r := s.room(room); r != nil {
+		for _, p := range r.everybody() {
+			p.Leave(signalling.RoomDeleted)
+		}
 	}
 }
 
-// SetPermission changes what a participant may do, at once: tracks that it may not publish any more are ended.
-func (s *Server) SetPermission(room, identity string, may Permission) {
-	if p := s.find(room, identity); p != nil {
-		p.post(func() { p.setPermission(may) })
+// SetPermission changes what a participant may do, at once: tracks that it may not publish any more are ended. It is false when there is none.
+func (s *Server) SetPermission(room, identity string, may Permission) bool {
+	p := s.find(room, identity)
+	return p != nil && p.post(func() { p.setPermission(may) })
+}
+
+// Present returns who is in a room.
+func (s *Server) Present(room string) []Presence {
+	r := s.room(room)
+	if r == nil {
+		return nil
 	}
+	var all []Presence
+	for _, p := range r.everybody() {
+		all = append(all, p.presence())
+	}
+	return all
 }
 
 func (s *Server) find(room, identity string) *Participant {

@@ -32,6 +32,8 @@ type Grant struct {
 	Room, Identity, Name, Metadata string
 	Attributes                     map[string]string
 	Permission                     Permission
+	// Minted is when the token was made, to the second, by the clock of who has made it. Mint makes it now.
+	Minted time.Time
 
 	key string // the name of the key that has signed the token
 }
@@ -118,8 +120,16 @@ func (s *Server) verify(token string) (Grant, error) {
 	}
 	return Grant{
 		Room: c.Video.Room, Identity: c.Identity, Name: c.Name, Metadata: c.Metadata, Attributes: c.Attributes,
-		Permission: c.Video.permission(), key: c.Issuer,
+		Permission: c.Video.permission(), Minted: c.minted(), key: c.Issuer,
 	}, nil
+}
+
+// minted is when Mint has made the token. The zero time is for one of others that says nothing.
+func (c *claims) minted() time.Time {
+	if c.NotBefore == nil {
+		return time.Time{}
+	}
+	return c.NotBefore.Add(leeway)
 }
 
 // permission is what a grant allows: what it does not name is allowed, but for changing one's metadata.

@@ -30,6 +30,9 @@ import (
 // serve runs every part of the server until ctx ends. What a person must see (addresses, the one-time registration token)
 // goes to stdout.
 func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Writer) (err error) {
+	if cfg.Role == roleSFU {
+		return serveNode(ctx, cfg, log, stdout)
+	}
 	db, key, err := openStore(ctx, cfg)
 	if err != nil {
 		return err
@@ -69,7 +72,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 		Registrations: folder.Set,
 		Transport:     hosted.transport, PresenceMembers: cfg.Presence.MaxRoomMembers,
 	})
-	if relaying, err = openTURN(ctx, cfg, db, public, groupCalls.services, log); err != nil {
+	if relaying, err = openTURN(ctx, cfg, turnSecrets{db}, public, groupCalls.services, log); err != nil {
 		return err
 	}
 	defer closing(&err, relaying.close)
@@ -129,7 +132,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 
 	services := &appServices{folder: folder, sender: send, accounts: hs.Accounts, bridges: hosted, log: log.With().Str("part", "registrations").Logger()}
 
-	web, err := listen(cfg, hs, groupCalls.with(hosted.withFiles(hs.Handler(), log)), log)
+	web, err := listen(cfg, hs.Closing, groupCalls.with(hosted.withFiles(hs.Handler(), log)), log)
 	if err != nil {
 		return err
 	}
@@ -202,6 +205,9 @@ func runParts(ctx context.Context, log zerolog.Logger, p parts) error {
 
 // openStore makes the data directory if need be, and opens the database and the signing key.
 func openStore(ctx context.Context, cfg *Config) (*store.DB, *event.Key, error) {
+	if cfg.Role == roleSFU {
+		return nil, nil, usageError{errNodeHasNoStore}
+	}
 	if err := makeDataDir(cfg.DataDir); err != nil {
 		return nil, nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,8 +40,8 @@ var callPageTypes = map[string]string{
 	".woff": "font/woff", ".woff2": "font/woff2",
 }
 
-// openCallPage reads what is in the folder that the configuration names; nil for none.
-func openCallPage(cfg *Config, media string) (*callPage, error) {
+// openCallPage reads what is in the folder that the configuration names; nil for none. media are the addresses of SFUs.
+func openCallPage(cfg *Config, media ...string) (*callPage, error) {
 	dir := cfg.Calls.Page
 	if dir == "" {
 		return nil, nil
@@ -80,7 +81,7 @@ func callPageConfig(files fs.FS, cfg *Config) ([]byte, error) {
 var script = regexp.MustCompile(`(?s)<script([^>]*)>(.*?)</script>`)
 
 // callPagePolicy lets the page do what it has to: run its scripts and its WebAssembly, and reach the homeservers and the SFUs of others.
-func callPagePolicy(index []byte, base, media string) string {
+func callPagePolicy(index []byte, base string, media []string) string {
 	scripts := "'self' 'wasm-unsafe-eval'"
 	for _, s := range script.FindAllSubmatch(index, -1) {
 		if bytes.Contains(s[1], []byte("src=")) {
@@ -89,10 +90,19 @@ func callPagePolicy(index []byte, base, media string) string {
 		sum := sha256.Sum256(s[2])
 		scripts += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
+	reached := []string{base}
+	for _, address := range media {
+		// Where a WebSocket cannot be opened, clients ask by HTTP why.
+		for _, origin := range []string{withoutPath(address), withoutPath(withScheme(address, "http"))} {
+			if !slices.Contains(reached, origin) {
+				reached = append(reached, origin)
+			}
+		}
+	}
 	return strings.Join([]string{
 		"default-src 'none'", "script-src " + scripts, "worker-src 'self' blob: data:", "style-src 'self' 'unsafe-inline'",
 		"font-src 'self' data:", "img-src 'self' blob: data: https:", "media-src 'self' blob: data:",
-		"connect-src 'self' blob: data: https: wss: " + base + " " + withoutPath(media),
+		"connect-src 'self' blob: data: https: wss: " + strings.Join(reached, " "),
 		"manifest-src 'self'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
 	}, "; ")
 }

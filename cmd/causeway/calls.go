@@ -32,9 +32,10 @@ type calls struct {
 	focus  *focus.Service
 	sfu    *sfu.Server // nil for one elsewhere, and net with it
 	net    *network.Network
-	turn   *turnPart // set by relayedBy
+	nodes  *focus.Nodes // nil for none
+	turn   *turnPart    // set by relayedBy
 	base   string
-	media  string // the WebSocket address of the SFU
+	media  string // the WebSocket address of the SFU; "" for nodes, of which each has its own
 	public *network.Discovery
 	hs     *homeserver.Server // set by attend
 	page   *callPage          // nil for none
@@ -53,10 +54,20 @@ func openCalls(cfg *Config, db *store.DB, public *network.Discovery, log zerolog
 		fc.Delays = c
 	}
 	key, secret := cfg.Calls.SFU.LiveKit.Key, cfg.Calls.SFU.LiveKit.Secret
-	if elsewhere := cfg.Calls.SFU.LiveKit; elsewhere.URL != "" {
-		fc.LiveKit = &focus.LiveKit{API: elsewhere.api(), Key: key, Secret: secret}
-		fc.SFU, c.media = fc.LiveKit, elsewhere.media()
-	} else {
+	reached := []string{cfg.Calls.SFU.LiveKit.media()}
+	switch elsewhere := cfg.Calls.SFU.LiveKit; {
+	case elsewhere.URL != "":
+		c.media = elsewhere.media()
+		fc.Elsewhere = &focus.LiveKit{URL: c.media, API: elsewhere.api(), Key: key, Secret: secret}
+		fc.SFU = fc.Elsewhere
+	case len(cfg.Calls.SFU.Nodes) > 0:
+		key, secret = nodeKey(cfg.Calls.SFU.Secret)
+		c.nodes, reached = openNodes(cfg, key, secret, log), nil
+		for _, n := range cfg.Calls.SFU.Nodes {
+			reached = append(reached, n.media())
+		}
+		fc.SFU, fc.Elsewhere = c.nodes, c.nodes
+	default:
 		if c.net, err = openMedia(cfg, log); err != nil {
 			log.Error().Err(err).Msg("There are no group calls: media has no port. Set calls.listen, or calls.enabled to false")
 			return nil, nil
@@ -64,34 +75,41 @@ func openCalls(cfg *Config, db *store.DB, public *network.Discovery, log zerolog
 		if key, secret, err = callKey(filepath.Join(cfg.DataDir, "calls.key")); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
-		if err := c.openSFU(cfg, key, secret, log); err != nil {
+		if err := c.openSFU(key, secret, log); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
-		fc.SFU, c.media = ownSFU{c.sfu}, "ws"+strings.TrimPrefix(c.base, "http")+callMediaPath // https:// becomes wss://
+		c.media = "ws" + strings.TrimPrefix(c.base, "http") + callMediaPath // https:// becomes wss://
+		fc.SFU, reached = ownSFU{c.sfu, c.media}, []string{c.media}
 	}
-	fc.URL = c.media
 	fc.Mint = func(g focus.Grant, valid time.Duration) (string, error) {
 		return sfu.Mint(key, secret, sfu.Grant{Room: g.Room, Identity: g.Identity, Permission: permission(g.Publish)}, valid)
 	}
 	c.focus = focus.New(fc)
-	if c.page, err = openCallPage(cfg, c.media); err != nil {
+	if c.page, err = openCallPage(cfg, reached...); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
 }
 
 // openSFU makes the SFU of this process.
-func (c *calls) openSFU(cfg *Config, key, secret string, log zerolog.Logger) (err error) {
-	c.sfu, err = sfu.New(sfu.Config{
-		Keys: map[string]string{key: secret}, UDP: c.net.UDP, TCP: c.net.TCP, Flush: c.net.Flush, PublicIPs: c.public.Addresses,
+func (c *calls) openSFU(key, secret string, log zerolog.Logger) (err error) {
+	sc := c.sfuConfig(log)
+	sc.Keys = map[string]string{key: secret}
+	sc.Admit = c.admit
+	sc.Joined = func(who sfu.Presence, may sfu.Permission) { c.focus.Joined(who.Room, who.Identity, may.Publish) }
+	sc.Left = func(who sfu.Presence) { c.focus.Left(who.Room, who.Identity) }
+	c.sfu, err = sfu.New(sc)
+	return err
+}
+
+// sfuConfig is what an SFU of this process needs of the network.
+func (c *calls) sfuConfig(log zerolog.Logger) sfu.Config {
+	return sfu.Config{
+		UDP: c.net.UDP, TCP: c.net.TCP, Flush: c.net.Flush, PublicIPs: c.public.Addresses,
 		Addresses: c.net.Has, Loopback: c.net.Loopback(),
 		ICEServers: func(identity string) []signalling.ICEServer { return c.turn.iceServers(identity) },
-		Admit:      c.admit,
-		Joined:     func(room, identity string, may sfu.Permission) { c.focus.Joined(room, identity, may.Publish) },
-		Left:       func(room, identity string) { c.focus.Left(room, identity) },
 		Log:        log,
-	})
-	return err
+	}
 }
 
 // permission is what those may do in a call who may send sound and picture, and those who may not.
@@ -245,10 +263,13 @@ func (c *calls) SendDelayed(ctx context.Context, user id.UserID, delayID string)
 }
 
 // ownSFU is the SFU of this process.
-type ownSFU struct{ *sfu.Server }
+type ownSFU struct {
+	*sfu.Server
+	url string
+}
 
 // Open implements focus.SFU: rooms come with those who come in.
-func (ownSFU) Open(context.Context, string) error { return nil }
+func (o ownSFU) Open(context.Context, string) (string, error) { return o.url, nil }
 
 // Remove implements focus.SFU.
 func (o ownSFU) Remove(_ context.Context, room, identity string) error {

@@ -38,6 +38,9 @@ type CallsConfig struct {
 // SFUConfig says where an SFU is.
 type SFUConfig struct {
 	LiveKit LiveKitConfig `yaml:"livekit"`
+	// Nodes are SFUs of ours on other machines, whose role is roleSFU. Secret is known to them and to this server.
+	Nodes  []NodeConfig `yaml:"nodes"`
+	Secret string       `yaml:"secret"`
 }
 
 // LiveKitConfig is of a LiveKit server elsewhere, or a cluster of them.
@@ -53,7 +56,7 @@ type LiveKitConfig struct {
 const minLiveKitSecret = 32
 
 func defaultCalls() CallsConfig {
-	return CallsConfig{Enabled: true, PublicIPs: []string{}}
+	return CallsConfig{Enabled: true, PublicIPs: []string{}, SFU: SFUConfig{Nodes: []NodeConfig{}}}
 }
 
 func (c CallsConfig) check(bad report) {
@@ -73,6 +76,7 @@ func (c CallsConfig) check(bad report) {
 		}
 	}
 	c.SFU.LiveKit.check(bad)
+	c.SFU.checkNodes(bad)
 }
 
 func (c LiveKitConfig) check(bad report) {
@@ -83,17 +87,21 @@ func (c LiveKitConfig) check(bad report) {
 		}
 		return
 	}
-	for key, value := range map[string]string{"url": c.URL, "api_url": c.APIURL} {
-		u, err := url.Parse(value)
-		if value != "" && (err != nil || u.Host == "" || u.RawQuery != "" || u.User != nil || !strings.Contains(" http https ws wss ", " "+u.Scheme+" ")) {
-			bad(at+key, "%q is no wss:// or https:// address", value)
-		}
-	}
+	checkMediaURL(at+"url", c.URL, bad)
+	checkMediaURL(at+"api_url", c.APIURL, bad)
 	if c.Key == "" {
 		bad(at+"key", "must not be empty")
 	}
 	if len(c.Secret) < minLiveKitSecret {
 		bad(at+"secret", "must have %d characters at least", minLiveKitSecret)
+	}
+}
+
+// checkMediaURL checks the address of an SFU, if there is one.
+func checkMediaURL(key, value string, bad report) {
+	u, err := url.Parse(value)
+	if value != "" && (err != nil || u.Host == "" || u.RawQuery != "" || u.User != nil || !strings.Contains(" http https ws wss ", " "+u.Scheme+" ")) {
+		bad(key, "%q is no wss:// or https:// address", value)
 	}
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -13,7 +15,12 @@ import (
 
 // status is what tells administrators of calls; nil where there is no SFU.
 func (c *calls) status() callstatus.Source {
-	if c == nil || c.sfu == nil {
+	switch {
+	case c == nil:
+		return nil
+	case c.nodes != nil:
+		return c.nodeStatus
+	case c.sfu == nil:
 		return nil
 	}
 	return func(context.Context) []callstatus.Call {
@@ -23,6 +30,26 @@ func (c *calls) status() callstatus.Source {
 		}
 		return all
 	}
+}
+
+// nodeStatus tells of the calls on all nodes that answer.
+func (c *calls) nodeStatus(ctx context.Context) []callstatus.Call {
+	var all []callstatus.Call
+	for name, raw := range c.nodes.Status(ctx) {
+		var rooms []sfu.RoomStatus
+		if err := json.Unmarshal(raw, &rooms); err != nil {
+			continue // of another version
+		}
+		for _, room := range rooms {
+			call := c.callOf(room)
+			call.Node = name
+			all = append(all, call)
+		}
+	}
+	slices.SortFunc(all, func(a, b callstatus.Call) int {
+		return cmp.Or(cmp.Compare(a.SinceTS, b.SinceTS), cmp.Compare(a.Name, b.Name))
+	})
+	return all
 }
 
 // callOf tells of a call by the names that Matrix has.

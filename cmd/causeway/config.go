@@ -23,6 +23,7 @@ import (
 // path made absolute. What each key means is said in causeway.example.yaml,
 // which a test keeps equal to defaultConfig.
 type Config struct {
+	Role           string             `yaml:"role"`
 	ServerName     string             `yaml:"server_name"`
 	Listen         string             `yaml:"listen"`
 	PublicURL      string             `yaml:"public_url"`
@@ -147,6 +148,7 @@ type RateLimit struct {
 // otherwise.
 func defaultConfig() *Config {
 	return &Config{
+		Role:           roleHomeserver,
 		ServerName:     "localhost",
 		Listen:         "127.0.0.1:8008",
 		TrustedProxies: []string{},
@@ -239,6 +241,7 @@ type report func(key, format string, args ...any)
 
 // check reports every value that has the right type but makes no sense.
 func (c *Config) check(bad report) {
+	c.checkRole(bad)
 	if err := checkServerName(c.ServerName); err != nil {
 		bad("server_name", "%v", err)
 	}

@@ -107,6 +107,8 @@ var arrows = map[string][]string{
 	// It is a client, which speaks the signalling.
 	"sfu/probe": {"sfu/signalling"},
 	"sfu":       {"sfu/track", "sfu/signalling", "sfu/codec", "sfu/bandwidth"},
+	// It runs an SFU for a homeserver elsewhere.
+	"sfu/node": {"sfu"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
 	// limits (httpapi), and accounts without a server (account). It opens the sockets of TURN, and hands its credentials, in the
 	// words of each, to clients and to the SFU.

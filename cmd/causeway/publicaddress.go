@@ -26,7 +26,7 @@ func publicAddresses(cfg *Config, log zerolog.Logger, moved func()) *network.Dis
 // discovery says whom to ask: nobody, where media does not come here, or clients are on this machine.
 func discovery(cfg *Config) network.DiscoveryConfig {
 	found := network.DiscoveryConfig{Given: givenAddresses(cfg)}
-	ownMedia := cfg.Calls.Enabled && cfg.Calls.SFU.LiveKit.URL == "" || cfg.TURN.Enabled && !cfg.TURN.elsewhere()
+	ownMedia := cfg.Calls.Enabled && cfg.Calls.SFU.LiveKit.URL == "" && len(cfg.Calls.SFU.Nodes) == 0 || cfg.TURN.Enabled && !cfg.TURN.elsewhere()
 	base, err := url.Parse(cfg.BaseURL())
 	if err != nil || !ownMedia || localBase(cfg.BaseURL()) {
 		return found

@@ -140,7 +140,7 @@ func TestRelaysFollowPublicAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer media.net.Close()
-	part, err := openTURN(t.Context(), cfg, db, public, media.services, zerolog.Nop())
+	part, err := openTURN(t.Context(), cfg, turnSecrets{db}, public, media.services, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

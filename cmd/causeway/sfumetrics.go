@@ -75,6 +75,9 @@ func each[T any](all map[string]T, value func(T) any) map[string]any {
 
 // printMetrics writes the metrics of the SFU in the text format of Prometheus.
 func (c *calls) printMetrics(out io.Writer) error {
+	if c != nil && c.nodes != nil {
+		return printNodes(out, c.nodes.Live())
+	}
 	if c == nil || c.sfu == nil {
 		return nil
 	}
@@ -91,6 +94,20 @@ func (c *calls) printMetrics(out io.Writer) error {
 			}
 			fmt.Fprintf(w, "%s%s %v\n", name, labels, values[of])
 		}
+	}
+	return w.Flush()
+}
+
+// printNodes writes which nodes answer.
+func printNodes(out io.Writer, live map[string]bool) error {
+	w := bufio.NewWriter(out)
+	fmt.Fprint(w, "# HELP causeway_sfu_node_up Whether a node for calls answers.\n# TYPE causeway_sfu_node_up gauge\n")
+	for _, name := range slices.Sorted(maps.Keys(live)) {
+		up := 0
+		if live[name] {
+			up = 1
+		}
+		fmt.Fprintf(w, "causeway_sfu_node_up{node=\"%s\"} %d\n", labelText.Replace(name), up)
 	}
 	return w.Flush()
 }

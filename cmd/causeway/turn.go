@@ -49,7 +49,8 @@ type turnPart struct {
 // where another program has its port, and says so: calls between people whose networks let them reach each other need none.
 // public has the addresses by which this machine is reached; services are sockets of this machine that relays may reach.
 func openTURN(
-	ctx context.Context, cfg *Config, db *store.DB, public *network.Discovery, services func() map[netip.AddrPort]netip.AddrPort, log zerolog.Logger,
+	ctx context.Context, cfg *Config, secrets turn.Storage, public *network.Discovery, services func() map[netip.AddrPort]netip.AddrPort,
+	log zerolog.Logger,
 ) (*turnPart, error) {
 	c := cfg.TURN
 	switch {
@@ -67,7 +68,7 @@ func openTURN(
 	if err != nil {
 		return nil, err
 	}
-	keys, err := turn.OpenKeys(ctx, turnSecrets{db}, c.TTL)
+	keys, err := turn.OpenKeys(ctx, secrets, c.TTL)
 	if err != nil {
 		return nil, errors.Join(err, sockets.close())
 	}

@@ -46,7 +46,7 @@ func openTestTURN(t *testing.T, cfg *Config, log zerolog.Logger) (*turnPart, err
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	part, err := openTURN(t.Context(), cfg, db, publicAddresses(cfg, log, nil), (*calls)(nil).services, log)
+	part, err := openTURN(t.Context(), cfg, turnSecrets{db}, publicAddresses(cfg, log, nil), (*calls)(nil).services, log)
 	t.Cleanup(func() { part.close() })
 	return part, err
 }

@@ -15,7 +15,7 @@ import (
 // TestTURNBehindProxy has a proxy hand on what comes by its port for TURN by TLS: clients are told of that port, and the server knows whom
 // connections are from.
 func TestTURNBehindProxy(t *testing.T) {
-	certificate, key := loopbackCertificate(t)
+	certificate, key := writeCertificate(t, t.TempDir(), 1)
 	at := freeMedia(t)
 	part, err := openTestTURN(t, turnConfig(func(c *Config) {
 		c.PublicURL, c.TURN.Host, c.TURN.Listen = "https://matrix.example.org", "turn.example.org", nil

@@ -36,11 +36,12 @@ const (
 type webServer struct {
 	server   *http.Server
 	listener net.Listener
-	hs       *homeserver.Server
+	closing  func() // has requests that wait answered
 }
 
-// listen opens the listener, on which the handler is, that of the homeserver or one around it, so that an address that is taken is known before anything runs.
-func listen(cfg *Config, hs *homeserver.Server, handler http.Handler, log zerolog.Logger) (*webServer, error) {
+// listen opens the listener, on which the handler is, so that an address that is taken is known before anything runs. closing has requests that
+// wait answered, when the server stops.
+func listen(cfg *Config, closing func(), handler http.Handler, log zerolog.Logger) (*webServer, error) {
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
@@ -58,7 +59,7 @@ func listen(cfg *Config, hs *homeserver.Server, handler http.Handler, log zerolo
 			ErrorLog:          stdlog.New(log.With().Str("part", "http").Logger(), "", 0),
 		},
 		listener: listener,
-		hs:       hs,
+		closing:  closing,
 	}, nil
 }
 
@@ -71,7 +72,7 @@ func (w *webServer) run(ctx context.Context) error {
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	w.hs.Closing()
+	w.closing()
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	err := w.server.Shutdown(patience)

@@ -15,7 +15,7 @@ func TestCallsPage(t *testing.T) {
 	asked := 0
 	source := func(context.Context) []callstatus.Call {
 		asked++
-		return []callstatus.Call{{RoomID: "!room:test", Name: "hash", SinceTS: 1, Members: []callstatus.Member{
+		return []callstatus.Call{{RoomID: "!room:test", Name: "hash", Node: "sfu<I>1", SinceTS: 1, Members: []callstatus.Member{
 			{UserID: "@bob:test", DeviceID: "<b>BOB", Identity: "i", Connected: true, Signalling: true, Estimate: 2_400_000,
 				Sends: []callstatus.Track{{ID: "TR_1", Source: "camera", Codec: "<I>VP8", Encrypted: true, Subscribers: 3, Layers: []callstatus.Layer{
 					{Layer: 0, Bitrate: 150_400, Packets: 90, Lost: 10, Loss: 0.1, Asked: 12, KeyFrames: 7}, {Layer: 2, Bitrate: 1_700_000},

@@ -21,6 +21,7 @@ const (
 type Call struct {
 	RoomID  id.RoomID `json:"room_id,omitempty"` // "" for one that nobody has a seat in any more
 	Name    string    `json:"name"`              // what the SFU calls it
+	Node    string    `json:"node,omitempty"`    // the machine that it is on; "" for that of the homeserver
 	SinceTS int64     `json:"since_ts"`
 	Members []Member  `json:"members"`
 }

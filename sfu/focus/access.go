@@ -232,7 +232,7 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 // putOut takes somebody's seat away, who may not be in the call: the token is of no use any more, and their membership ends.
 func (s *Service) putOut(ctx context.Context, k key, row Seat) error {
 	s.mu.Lock()
-	if s.cfg.LiveKit == nil {
+	if s.cfg.Elsewhere == nil {
 		s.forget(k)
 	}
 	if d := s.delegations[k]; d != nil {
@@ -244,7 +244,7 @@ func (s *Service) putOut(ctx context.Context, k key, row Seat) error {
 	return s.remove(ctx, k)
 }
 
-// remove puts out who may not be in a call. The row goes last, so that after a restart it is done again. A LiveKit elsewhere asks nobody whether
+// remove puts out who may not be in a call. The row goes last, so that after a restart it is done again. An SFU elsewhere asks nobody whether
 // a token still holds, so that it is kept in mind there who has one.
 func (s *Service) remove(ctx context.Context, k key) error {
 	if err := s.cfg.SFU.Remove(ctx, k.alias, k.identity); err != nil {
@@ -252,7 +252,7 @@ func (s *Service) remove(ctx context.Context, k key) error {
 	}
 	s.mu.Lock()
 	t := s.seats[k]
-	if t != nil && s.cfg.LiveKit != nil {
+	if t != nil && s.cfg.Elsewhere != nil {
 		t.barred = true
 	}
 	kept := s.delegations[k] != nil || t != nil

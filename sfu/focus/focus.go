@@ -1,10 +1,10 @@
 // Package focus is what stands between Matrix and an SFU: it makes access tokens for members of rooms (MSC4195, and the older
 // service that clients call /sfu/get), puts out who may not be in a call any more, and ends the membership of who has left one
-// without saying so (MSC4140, delegated delayed events). The wiring gives it the homeserver and the SFU, ours or a LiveKit elsewhere,
-// as small interfaces; clients reach it by its Handler, and by the client-server API, which calls Token and Delegate.
+// without saying so (MSC4140, delegated delayed events). The wiring gives it the homeserver and the SFU, ours, a LiveKit elsewhere or
+// several machines of ours (Nodes), as small interfaces; clients reach it by its Handler, and by the client-server API, which calls Token and Delegate.
 //
 // It knows no media, no events and no database. All that it keeps is who has a seat in which call: a row for each, so that a token that
-// was made before a ban is known after a restart.
+// was made before a ban is known after a restart. Which call is on which machine is asked of those after one.
 package focus
 
 import (
@@ -56,14 +56,24 @@ type Minter func(g Grant, valid time.Duration) (string, error)
 
 // SFU is where the media is.
 type SFU interface {
-	// Open makes a room, unless it is there. It is called before a token for it is handed out.
-	Open(ctx context.Context, room string) error
+	// Open makes a room, unless it is there, and returns the WebSocket address at which clients find it. It is called before a token for
+	// it is handed out.
+	Open(ctx context.Context, room string) (url string, err error)
 	// Remove puts a participant out, if it is there.
 	Remove(ctx context.Context, room, identity string) error
 	// SetPublish changes whether a participant may send anything, at once.
 	SetPublish(ctx context.Context, room, identity string, publish bool) error
 	// Present returns who is in a room.
 	Present(ctx context.Context, room string) (identities []string, err error)
+}
+
+// Elsewhere is an SFU that asks nobody whether a token still holds, and tells by signed webhooks who comes and goes.
+type Elsewhere interface {
+	SFU
+	// verify finds out whether a webhook is of that SFU, by its Authorization header and the base64 of the SHA-256 of its body.
+	verify(authorization, sum string) error
+	// speaksFor is whether the part of it that says that it is called node, "" for one without parts, may tell of a room.
+	speaksFor(node, room string) bool
 }
 
 // Delay is a delayed event (MSC4140).
@@ -108,13 +118,13 @@ type Config struct {
 	Remote     RemoteOpenID // nil: users of other servers are refused
 	Membership Membership
 	Mint       Minter
-	URL        string // the WebSocket address of the SFU
 	SFU        SFU
 	Delays     Delays // nil: the endpoint for delegation is not there
 	Ledger     Ledger
-	// LiveKit is what SFU is, too, when that is elsewhere; nil for one that asks Admit, and tells by Joined and Left who comes and goes.
-	LiveKit *LiveKit
-	Log     zerolog.Logger
+	// Elsewhere is what SFU is, too, when that is no part of this process: a LiveKit or Nodes. nil for one that asks Admit, and tells by
+	// Joined and Left who comes and goes.
+	Elsewhere Elsewhere
+	Log       zerolog.Logger
 }
 
 // Bounds.
@@ -144,6 +154,7 @@ type Service struct {
 
 	look chan struct{} // rings for dirty
 	due  chan struct{} // rings for delegations
+	poll chan struct{} // rings when the SFU is to be asked who is there
 }
 
 // key names a seat.
@@ -165,6 +176,7 @@ func New(cfg Config) *Service {
 	return &Service{
 		cfg: cfg, limits: newLimiter(), seats: map[key]*seat{}, byUser: map[id.UserID]int{}, byRoom: map[id.RoomID]int{},
 		delegations: map[key]*delegation{}, dirty: map[key]bool{}, look: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		poll: make(chan struct{}, 1),
 	}
 }
 
@@ -176,8 +188,11 @@ func (s *Service) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.watchAccess(ctx) })
 	running.Go(func() { s.watchDelays(ctx) })
-	if s.cfg.LiveKit != nil {
+	if s.cfg.Elsewhere != nil {
 		running.Go(func() { s.watchPresence(ctx) })
+	}
+	if nodes, ok := s.cfg.Elsewhere.(*Nodes); ok {
+		running.Go(func() { nodes.run(ctx, s) })
 	}
 	running.Wait()
 	return nil
@@ -189,6 +204,9 @@ func (s *Service) Prepare(ctx context.Context) error {
 	s.mu.Lock()
 	prepared := s.prepared
 	s.mu.Unlock()
+	if nodes, ok := s.cfg.Elsewhere.(*Nodes); ok && !prepared {
+		nodes.askAll(ctx, s)
+	}
 	if s.cfg.Ledger == nil || prepared {
 		return nil
 	}

@@ -15,11 +15,11 @@ import (
 // maxBody bounds the body of a request, in bytes.
 const maxBody = 64 << 10
 
-// webhookPath is where a LiveKit elsewhere tells who comes and goes.
-const webhookPath = "/sfu_webhook"
+// WebhookPath is where an SFU elsewhere tells who comes and goes.
+const WebhookPath = "/sfu_webhook"
 
 // Handler serves what clients find at the livekit_service_url of a transport: POST /sfu/get, POST /get_token,
-// POST /delegate_delayed_leave and GET /healthz, and for a LiveKit elsewhere POST /sfu_webhook. Pages of any origin may ask.
+// POST /delegate_delayed_leave and GET /healthz, and for an SFU elsewhere POST /sfu_webhook. Pages of any origin may ask.
 func (s *Service) Handler() http.Handler {
 	routes := map[string]map[string]func(*http.Request) (any, error){
 		"/sfu/get":   {http.MethodPost: s.serveLegacy},
@@ -29,8 +29,8 @@ func (s *Service) Handler() http.Handler {
 	if s.Delegates() {
 		routes["/delegate_delayed_leave"] = map[string]func(*http.Request) (any, error){http.MethodPost: s.serveDelegate}
 	}
-	if s.cfg.LiveKit != nil {
-		routes[webhookPath] = map[string]func(*http.Request) (any, error){http.MethodPost: s.serveWebhook}
+	if s.cfg.Elsewhere != nil {
+		routes[WebhookPath] = map[string]func(*http.Request) (any, error){http.MethodPost: s.serveWebhook}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -58,7 +58,7 @@ func (s *Service) Handler() http.Handler {
 			return
 		}
 		limit := int64(maxBody)
-		if path == webhookPath {
+		if path == WebhookPath {
 			limit = maxWebhook
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)

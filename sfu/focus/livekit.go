@@ -2,6 +2,7 @@ package focus
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,10 +19,12 @@ import (
 // LiveKit is an SFU elsewhere: a LiveKit server, or a cluster of them. It is an SFU by LiveKit's RoomService, which is Twirp: a POST request of
 // JSON for each call.
 type LiveKit struct {
-	// API is the address of RoomService, https://host, without a slash at its end.
-	API         string
+	// URL is the WebSocket address for clients, and API that of RoomService, https://host, without a slash at its end.
+	URL, API    string
 	Key, Secret string
 	Client      *http.Client // nil for one with a timeout
+
+	departure int // in the place of departureTimeout, if it is not zero
 }
 
 const (
@@ -41,6 +44,7 @@ var defaultClient = &http.Client{Timeout: liveKitTimeout}
 // apiGrant is what our own access tokens allow.
 type apiGrant struct {
 	RoomCreate bool   `json:"roomCreate,omitempty"`
+	RoomList   bool   `json:"roomList,omitempty"`
 	RoomAdmin  bool   `json:"roomAdmin,omitempty"`
 	Room       string `json:"room,omitempty"`
 }
@@ -51,11 +55,28 @@ type apiClaims struct {
 	SHA256 string    `json:"sha256,omitempty"` // of a webhook's body
 }
 
+// refusal is an answer that is no good one.
+type refusal struct {
+	method     string
+	status     int
+	code, text string // as Twirp has them; empty where something between has answered
+}
+
+// Error implements error.
+func (r *refusal) Error() string {
+	return fmt.Sprintf("ask the SFU to %s: it answers %d %.40s: %.200s", r.method, r.status, r.code, r.text)
+}
+
 // errGone is of what LiveKit does not have.
 var errGone = errors.New("LiveKit has no such room or participant")
 
 // call calls a method of RoomService.
 func (l *LiveKit) call(ctx context.Context, method string, grant apiGrant, in, out any) error {
+	return l.callAt(ctx, "livekit.RoomService", method, grant, in, out)
+}
+
+// callAt calls a method of a service.
+func (l *LiveKit) callAt(ctx context.Context, service, method string, grant apiGrant, in, out any) error {
 	now := time.Now()
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, apiClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
@@ -72,7 +93,7 @@ func (l *LiveKit) call(ctx context.Context, method string, grant apiGrant, in, o
 	}
 	ctx, cancel := context.WithTimeout(ctx, liveKitTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.API+"/twirp/livekit.RoomService/"+method, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.API+"/twirp/"+service+"/"+method, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make a request for LiveKit: %w", err)
 	}
@@ -84,7 +105,7 @@ func (l *LiveKit) call(ctx context.Context, method string, grant apiGrant, in, o
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		return fmt.Errorf("ask LiveKit to %s: %w", method, err)
+		return fmt.Errorf("ask the SFU to %s: %w", method, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	return readAnswer(answer, method, out)
@@ -94,11 +115,11 @@ func (l *LiveKit) call(ctx context.Context, method string, grant apiGrant, in, o
 func readAnswer(answer *http.Response, method string, out any) error {
 	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxLiveKitAnswer))
 	if err != nil {
-		return fmt.Errorf("read LiveKit's answer to %s: %w", method, err)
+		return fmt.Errorf("read the SFU's answer to %s: %w", method, err)
 	}
 	if answer.StatusCode == http.StatusOK {
 		if err := json.Unmarshal(raw, out); err != nil {
-			return fmt.Errorf("read LiveKit's answer to %s: %w", method, err)
+			return fmt.Errorf("read the SFU's answer to %s: %w", method, err)
 		}
 		return nil
 	}
@@ -110,14 +131,14 @@ func readAnswer(answer *http.Response, method string, out any) error {
 	if answer.StatusCode == http.StatusNotFound && fault.Code == "not_found" {
 		return errGone
 	}
-	return fmt.Errorf("ask LiveKit to %s: it answers %d %.40s: %.200s", method, answer.StatusCode, fault.Code, fault.Text)
+	return &refusal{method: method, status: answer.StatusCode, code: fault.Code, text: fault.Text}
 }
 
 // Open implements SFU: tokens of ours make no room, so that nobody is in one that we do not know.
-func (l *LiveKit) Open(ctx context.Context, room string) error {
+func (l *LiveKit) Open(ctx context.Context, room string) (string, error) {
 	var out struct{}
-	return l.call(ctx, "CreateRoom", apiGrant{RoomCreate: true}, map[string]any{
-		"name": room, "empty_timeout": emptyTimeout, "departure_timeout": departureTimeout,
+	return l.URL, l.call(ctx, "CreateRoom", apiGrant{RoomCreate: true}, map[string]any{
+		"name": room, "empty_timeout": emptyTimeout, "departure_timeout": cmp.Or(l.departure, departureTimeout),
 	}, &out)
 }
 
@@ -183,6 +204,9 @@ func (l *LiveKit) verify(authorization string, sum string) error {
 	}
 	return nil
 }
+
+// speaksFor implements Elsewhere: a cluster is one.
+func (l *LiveKit) speaksFor(string, string) bool { return true }
 
 // presentIn is who is in a room, for look-ups.
 type presentIn map[string]bool

@@ -96,7 +96,7 @@ func TestRoomService(t *testing.T) {
 		do   func() error
 		want string
 	}{
-		{"open", func() error { return l.Open(ctx, "R") }, `CreateRoom {"departure_timeout":20,"empty_timeout":300,"name":"R"}`},
+		{"open", func() error { _, err := l.Open(ctx, "R"); return err }, `CreateRoom {"departure_timeout":20,"empty_timeout":300,"name":"R"}`},
 		{"remove", func() error { return l.Remove(ctx, "R", "I") }, `RemoveParticipant {"identity":"I","room":"R"}`},
 		{"silence", func() error { return l.SetPublish(ctx, "R", "I", false) },
 			`UpdateParticipant {"identity":"I","permission":{"can_publish":false,"can_publish_data":false,"can_subscribe":true,"can_update_metadata":true},"room":"R"}`},
@@ -124,7 +124,7 @@ func TestRoomService(t *testing.T) {
 	// A token is made for no room that could not be.
 	w := newWorld()
 	w.let(alice, "D", everything)
-	s := w.service(func(c *Config) { c.SFU, c.LiveKit = l, l })
+	s := w.service(func(c *Config) { c.SFU, c.Elsewhere = l, l })
 	if a := ask(t, s, http.MethodPost, "/sfu/get", legacyBody); a.status != http.StatusInternalServerError || a.JWT != "" {
 		t.Errorf("a token while LiveKit is broken: %d %s", a.status, a.body)
 	}
@@ -176,7 +176,7 @@ func TestForgedWebhooks(t *testing.T) {
 	w := newWorld()
 	w.let(alice, "D", everything)
 	l := &LiveKit{API: "http://none", Key: liveKitKey, Secret: liveKitSecret}
-	s := w.service(func(c *Config) { c.LiveKit = l })
+	s := w.service(func(c *Config) { c.Elsewhere = l })
 	if err := s.take(t.Context(), Seat{Alias: mine.alias, Identity: mine.identity, RoomID: room, UserID: alice, DeviceID: "D"}); err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestForgedWebhooks(t *testing.T) {
 func elsewhere(t *testing.T, test func(t *testing.T, w *world, s *Service), change ...func(*Config)) {
 	t.Helper()
 	live(t, func(t *testing.T, w *world, _ *Service) {
-		s := w.service(append([]func(*Config){func(c *Config) { c.LiveKit = &LiveKit{Key: liveKitKey, Secret: liveKitSecret} }}, change...)...)
+		s := w.service(append([]func(*Config){func(c *Config) { c.Elsewhere = &LiveKit{Key: liveKitKey, Secret: liveKitSecret} }}, change...)...)
 		stop := start(t, s)
 		defer stop()
 		if _, err := s.Token(t.Context(), whoAlice, member); err != nil {
@@ -299,7 +299,7 @@ func TestBannedElsewhere(t *testing.T) {
 		participantHook("participant_joined", mine, "PA_2").send(t, s)
 		w.expect(t, "she comes back", time.Millisecond, "remove "+mine.identity)
 		participantHook("participant_left", mine, "PA_2").send(t, s)
-		next := w.service(func(c *Config) { c.LiveKit = s.cfg.LiveKit })
+		next := w.service(func(c *Config) { c.Elsewhere = s.cfg.Elsewhere })
 		stop := start(t, next)
 		defer stop()
 		w.told()
@@ -356,7 +356,7 @@ func FuzzWebhook(f *testing.F) {
 	f.Add([]byte(`{"event":"participant_left"}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s := newWorld().service(func(c *Config) { c.LiveKit = &LiveKit{Key: liveKitKey, Secret: liveKitSecret} })
+		s := newWorld().service(func(c *Config) { c.Elsewhere = &LiveKit{Key: liveKitKey, Secret: liveKitSecret} })
 		h := hook{body: string(body), key: liveKitKey, secret: liveKitSecret, lasts: time.Minute}
 		if a := h.send(t, s); a.status != http.StatusOK && a.status != http.StatusBadRequest {
 			t.Errorf("%d %s", a.status, a.ErrCode)

@@ -95,7 +95,8 @@ func (s *Service) token(ctx context.Context, who Who, m Member, access Access) (
 		Alias: k.alias, Identity: k.identity, RoomID: m.RoomID, UserID: who.UserID, DeviceID: m.DeviceID, Legacy: m.Legacy,
 		UntilTS: time.Now().Add(tokenLife).UnixMilli(),
 	}
-	if err := s.cfg.SFU.Open(ctx, k.alias); err != nil {
+	url, err := s.cfg.SFU.Open(ctx, k.alias)
+	if err != nil {
 		return Token{}, fmt.Errorf("open a call: %w", err)
 	}
 	if err := s.take(ctx, row); err != nil {
@@ -108,7 +109,7 @@ func (s *Service) token(ctx context.Context, who Who, m Member, access Access) (
 	if err != nil {
 		return Token{}, err
 	}
-	return Token{URL: s.cfg.URL, JWT: jwt}, nil
+	return Token{URL: url, JWT: jwt}, nil
 }
 
 // take gives somebody a seat, or keeps it for longer.

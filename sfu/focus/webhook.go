@@ -14,6 +14,7 @@ import (
 // webhook is what LiveKit tells of a participant. Its names are those of protobuf's JSON, of which there are two.
 type webhook struct {
 	Event string `json:"event"`
+	Node  string `json:"node"` // ours say as which of them they speak
 	Room  struct {
 		Name string `json:"name"`
 	} `json:"room"`
@@ -37,12 +38,15 @@ func (s *Service) serveWebhook(r *http.Request) (any, error) {
 		return nil, matrixError(http.StatusBadRequest, "M_NOT_JSON", "The body ended early")
 	}
 	sum := sha256.Sum256(raw)
-	if err := s.cfg.LiveKit.verify(r.Header.Get("Authorization"), base64.StdEncoding.EncodeToString(sum[:])); err != nil {
+	if err := s.cfg.Elsewhere.verify(r.Header.Get("Authorization"), base64.StdEncoding.EncodeToString(sum[:])); err != nil {
 		return nil, err
 	}
 	var in webhook
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return nil, badJSON("The body is no webhook of LiveKit")
+	}
+	if !s.cfg.Elsewhere.speaksFor(in.Node, in.Room.Name) {
+		return struct{}{}, nil // of a call that has moved
 	}
 	k := key{in.Room.Name, in.Participant.Identity}
 	switch in.Event {
@@ -62,11 +66,15 @@ const maxSIDs = 8
 const polledSID = "polled"
 
 // came is Joined for a participant that has an id, of whom may be told more than once. Who is not ours is passed over: others may use the same
-// LiveKit.
+// LiveKit. On nodes nobody is who has no seat.
 func (s *Service) came(k key, sid string, publish bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.seats[k]
+	if t == nil && s.onNodes() {
+		s.dirty[k] = true // and is put out
+		ring(s.look)
+	}
 	if t == nil || t.sids[sid] || sid == polledSID && t.here > 0 {
 		return
 	}
@@ -80,6 +88,12 @@ func (s *Service) came(k key, sid string, publish bool) {
 	t.sids[sid] = true
 	s.joined(k, publish)
 	t.unsure = sid == polledSID
+}
+
+// onNodes is whether the SFU is nodes, which are ours alone.
+func (s *Service) onNodes() bool {
+	_, ok := s.cfg.Elsewhere.(*Nodes)
+	return ok
 }
 
 // went is Left for a participant that has an id.
@@ -113,6 +127,9 @@ func (s *Service) watchPresence(ctx context.Context) {
 		for _, alias := range s.polled() {
 			in, err := s.ask(ctx, alias)
 			if err != nil {
+				if errors.Is(err, errNodeAway) {
+					continue // which is known, and nobody waits for
+				}
 				if ctx.Err() == nil {
 					s.cfg.Log.Err(err).Msg("Who is in a call could not be seen")
 				}
@@ -123,6 +140,7 @@ func (s *Service) watchPresence(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.poll:
 		case <-ticker.C:
 		}
 	}
@@ -158,6 +176,12 @@ func (s *Service) reconcile(alias string, in presentIn) {
 	}
 	var changes []change
 	s.mu.Lock()
+	for identity := range in {
+		if k := (key{alias, identity}); s.seats[k] == nil && s.onNodes() {
+			s.dirty[k] = true
+			ring(s.look)
+		}
+	}
 	for k, t := range s.seats {
 		switch {
 		case k.alias != alias:

@@ -49,7 +49,7 @@ var everything = Access{Joined: true, ByState: true, BySticky: true}
 
 func (w *world) service(change ...func(*Config)) *Service {
 	cfg := Config{
-		ServerName: "test", OpenID: w, Membership: w, SFU: w, Delays: w, Ledger: w, URL: "wss://test/livekit/sfu",
+		ServerName: "test", OpenID: w, Membership: w, SFU: w, Delays: w, Ledger: w,
 		Mint: func(g Grant, valid time.Duration) (string, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -125,11 +125,11 @@ func (w *world) Access(_ context.Context, room id.RoomID, user id.UserID, device
 	return w.access[fmt.Sprint(room, user, device)], w.broken
 }
 
-func (w *world) Open(context.Context, string) error {
+func (w *world) Open(context.Context, string) (string, error) {
 	if w.opened != nil {
 		w.opened()
 	}
-	return nil
+	return "wss://test/livekit/sfu", nil
 }
 
 func (w *world) Remove(_ context.Context, _, identity string) error {

@@ -22,6 +22,11 @@ type caller struct {
 	pc     *webrtc.PeerConnection
 	join   signalling.JoinRequest
 	joined chan struct{} // closed when media is connected
+	url    string        // of the SFU
+	jwt    string
+	left   chan signalling.DisconnectReason // is sent why the SFU has put the caller out
+	media  chan struct{}                    // is sent something for packets that come
+	conn   *websocket.Conn
 }
 
 // newCaller is somebody who is not in the call yet.
@@ -36,7 +41,8 @@ func (c *causeway) newCaller(t *testing.T) *caller {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pc.Close() })
-	k := &caller{t: t, server: c, pc: pc, joined: make(chan struct{})}
+	k := &caller{t: t, server: c, pc: pc, joined: make(chan struct{}), left: make(chan signalling.DisconnectReason, 1), media: make(chan struct{}, 1)}
+	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { k.read(track) })
 	k.join.ConnectionSettings = &signalling.ConnectionSettings{AutoSubscribe: true}
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		if s == webrtc.PeerConnectionStateConnected {
@@ -99,6 +105,32 @@ func (k *caller) gets(kind webrtc.RTPCodecType) {
 	}
 }
 
+// read reads what comes, as long as it does.
+func (k *caller) read(track *webrtc.TrackRemote) {
+	for {
+		if _, _, err := track.ReadRTP(); err != nil {
+			return
+		}
+		select {
+		case k.media <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// awaitMedia waits for some packets that come from now on.
+func (k *caller) awaitMedia() {
+	k.t.Helper()
+	end := time.After(30 * time.Second)
+	for range 5 {
+		select {
+		case <-k.media:
+		case <-end:
+			k.t.Fatal("no media comes")
+		}
+	}
+}
+
 // enter comes into the call of a room, and returns when media is connected.
 func (k *caller) enter(token, room string) {
 	k.t.Helper()
@@ -106,6 +138,7 @@ func (k *caller) enter(token, room string) {
 	k.server.do(k.t, "POST", "/_matrix/client/v1/rtc/livekit/get_token", token, map[string]any{
 		"room_id": room, "slot_id": "m.call#ROOM", "member": map[string]string{"id": "member"},
 	}).decode(k.t, &access)
+	k.url, k.jwt = access.URL, access.JWT
 	offer, err := k.pc.CreateOffer(nil)
 	if err != nil {
 		k.t.Fatal(err)
@@ -124,6 +157,7 @@ func (k *caller) enter(token, room string) {
 	}
 	k.t.Cleanup(func() { _ = conn.CloseNow() })
 	conn.SetReadLimit(1 << 20)
+	k.conn = conn
 	go k.listen(conn)
 	select {
 	case <-k.joined:
@@ -155,7 +189,10 @@ func (k *caller) listen(conn *websocket.Conn) {
 			return
 		}
 		m := new(signalling.SignalResponse)
-		if err := signalling.Unmarshal(raw, m); err == nil && m.Answer != nil {
+		if err := signalling.Unmarshal(raw, m); err == nil && m.Leave != nil {
+			k.left <- m.Leave.Reason
+		}
+		if m.Answer != nil {
 			_ = k.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.Answer.SDP})
 		}
 	}
