@@ -125,7 +125,8 @@ func (p *Participant) probe() {
 }
 
 // sendProbe sends what is due of a probe, and is false when none is on its way. It may be called from anywhere.
-func (p *Participant) sendProbe() bool {
+func (p *Participant) sendProbe() (running bool) {
+	defer p.contained()
 	d := p.share.prober.Load()
 	if d == nil {
 		return false

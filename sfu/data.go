@@ -19,9 +19,12 @@ const (
 
 // What goes over data channels.
 const (
-	maxDataPacket  = 64 << 10 // bytes
-	maxBuffered    = 2 << 20  // bytes that wait for a participant; what is more is dropped if it may be, else it is put out
-	maxReliableLog = 256      // packets of a publisher that are kept for those who resume
+	maxDataPacket = 64 << 10 // bytes
+	maxBuffered   = 2 << 20  // bytes that wait for a participant; what is more is dropped if it may be, else it is put out
+	// What is kept of a publisher's reliable packets for those who resume: so many, and so many bytes.
+	maxReliableLog, maxReliableBytes = 256, 1 << 20
+	// maxChannels is how many channels a client may open: pion has a buffer of 64 kB for each. Clients open three.
+	maxChannels = 16
 	// What one participant may send: packets and bytes in a second, and at once. What is more waits, and holds up the participant's own
 	// channels only.
 	dataPackets, dataPacketsBurst = 300, 600
@@ -33,9 +36,17 @@ type channels struct {
 	mu       sync.Mutex // guards what follows
 	out      map[string]*webrtc.DataChannel
 	sequence uint32 // of the last reliable packet that came
-	last     []*signalling.DataPacket
+	last     []keptPacket
+	kept     int // bytes of last
+	opened   int // channels, by the client
 	packets  *rate.Limiter
 	bytes    *rate.Limiter
+}
+
+// keptPacket is a packet for those who resume, with its size in bytes.
+type keptPacket struct {
+	*signalling.DataPacket
+	size int
 }
 
 // slow waits until the participant may send a packet of a size; it is false when the participant has gone meanwhile.
@@ -77,6 +88,14 @@ func (c *channels) open(p *Participant, pc *webrtc.PeerConnection) error {
 
 // take takes a channel that a client has opened: in v1 packets go both ways in it.
 func (c *channels) take(p *Participant, d *webrtc.DataChannel) {
+	c.mu.Lock()
+	c.opened++
+	over := c.opened > maxChannels
+	c.mu.Unlock()
+	if over {
+		p.Leave(signalling.StateMismatch)
+		return
+	}
 	if d.Label() != labelReliable && d.Label() != labelLossy {
 		return
 	}
@@ -96,7 +115,7 @@ func (c *channels) listen(p *Participant, d *webrtc.DataChannel, out bool) {
 	if d.Label() == labelLossy {
 		kind = signalling.Lossy
 	}
-	d.OnMessage(func(m webrtc.DataChannelMessage) { p.relay(kind, m.Data) })
+	d.OnMessage(func(m webrtc.DataChannelMessage) { p.contain(func() { p.relay(kind, m.Data) }) })
 }
 
 // relay hands a packet on to those that it is for. It is called by the connection's goroutine, so that order is kept.
@@ -109,6 +128,9 @@ func (p *Participant) relay(kind signalling.DataKind, b []byte) {
 		p.log.Debug().Err(err).Msg("A data packet cannot be read")
 		return
 	}
+	if packet.Speaker != nil {
+		return // who speaks is said by us alone
+	}
 	packet.Kind, packet.ParticipantSID, packet.ParticipantIdentity = kind, p.sid, p.identity
 	if u := packet.User; u != nil {
 		u.ParticipantSID, u.ParticipantIdentity = p.sid, p.identity
@@ -116,7 +138,7 @@ func (p *Participant) relay(kind signalling.DataKind, b []byte) {
 			packet.DestinationIdentities = u.DestinationIdentities
 		}
 	}
-	if kind == signalling.Reliable && !p.data.keep(&packet) {
+	if kind == signalling.Reliable && !p.data.keep(&packet, len(b)) {
 		return
 	}
 	out := signalling.Marshal(&packet)
@@ -138,9 +160,9 @@ func isFor(packet *signalling.DataPacket, p *Participant) bool {
 	return len(packet.DestinationIdentities) == 0 || slices.Contains(packet.DestinationIdentities, p.identity)
 }
 
-// keep counts a reliable packet of the participant, and keeps it for those who resume. It is false for one that came before: clients that
+// keep counts a reliable packet of the participant, of a size in bytes, and keeps it for those who resume. It is false for one that came before: clients that
 // resume send again what they do not know to have arrived.
-func (c *channels) keep(packet *signalling.DataPacket) bool {
+func (c *channels) keep(packet *signalling.DataPacket, size int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if packet.Sequence != 0 {
@@ -149,10 +171,12 @@ func (c *channels) keep(packet *signalling.DataPacket) bool {
 		}
 		c.sequence = packet.Sequence
 	}
-	if len(c.last) == maxReliableLog {
+	c.last = append(c.last, keptPacket{packet, size})
+	c.kept += size
+	for len(c.last) > maxReliableLog || c.kept > maxReliableBytes {
+		c.kept -= c.last[0].size
 		c.last = slices.Delete(c.last, 0, 1)
 	}
-	c.last = append(c.last, packet)
 	return true
 }
 
@@ -162,8 +186,9 @@ func (c *channels) lastSequence() uint32 {
 	return c.sequence
 }
 
-// send sends a packet to the participant. A lossy one is left out when too much waits; who is that far behind with reliable ones is put out.
-func (c *channels) send(p *Participant, kind signalling.DataKind, b []byte) {
+// send sends a packet to the participant, and tells whether it was. A lossy one is left out when too much waits; who is that far behind with
+// reliable ones is put out.
+func (c *channels) send(p *Participant, kind signalling.DataKind, b []byte) bool {
 	label := labelReliable
 	if kind == signalling.Lossy {
 		label = labelLossy
@@ -172,27 +197,29 @@ func (c *channels) send(p *Participant, kind signalling.DataKind, b []byte) {
 	d := c.out[label]
 	c.mu.Unlock()
 	if d == nil || d.ReadyState() != webrtc.DataChannelStateOpen {
-		return
+		return false
 	}
 	if d.BufferedAmount() > maxBuffered {
 		if kind == signalling.Reliable {
 			p.Leave(signalling.StateMismatch)
 		}
-		return
+		return false
 	}
-	_ = d.Send(b)
+	return d.Send(b) == nil
 }
 
 // resend sends again what a participant that resumes has missed.
 func (c *channels) resend(p *Participant, states []signalling.DataChannelReceiveState) {
-	for _, s := range states {
+	done := map[*Participant]bool{}
+	for _, s := range states[:min(len(states), p.server.cfg.Limits.Participants)] {
 		publisher := p.room.bySID(s.PublisherSID)
-		if publisher == nil {
+		if publisher == nil || done[publisher] {
 			continue
 		}
+		done[publisher] = true
 		for _, packet := range publisher.data.since(s.LastSeq) {
-			if isFor(packet, p) {
-				c.send(p, signalling.Reliable, signalling.Marshal(packet))
+			if isFor(packet, p) && !c.send(p, signalling.Reliable, signalling.Marshal(packet)) {
+				return
 			}
 		}
 	}
@@ -205,7 +232,7 @@ func (c *channels) since(sequence uint32) []*signalling.DataPacket {
 	var packets []*signalling.DataPacket
 	for _, p := range c.last {
 		if p.Sequence > sequence {
-			packets = append(packets, p)
+			packets = append(packets, p.DataPacket)
 		}
 	}
 	return packets

@@ -83,9 +83,10 @@ func (p *Participant) resume(s *session, join *signalling.JoinRequest) {
 		ICEServers: p.iceServers(), ServerInfo: p.serverInfo(), LastMessageSeq: p.data.lastSequence(),
 	}})
 	p.refresh(time.Now(), true)
+	missed := p.room.missed(p.told)
 	clear(p.told)
 	p.score.told = nil
-	p.tell(append(p.room.others(p), p.info.Load())...)
+	p.tell(append(append(missed, p.room.others(p)...), p.info.Load())...)
 	if join.SyncState != nil {
 		p.sync(join.SyncState)
 	}
@@ -111,7 +112,7 @@ func (p *Participant) sync(s *signalling.SyncState) {
 			sub.settings.Disabled = true
 		}
 	}
-	for _, t := range s.PublishTracks {
+	for _, t := range s.PublishTracks[:min(len(s.PublishTracks), p.server.cfg.Limits.Tracks)] {
 		if t.Track != nil && p.mine[t.Track.SID] == nil {
 			p.send(&signalling.SignalResponse{TrackUnpublished: &signalling.TrackUnpublished{TrackSID: t.Track.SID}})
 		}
@@ -218,14 +219,11 @@ const (
 // updateMetadata changes what others are told of the participant.
 func (p *Participant) updateMetadata(u *signalling.UpdateParticipantMetadata) {
 	answer := &signalling.RequestResponse{RequestID: u.RequestID, UpdateMetadata: u}
-	size := 0
-	for k, v := range u.Attributes {
-		size += len(k) + len(v)
-	}
+	attributes := merge(p.info.Load().Attributes, u.Attributes)
 	switch {
 	case !p.may.Load().Metadata:
 		answer.Reason, answer.Message = signalling.RequestNotAllowed, "You may not change your metadata"
-	case len(u.Metadata) > maxMetadata || len(u.Name) > maxName || size > maxAttributes:
+	case len(u.Metadata) > maxMetadata || len(u.Name) > maxName || sizeOf(attributes) > maxAttributes:
 		answer.Reason, answer.Message = signalling.RequestLimitExceeded, "The metadata is too long"
 	default:
 		p.change(func(i *signalling.ParticipantInfo) {
@@ -235,12 +233,20 @@ func (p *Participant) updateMetadata(u *signalling.UpdateParticipantMetadata) {
 			if u.Name != "" {
 				i.Name = u.Name
 			}
-			i.Attributes = merge(i.Attributes, u.Attributes)
+			i.Attributes = attributes
 		})
 	}
 	if u.RequestID != 0 || answer.Reason != signalling.RequestOK {
 		p.send(&signalling.SignalResponse{RequestResponse: answer})
 	}
+}
+
+// sizeOf is how much attributes are, in bytes.
+func sizeOf(attributes map[string]string) (size int) {
+	for k, v := range attributes {
+		size += len(k) + len(v)
+	}
+	return size
 }
 
 // merge gives attributes with changes to them: what is empty is removed.

@@ -101,7 +101,10 @@ func (s *Server) serve(v1 bool) http.HandlerFunc {
 func (s *Server) take(r *http.Request, session *session, grant Grant, join *signalling.JoinRequest, v1 bool) {
 	if join.Reconnect {
 		if p := s.find(grant.Room, grant.Identity); p != nil && p.sid == join.ParticipantSID {
-			p.post(func() { p.resume(session, join) })
+			p.post(func() {
+				session.taken.Store(true)
+				p.resume(session, join)
+			})
 			session.serve(r, p)
 			return
 		}
@@ -111,9 +114,9 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 	}
 	p := s.newParticipant(grant, join, v1)
 	p.session = session
-	s.sessions.Add(1)
+	session.taken.Store(true)
+	p.post(func() { p.begin(join) }) // before anybody can post something else
 	if err := s.enter(grant.Room, p); err != nil {
-		s.sessions.Done()
 		s.tally.refuse(err)
 		s.cfg.Log.Info().Err(err).Msg("Somebody cannot come into a call")
 		reason := signalling.JoinFailure
@@ -128,7 +131,6 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 		joined(p.presence(), grant.Permission) // before it can leave
 	}
 	go p.run()
-	p.post(func() { p.begin(join) })
 	session.serve(r, p)
 }
 
@@ -186,10 +188,16 @@ func unpack(text string) (*signalling.JoinRequest, error) {
 	if err := signalling.Unmarshal(packed, join); err != nil {
 		return nil, fmt.Errorf("read join_request: %w", err)
 	}
+	if len(join.Metadata) > maxMetadata || sizeOf(join.ParticipantAttributes) > maxAttributes {
+		return nil, errMetadata
+	}
 	return join, nil
 }
 
-var errLarge = errors.New("it is larger than 1 MB")
+var (
+	errLarge    = errors.New("it is larger than 1 MB")
+	errMetadata = errors.New("the metadata or the attributes in join_request are longer than 64 kB")
+)
 
 func gunzip(b []byte) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(b))

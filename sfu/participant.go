@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"maps"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"causeway/sfu/signalling"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -34,6 +36,8 @@ type Participant struct {
 	info atomic.Pointer[signalling.ParticipantInfo]
 	may  atomic.Pointer[Permission]
 	up   atomic.Bool // media is connected
+	// looking is whether it is to look at what there is to get.
+	looking atomic.Bool
 	// allowed is who may have its tracks; nil for everybody.
 	allowed atomic.Pointer[allowance]
 
@@ -60,6 +64,8 @@ type Participant struct {
 	grant         Grant
 	refreshed     time.Time // when another access token was given last
 	required      bool      // v1: the client was asked for another offer, and has not made it
+	telling       *rate.Limiter
+	untold        bool // something has changed of which others are to be told
 }
 
 // mailbox is what waits for a participant's goroutine.
@@ -118,11 +124,27 @@ func (p *Participant) run() {
 func (p *Participant) guard(f func()) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.log.Error().Interface("panic", fault).Stack().Msg("A participant of a call has failed")
-			p.leave(signalling.StateMismatch)
+			p.log.Error().Interface("panic", fault).Str("stack", string(debug.Stack())).Msg("A participant of a call has failed")
+			if !p.gone {
+				p.guard(func() { p.leave(signalling.StateMismatch) })
+			}
 		}
 	}()
 	f()
+}
+
+// contain is guard for what runs elsewhere, such as what takes the participant's packets.
+func (p *Participant) contain(f func()) {
+	defer p.contained()
+	f()
+}
+
+// contained is deferred by what is of a participant, and runs elsewhere.
+func (p *Participant) contained() {
+	if fault := recover(); fault != nil {
+		p.log.Error().Interface("panic", fault).Str("stack", string(debug.Stack())).Msg("A participant of a call has failed")
+		p.Leave(signalling.StateMismatch)
+	}
 }
 
 // newParticipant makes somebody of what their token and their first message say.
@@ -130,7 +152,7 @@ func (s *Server) newParticipant(g Grant, join *signalling.JoinRequest, v1 bool) 
 	p := &Participant{
 		server: s, grant: g, identity: g.Identity, sid: newSID("PA_"), joined: time.Now(), v1: v1,
 		told: map[string]uint32{}, mine: map[string]*publication{}, subscriptions: map[string]*subscription{}, wishes: map[string]bool{},
-		mail: mailbox{bell: make(chan struct{}, 1)}, dead: make(chan struct{}),
+		mail: mailbox{bell: make(chan struct{}, 1)}, dead: make(chan struct{}), telling: rate.NewLimiter(changesTold, changesBurst),
 	}
 	p.log = s.cfg.Log.With().Str("participant", p.sid).Logger()
 	if join.ConnectionSettings != nil {
@@ -165,13 +187,26 @@ func (p *Participant) presence() Presence {
 
 func (p *Participant) hidden() bool { return p.may.Load().Hidden }
 
-// change makes another version of what others are told, and tells them.
+// change makes another version of what others are told, and tells them: at once, or with the next tick where it changes all the time.
 func (p *Participant) change(f func(*signalling.ParticipantInfo)) {
 	info := *p.info.Load()
 	info.Version++
 	f(&info)
 	p.info.Store(&info)
-	p.room.changed(p)
+	p.untold = true
+	p.tellOthers()
+}
+
+// How often others are told of what changes, in a second, and at once: each time it is a message for each of them, which costs who makes it
+// change nothing.
+const changesTold, changesBurst = 5, 50
+
+// tellOthers tells others what has changed, if there is something, and it may be told now.
+func (p *Participant) tellOthers() {
+	if p.untold && p.telling.Allow() {
+		p.untold = false
+		p.room.changed(p)
+	}
 }
 
 // retrack tells others which tracks the participant publishes.
@@ -224,7 +259,6 @@ func (p *Participant) leave(reason signalling.DisconnectReason) {
 	}
 	p.gone = true
 	p.server.tally.leave(reason)
-	close(p.dead)
 	if reason != signalling.ClientInitiated {
 		p.send(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{
 			Reason: reason, Action: actionFor(reason), CanReconnect: actionFor(reason) != signalling.Disconnect,
@@ -234,12 +268,13 @@ func (p *Participant) leave(reason signalling.DisconnectReason) {
 		p.session.finish()
 		p.session = nil
 	}
-	p.closeMedia()
+	close(p.dead)
 	info := *p.info.Load()
 	info.Version++
 	info.State, info.DisconnectReason, info.Tracks = signalling.Disconnected, reason, nil
 	p.info.Store(&info)
-	p.room.remove(p)
+	defer p.room.remove(p) // whatever goes wrong with its media
+	p.closeMedia()
 	p.log.Debug().Int32("reason", int32(reason)).Msg("Left a call")
 }
 
@@ -275,6 +310,7 @@ func (p *Participant) tick() {
 			s.down.Tick()
 		}
 	}
+	p.tellOthers()
 	p.allocate()
 	p.probe()
 	p.report(at)

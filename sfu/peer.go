@@ -33,11 +33,13 @@ type peer struct {
 	answeredID uint32                            // of the last that was answered
 	freed      map[*webrtc.RTPTransceiver]uint32 // media sections in which nothing is sent any more, and the offer that says so
 	candidates []webrtc.ICECandidateInit
+	named      map[string]bool // the client's addresses
 }
 
 // connect makes one of the participant's peer connections.
 func (p *Participant) connect(target signalling.SignalTarget) (*peer, error) {
-	c := &peer{p: p, target: target, freed: map[*webrtc.RTPTransceiver]uint32{}}
+	c := &peer{p: p, target: target, freed: map[*webrtc.RTPTransceiver]uint32{}, named: map[string]bool{}}
+	c.in.tooMany = func() { p.Leave(signalling.StateMismatch) }
 	pc, err := p.server.engine.connect(&c.out, &c.in, c.reached)
 	if err != nil {
 		return nil, err
@@ -81,6 +83,9 @@ func (p *Participant) connectionChanged(c *peer, s webrtc.PeerConnectionState) {
 
 // answer answers an offer of the client. between is done when it has been read, and before it is answered.
 func (c *peer) answer(offer *signalling.SessionDescription, between func()) (string, error) {
+	if err := c.inspect(offer.SDP); err != nil {
+		return "", fmt.Errorf("read the offer: %w", err)
+	}
 	err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer.SDP})
 	if err != nil {
 		return "", fmt.Errorf("read the offer: %w", err)
@@ -135,17 +140,20 @@ func (c *peer) trickle(t *signalling.TrickleRequest) {
 		c.p.log.Debug().Err(err).Msg("A candidate cannot be read")
 		return
 	}
+	news, err := c.know(candidate.Candidate)
+	if err != nil {
+		c.p.log.Warn().Err(err).Msg("A candidate is one too many")
+		c.p.leave(signalling.MediaFailure)
+		return
+	}
 	if c.pc.RemoteDescription() == nil {
-		if len(c.candidates) < maxCandidates {
+		if news {
 			c.candidates = append(c.candidates, candidate)
 		}
 		return
 	}
 	_ = c.pc.AddICECandidate(candidate)
 }
-
-// maxCandidates is how many addresses of a client may wait for its description.
-const maxCandidates = 64
 
 func (c *peer) flushCandidates() {
 	for _, candidate := range c.candidates {
@@ -183,7 +191,11 @@ func (c *peer) answered(a *signalling.SessionDescription) {
 		return
 	}
 	c.offering, c.answeredID = false, c.offerID
-	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.SDP}); err != nil {
+	err := c.inspect(a.SDP)
+	if err == nil {
+		err = c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.SDP})
+	}
+	if err != nil {
 		c.p.log.Warn().Err(err).Msg("An answer cannot be read")
 		c.p.leave(signalling.MediaFailure)
 		return

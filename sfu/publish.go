@@ -25,7 +25,10 @@ type publication struct {
 	info atomic.Pointer[signalling.TrackInfo] // a new one each time, never changed
 	ups  atomic.Pointer[[]*track.Up]          // in the order in which their codecs have come
 
-	heard  bool   // somebody has got it
+	someone atomic.Bool // has got it
+	looking atomic.Bool // the owner is to look at who wants which layers
+
+	heard  bool   // the publisher was told that somebody has got it
 	wanted string // the layers that the publisher was told of, as a message
 }
 
@@ -34,6 +37,14 @@ func (pub *publication) allUps() []*track.Up {
 		return *ups
 	}
 	return nil
+}
+
+// tick asks for what is missing. It is called by the server's goroutine.
+func (pub *publication) tick() {
+	defer pub.owner.contained()
+	for _, up := range pub.allUps() {
+		up.Tick()
+	}
 }
 
 func (pub *publication) close() {
@@ -58,12 +69,10 @@ func (p *Participant) addTrack(a *signalling.AddTrackRequest) {
 		}})
 		return
 	}
-	if a.SID != "" { // another codec of a track that there is
-		if pub := p.mine[a.SID]; pub != nil {
-			pub.extra = append(pub.extra, a.SimulcastCodecs...)
-			p.send(&signalling.SignalResponse{TrackPublished: &signalling.TrackPublished{CID: a.CID, Track: pub.info.Load()}})
-			return
-		}
+	if pub := p.mine[a.SID]; pub != nil { // another codec of a track that there is
+		pub.extra = append(pub.extra, a.SimulcastCodecs...)
+		p.send(&signalling.SignalResponse{TrackPublished: &signalling.TrackPublished{CID: a.CID, Track: pub.info.Load()}})
+		return
 	}
 	pub := &publication{owner: p, cid: a.CID, extra: a.SimulcastCodecs, sid: newSID(sidPrefix(a))}
 	pub.info.Store(trackInfo(pub.sid, a))
@@ -83,13 +92,28 @@ func (p *Participant) refusal(a *signalling.AddTrackRequest) (signalling.Request
 		return signalling.RequestInvalid, "A track needs a cid"
 	case a.Type != signalling.Audio && a.Type != signalling.Video:
 		return signalling.RequestUnsupportedType, "Only sound and pictures can be published"
-	case len(p.pending)+len(p.mine) >= p.server.cfg.Limits.Tracks && a.SID == "":
-		return signalling.RequestLimitExceeded, "You publish too many tracks"
-	case len(a.Name) > maxName || len(a.CID) > maxName || len(a.Stream) > maxName || len(a.Layers) > 8 || len(a.SimulcastCodecs) > 4:
+	case len(a.Name) > maxName || len(a.CID) > maxName || len(a.Stream) > maxName || len(a.Layers) > 8 || len(a.SimulcastCodecs) > maxCodecs ||
+		len(signalling.Marshal(a)) > maxAnnouncement:
 		return signalling.RequestLimitExceeded, "The announcement of the track is too long"
+	}
+	pub := p.mine[a.SID]
+	switch {
+	case a.SID != "" && pub == nil:
+		return signalling.RequestNotFound, "You publish no such track"
+	case pub != nil && len(pub.extra)+len(a.SimulcastCodecs) > maxCodecs:
+		return signalling.RequestLimitExceeded, "The track has too many codecs"
+	case pub == nil && len(p.pending)+len(p.mine) >= p.server.cfg.Limits.Tracks:
+		return signalling.RequestLimitExceeded, "You publish too many tracks"
 	}
 	return signalling.RequestOK, ""
 }
+
+const (
+	// maxAnnouncement bounds what is said of a track, in bytes: everybody is told of it, each time that something of its owner changes.
+	maxAnnouncement = 8 << 10
+	// maxCodecs is in how many codecs a track may be.
+	maxCodecs = 4
+)
 
 func sidPrefix(a *signalling.AddTrackRequest) string {
 	kind := "V"
@@ -218,8 +242,8 @@ func (p *Participant) onTrack(c *peer, remote *webrtc.TrackRemote, receiver *web
 			options.DescriptorID = uint8(e.ID)
 		}
 	}
-	go up.Receive(options)
-	go listen(up, layer, remote.RID(), receiver)
+	go p.contain(func() { up.Receive(options) })
+	go p.contain(func() { listen(up, layer, remote.RID(), receiver) })
 	if i := slices.Index(p.pending, pub); i >= 0 {
 		p.pending = slices.Delete(p.pending, i, i+1)
 		p.mine[pub.sid] = pub

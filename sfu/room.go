@@ -22,7 +22,8 @@ type Room struct {
 	participants map[string]*Participant        // by identity
 	present      atomic.Pointer[[]*Participant] // the same; replaced, never changed, so that anyone may read it
 	publications []*publication
-	numbered     int // how many publications there have been
+	numbered     int         // how many publications there have been
+	departed     []departure // of late, the newest last
 	speakers     speakers
 	ticks        int
 }
@@ -33,6 +34,19 @@ func newRoom(s *Server, name string) *Room {
 
 // newSID makes an identifier, which begins by what it identifies.
 func newSID(prefix string) string { return prefix + strings.ToLower(rand.Text()[:12]) }
+
+// departure is that somebody has gone.
+type departure struct {
+	info *signalling.ParticipantInfo
+	at   time.Time
+}
+
+// For whom departures are kept, and how many: who resumes may have missed those of the time in which nobody had noticed that signalling was lost,
+// and of that in which it was waited for.
+const (
+	departuresKept = pingTimeout + resumeWithin + 10*time.Second
+	maxDepartures  = 512
+)
 
 // add brings somebody in. Who has the same identity is put out.
 func (r *Room) add(p *Participant) error {
@@ -59,6 +73,17 @@ func (r *Room) remove(p *Participant) {
 		r.list()
 	}
 	r.publications = slices.DeleteFunc(r.publications, func(pub *publication) bool { return pub.owner == p })
+	if !p.hidden() {
+		info := p.info.Load()
+		r.departed = append(r.departed, departure{&signalling.ParticipantInfo{
+			SID: info.SID, Identity: info.Identity, State: info.State, Version: info.Version, DisconnectReason: info.DisconnectReason,
+		}, time.Now()})
+		old := max(0, len(r.departed)-maxDepartures)
+		for old < len(r.departed) && time.Since(r.departed[old].at) > departuresKept {
+			old++
+		}
+		r.departed = slices.Delete(r.departed, 0, old)
+	}
 	empty := len(r.participants) == 0
 	r.mu.Unlock()
 	r.changed(p)
@@ -69,6 +94,21 @@ func (r *Room) remove(p *Participant) {
 	if left := r.server.cfg.Left; left != nil {
 		left(p.presence())
 	}
+}
+
+// missed gives those who have gone of late, of what a client was told so far: who is back since, of which it was told, too, is left out, as clients
+// know participants by their identity.
+func (r *Room) missed(told map[string]uint32) []*signalling.ParticipantInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var infos []*signalling.ParticipantInfo
+	for _, d := range r.departed {
+		back := r.participants[d.info.Identity]
+		if told[d.info.SID] > 0 && (back == nil || told[back.sid] == 0) {
+			infos = append(infos, d.info)
+		}
+	}
+	return infos
 }
 
 func (r *Room) empty() bool {
@@ -139,7 +179,12 @@ func (r *Room) published() []*publication {
 // reconcile lets everybody look again at what there is to get.
 func (r *Room) reconcile() {
 	for _, p := range r.everybody() {
-		p.post(p.reconcile)
+		if !p.looking.Swap(true) { // it looks once for all that has changed
+			p.post(func() {
+				p.looking.Store(false)
+				p.reconcile()
+			})
+		}
 	}
 }
 
@@ -197,9 +242,7 @@ func (r *Room) tick() {
 	n := r.ticks
 	r.mu.Unlock()
 	for _, pub := range r.published() {
-		for _, up := range pub.allUps() {
-			up.Tick()
-		}
+		pub.tick()
 	}
 	if n%speakersEvery == 0 {
 		r.tellSpeakers()

@@ -10,22 +10,29 @@ import (
 	"causeway/sfu/signalling"
 
 	"github.com/coder/websocket"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 )
 
 // What a client's signalling may be.
 const (
-	maxFrame     = 512 << 10 // bytes
-	maxUnsent    = 4 << 20   // bytes that wait for a client that does not read
-	writeWithin  = 10 * time.Second
-	maxUndone    = 64 // messages of a client that have not been handled
-	pingInterval = 5 * time.Second
-	pingTimeout  = 15 * time.Second
+	maxFrame    = 2 << 20 // bytes; a description has some thousands for each media section
+	maxUnsent   = 4 << 20 // bytes that wait for a client that does not read
+	writeWithin = 10 * time.Second
+	// maxUndone is how much a client may have sent that has not been handled, in bytes, where each message counts for messageCost more.
+	maxUndone   = 1 << 20
+	messageCost = 16 << 10
+	// What a client may ask for in a second, and at once, that is work for others, or for long. It waits for more.
+	weightyMessages, weightyBurst = 20, 300
+	pingInterval                  = 5 * time.Second
+	pingTimeout                   = 15 * time.Second
 )
 
 // session is a client's WebSocket.
 type session struct {
 	conn      *websocket.Conn
 	lastHeard atomic.Int64 // Unix nanoseconds
+	taken     atomic.Bool  // a participant has it
 
 	mu     sync.Mutex // guards what follows
 	queue  [][]byte
@@ -131,12 +138,32 @@ func (s *session) serve(r *http.Request, p *Participant) {
 	s.mu.Unlock()
 	var writing sync.WaitGroup
 	writing.Go(func() { s.write(ctx) })
-	// Who sends faster than can be done waits.
-	undone := make(chan struct{}, maxUndone)
+	writing.Go(func() {
+		select {
+		case <-p.dead:
+			s.orphaned()
+		case <-ctx.Done():
+		}
+	})
+	s.read(ctx, p)
+	select {
+	case <-p.dead: // the client is still to be told why
+	default:
+		cancel()
+	}
+	writing.Wait()
+	_ = s.conn.CloseNow()
+	p.post(func() { p.lostSession(s) })
+}
+
+// read posts the client's messages to its participant, until one of them is gone. Who sends faster than can be done waits.
+func (s *session) read(ctx context.Context, p *Participant) {
+	undone := semaphore.NewWeighted(maxUndone)
+	weighty := rate.NewLimiter(weightyMessages, weightyBurst)
 	for {
 		_, b, err := s.conn.Read(ctx)
 		if err != nil {
-			break
+			return
 		}
 		s.lastHeard.Store(time.Now().UnixNano())
 		m := new(signalling.SignalRequest)
@@ -144,20 +171,30 @@ func (s *session) serve(r *http.Request, p *Participant) {
 			p.log.Debug().Err(err).Msg("A message of signalling cannot be read")
 			continue
 		}
-		select {
-		case undone <- struct{}{}:
-		case <-ctx.Done():
+		if isWeighty(m) && weighty.Wait(ctx) != nil {
+			return
 		}
-		there := p.post(func() {
-			p.handle(s, m)
-			<-undone
-		})
-		if !there {
-			break
+		cost := min(int64(len(b)+messageCost), maxUndone)
+		if undone.Acquire(ctx, cost) != nil {
+			return
+		}
+		if !p.post(func() { defer undone.Release(cost); p.handle(s, m) }) {
+			return
 		}
 	}
-	cancel()
-	writing.Wait()
-	_ = s.conn.CloseNow()
-	p.post(func() { p.lostSession(s) })
+}
+
+// orphaned ends the session of a participant that has gone, maybe before it knew of the session.
+func (s *session) orphaned() {
+	if !s.taken.Load() {
+		s.send(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{
+			Reason: signalling.StateMismatch, Action: signalling.Reconnect, CanReconnect: true,
+		}})
+	}
+	s.finish()
+}
+
+// isWeighty is whether a message has everybody else negotiate anew, or takes long by itself.
+func isWeighty(m *signalling.SignalRequest) bool {
+	return m.Offer != nil || m.Answer != nil || m.Subscription != nil || m.SubscriptionPermission != nil || m.SyncState != nil
 }

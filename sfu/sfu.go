@@ -182,7 +182,11 @@ func (s *Server) enter(name string, p *Participant) error {
 		default:
 		}
 	}
-	return r.add(p)
+	if err := r.add(p); err != nil {
+		return err
+	}
+	s.sessions.Add(1) // here, so that close does not wait already
+	return nil
 }
 
 // forget ends a room that is empty.

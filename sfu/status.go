@@ -107,6 +107,10 @@ func (p *Participant) status() ParticipantStatus {
 			continue
 		}
 		want, _, has := s.down.Selected()
+		if !s.down.Up().Video() { // which has one layer
+			want = min(want, 0)
+			has = want
+		}
 		st.Subscribed = append(st.Subscribed, SubscriptionStatus{
 			SID: s.pub.sid, From: s.pub.owner.identity, Layer: has, Want: want, DownStats: s.down.Stats(),
 		})

@@ -171,7 +171,7 @@ func (s *subscription) attach() {
 	s.down, s.sender = d, sender
 	s.p.server.tally.down(d)
 	d.Ready(c.connected())
-	go s.listen(d, sender)
+	go s.p.contain(func() { s.listen(d, sender) })
 }
 
 // send adds a track to what we offer (v0), in a media section that is free, or a new one.
@@ -212,10 +212,22 @@ func (s *subscription) bound() {
 	s.down.Up().Subscribe(s.down)
 	s.p.allocate()
 	s.p.qualities.set(s.pub.sid, s.quality())
-	owner, pub := s.pub.owner, s.pub
-	owner.post(func() {
-		owner.heardBy(pub)
-		owner.layersWanted(pub)
+	s.pub.someone.Store(true)
+	s.pub.wantedAnew()
+}
+
+// wantedAnew has the publisher look again who wants which layers of the track. It may be called from anywhere, as often as others like: the
+// publisher looks once for all of it.
+func (pub *publication) wantedAnew() {
+	if pub.looking.Swap(true) {
+		return
+	}
+	pub.owner.post(func() {
+		pub.looking.Store(false)
+		if pub.someone.Load() {
+			pub.owner.heardBy(pub)
+		}
+		pub.owner.layersWanted(pub)
 	})
 }
 
@@ -250,7 +262,7 @@ func (s *subscription) close() {
 	}
 	s.down, s.sender = nil, nil
 	s.p.qualities.drop(s.pub.sid)
-	s.pub.owner.post(func() { s.pub.owner.layersWanted(s.pub) })
+	s.pub.wantedAnew()
 }
 
 // quality is up to which layer the subscriber wants the track, or -1.
@@ -314,27 +326,54 @@ func (p *Participant) updateSubscription(u *signalling.UpdateSubscription) {
 		sids = append(sids, t.TrackSIDs...)
 	}
 	for _, sid := range sids {
-		if len(p.wishes) < maxWishes {
-			p.wishes[sid] = u.Subscribe
-		}
+		p.wish(sid, u.Subscribe)
 	}
 	p.reconcile()
 }
 
-// maxWishes is of how many tracks a client can say whether it wants them.
-const maxWishes = 4096
+// wish takes whether the client wants a track, which there may not be yet. What is said of tracks that have ended goes for it.
+func (p *Participant) wish(sid string, want bool) {
+	if len(sid) > maxSID {
+		return
+	}
+	if _, said := p.wishes[sid]; !said && len(p.wishes) >= maxWishes {
+		there := map[string]bool{}
+		for _, pub := range p.room.published() {
+			there[pub.sid] = true
+		}
+		maps.DeleteFunc(p.wishes, func(sid string, _ bool) bool { return !there[sid] })
+		if len(p.wishes) >= maxWishes {
+			return
+		}
+	}
+	p.wishes[sid] = want
+}
+
+const (
+	// maxWishes is of how many tracks a client can say whether it wants them.
+	maxWishes = 4096
+	// maxSID is how long the identifiers may be that clients name, in bytes. Ours are shorter.
+	maxSID = 64
+)
 
 // updateSettings takes how the client wants tracks.
 func (p *Participant) updateSettings(u *signalling.UpdateTrackSettings) {
+	settings := *u
+	settings.TrackSIDs = nil
+	settings.Quality = min(max(settings.Quality, signalling.Low), signalling.Off)
+	changed := map[*subscription]bool{}
 	for _, sid := range u.TrackSIDs {
-		s := p.subscriptions[sid]
-		if s == nil {
-			continue
+		if s := p.subscriptions[sid]; s != nil {
+			s.settings = settings
+			changed[s] = true
 		}
-		s.settings = *u
-		p.allocate()
-		p.qualities.set(sid, s.quality())
-		owner, pub := s.pub.owner, s.pub
-		owner.post(func() { owner.layersWanted(pub) })
+	}
+	if len(changed) == 0 {
+		return
+	}
+	p.allocate()
+	for s := range changed {
+		p.qualities.set(s.pub.sid, s.quality())
+		s.pub.wantedAnew()
 	}
 }

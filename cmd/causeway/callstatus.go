@@ -109,9 +109,6 @@ func subscriptionOf(s sfu.SubscriptionStatus, from id.UserID, t sfu.TrackStatus)
 		ID: s.SID, From: from, Identity: s.From, Source: t.Source, Layers: len(t.Layers), Layer: s.Layer, Wanted: s.Want,
 		Packets: s.Packets, Bytes: s.Bytes, Repeated: s.Repeated, Loss: s.Loss, RTT: int(s.RTT.Milliseconds()),
 	}
-	if sound := t.Codec == "opus" || t.Codec == "red"; sound && s.Want >= 0 {
-		gets.Layer, gets.Wanted = 0, 0 // it has one
-	}
 	for _, l := range t.Layers {
 		if l.Layer == gets.Layer {
 			gets.Bitrate = l.Bitrate

@@ -262,11 +262,17 @@ const (
 type DataPacket struct {
 	Kind                  DataKind    `pb:"1"`
 	User                  *UserPacket `pb:"2"`
+	Speaker               *Unread     `pb:"3"` // who speaks, from old servers; clients believe it
 	ParticipantIdentity   string      `pb:"4"`
 	DestinationIdentities []string    `pb:"5"`
 	Sequence              uint32      `pb:"16"`
 	ParticipantSID        string      `pb:"17"`
 	Rest                  []byte      `pb:"rest"`
+}
+
+// Unread is a message of which nothing is read.
+type Unread struct {
+	Rest []byte `pb:"rest"`
 }
 
 // UserPacket is what an application says. Old clients name sender and receivers here.
