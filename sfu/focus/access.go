@@ -113,6 +113,7 @@ func (s *Service) joined(k key, publish bool) {
 	ring(s.look)
 	if t := s.seats[k]; t != nil {
 		t.here++
+		t.came++
 		t.publish, t.unsure = publish, false
 		s.arrived(t)
 	}
@@ -200,7 +201,7 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 		s.mu.Unlock()
 		return s.remove(ctx, k)
 	}
-	row, here, told, sure, barred := t.Seat, t.here > 0, t.publish, !t.unsure, t.barred
+	row, here, came, told, sure, barred := t.Seat, t.here > 0, t.came, t.publish, !t.unsure, t.barred
 	s.mu.Unlock()
 	access, err := s.cfg.Membership.Access(ctx, row.RoomID, row.UserID, row.DeviceID)
 	if err != nil {
@@ -223,7 +224,9 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 			return err
 		}
 		s.mu.Lock()
-		t.publish, t.unsure = publish, false
+		if t.came == came { // another one was told nothing of it, maybe, and is looked at again
+			t.publish, t.unsure = publish, false
+		}
 		s.mu.Unlock()
 	}
 	return nil
@@ -255,12 +258,11 @@ func (s *Service) remove(ctx context.Context, k key) error {
 	if t != nil && s.cfg.Elsewhere != nil {
 		t.barred = true
 	}
-	kept := s.delegations[k] != nil || t != nil
 	s.mu.Unlock()
-	if kept || s.cfg.Ledger == nil {
+	if t != nil {
 		return nil
 	}
-	return s.cfg.Ledger.DropSeat(ctx, k.alias, k.identity)
+	return s.record(ctx, k)
 }
 
 // expire takes the seats of those away who are not here, and whose tokens have ended.
@@ -275,11 +277,8 @@ func (s *Service) expire(ctx context.Context) {
 		}
 	}
 	s.mu.Unlock()
-	if s.cfg.Ledger == nil {
-		return
-	}
 	for _, k := range gone {
-		if err := s.cfg.Ledger.DropSeat(ctx, k.alias, k.identity); err != nil && ctx.Err() == nil {
+		if err := s.record(ctx, k); err != nil && ctx.Err() == nil {
 			s.cfg.Log.Err(err).Msg("A seat in a call could not be given up")
 		}
 	}

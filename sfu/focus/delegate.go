@@ -74,7 +74,7 @@ func (s *Service) delegate(ctx context.Context, who Who, m Member, access Access
 		Alias: k.alias, Identity: k.identity, RoomID: m.RoomID, UserID: who.UserID, DeviceID: m.DeviceID, Legacy: m.Legacy,
 		UntilTS: time.Now().Add(tokenLife).UnixMilli(),
 	}
-	if _, err := s.reserveFor(ctx, k, row, delayID, delay.After); err != nil {
+	if err := s.reserveFor(ctx, k, row, delayID, delay.After); err != nil {
 		return err
 	}
 	ring(s.due)
@@ -82,15 +82,15 @@ func (s *Service) delegate(ctx context.Context, who Who, m Member, access Access
 }
 
 // reserveFor records the delayed event at a seat.
-func (s *Service) reserveFor(ctx context.Context, k key, row Seat, delayID string, after time.Duration) (Seat, error) {
+func (s *Service) reserveFor(ctx context.Context, k key, row Seat, delayID string, after time.Duration) error {
 	if err := s.take(ctx, row); err != nil {
-		return row, err
+		return err
 	}
 	s.mu.Lock()
 	t := s.seats[k]
 	if t == nil {
 		s.mu.Unlock()
-		return row, errUnauthorized // put out at this moment
+		return errUnauthorized // put out at this moment
 	}
 	t.DelayID, t.DelayMS = delayID, after.Milliseconds()
 	d := newDelegation(t.Seat)
@@ -98,15 +98,8 @@ func (s *Service) reserveFor(ctx context.Context, k key, row Seat, delayID strin
 		d.here = true // and is restarted at once
 	}
 	s.delegations[k] = d
-	row = t.Seat
 	s.mu.Unlock()
-	if s.cfg.Ledger == nil {
-		return row, nil
-	}
-	if err := s.cfg.Ledger.SaveSeat(ctx, row); err != nil {
-		return row, fmt.Errorf("record a delayed event: %w", err)
-	}
-	return row, nil
+	return s.record(ctx, k)
 }
 
 // present is whether the device of a membership is in the call. One that is known by a hash may be there by the older identity, too, by
@@ -229,21 +222,8 @@ func (s *Service) actOnDelay(ctx context.Context, a delayAct) {
 	}
 	// It is sent, or it is not there any more: its client has sent or cancelled it, or the room does not take it.
 	s.endDelegation(a.key)
-	var row Seat
-	t := s.seats[a.key]
-	if t != nil {
-		row = t.Seat
-	}
 	s.mu.Unlock()
-	if s.cfg.Ledger == nil {
-		return
-	}
-	if t != nil {
-		err = s.cfg.Ledger.SaveSeat(ctx, row)
-	} else {
-		err = s.cfg.Ledger.DropSeat(ctx, a.alias, a.identity)
-	}
-	if err != nil && ctx.Err() == nil {
+	if err := s.record(ctx, a.key); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Err(err).Msg("That a delayed event was sent could not be recorded")
 	}
 }

@@ -10,6 +10,7 @@ package focus
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -152,6 +153,9 @@ type Service struct {
 	everything  bool         // all of them
 	prepared    bool         // the seats of before a restart were read
 
+	recording [16]chan struct{} // one is filled while the row of a seat is written: see record
+	hashing   maphash.Seed
+
 	look chan struct{} // rings for dirty
 	due  chan struct{} // rings for delegations
 	poll chan struct{} // rings when the SFU is to be asked who is there
@@ -169,15 +173,20 @@ type seat struct {
 	// barred is that they may not be in the call, and have a token by which LiveKit would let them in: they are put out when they come.
 	barred bool
 	sids   map[string]bool // the participants that are here, as LiveKit calls them
+	came   int             // how many there have been
 }
 
 // New makes a service. Run must run, too.
 func New(cfg Config) *Service {
-	return &Service{
+	s := &Service{
 		cfg: cfg, limits: newLimiter(), seats: map[key]*seat{}, byUser: map[id.UserID]int{}, byRoom: map[id.RoomID]int{},
-		delegations: map[key]*delegation{}, dirty: map[key]bool{}, look: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		delegations: map[key]*delegation{}, dirty: map[key]bool{}, hashing: maphash.MakeSeed(), look: make(chan struct{}, 1), due: make(chan struct{}, 1),
 		poll: make(chan struct{}, 1),
 	}
+	for i := range s.recording {
+		s.recording[i] = make(chan struct{}, 1)
+	}
+	return s
 }
 
 // Run watches over calls until ctx ends, and returns nil then.

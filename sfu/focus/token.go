@@ -3,6 +3,7 @@ package focus
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"maunium.net/go/mautrix/id"
@@ -115,23 +116,47 @@ func (s *Service) token(ctx context.Context, who Who, m Member, access Access) (
 // take gives somebody a seat, or keeps it for longer.
 func (s *Service) take(ctx context.Context, row Seat) error {
 	k := key{row.Alias, row.Identity}
-	dropped, err := s.reserve(k, &row)
-	if err != nil || s.cfg.Ledger == nil {
-		return err
+	dropped, err := s.reserve(k, row)
+	if err == nil && dropped != nil {
+		err = s.record(ctx, *dropped)
 	}
-	if dropped != nil {
-		if err := s.cfg.Ledger.DropSeat(ctx, dropped.alias, dropped.identity); err != nil {
-			return fmt.Errorf("take a seat in a call: %w", err)
-		}
+	if err == nil {
+		err = s.record(ctx, k)
 	}
-	if err := s.cfg.Ledger.SaveSeat(ctx, row); err != nil {
-		return fmt.Errorf("take a seat in a call: %w", err)
+	return err
+}
+
+// record writes down what is known of a seat, which may be that there is none any more. What is written is what is known by then, so that of two
+// at a time neither undoes the other: clients ask for a token and delegate the end of their membership at once.
+func (s *Service) record(ctx context.Context, k key) error {
+	if s.cfg.Ledger == nil {
+		return nil
+	}
+	turn := s.recording[maphash.Comparable(s.hashing, k)%uint64(len(s.recording))]
+	turn <- struct{}{}
+	defer func() { <-turn }()
+	s.mu.Lock()
+	t, ending := s.seats[k], s.delegations[k] != nil
+	var row Seat
+	if t != nil {
+		row = t.Seat
+	}
+	s.mu.Unlock()
+	var err error
+	switch {
+	case t != nil:
+		err = s.cfg.Ledger.SaveSeat(ctx, row)
+	case !ending: // else the row says that there is an event to be sent
+		err = s.cfg.Ledger.DropSeat(ctx, k.alias, k.identity)
+	}
+	if err != nil {
+		return fmt.Errorf("write down who has a seat in a call: %w", err)
 	}
 	return nil
 }
 
 // reserve is take in memory. A user with too many seats loses the one whose token ends first, of those that nobody sits on.
-func (s *Service) reserve(k key, row *Seat) (dropped *key, err error) {
+func (s *Service) reserve(k key, row Seat) (dropped *key, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if there := s.seats[k]; there != nil {
@@ -140,7 +165,6 @@ func (s *Service) reserve(k key, row *Seat) (dropped *key, err error) {
 			return nil, errNotYou
 		}
 		there.UntilTS = row.UntilTS
-		*row = there.Seat
 		return nil, nil
 	}
 	if s.byUser[row.UserID] >= maxSeats {
@@ -152,7 +176,7 @@ func (s *Service) reserve(k key, row *Seat) (dropped *key, err error) {
 	if len(s.seats) >= maxAllSeats {
 		return nil, errFull
 	}
-	s.place(k, *row)
+	s.place(k, row)
 	return dropped, nil
 }
 
