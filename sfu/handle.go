@@ -69,7 +69,7 @@ func (p *Participant) iceServers() []signalling.ICEServer {
 	if p.server.cfg.ICEServers == nil {
 		return nil
 	}
-	return p.server.cfg.ICEServers(p.identity)
+	return p.server.cfg.ICEServers(p.room.name, p.identity)
 }
 
 // resume goes on with a participant whose signalling had ended.

@@ -62,8 +62,8 @@ type Config struct {
 	// Addresses says which addresses of this machine clients are told; nil for all but loopback.
 	Addresses func(net.IP) bool
 	Loopback  bool // whether loopback addresses are told
-	// ICEServers are the STUN and TURN servers that a participant is told; nil for none.
-	ICEServers func(identity string) []signalling.ICEServer
+	// ICEServers are the STUN and TURN servers that a participant of a room is told; nil for none.
+	ICEServers func(room, identity string) []signalling.ICEServer
 	// Admit is asked when somebody comes, or comes back, whose access token is good; an error keeps them out, whose words they are told. It
 	// may lessen what the grant allows. One that is ErrLater has the client try again. nil lets everybody in.
 	Admit func(ctx context.Context, g *Grant) error

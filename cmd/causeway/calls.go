@@ -107,7 +107,7 @@ func (c *calls) sfuConfig(log zerolog.Logger) sfu.Config {
 	return sfu.Config{
 		UDP: c.net.UDP, TCP: c.net.TCP, Flush: c.net.Flush, PublicIPs: c.public.Addresses,
 		Addresses: c.net.Has, Loopback: c.net.Loopback(),
-		ICEServers: func(identity string) []signalling.ICEServer { return c.turn.iceServers(identity) },
+		ICEServers: c.iceServers,
 		Log:        log,
 	}
 }
@@ -115,6 +115,19 @@ func (c *calls) sfuConfig(log zerolog.Logger) sfu.Config {
 // permission is what those may do in a call who may send sound and picture, and those who may not.
 func permission(publish bool) sfu.Permission {
 	return sfu.Permission{Publish: publish, Subscribe: true, Data: publish, Metadata: true}
+}
+
+// iceServers are what a participant of a call is told. Where users are known, credentials of TURN are the user's, as those of 1:1 calls are, so that
+// there are no more relays for who has several identities.
+func (c *calls) iceServers(room, identity string) []signalling.ICEServer {
+	if c.focus == nil { // a node
+		return c.turn.iceServers(identity, identity)
+	}
+	seat, ok := c.focus.Who(room, identity)
+	if !ok {
+		return nil // it is put out at this moment
+	}
+	return c.turn.iceServers(string(seat.UserID), identity)
 }
 
 // relayedBy has participants told of a TURN server, before anything is served.

@@ -219,6 +219,21 @@ func TestCallEndsWithMembership(t *testing.T) {
 	daves.until("the end of the call", func(m *signalling.SignalResponse) bool { return m.Leave != nil })
 }
 
+// TestCallRelays has a participant be told of TURN with credentials that are the user's, by whatever identity it comes.
+func TestCallRelays(t *testing.T) {
+	s := startCallServer(t, func(c *Config) { c.TURN.Listen = []string{"127.0.0.1:0"} })
+	alice := s.register("alice")
+	room := s.ok("POST", client+"/createRoom", alice, `{"preset":"public_chat"}`)["room_id"].(string)
+	p, _ := s.dial(s.callToken(alice, room))
+	if p == nil {
+		t.Fatal("alice cannot come in")
+	}
+	join := p.until("join", func(m *signalling.SignalResponse) bool { return m.Join != nil }).Join
+	if len(join.ICEServers) != 1 || !strings.HasSuffix(join.ICEServers[0].Username, ":@alice:localhost") {
+		t.Errorf("got %+v", join.ICEServers)
+	}
+}
+
 // TestCallOverARestart has a token from before be good, and the membership end of who does not come back.
 func TestCallOverARestart(t *testing.T) {
 	s := startCallServer(t)

@@ -201,7 +201,7 @@ func (k knownSeats) Seated(identity string) bool { return k[identity] }
 
 func TestTURNSessions(t *testing.T) {
 	part := &turnPart{log: zerolog.Nop()}
-	if !part.isActive("@alice:localhost", deviceSession+"DEVICE") || part.isActive("@alice:localhost:DEVICE", callSession) {
+	if !part.isActive("@alice:localhost", deviceSession+"DEVICE") || part.isActive("@alice:localhost", callSession+"@alice:localhost:DEVICE") {
 		t.Error("before there are accounts")
 	}
 	part.sessions = turnSessions{
@@ -218,8 +218,8 @@ func TestTURNSessions(t *testing.T) {
 		{"@alice:localhost", "", true},            // credentials of before sessions were named
 		{"@bob:localhost", deviceSession + "DEVICE", true},
 		{"@mallory:localhost", "", false},
-		{"@alice:localhost:DEVICE", callSession, true},
-		{"@alice:localhost:OTHER", callSession, false},
+		{"@alice:localhost", callSession + "@alice:localhost:DEVICE", true},
+		{"@alice:localhost", callSession + "@alice:localhost:OTHER", false},
 		{"@alice:localhost:DEVICE", deviceSession, false},
 	} {
 		if got := part.isActive(test.user, test.session); got != test.want {

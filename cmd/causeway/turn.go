@@ -109,12 +109,12 @@ func (t *turnPart) Credentials(user id.UserID, device id.DeviceID) clientapi.TUR
 	return clientapi.TURNCredentials{Username: c.Username, Password: c.Password, URIs: t.uris, TTL: int64(c.TTL.Seconds())}
 }
 
-// iceServers are what an SFU tells a participant.
-func (t *turnPart) iceServers(identity string) []signalling.ICEServer {
+// iceServers are what an SFU tells a participant, of whose relays there are as many as of one user's.
+func (t *turnPart) iceServers(user, identity string) []signalling.ICEServer {
 	if t == nil {
 		return nil
 	}
-	c := t.mint(identity, callSession)
+	c := t.mint(user, callSession+identity)
 	return []signalling.ICEServer{{URLs: t.uris, Username: c.Username, Credential: c.Password}}
 }
 

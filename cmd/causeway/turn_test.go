@@ -82,7 +82,7 @@ func TestOpenTURN(t *testing.T) {
 				t.Fatal(err)
 			}
 			if test.want == nil {
-				if part != nil || part.forClients() != nil || part.iceServers("x") != nil {
+				if part != nil || part.forClients() != nil || part.iceServers("x", "y") != nil {
 					t.Fatalf("got %+v, want none", part)
 				}
 				return
@@ -98,8 +98,8 @@ func TestOpenTURN(t *testing.T) {
 			if !strings.HasSuffix(c.Username, ":@alice:localhost") || c.Password == "" || c.TTL != 24*60*60 {
 				t.Errorf("got %+v", c)
 			}
-			ice := part.iceServers("@alice:localhost:DEVICE")
-			if len(ice) != 1 || !slices.Equal(ice[0].URLs, c.URIs) || !strings.HasSuffix(ice[0].Username, ":@alice:localhost:DEVICE") || ice[0].Credential == "" {
+			ice := part.iceServers("@alice:localhost", "@alice:localhost:DEVICE")
+			if len(ice) != 1 || !slices.Equal(ice[0].URLs, c.URIs) || !strings.HasSuffix(ice[0].Username, ":@alice:localhost") || ice[0].Credential == "" {
 				t.Errorf("got %+v", ice)
 			}
 		})

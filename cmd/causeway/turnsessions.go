@@ -8,7 +8,7 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// What credentials are for: a device of a user (its ID follows), or a part in a call of the SFU, which has an identity in the place of a user.
+// What credentials are for: a device of a user (its ID follows), or a part in a call of the SFU (the identity follows).
 const (
 	deviceSession = "d"
 	callSession   = "c"
@@ -41,8 +41,8 @@ const sessionWithin = 5 * time.Second
 // isActive is turn.Config.Active: whether a session goes on. When that cannot be seen, it does: calls outlast a database that is away for a moment.
 func (t *turnPart) isActive(user, session string) bool {
 	s := t.sessions
-	if session == callSession {
-		return s.calls != nil && s.calls.Seated(user)
+	if identity, ok := strings.CutPrefix(session, callSession); ok {
+		return s.calls != nil && s.calls.Seated(identity)
 	}
 	if s.devices == nil {
 		return true
