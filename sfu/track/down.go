@@ -384,8 +384,9 @@ func (d *Down) HandleRTCP(packets []rtcp.Packet) {
 		switch p := p.(type) {
 		case *rtcp.TransportLayerNack:
 			again = true
+			at := now()
 			for _, pair := range p.Nacks {
-				pair.Range(func(seq uint16) bool { d.resend(seq); return true })
+				pair.Range(func(seq uint16) bool { d.resend(seq, at); return true })
 			}
 		case *rtcp.PictureLossIndication:
 			d.lost()
@@ -416,14 +417,20 @@ func (d *Down) lost() {
 	}
 }
 
-// resend sends a packet again, by its own stream where the subscriber takes one. RFC 4588, section 4.
-func (d *Down) resend(seq uint16) {
+// resend sends a packet again at a time in microseconds, by its own stream where the subscriber takes one, unless it has done so just now: one
+// packet of feedback can name the same one thousands of times. RFC 4588, section 4.
+func (d *Down) resend(seq uint16, at int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.sent.find(seq)
 	if e == nil || !d.bound || !d.ready || e.repeats >= maxRepeats {
 		return
 	}
+	ms := uint16(at / 1000)
+	if e.repeats > 0 && ms-e.again < repeatEvery {
+		return
+	}
+	e.again = ms
 	p, ok := d.kept(e)
 	if !ok {
 		return
@@ -456,8 +463,12 @@ func (d *Down) kept(e *entry) (buffer.Packet, bool) {
 	return l.ring.Copy(e.in, d.scratch[:cap(d.scratch)])
 }
 
-// maxRepeats is how often a packet is sent again.
-const maxRepeats = 8
+const (
+	// maxRepeats is how often a packet is sent again.
+	maxRepeats = 8
+	// repeatEvery is how many milliseconds lie between: who asks twice within them does not wait for an answer.
+	repeatEvery = 10
+)
 
 func (d *Down) sendRTX(e *entry, p buffer.Packet) {
 	payload := make([]byte, 2+len(p.Payload))

@@ -14,6 +14,7 @@ type entry struct {
 	tl0     uint8
 	keyIdx  uint8
 	repeats uint8
+	again   uint16 // when it was sent again last, in milliseconds, as far as 16 bits go
 	marker  bool
 	used    bool
 	empty   bool // there was nothing in it

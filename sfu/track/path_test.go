@@ -98,6 +98,7 @@ type path struct {
 	came    int
 	end     int64
 	asked   map[uint16]int
+	askedAt map[uint16]int64
 	faults  []string
 }
 
@@ -126,7 +127,7 @@ func (w *path) build(seed uint64) {
 	k := kinds[w.kind]
 	w.random = rand.New(rand.NewPCG(seed, 17))
 	now = func() int64 { return 500_000 }
-	w.never, w.asked = map[[2]int]bool{}, map[uint16]int{}
+	w.never, w.asked, w.askedAt = map[[2]int]bool{}, map[uint16]int{}, map[uint16]int64{}
 	streams := 3
 	if codec.Scalable(k.mime) {
 		streams = 1
@@ -191,14 +192,18 @@ func (w *path) ask() {
 		back := w.random.IntN(min(300, len(w.sub.packets)))
 		g := w.sub.packets[len(w.sub.packets)-1-back]
 		seq := g.header.SequenceNumber
-		if g.at < w.sub.at-700_000 || g.frame != nil && g.frame.sentAt < w.sub.at-900_000 || w.asked[seq] > maxRepeats-2 {
-			continue // it may be too old
+		if g.at < w.sub.at-700_000 || g.frame != nil && g.frame.sentAt < w.sub.at-900_000 || w.asked[seq] > maxRepeats-2 ||
+			w.sub.at-w.askedAt[seq] < (repeatEvery+1)*1000 {
+			continue // it may be too old, or was asked for just now
 		}
 		pairs = append(pairs, rtcp.NackPair{PacketID: seq})
 		w.asked[seq]++
 		want[seq] = g
 	}
 	pairs = append(pairs, rtcp.NackPair{PacketID: uint16(w.random.IntN(65_536))})
+	for _, pair := range pairs {
+		w.askedAt[pair.PacketID] = w.sub.at
+	}
 	before := len(w.sub.again)
 	w.down.HandleRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: 7, Nacks: pairs}})
 	for _, g := range w.sub.again[before:] {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -238,6 +239,29 @@ func TestAudioPath(t *testing.T) {
 		if missing > lost+len(held) {
 			t.Errorf("%d numbers are missing, though only %d were lost", missing, lost)
 		}
+	}
+}
+
+// TestAskedTooOften has feedback that names a packet many times be answered once, and again as late as who waits for answers would ask.
+func TestAskedTooOften(t *testing.T) {
+	withClock(t)
+	at := int64(1_000_000)
+	now = func() int64 { return at }
+	w := newFuzzed(t, webrtc.MimeTypeOpus)
+	for range 10 {
+		w.packet(0, []byte{0, 1, 0, 1, 0, 0, 1, 2, 3}, at)
+	}
+	nacks := make([]rtcp.NackPair, 300)
+	for i := range nacks {
+		nacks[i] = rtcp.NackPair{PacketID: 1, LostPackets: 0xff}
+	}
+	for _, want := range []int{9, 0, 9} {
+		before := w.sent
+		w.down.HandleRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: 7, Nacks: nacks}})
+		if got := w.sent - before; got != want {
+			t.Errorf("at %d ms: %d are sent again, want %d", at/1000, got, want)
+		}
+		at += 6000
 	}
 }
 
