@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
 )
@@ -122,6 +123,9 @@ func statusOf(err error) int {
 
 // words are why there is no connection, for people.
 func words(err error) string {
+	if of, ok := errors.AsType[*url.Error](err); ok {
+		err = of.Err // its address may have an access token in it, and what is told here is shown to others
+	}
 	if lookup, ok := errors.AsType[*net.DNSError](err); ok {
 		return "there is no host " + lookup.Name
 	}
