@@ -10,6 +10,7 @@ import (
 
 	"causeway/sfu/signalling"
 
+	"github.com/coder/websocket"
 	"github.com/pion/transport/v4/packetio"
 	"github.com/pion/webrtc/v4"
 )
@@ -476,5 +477,28 @@ func TestSyncNamesMany(t *testing.T) {
 	alice.send(labelReliable, &signalling.DataPacket{Sequence: 101, User: &signalling.UserPacket{}})
 	if p := bob.await(); p.Sequence != 101 {
 		t.Errorf("got %d again", p.Sequence)
+	}
+}
+
+// TestComesTooOften has somebody come in again and again: they are refused, and another one is not.
+func TestComesTooOften(t *testing.T) {
+	w := newWorld(t)
+	for range attemptsBurst {
+		w.client(token(t, "room", "alice", everything), "alice", true).dial(&signalling.JoinRequest{})
+	}
+	c := w.client(token(t, "room", "alice", everything), "alice", true)
+	_, r, err := websocket.Dial(t.Context(), c.address(&signalling.JoinRequest{}), nil)
+	if err == nil || r == nil || r.StatusCode != 429 {
+		t.Errorf("got %v, %v, want 429", r, err)
+	}
+	w.join("room", "bob", everything)
+	var a attempts
+	for n := range 3 * maxAttempts {
+		if !a.take("room", fmt.Sprint(n)) {
+			t.Fatal("the first attempt is too often")
+		}
+	}
+	if len(a.of) > maxAttempts {
+		t.Errorf("%d are remembered", len(a.of))
 	}
 }

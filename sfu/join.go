@@ -88,6 +88,11 @@ func (s *Server) serve(v1 bool) http.HandlerFunc {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+		if !s.coming.take(grant.Room, grant.Identity) {
+			s.tally.refuse(errTooOften)
+			http.Error(w, errTooOften.Error(), http.StatusTooManyRequests)
+			return
+		}
 		// What a page says here is checked by its token, not by its origin.
 		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 		if err != nil {

@@ -139,6 +139,8 @@ func (t *tally) refuse(err error) {
 		reason = "room_full"
 	case errors.Is(err, errTooManyRooms):
 		reason = "rooms"
+	case errors.Is(err, errTooOften):
+		reason = "too_often"
 	case errors.Is(err, errStopping):
 		reason = "stopping"
 	}

@@ -83,6 +83,7 @@ type Server struct {
 	cfg    Config
 	engine *engine
 	tally  *tally
+	coming attempts
 
 	mu     sync.Mutex // guards what follows
 	rooms  map[string]*Room
