@@ -33,6 +33,7 @@ type layer struct {
 
 	// What follows belongs to the goroutine that receives.
 	in      packet
+	valve   valve
 	read    buffer.Packet
 	stream  *codec.Stream // nil for audio
 	scratch []byte
@@ -77,6 +78,9 @@ func (l *layer) take(b []byte, at int64) {
 	l.count(len(b), at)
 	p := &l.read
 	*p = buffer.Packet{Seq: l.in.seq, TS: l.in.ts, Marker: l.in.marker, PT: l.in.pt, At: at, Payload: l.in.payload}
+	if !l.valve.pass(len(b), at) {
+		p.Payload = nil // as with what makes no sense
+	}
 	p.Descriptor = l.in.extension(l.options.DescriptorID)
 	if l.stream != nil && len(p.Payload) > 0 && !l.stream.Parse(p.Payload, p.Marker, p.Descriptor, &p.Frame) {
 		p.Payload = nil // it is passed over, so that numbers stay without a gap

@@ -265,6 +265,31 @@ func TestAskedTooOften(t *testing.T) {
 	}
 }
 
+// TestFlood has somebody send far more than sound can be: it is not handed on, and what comes later is.
+func TestFlood(t *testing.T) {
+	withClock(t)
+	at := int64(1_000_000)
+	now = func() int64 { return at }
+	w := newFuzzed(t, webrtc.MimeTypeOpus)
+	w.seq[0] = 1
+	packet := append([]byte{0, 1, 0, 60, 0, 0}, make([]byte, 1000)...)
+	for range 10_000 { // in a second
+		at += 100
+		w.packet(0, packet, at)
+	}
+	if most := 2 * mostAudio / 1000; w.sent > most || w.sent < most/2 {
+		t.Errorf("%d packets of a flood are handed on, want %d at most", w.sent, most)
+	}
+	before := w.sent
+	for range 50 {
+		at += 20_000
+		w.packet(0, packet[:200], at)
+	}
+	if got := w.sent - before; got != 50 {
+		t.Errorf("%d of 50 packets after it are handed on", got)
+	}
+}
+
 // TestForwardAllocatesNothing counts what a packet costs for a subscriber.
 func TestForwardAllocatesNothing(t *testing.T) {
 	withClock(t)
