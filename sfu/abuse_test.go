@@ -412,9 +412,9 @@ func TestReliableLog(t *testing.T) {
 func TestForgedSpeaker(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.talks("alice", everything), w.talks("bob", everything)
-	alice.send(labelReliable, &signalling.DataPacket{Speaker: &signalling.Unread{}, Sequence: 1})
+	alice.send(labelReliable, &signalling.DataPacket{Rest: []byte{0x1a, 0x00}, Sequence: 1})
 	alice.send(labelReliable, &signalling.DataPacket{User: &signalling.UserPacket{Payload: []byte("hello")}, Sequence: 2})
-	if p := bob.await(); p.Speaker != nil || p.User == nil {
+	if p := bob.await(); p.TellsSpeakers() || p.User == nil {
 		t.Errorf("got %+v", p)
 	}
 }

@@ -128,7 +128,7 @@ func (p *Participant) relay(kind signalling.DataKind, b []byte) {
 		p.log.Debug().Err(err).Msg("A data packet cannot be read")
 		return
 	}
-	if packet.Speaker != nil {
+	if packet.TellsSpeakers() {
 		return // who speaks is said by us alone
 	}
 	packet.Kind, packet.ParticipantSID, packet.ParticipantIdentity = kind, p.sid, p.identity

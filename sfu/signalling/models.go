@@ -1,5 +1,7 @@
 package signalling
 
+import "google.golang.org/protobuf/encoding/protowire"
+
 // TrackType is what a track is.
 type TrackType int32
 
@@ -262,7 +264,6 @@ const (
 type DataPacket struct {
 	Kind                  DataKind    `pb:"1"`
 	User                  *UserPacket `pb:"2"`
-	Speaker               *Unread     `pb:"3"` // who speaks, from old servers; clients believe it
 	ParticipantIdentity   string      `pb:"4"`
 	DestinationIdentities []string    `pb:"5"`
 	Sequence              uint32      `pb:"16"`
@@ -270,9 +271,19 @@ type DataPacket struct {
 	Rest                  []byte      `pb:"rest"`
 }
 
-// Unread is a message of which nothing is read.
-type Unread struct {
-	Rest []byte `pb:"rest"`
+// fieldSpeaker is the field of a DataPacket by which old servers tell who speaks. Clients believe it.
+const fieldSpeaker = 3
+
+// TellsSpeakers is whether the packet says who speaks, which is not for participants to say.
+func (p *DataPacket) TellsSpeakers() bool {
+	for rest := p.Rest; len(rest) > 0; {
+		number, _, n := protowire.ConsumeField(rest)
+		if n < 0 || number == fieldSpeaker {
+			return true
+		}
+		rest = rest[n:]
+	}
+	return false
 }
 
 // UserPacket is what an application says. Old clients name sender and receivers here.
