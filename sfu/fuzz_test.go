@@ -116,8 +116,8 @@ func FuzzFeedback(f *testing.F) {
 	f.Add([]byte{0x81, 201, 0, 1, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		out := new(transport)
-		out.Next(1000)
-		tap := buffers(out, func() { t.Fatal("one is too many") })(packetio.RTCPBufferPacket, 1)
+		out.Next(1000, true)
+		tap := buffers(out, &unread{tooMany: func() { t.Fatal("one is too many") }})(packetio.RTCPBufferPacket, 1)
 		for range 2 {
 			if n, err := tap.Write(b); err == nil && n != len(b) {
 				t.Fatalf("%d of %d bytes are taken", n, len(b))

@@ -28,13 +28,14 @@ type later struct {
 	timer *time.Timer
 }
 
-// hold takes the addresses of TCP out of the first description of each generation, and has them told later.
+// hold takes the addresses of TCP out of the first description of each generation, unless there are no others, and has them told later.
 func (c *peer) hold(description string) string {
 	l := &c.later
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var kept, texts []string
 	var mid, ufrag string
+	var others bool // there are others than those of TCP
 	for line := range strings.Lines(description) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		switch {
@@ -50,9 +51,10 @@ func (c *peer) hold(description string) string {
 			}
 			continue
 		}
+		others = others || name == "a=candidate"
 		kept = append(kept, line)
 	}
-	if len(texts) == 0 || ufrag == l.of {
+	if len(texts) == 0 || ufrag == l.of || !others {
 		return description
 	}
 	l.of, l.mid, l.texts = ufrag, mid, texts

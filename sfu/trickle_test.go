@@ -32,6 +32,10 @@ func TestHoldsBack(t *testing.T) {
 	if got := c.hold(restarted); strings.Contains(got, "tcp") {
 		t.Errorf("of another generation got %q", got)
 	}
+	alone := strings.ReplaceAll(strings.ReplaceAll(described, "ufrag:one", "ufrag:alone"), "a=candidate:1 1 udp 100 192.0.2.1 7882 typ host\r\n", "")
+	if got := c.hold(alone); got != alone {
+		t.Errorf("of TCP alone got %q", got)
+	}
 	plain := "v=0\r\na=ice-ufrag:three\r\na=mid:0\r\na=candidate:1 1 udp 100 192.0.2.1 7882 typ host\r\na=end-of-candidates\r\n"
 	if got := c.hold(plain); got != plain {
 		t.Errorf("without TCP got %q", got)

@@ -46,7 +46,7 @@ const (
 func newTestCalls() *testCalls {
 	c := &testCalls{bell: make(chan struct{}, 1)}
 	c.focus = focus.New(focus.Config{
-		ServerName: "test", OpenID: c, Membership: c, Delays: c, SFU: c, URL: "ws://test/livekit/sfu",
+		ServerName: "test", OpenID: c, Membership: c, Delays: c, SFU: c,
 		Mint: func(g focus.Grant, valid time.Duration) (string, error) {
 			return sfu.Mint(callKey, callSecret, sfu.Grant{Room: g.Room, Identity: g.Identity, Permission: sfu.Permission{Publish: g.Publish, Subscribe: true}}, valid)
 		},
@@ -123,7 +123,7 @@ func (c *testCalls) await(t *testing.T, what string) {
 	}
 }
 
-func (c *testCalls) Open(context.Context, string) error { return nil }
+func (c *testCalls) Open(context.Context, string) (string, error) { return "ws://test/livekit/sfu", nil }
 
 func (c *testCalls) Remove(_ context.Context, _, identity string) error {
 	return c.tell("remove %s", identity)

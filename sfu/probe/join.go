@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -210,8 +212,26 @@ func (v *visit) listen(ctx context.Context, conn *websocket.Conn, pc *webrtc.Pee
 			if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: without(m.Answer.SDP, only)}); err != nil {
 				return fmt.Errorf("take the SFU's answer: %w", err)
 			}
+		case m.Trickle != nil && v.told != nil:
+			v.further(pc, m.Trickle, only)
 		case m.Leave != nil:
 			return fmt.Errorf("%w, for reason %d", errPutOut, m.Leave.Reason)
+		}
+	}
+}
+
+// further takes an address that the SFU tells after its answer (RFC 8838); what is none is passed over, as clients do.
+func (v *visit) further(pc *webrtc.PeerConnection, t *signalling.TrickleRequest, only netip.AddrPort) {
+	var candidate webrtc.ICECandidateInit
+	if json.Unmarshal([]byte(t.CandidateInit), &candidate) != nil {
+		return
+	}
+	for _, one := range addresses("a=" + candidate.Candidate) {
+		if !slices.Contains(v.told, one) {
+			v.told = append(v.told, one)
+		}
+		if !only.IsValid() || one.address == only {
+			_ = pc.AddICECandidate(candidate)
 		}
 	}
 }

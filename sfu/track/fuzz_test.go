@@ -127,7 +127,11 @@ func (w *fuzzed) packet(layer int, arg []byte, at int64) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.up.layer(layer).receive(raw, at)
+	l := w.up.layer(layer)
+	l.take(raw, at)
+	if l.full() || arg[4]&2 == 0 {
+		l.handOn()
+	}
 }
 
 // fuzzedWriter counts what a subscriber is sent.
@@ -150,5 +154,5 @@ func (f *fuzzedWriter) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 type anything struct{}
 
 func (anything) WriteRTCP([]rtcp.Packet) error { return nil }
-func (anything) Next(int) uint16               { return 1 }
+func (anything) Next(int, bool) (uint16, bool) { return 1, true }
 func (anything) Lost(float64)                  {}
