@@ -123,7 +123,9 @@ func (c *testCalls) await(t *testing.T, what string) {
 	}
 }
 
-func (c *testCalls) Open(context.Context, string) (string, error) { return "ws://test/livekit/sfu", nil }
+func (c *testCalls) Open(context.Context, string) (string, error) {
+	return "ws://test/livekit/sfu", nil
+}
 
 func (c *testCalls) Remove(_ context.Context, _, identity string) error {
 	return c.tell("remove %s", identity)
