@@ -287,7 +287,7 @@ func actionFor(reason signalling.DisconnectReason) signalling.LeaveAction {
 	return signalling.Disconnect
 }
 
-// tick looks after what waits. It is called ten times a second.
+// tick looks after what waits. It is called five times a second.
 func (p *Participant) tick() {
 	at := time.Now()
 	if p.session != nil && at.Sub(p.session.heard()) > pingTimeout {

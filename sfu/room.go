@@ -21,9 +21,9 @@ type Room struct {
 	mu           sync.Mutex                     // guards what follows
 	participants map[string]*Participant        // by identity
 	present      atomic.Pointer[[]*Participant] // the same; replaced, never changed, so that anyone may read it
-	publications []*publication
-	numbered     int         // how many publications there have been
-	departed     []departure // of late, the newest last
+	publications []*publication                 // replaced, never changed
+	numbered     int                            // how many publications there have been
+	departed     []departure                    // of late, the newest last
 	speakers     speakers
 	ticks        int
 }
@@ -72,7 +72,7 @@ func (r *Room) remove(p *Participant) {
 		delete(r.participants, p.identity)
 		r.list()
 	}
-	r.publications = slices.DeleteFunc(r.publications, func(pub *publication) bool { return pub.owner == p })
+	r.publications = slices.DeleteFunc(slices.Clone(r.publications), func(pub *publication) bool { return pub.owner == p })
 	if !p.hidden() {
 		info := p.info.Load()
 		r.departed = append(r.departed, departure{&signalling.ParticipantInfo{
@@ -156,7 +156,7 @@ func (r *Room) publish(pub *publication) {
 	r.mu.Lock()
 	r.numbered++
 	pub.number = r.numbered
-	r.publications = append(r.publications, pub)
+	r.publications = append(slices.Clip(r.publications), pub)
 	r.mu.Unlock()
 	r.reconcile()
 }
@@ -164,16 +164,16 @@ func (r *Room) publish(pub *publication) {
 // unpublish ends a track.
 func (r *Room) unpublish(pub *publication) {
 	r.mu.Lock()
-	r.publications = slices.DeleteFunc(r.publications, func(other *publication) bool { return other == pub })
+	r.publications = slices.DeleteFunc(slices.Clone(r.publications), func(other *publication) bool { return other == pub })
 	r.mu.Unlock()
 	r.reconcile()
 }
 
-// published gives the tracks that there are.
+// published gives the tracks that there are. What it gives is never changed.
 func (r *Room) published() []*publication {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.publications)
+	return r.publications
 }
 
 // reconcile lets everybody look again at what there is to get.
@@ -231,7 +231,7 @@ var enabledCodecs = []signalling.Codec{
 // How many ticks lie between what is done now and then.
 const (
 	speakersEvery = 20  // 400 ms
-	downsEvery    = 5   // 100 ms
+	downsEvery    = 10  // 200 ms
 	qualityEvery  = 250 // 5 s
 )
 

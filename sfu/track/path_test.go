@@ -265,8 +265,8 @@ func (w *path) deliver(at int64) {
 		n++
 	}
 	w.onWay = w.onWay[n:]
-	for _, l := range w.up.all() {
-		l.handOn()
+	for i := range len(w.sources) {
+		w.up.layer(i).handOn()
 	}
 }
 

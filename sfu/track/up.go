@@ -37,6 +37,8 @@ type Up struct {
 
 	downs atomic.Pointer[[]*Down] // who gets it; replaced, never changed
 
+	rated rated
+
 	mu     sync.Mutex // guards what follows
 	layers [codec.MaxSpatial]*layer
 	closed bool
@@ -134,19 +136,6 @@ func (u *Up) layer(i int) *layer {
 	return u.layers[i]
 }
 
-// all gives the layers that there are, the lowest first.
-func (u *Up) all() []*layer {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	var ls []*layer
-	for _, l := range u.layers {
-		if l != nil {
-			ls = append(ls, l)
-		}
-	}
-	return ls
-}
-
 // Close ends the track: no packet is handed on any more.
 func (u *Up) Close() {
 	u.mu.Lock()
@@ -186,9 +175,28 @@ func (u *Up) KeyFrame(i int) {
 }
 
 // Bitrates gives how many bits per second come, by spatial layer and up to which temporal layer: the layer [s][t] with
-// all that it depends on.
-func (u *Up) Bitrates() (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
+// all that it depends on. All subscribers ask for them, at about the same time: they are measured once for all of them.
+func (u *Up) Bitrates() [codec.MaxSpatial][codec.MaxTemporal]int {
 	at := now()
+	u.rated.mu.Lock()
+	defer u.rated.mu.Unlock()
+	if r := &u.rated; r.at == 0 || at < r.at || at-r.at >= ratedFor {
+		r.at, r.bits = at, u.measure(at)
+	}
+	return u.rated.bits
+}
+
+// ratedFor is how long bitrates are good, in microseconds.
+const ratedFor = 50_000
+
+// rated is bitrates as they were measured last.
+type rated struct {
+	mu   sync.Mutex // guards what follows
+	at   int64
+	bits [codec.MaxSpatial][codec.MaxTemporal]int
+}
+
+func (u *Up) measure(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
 	if u.scalable {
 		if l := u.layer(0); l != nil {
 			return l.rates.sums(at)
@@ -206,8 +214,10 @@ func (u *Up) Bitrates() (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
 // Tick asks for what is missing, in all layers. It is called every 20 ms or so.
 func (u *Up) Tick() {
 	at := now()
-	for _, l := range u.all() {
-		l.tick(at)
+	for i := range codec.MaxSpatial {
+		if l := u.layer(i); l != nil {
+			l.tick(at)
+		}
 	}
 }
 
