@@ -35,7 +35,8 @@ func answerError(w http.ResponseWriter, status int, code, message string) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"errcode": code, "error": message})
 }
 
-// routes are the requests bridgev2 makes; each handler runs under the lock.
+// routes are the requests bridgev2 makes; each handler runs under the lock. How large files may be is not told: bridgev2 writes that down after its
+// start, while others read it.
 func (h *Homeserver) routes() {
 	const v3 = "/_matrix/client/v3"
 	for pattern, f := range map[string]func(r *request) (any, error){
@@ -43,7 +44,6 @@ func (h *Homeserver) routes() {
 		"POST " + v3 + "/register":                       h.register,
 		"GET " + v3 + "/account/whoami":                  h.whoami,
 		"GET " + v3 + "/capabilities":                    h.capabilities,
-		"GET /_matrix/client/v1/media/config":            h.mediaConfig,
 		"GET " + v3 + "/profile/{user}":                  h.getProfile,
 		"GET " + v3 + "/profile/{user}/displayname":      h.getProfile,
 		"PUT " + v3 + "/profile/{user}/displayname":      h.setName,
@@ -144,8 +144,6 @@ func (h *Homeserver) capabilities(*request) (any, error) {
 	return object{"capabilities": object{"m.room_versions": object{"default": "12",
 		"available": object{"12": "stable"}}}}, nil
 }
-
-func (h *Homeserver) mediaConfig(*request) (any, error) { return object{"m.upload.size": 1 << 20}, nil }
 
 func (h *Homeserver) getProfile(r *request) (any, error) {
 	return object{"displayname": h.names[id.UserID(r.PathValue("user"))]}, nil

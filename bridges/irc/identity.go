@@ -212,6 +212,7 @@ func (c *client) reconnect(now time.Time) {
 		c.stale = true
 	case registering, up:
 		c.leaving = true
+		c.login.abandon()
 		c.urgent = append(c.urgent, "QUIT :reconnecting")
 	}
 }

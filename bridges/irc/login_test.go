@@ -32,6 +32,13 @@ func (w *world) manageIn(room id.RoomID, user id.UserID) {
 // awaitText waits for something that the bot says, as a notice or not.
 func (w *world) awaitText(room id.RoomID, text string) *bridgetest.Event {
 	w.t.Helper()
+	w.t.Cleanup(func() {
+		if w.t.Failed() {
+			for _, e := range w.hs.Messages(room) {
+				w.t.Logf("%s: %s", e.Sender, e.Text())
+			}
+		}
+	})
 	return w.hs.AwaitEvent("words "+text, func(e *bridgetest.Event) bool {
 		return e.Room == room && e.Sender == w.bridge.Bot() && strings.Contains(e.Text(), text)
 	})
@@ -344,4 +351,33 @@ func TestLostKey(t *testing.T) {
 	conn.Welcome("alice")
 	conn.Joined("alice", "#c", "")
 	w.awaitText(dm, "cannot be read any more; log in again")
+}
+
+// Somebody logs in while a connection without a login is on its way. What comes of that one says nothing of the login.
+func TestLoginWhileConnecting(t *testing.T) {
+	t.Parallel()
+	ircd := bridgetest.NewIRCServer(t)
+	w := startNew(t, testNetwork(ircd.Address))
+	alice := w.hs.User("alice")
+	w.manage(alice)
+	w.join(alice, "#c")
+	conn := ircd.Accept()
+	conn.Expect("CAP LS 302")
+	conn.Expect("NICK *")
+	conn.Expect("USER *")
+	conn.Send(":irc.test CAP * LS :sasl=PLAIN")
+	conn.Expect("CAP END")
+	w.hs.Say(alice, dm, "login password net wonder al "+secret+" plain")
+	for line := conn.Read(); !strings.HasPrefix(line, "QUIT"); line = conn.Read() {
+	}
+	conn.Greet("alice")
+	conn.Send(":irc.test 900 alice alice!a@h other :You are now logged in")
+	conn.Close()
+	conn = ircd.Accept()
+	if got := saslPlain(conn); got != b64("\x00al\x00"+secret) {
+		t.Errorf("got credentials %q", got)
+	}
+	accept(conn, "wonder", "al")
+	conn.Joined("wonder", "#c", "")
+	w.awaitText(dm, "Stored for net")
 }

@@ -26,6 +26,9 @@ var (
 // afterWelcome logs in by NickServ where SASL has not done it, and has channels wait for it. It reports whether to wait.
 func (c *client) afterWelcome() (wait bool) {
 	now := time.Now()
+	if c.leaving { // it may be for another login
+		return true
+	}
 	if c.login.mech != nil {
 		c.login.until = now.Add(saslTimeout) // a server that has not waited itself
 		return true

@@ -45,6 +45,11 @@ func (l *login) renew() {
 	l.account, l.mech, l.wait, l.until, l.asked, l.tried, l.regained = "", nil, nil, time.Time{}, false, false, 0
 }
 
+// abandon gives up logging in on a connection that ends: what is said of it there says nothing of what is tried on the next.
+func (l *login) abandon() {
+	l.mech, l.wait, l.until, l.asked, l.tried = nil, nil, time.Time{}, false, true
+}
+
 // wantsSASL is the condition of the capability.
 func (c *client) wantsSASL() bool {
 	return c.identity.mechanism != mechNickServ && c.mayLogin(time.Now())
@@ -178,6 +183,9 @@ func (c *client) disbelieve(err error) {
 
 // onLoggedIn is RPL_LOGGEDIN: nick, mask, account. It comes also when NickServ has been told the password.
 func (c *client) onLoggedIn(m message) {
+	if c.leaving {
+		return
+	}
 	c.login.account = m.Params[2]
 	if c.login.mech == nil {
 		c.loggedIn()

@@ -106,7 +106,8 @@ var arrows = map[string][]string{
 	"sfu/track":  {"sfu/buffer", "sfu/codec"},
 	// It is a client, which speaks the signalling.
 	"sfu/probe": {"sfu/signalling"},
-	"sfu":       {"sfu/track", "sfu/signalling", "sfu/codec", "sfu/bandwidth"},
+	// It is given its sockets; its tests run on those that the server has.
+	"sfu": {"sfu/track", "sfu/signalling", "sfu/codec", "sfu/bandwidth", "sfu/network"},
 	// It runs an SFU for a homeserver elsewhere.
 	"sfu/node": {"sfu"},
 	// The wiring makes what the homeserver is given (store, sqldb, notify), its
