@@ -23,6 +23,8 @@ const (
 	maxBuffered   = 2 << 20  // bytes that wait for a participant; what is more is dropped if it may be, else it is put out
 	// What is kept of a publisher's reliable packets for those who resume: so many, and so many bytes.
 	maxReliableLog, maxReliableBytes = 256, 1 << 20
+	// What is kept of reliable packets for a participant whose channel is not open yet: so many, and so many bytes.
+	maxEarly, maxEarlyBytes = 64, 256 << 10
 	// maxChannels is how many channels a client may open: pion has a buffer of 64 kB for each. Clients open three.
 	maxChannels = 16
 	// What one participant may send: packets and bytes in a second, and at once. What is more waits, and holds up the participant's own
@@ -39,6 +41,10 @@ type channels struct {
 	last     []keptPacket
 	kept     int // bytes of last
 	opened   int // channels, by the client
+	// early is reliable packets of before the channel was open, which go out first, and earlySize their bytes.
+	early     [][]byte
+	earlySize int
+	ready     bool // the channel for reliable packets has been open
 	packets  *rate.Limiter
 	bytes    *rate.Limiter
 }
@@ -110,6 +116,9 @@ func (c *channels) listen(p *Participant, d *webrtc.DataChannel, out bool) {
 		}
 		c.out[d.Label()] = d
 		c.mu.Unlock()
+		if d.Label() == labelReliable {
+			d.OnOpen(func() { c.begin(d) })
+		}
 	}
 	kind := signalling.Reliable
 	if d.Label() == labelLossy {
@@ -186,14 +195,38 @@ func (c *channels) lastSequence() uint32 {
 	return c.sequence
 }
 
-// send sends a packet to the participant, and tells whether it was. A lossy one is left out when too much waits; who is that far behind with
-// reliable ones is put out.
+// begin sends what was said to a participant before its channel was open.
+func (c *channels) begin(d *webrtc.DataChannel) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range c.early {
+		_ = d.Send(b) // if it fails, so does the channel
+	}
+	c.early, c.earlySize, c.ready = nil, 0, true
+}
+
+// hold keeps a reliable packet until the channel is open, and tells whether there was a place for it. c.mu is held.
+func (c *channels) hold(b []byte) bool {
+	if len(c.early) >= maxEarly || c.earlySize+len(b) > maxEarlyBytes {
+		return false
+	}
+	c.early = append(c.early, b)
+	c.earlySize += len(b)
+	return true
+}
+
+// send sends a packet to the participant, and tells whether it was, or will be when its channel is open. A lossy one is left out when too much waits;
+// who is that far behind with reliable ones is put out.
 func (c *channels) send(p *Participant, kind signalling.DataKind, b []byte) bool {
 	label := labelReliable
 	if kind == signalling.Lossy {
 		label = labelLossy
 	}
 	c.mu.Lock()
+	if kind == signalling.Reliable && !c.ready {
+		defer c.mu.Unlock()
+		return c.hold(b)
+	}
 	d := c.out[label]
 	c.mu.Unlock()
 	if d == nil || d.ReadyState() != webrtc.DataChannelStateOpen {

@@ -182,3 +182,24 @@ func TestHidden(t *testing.T) {
 		c.mu.Unlock()
 	}
 }
+
+// TestEarlyData keeps what is said to somebody whose channel is not open yet, and not more than so much.
+func TestEarlyData(t *testing.T) {
+	var c channels
+	if c.send(nil, signalling.Lossy, []byte{1}) {
+		t.Error("a lossy packet is kept")
+	}
+	n := 0
+	for c.send(nil, signalling.Reliable, make([]byte, 1000)) {
+		n++
+	}
+	if n != maxEarly {
+		t.Errorf("%d packets are kept, want %d", n, maxEarly)
+	}
+	var large channels
+	for n = 0; large.send(nil, signalling.Reliable, make([]byte, 60<<10)); n++ {
+	}
+	if large.earlySize > maxEarlyBytes || n == 0 {
+		t.Errorf("%d bytes are kept, want at most %d", large.earlySize, maxEarlyBytes)
+	}
+}

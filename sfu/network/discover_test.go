@@ -229,6 +229,7 @@ func TestDiscoverRuns(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- d.Run(ctx) }()
 		time.Sleep(100 * time.Second) // of a clock that does not wait
+		synctest.Wait()
 		works = true
 		time.Sleep(10 * time.Minute)
 		stop()

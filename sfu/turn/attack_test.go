@@ -302,10 +302,15 @@ func TestNothingIsLeft(t *testing.T) {
 	await(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
 	await(t, "connections end", func() bool { return s.Metrics().Connections == 0 })
 	for _, f := range s.fronts {
-		if len(f.clients) != 0 {
-			t.Errorf("%d clients are left", len(f.clients))
+		f.mu.RLock()
+		left := len(f.clients)
+		f.mu.RUnlock()
+		if left != 0 {
+			t.Errorf("%d clients are left", left)
 		}
 	}
+	s.visitors.mu.Lock()
+	defer s.visitors.mu.Unlock()
 	if len(s.visitors.alone) != 0 {
 		t.Errorf("connections are still counted: %v", s.visitors.alone)
 	}
