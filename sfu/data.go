@@ -45,8 +45,8 @@ type channels struct {
 	early     [][]byte
 	earlySize int
 	ready     bool // the channel for reliable packets has been open
-	packets  *rate.Limiter
-	bytes    *rate.Limiter
+	packets   *rate.Limiter
+	bytes     *rate.Limiter
 }
 
 // keptPacket is a packet for those who resume, with its size in bytes.
