@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,12 +215,12 @@ func TestDiscoverByNameEnds(t *testing.T) {
 // TestDiscoverRuns asks soon where nobody answers, less and less, and every five minutes where somebody does; and ends when it is told.
 func TestDiscoverRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		begin, works := time.Now(), false
+		begin, works := time.Now(), atomic.Bool{}
 		var asked []time.Duration
 		d := Discover(DiscoveryConfig{
 			Host: "h", Local: func() ([]netip.Addr, error) { return addrs("10.0.0.5"), nil },
 			Resolve: func(context.Context, string, string) ([]netip.Addr, error) {
-				if asked = append(asked, time.Since(begin)); !works {
+				if asked = append(asked, time.Since(begin)); !works.Load() {
 					return nil, errNoName
 				}
 				return addrs("198.51.100.9"), nil
@@ -229,8 +230,7 @@ func TestDiscoverRuns(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- d.Run(ctx) }()
 		time.Sleep(100 * time.Second) // of a clock that does not wait
-		synctest.Wait()
-		works = true
+		works.Store(true)
 		time.Sleep(10 * time.Minute)
 		stop()
 		if err := <-ended; err != nil {

@@ -33,7 +33,7 @@ func TestThousandConnections(t *testing.T) {
 		"many addresses": func(i int) string { return fmt.Sprintf("127.0.%d.%d", 3+i/250, 1+i%250) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, func(c *Config) { c.Limits.Patience = time.Second; c.Limits.Connections = 300 })
+			s := start(t, func(c *Config) { c.Limits.Patience = 5 * time.Second; c.Limits.Connections = 300 })
 			var all []net.Conn
 			for i := range 1000 {
 				transport := []string{"tcp4", "tls4"}[i%2]
