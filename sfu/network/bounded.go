@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -14,25 +15,46 @@ const (
 	// firstMessage is how long a connection may be silent, and how long one is kept of which no call knows: clients are told of the SFU's address
 	// when it knows theirs.
 	firstMessage = 10 * time.Second
+	// acceptPause is how long nothing is accepted when the machine has no room for another connection.
+	acceptPause = 100 * time.Millisecond
 )
 
 // bounded is a listener with as many connections as it may have.
 type bounded struct {
 	net.Listener
+	done chan struct{} // closed by Close
+	once sync.Once
 
 	mu   sync.Mutex // guards what follows
 	all  int
 	from map[netip.Addr]int
 }
 
-func bound(l net.Listener) *bounded { return &bounded{Listener: l, from: map[netip.Addr]int{}} }
+func bound(l net.Listener) *bounded {
+	return &bounded{Listener: l, done: make(chan struct{}), from: map[netip.Addr]int{}}
+}
 
-// Accept returns the next connection that there is room for; others are closed.
+// Close closes the listener.
+func (l *bounded) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Listener.Close()
+}
+
+// Accept returns the next connection that there is room for; others are closed. What keeps one from being accepted passes, as when the process has
+// too many files: pion would take the first such error for the end.
 func (l *bounded) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return nil, err
+		case err != nil:
+			select {
+			case <-l.done:
+				return nil, net.ErrClosed
+			case <-time.After(acceptPause):
+			}
+			continue
 		}
 		from := household(remote(conn))
 		if l.come(from) {

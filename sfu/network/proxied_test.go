@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -223,6 +224,50 @@ func TestBounded(t *testing.T) {
 	a, b := household(netip.MustParseAddr("2001:db8::1")), household(netip.MustParseAddr("2001:db8::2:0:0:3"))
 	if a != b {
 		t.Errorf("%v and %v are apart", a, b)
+	}
+}
+
+// failing is a listener that cannot accept for once.
+type failing struct {
+	net.Listener
+	err chan error
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	select {
+	case err := <-l.err:
+		return nil, err
+	default:
+		return l.Listener.Accept()
+	}
+}
+
+// TestAcceptGoesOn has no more files be there for a moment, which does not end the listener; closing it does.
+func TestAcceptGoesOn(t *testing.T) {
+	plain, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error, 1)
+	errs <- syscall.EMFILE
+	l := bound(&failing{plain, errs})
+	conn, err := net.Dial("tcp4", plain.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = accepted.Close()
+	_ = l.Close()
+	_ = l.Close()
+	for _, last := range []error{syscall.EMFILE, net.ErrClosed} {
+		errs <- last
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a listener that is closed, and has %v, gives %v", last, err)
+		}
 	}
 }
 
