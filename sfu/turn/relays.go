@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pion/turn/v5"
 )
@@ -22,6 +23,7 @@ type place struct {
 // relays are the sockets of all allocations. It is pion's way to make them.
 type relays struct {
 	server *Server
+	asking sync.WaitGroup // who asks whether a session goes on
 
 	mu        sync.RWMutex     // guards what follows
 	addresses map[bool]Address // of new relays, by whether they are of IPv6
@@ -168,7 +170,7 @@ func (r *relays) isFull(user string) (Reason, bool) {
 // those who have proved who they are, and so the one for those, too, whose session has ended.
 func (r *relays) quota(name, _ string, _ net.Addr) bool {
 	user, session := splitSession(name)
-	if !r.server.isActive(user, session) {
+	if !r.goesOn(user, session) {
 		r.server.counters.refuse(SessionOver)
 		return false
 	}
@@ -179,6 +181,22 @@ func (r *relays) quota(name, _ string, _ net.Addr) bool {
 		r.server.counters.refuse(reason)
 	}
 	return !full
+}
+
+// answerWithin is how long it may take, for a new relay, to find out whether its session goes on. The packets of all who come by the same socket
+// wait meanwhile.
+const answerWithin = 200 * time.Millisecond
+
+// goesOn is whether a session does. When that is not known in time, it does until endInactive asks again.
+func (r *relays) goesOn(user, session string) bool {
+	answer := make(chan bool, 1)
+	r.asking.Go(func() { answer <- r.server.isActive(user, session) })
+	select {
+	case active := <-answer:
+		return active
+	case <-time.After(answerWithin):
+		return true
+	}
 }
 
 // AllocateListener implements turn.RelayAddressGenerator. Relays to peers by TCP (RFC 6062) are nothing that calls need.
@@ -215,8 +233,9 @@ func (r *relays) close() {
 	r.closed = true
 }
 
-// wait returns when there is no relay.
+// wait returns when there is no relay, and nobody asks about one.
 func (r *relays) wait() {
+	r.asking.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.live) > 0 {

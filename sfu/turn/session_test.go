@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pion/stun/v4"
@@ -54,6 +55,30 @@ func TestSessionEnds(t *testing.T) {
 	if got := s.Metrics().Refused["session_over"]; got != 1 {
 		t.Errorf("%d were refused for their session, want 1", got)
 	}
+}
+
+// TestSlowSessions has nobody know whether sessions go on: relays are made all the same, and end when it is known that they are not to be.
+func TestSlowSessions(t *testing.T) {
+	known := make(chan struct{})
+	var slow atomic.Bool
+	s := start(t, func(c *Config) {
+		c.Active = func(string, string) bool {
+			if slow.Load() {
+				<-known
+			}
+			return !slow.Load()
+		}
+	})
+	before := s.asker("udp4", s.keys.MintSession("@alice:example.org", "PHONE"))
+	before.allocation()
+	slow.Store(true)
+	s.asker("udp4", s.keys.MintSession("@bob:example.org", "PHONE")).allocation()
+	if code := before.ask(stun.MethodRefresh); code != 0 {
+		t.Errorf("an allocation by the same socket is refreshed with %d", code)
+	}
+	close(known)
+	s.relays.endInactive()
+	await(t, "the relays end", func() bool { return s.Metrics().Allocations == 0 })
 }
 
 func TestSplitSession(t *testing.T) {

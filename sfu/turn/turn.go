@@ -83,7 +83,8 @@ type Config struct {
 	// that they are, and where they are reached from here. Each socket has one address that clients are told: what it sends comes from there.
 	Services map[netip.AddrPort]netip.AddrPort
 	// Active says whether a session that credentials were made for (Keys.MintSession) goes on; session is "" for credentials that name none. It is
-	// asked at each new allocation, and about those that there are every half a minute: they end with the session. nil is always.
+	// asked at each new allocation, and about those that there are every half a minute: they end with the session. It may take some seconds, but
+	// new allocations do not wait for long. nil is always.
 	Active func(user, session string) bool
 	Limits Limits
 }
