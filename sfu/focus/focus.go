@@ -75,6 +75,11 @@ type Elsewhere interface {
 	verify(authorization, sum string) error
 	// speaksFor is whether the part of it that says that it is called node, "" for one without parts, may tell of a room.
 	speaksFor(node, room string) bool
+	// ours is whether nobody comes into its calls but by this service: who is there without a seat is put out.
+	ours() bool
+	// askAll finds out, before anything is served, what runs there; run watches over it until ctx ends. Both tell the service what has changed.
+	askAll(ctx context.Context, s *Service)
+	run(ctx context.Context, s *Service)
 }
 
 // Delay is a delayed event (MSC4140).
@@ -199,9 +204,7 @@ func (s *Service) Run(ctx context.Context) error {
 	running.Go(func() { s.watchDelays(ctx) })
 	if s.cfg.Elsewhere != nil {
 		running.Go(func() { s.watchPresence(ctx) })
-	}
-	if nodes, ok := s.cfg.Elsewhere.(*Nodes); ok {
-		running.Go(func() { nodes.run(ctx, s) })
+		running.Go(func() { s.cfg.Elsewhere.run(ctx, s) })
 	}
 	running.Wait()
 	return nil
@@ -213,8 +216,8 @@ func (s *Service) Prepare(ctx context.Context) error {
 	s.mu.Lock()
 	prepared := s.prepared
 	s.mu.Unlock()
-	if nodes, ok := s.cfg.Elsewhere.(*Nodes); ok && !prepared {
-		nodes.askAll(ctx, s)
+	if s.cfg.Elsewhere != nil && !prepared {
+		s.cfg.Elsewhere.askAll(ctx, s)
 	}
 	if s.cfg.Ledger == nil || prepared {
 		return nil

@@ -208,6 +208,14 @@ func (l *LiveKit) verify(authorization string, sum string) error {
 // speaksFor implements Elsewhere: a cluster is one.
 func (l *LiveKit) speaksFor(string, string) bool { return true }
 
+// ours implements Elsewhere: others may use the same LiveKit.
+func (l *LiveKit) ours() bool { return false }
+
+// askAll and run implement Elsewhere: LiveKit looks after its calls by itself.
+func (l *LiveKit) askAll(context.Context, *Service) {}
+
+func (l *LiveKit) run(context.Context, *Service) {}
+
 // presentIn is who is in a room, for look-ups.
 type presentIn map[string]bool
 

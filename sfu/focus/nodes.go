@@ -280,6 +280,9 @@ func (ns *Nodes) verify(authorization, sum string) error {
 	return l.verify(authorization, sum)
 }
 
+// ours implements Elsewhere.
+func (ns *Nodes) ours() bool { return true }
+
 func (ns *Nodes) speaksFor(name, room string) bool {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()

@@ -71,7 +71,7 @@ func (s *Service) came(k key, sid string, publish bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.seats[k]
-	if t == nil && s.onNodes() {
+	if t == nil && s.cfg.Elsewhere.ours() {
 		s.dirty[k] = true // and is put out
 		ring(s.look)
 	}
@@ -88,12 +88,6 @@ func (s *Service) came(k key, sid string, publish bool) {
 	t.sids[sid] = true
 	s.joined(k, publish)
 	t.unsure = sid == polledSID
-}
-
-// onNodes is whether the SFU is nodes, which are ours alone.
-func (s *Service) onNodes() bool {
-	_, ok := s.cfg.Elsewhere.(*Nodes)
-	return ok
 }
 
 // went is Left for a participant that has an id.
@@ -177,7 +171,7 @@ func (s *Service) reconcile(alias string, in presentIn) {
 	var changes []change
 	s.mu.Lock()
 	for identity := range in {
-		if k := (key{alias, identity}); s.seats[k] == nil && s.onNodes() {
+		if k := (key{alias, identity}); s.seats[k] == nil && s.cfg.Elsewhere.ours() {
 			s.dirty[k] = true
 			ring(s.look)
 		}
