@@ -237,7 +237,7 @@ func TestHeldIsBounded(t *testing.T) {
 	}
 }
 
-// FuzzUfrag reads the username fragment of anything. What is found is what another parser of STUN finds.
+// FuzzUfrag looks for a username fragment in anything: what is found is there, before a colon.
 func FuzzUfrag(f *testing.F) {
 	for _, username := range []string{"a:b", "a", "", "aaaaaaaaaaaaaaaa:bbbbbbbbbbbbbbb"} {
 		m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(username), stun.NewSoftware("x"))
@@ -248,18 +248,12 @@ func FuzzUfrag(f *testing.F) {
 	}
 	f.Add([]byte{0x80, 0, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		ufrag, ok := ufragOf(b)
-		m := &stun.Message{Raw: bytes.Clone(b)}
-		if !stun.IsMessage(b) || b[0] > 3 || m.Decode() != nil { // RFC 7983, section 7
-			return
+		before := bytes.Clone(b)
+		if ufrag, ok := ufragOf(b); ok && !bytes.Contains(b, append(bytes.Clone(ufrag), ':')) {
+			t.Errorf("got %q of %x", ufrag, b)
 		}
-		var username stun.Username
-		if username.GetFrom(m) != nil {
-			return
-		}
-		want, _, found := bytes.Cut(username, []byte(":"))
-		if ok != found || ok && !bytes.Equal(ufrag, want) {
-			t.Errorf("got %q, %t; want %q, %t", ufrag, ok, want, found)
+		if !bytes.Equal(b, before) {
+			t.Error("the packet was changed")
 		}
 	})
 }

@@ -53,16 +53,13 @@ func requestedFamily(p []byte) (v6, ok bool) {
 	if len(p) < stunHeader || binary.BigEndian.Uint16(p) != allocateRequest {
 		return false, false
 	}
-	for p = p[stunHeader:]; len(p) >= 4; {
-		kind, size := stun.AttrType(binary.BigEndian.Uint16(p)), int(binary.BigEndian.Uint16(p[2:]))
-		padded := (size + 3) &^ 3
-		if len(p) < 4+padded {
-			return false, false
-		}
-		if kind == stun.AttrRequestedAddressFamily && size == 4 {
-			return p[4] == 2, p[4] == 1 || p[4] == 2
-		}
-		p = p[4+padded:]
+	m := stun.Message{Raw: p}
+	if m.Decode() != nil {
+		return false, false
 	}
-	return false, false
+	family, err := m.Get(stun.AttrRequestedAddressFamily)
+	if err != nil || len(family) != 4 || family[0] != 1 && family[0] != 2 {
+		return false, false
+	}
+	return family[0] == 2, true
 }
