@@ -124,13 +124,18 @@ func (p *Participant) run() {
 func (p *Participant) guard(f func()) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.log.Error().Interface("panic", fault).Str("stack", string(debug.Stack())).Msg("A participant of a call has failed")
+			p.failed(fault)
 			if !p.gone {
 				p.guard(func() { p.leave(signalling.StateMismatch) })
 			}
 		}
 	}()
 	f()
+}
+
+// failed tells the log of a panic.
+func (p *Participant) failed(fault any) {
+	p.log.Error().Interface("panic", fault).Str("stack", string(debug.Stack())).Msg("A participant of a call has failed")
 }
 
 // contain is guard for what runs elsewhere, such as what takes the participant's packets.
@@ -142,7 +147,7 @@ func (p *Participant) contain(f func()) {
 // contained is deferred by what is of a participant, and runs elsewhere.
 func (p *Participant) contained() {
 	if fault := recover(); fault != nil {
-		p.log.Error().Interface("panic", fault).Str("stack", string(debug.Stack())).Msg("A participant of a call has failed")
+		p.failed(fault)
 		p.Leave(signalling.StateMismatch)
 	}
 }

@@ -68,8 +68,8 @@ func (c *peer) hold(description string) string {
 
 // overTCP is whether a candidate is one of TCP. RFC 6544, section 4.5.
 func overTCP(candidate string) bool {
-	fields := strings.Fields(candidate)
-	return len(fields) > 2 && strings.EqualFold(fields[2], "tcp")
+	row := strings.Fields(candidate)
+	return len(row) >= candidateFields && strings.EqualFold(row[candidateTransport], "tcp")
 }
 
 // reached has the addresses told that were held back. It is called when the client has reached us, from anywhere.

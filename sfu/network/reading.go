@@ -36,7 +36,7 @@ func mayWait(b []byte) bool {
 	return len(b) > 8 && b[0]>>6 == 2 && b[0]&0x1f == 15 && b[1] == 205
 }
 
-// takes keeps a packet, unless there is no place for it.
+// keep keeps a packet, for which there is a place unless in is full.
 func (in *inbound) keep(b []byte, from netip.AddrPort) {
 	in.held = append(in.held, held{from: from, at: len(in.bytes), size: len(b)})
 	in.bytes = append(in.bytes, b...)
