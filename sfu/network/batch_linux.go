@@ -1,91 +1,98 @@
 package network
 
 import (
-	"errors"
 	"net"
-	"net/netip"
+	"slices"
 	"sync/atomic"
 	"syscall"
 
-	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 )
 
-// What one message with several packets may be. The kernel takes up to 64 segments, and 64 kB.
 const (
+	// What one message with several packets may be. The kernel takes up to 64 segments, and 64 kB.
 	maxSegments = 64
 	maxMessage  = 60 << 10
+	// maxMessages is how many messages are sent in one call, during which the thread does nothing else: some hundred microseconds.
+	maxMessages = 64
 )
 
 // batch sends what has waited, in as few calls as can be. It is used by one goroutine at a time.
 type batch struct {
-	conn     *ipv4.PacketConn // of either family: only its batches are used
+	raw      syscall.RawConn
 	plain    *net.UDPConn
+	family   int
 	segments atomic.Bool // whether the kernel takes several packets in one message
 
-	messages []ipv4.Message
-	ways     []netip.AddrPort // of each message
-	buffers  [][]byte
+	// Messages point into what follows, which is not to move while they are used.
+	messages []message
+	firsts   []int32 // the first packet of each message
+	ways     []int32 // where each goes, as a place in the queue
+	vectors  []unix.Iovec
+	names    []sockaddr // of each destination
 	controls []byte
-	addrs    map[netip.AddrPort]*net.UDPAddr
+
+	// What one call is about: it is made by a function that is made once.
+	call       func(fd uintptr) bool
+	from, sent int
+	errno      unix.Errno
 }
 
 // controlSize is the size of a control message with a segment size.
 var controlSize = unix.CmsgSpace(2)
 
 func (b *batch) open(conn *net.UDPConn) {
-	b.conn, b.plain = ipv4.NewPacketConn(conn), conn
-	b.addrs = map[netip.AddrPort]*net.UDPAddr{}
-	b.buffers = make([][]byte, 0, maxWaiting) // these two are not to move, as messages point into them
-	b.controls = make([]byte, 0, maxWaiting*controlSize)
-	b.segments.Store(segmentation(conn))
-}
-
-// segmentation is whether a socket knows UDP_SEGMENT.
-func segmentation(conn *net.UDPConn) bool {
+	b.plain, b.call = conn, b.try
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return false
+		return // it is closed; what is sent fails
 	}
-	known := false
+	b.raw = raw
 	_ = raw.Control(func(fd uintptr) {
+		b.family, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
 		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
-		known = err == nil
+		b.segments.Store(err == nil)
 	})
-	return known
+}
+
+// try sends messages, once it can.
+func (b *batch) try(fd uintptr) bool {
+	to := min(len(b.messages), b.from+maxMessages)
+	b.sent, b.errno = mmsg(unix.SYS_SENDMMSG, fd, b.messages[b.from:to])
+	return b.errno != unix.EAGAIN
 }
 
 // send sends a queue, and tells how many messages it took, and how many packets could not be sent.
 func (b *batch) send(q *queue) (calls, failed int) {
 	b.arrange(q)
-	for at := 0; at < len(b.messages); {
-		n, err := b.conn.WriteBatch(b.messages[at:], 0)
-		calls += max(n, 0)
-		at += max(n, 0)
-		if err == nil && n > 0 {
+	for b.from = 0; b.from < len(b.messages); {
+		b.sent, b.errno = 0, unix.EBADF
+		if b.raw != nil {
+			_ = b.raw.Write(b.call)
+		}
+		if b.errno == 0 && b.sent > 0 {
+			calls += b.sent
+			b.from += b.sent
 			continue
 		}
-		if at < len(b.messages) {
-			failed += b.singly(at, err)
-			at++
-		}
+		failed += b.singly(q)
+		b.from++
 	}
 	return calls, failed
 }
 
-// singly sends the packets of a message that could not be sent one by one, in case that it is for being several.
-func (b *batch) singly(at int, err error) (failed int) {
-	m := &b.messages[at]
-	if len(m.Buffers) == 1 {
-		return 1
-	}
-	if errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOPROTOOPT) {
+// singly sends the packets of a message that could not be sent one by one, in case that it is for being several, or for its address.
+func (b *batch) singly(q *queue) (failed int) {
+	m := &b.messages[b.from]
+	if m.Iovlen > 1 && (b.errno == unix.EIO || b.errno == unix.EINVAL || b.errno == unix.ENOPROTOOPT) {
 		b.segments.Store(false) // the device cannot do it
 	}
-	for _, packet := range m.Buffers {
-		if _, err := b.plain.WriteToUDPAddrPort(packet, b.ways[at]); err != nil {
+	at := b.firsts[b.from]
+	for range m.Iovlen {
+		if _, err := b.plain.WriteToUDPAddrPort(q.packet(at), q.ways[b.ways[b.from]].to); err != nil {
 			failed++
 		}
+		at = q.packets[at].next
 	}
 	return failed
 }
@@ -93,36 +100,47 @@ func (b *batch) singly(at int, err error) (failed int) {
 // arrange makes messages of a queue: packets of one destination that follow each other are one, as long as they have one size, but for the
 // last, which may be shorter.
 func (b *batch) arrange(q *queue) {
-	b.messages, b.ways, b.buffers, b.controls = b.messages[:0], b.ways[:0], b.buffers[:0], b.controls[:0]
+	b.messages, b.firsts, b.ways = b.messages[:0], b.firsts[:0], b.ways[:0]
+	b.vectors = slices.Grow(b.vectors[:0], len(q.packets))
+	b.names = slices.Grow(b.names[:0], len(q.ways))[:len(q.ways)]
+	b.controls = slices.Grow(b.controls[:0], len(q.packets)*controlSize)
 	segments := b.segments.Load()
 	for k := range q.ways {
-		w := &q.ways[k]
-		addr := b.addr(w.to)
+		w, name := &q.ways[k], &b.names[k]
+		fits := name.set(b.family, w.to)
 		for at := w.first; at >= 0; {
-			from := len(b.buffers)
+			var m message
+			if fits {
+				m.Name, m.Namelen = name.first(), name.size()
+			} else {
+				m.Namelen = 1 // refused, and then sent singly
+			}
+			from := len(b.vectors)
 			next := b.run(q, at, segments)
-			m := ipv4.Message{Buffers: b.buffers[from:len(b.buffers):len(b.buffers)], Addr: addr}
-			if len(m.Buffers) > 1 {
-				m.OOB = b.control(int(q.packets[at].size))
+			m.Iov = &b.vectors[from]
+			m.SetIovlen(len(b.vectors) - from)
+			if len(b.vectors)-from > 1 {
+				m.Control = b.control(int(q.packets[at].size))
+				m.SetControllen(controlSize)
 			}
 			b.messages = append(b.messages, m)
-			b.ways = append(b.ways, w.to)
+			b.firsts, b.ways = append(b.firsts, at), append(b.ways, int32(k))
 			at = next
 		}
 	}
 }
 
-// run adds the buffers of the packets that can be one message, from one on, and gives the one after them, or -1.
+// run adds the packets that can be one message, from one on, and gives the one after them, or -1.
 func (b *batch) run(q *queue, first int32, segments bool) (next int32) {
 	head := q.packets[first].size
-	b.buffers = append(b.buffers, q.packet(first))
+	b.add(q, first)
 	total, n := head, 1
 	for next = q.packets[first].next; next >= 0 && segments && n < maxSegments; n++ {
 		p := &q.packets[next]
 		if total += p.size; p.size > head || total > maxMessage {
 			break
 		}
-		b.buffers = append(b.buffers, q.packet(next))
+		b.add(q, next)
 		next = p.next
 		if p.size < head {
 			break
@@ -131,30 +149,20 @@ func (b *batch) run(q *queue, first int32, segments bool) (next int32) {
 	return next
 }
 
-// control makes the control message that says how long the packets of a message are.
-func (b *batch) control(size int) []byte {
-	from := len(b.controls)
-	b.controls = b.controls[:from+controlSize]
-	c := b.controls[from : from+controlSize]
-	clear(c)
-	h := (*unix.Cmsghdr)(ptr(c))
-	h.Level, h.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
-	h.SetLen(unix.CmsgLen(2))
-	*(*uint16)(ptr(c[unix.CmsgLen(0):])) = uint16(size)
-	return c
+func (b *batch) add(q *queue, i int32) {
+	p := q.packet(i)
+	v := unix.Iovec{}
+	if len(p) > 0 {
+		v.Base = &p[0]
+	}
+	v.SetLen(len(p))
+	b.vectors = append(b.vectors, v)
 }
 
-// maxAddrs is how many addresses are remembered.
-const maxAddrs = 4096
-
-func (b *batch) addr(to netip.AddrPort) *net.UDPAddr {
-	if a := b.addrs[to]; a != nil {
-		return a
-	}
-	if len(b.addrs) >= maxAddrs {
-		clear(b.addrs)
-	}
-	a := net.UDPAddrFromAddrPort(to)
-	b.addrs[to] = a
-	return a
+// control makes the control message of a message.
+func (b *batch) control(size int) *byte {
+	from := len(b.controls)
+	b.controls = b.controls[:from+controlSize]
+	segmentSize(b.controls[from:], size)
+	return &b.controls[from]
 }

@@ -18,13 +18,13 @@ const (
 	waitFor = 2 * time.Millisecond
 )
 
-// Conn is a UDP socket that sends media in batches. It is a net.PacketConn, and an ice.AddrPortReaderWriter. Packets of one
-// destination keep their order; packets that are not media overtake those that wait.
+// Conn is a UDP socket that sends media in batches. It is a net.PacketConn. Packets of one destination keep their order; packets that are not media
+// overtake those that wait.
 type Conn struct {
 	*net.UDPConn
 	batch batch
 	timer *time.Timer
-	in    inbound
+	aside *aside // nil where feedback comes with everything else
 
 	mu      sync.Mutex // guards what follows
 	waiting *queue
@@ -157,6 +157,7 @@ func (c *Conn) Flush() {
 		return
 	}
 	c.waiting, c.spare = c.spare, nil
+	c.timer.Stop()
 	c.mu.Unlock()
 
 	calls, failed := c.batch.send(q)
@@ -181,5 +182,8 @@ func (c *Conn) Stats() Stats {
 // Close closes the socket. What waits is not sent.
 func (c *Conn) Close() error {
 	c.timer.Stop()
+	if c.aside != nil {
+		_ = c.aside.Close()
+	}
 	return c.UDPConn.Close()
 }

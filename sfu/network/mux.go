@@ -21,12 +21,15 @@ type Mux struct {
 	log     logging.LeveledLogger
 	sockets []*socket
 	readers sync.WaitGroup
+	closing sync.Once
+	closed  chan struct{}
 }
 
 // socket is a UDP socket, and who has a share in it.
 type socket struct {
-	conn *Conn
-	addr *net.UDPAddr
+	conn   *Conn
+	addr   *net.UDPAddr
+	shared chan struct{} // rung when somebody has a share again
 
 	mu     sync.RWMutex // guards what follows
 	lines  map[string]*line
@@ -60,36 +63,98 @@ const maxDatagram = 1600
 var packets = sync.Pool{New: func() any { return new(packet) }}
 
 func newMux(conns []*Conn, log logging.LeveledLogger) *Mux {
-	m := &Mux{log: log}
+	m := &Mux{log: log, closed: make(chan struct{})}
 	for _, c := range conns {
-		s := &socket{conn: c, addr: c.LocalAddr().(*net.UDPAddr), lines: map[string]*line{}, ways: map[netip.AddrPort]*line{}}
+		s := &socket{
+			conn: c, addr: c.LocalAddr().(*net.UDPAddr), shared: make(chan struct{}, 1),
+			lines: map[string]*line{}, ways: map[netip.AddrPort]*line{},
+		}
 		m.sockets = append(m.sockets, s)
 		m.readers.Go(func() { m.read(s) })
+		if c.aside != nil {
+			m.readers.Go(func() { m.gather(s) })
+		}
 	}
 	return m
 }
 
-// read hands out what comes until the socket is closed.
-func (m *Mux) read(s *socket) {
-	p := packets.Get().(*packet)
+const (
+	// gatherEvery is how often feedback is taken that was put aside: each packet by itself would wake several goroutines, and the processor that they
+	// run on.
+	gatherEvery = 25 * time.Millisecond
+	// maxGathered is how many packets are taken at a time.
+	maxGathered = 4096
+)
+
+// gather hands out the feedback that was put aside, as long as somebody is there.
+func (m *Mux) gather(s *socket) {
+	in, tick := newIntake(), time.NewTicker(gatherEvery)
+	defer tick.Stop()
 	for {
-		var err error
-		if p.n, p.from, err = s.conn.ReadFromAddrPort(p.data[:]); err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			m.log.Debugf("Read a packet: %v", err) // such as of ICMP: the next may be fine
-			continue
+		select {
+		case <-m.closed:
+			return
+		case <-tick.C:
 		}
-		l := s.lineOf(p)
-		if l == nil {
+		for total := 0; total < maxGathered; {
+			n := s.conn.aside.take(in)
+			for i := range n {
+				in.packets[i] = s.hand(in.packets[i])
+			}
+			if total += n; n < len(in.packets) {
+				break
+			}
+		}
+		if !s.empty() {
 			continue
 		}
 		select {
-		case l.in <- p:
-			p = packets.Get().(*packet)
-		default:
+		case <-m.closed:
+			return
+		case <-s.shared:
 		}
+	}
+}
+
+func (s *socket) empty() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.lines) == 0
+}
+
+// read hands out what comes until the socket is closed.
+func (m *Mux) read(s *socket) {
+	in := newIntake()
+	if err := in.open(s.conn.UDPConn); err != nil {
+		m.log.Errorf("Nothing is read: %v", err)
+		return
+	}
+	for {
+		n, err := in.read()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			m.log.Debugf("Read packets: %v", err) // such as of ICMP: the next may be fine
+			continue
+		}
+		for i := range n {
+			in.packets[i] = s.hand(in.packets[i])
+		}
+	}
+}
+
+// hand hands a packet out, and gives one to read the next into.
+func (s *socket) hand(p *packet) *packet {
+	l := s.lineOf(p)
+	if l == nil {
+		return p
+	}
+	select {
+	case l.in <- p:
+		return packets.Get().(*packet)
+	default:
+		return p
 	}
 }
 
@@ -136,6 +201,10 @@ func (s *socket) share(ufrag string) (net.PacketConn, error) {
 	if l == nil {
 		l = &line{socket: s, ufrag: ufrag, in: make(chan *packet, maxUnread), ended: make(chan struct{})}
 		s.lines[ufrag] = l
+		select {
+		case s.shared <- struct{}{}:
+		default:
+		}
 	}
 	l.shares.Add(1)
 	return &share{line: l, closed: make(chan struct{})}, nil
@@ -167,6 +236,7 @@ func (s *socket) drop(l *line) {
 // Close closes the sockets, and ends all connections.
 func (m *Mux) Close() error {
 	var errs []error
+	m.closing.Do(func() { close(m.closed) })
 	for _, s := range m.sockets {
 		s.mu.Lock()
 		s.closed = true

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -177,63 +178,103 @@ func feedbackPacket(n int) []byte {
 	return b
 }
 
-// TestFeedbackWaits has feedback wait for other feedback, and nothing else: what comes after it overtakes it.
-func TestFeedbackWaits(t *testing.T) {
-	c, client := NewConn(listen(t, "127.0.0.1:0")), listen(t, "127.0.0.1:0")
-	send := func(b []byte) {
-		t.Helper()
-		if _, err := client.WriteTo(b, c.LocalAddr()); err != nil {
+// withAside opens a socket that has one aside, or skips where the system has none.
+func withAside(t *testing.T, address string) *Conn {
+	t.Helper()
+	conn := listen(t, address)
+	c := NewConn(conn)
+	var err error
+	if c.aside, err = openAside(conn, 1<<20); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("feedback is put aside on Linux alone")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// TestFeedbackAside has feedback on when packets came put aside, and nothing else, on either family.
+func TestFeedbackAside(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		c, client := withAside(t, address), listen(t, address)
+		nack, padded := packetOf(3, 40), feedbackPacket(2)
+		nack[0], nack[1] = 0x81, 205
+		padded[0] |= 0x20
+		for _, b := range [][]byte{feedbackPacket(1), packetOf(1, 100), {0x8f}, padded, nack, {}} {
+			if _, err := client.WriteTo(b, c.LocalAddr()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func(p *packet, want []byte) {
+			t.Helper()
+			if got := p.data[:p.n]; !bytes.Equal(got, want) || p.from != client.LocalAddr().(*net.UDPAddr).AddrPort() {
+				t.Errorf("got %x from %s, want %x from %s", got, p.from, want, client.LocalAddr())
+			}
+		}
+		in := newIntake()
+		if err := in.open(c.UDPConn); err != nil {
 			t.Fatal(err)
 		}
-	}
-	read := func() []byte {
-		t.Helper()
-		b := make([]byte, 2000)
-		n, from, err := c.ReadFromAddrPort(b)
-		if err != nil || from.Port() != client.LocalAddr().(*net.UDPAddr).AddrPort().Port() {
-			t.Fatalf("from %s: %v", from, err)
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		others := [][]byte{packetOf(1, 100), {0x8f}, nack, {}}
+		for len(others) > 0 {
+			n, err := in.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range n {
+				check(in.packets[i], others[0])
+				others = others[1:]
+			}
 		}
-		return b[:n]
-	}
-	nack := packetOf(3, 40)
-	nack[0], nack[1] = 0x81, 205
-	for _, b := range [][]byte{feedbackPacket(1), packetOf(1, 100), feedbackPacket(2), nack} {
-		send(b)
-	}
-	for i, want := range [][]byte{packetOf(1, 100), nack, feedbackPacket(1), feedbackPacket(2)} {
-		if got := read(); !bytes.Equal(got, want) {
-			t.Errorf("%d: got %x, want %x", i, got, want)
+		if n := c.aside.take(in); n != 2 {
+			t.Fatalf("%s: %d packets were put aside, want 2", address, n)
+		}
+		check(in.packets[0], feedbackPacket(1))
+		check(in.packets[1], padded)
+		if n := c.aside.take(in); n != 0 {
+			t.Errorf("%d more packets were put aside", n)
 		}
 	}
 }
 
-// TestHeldIsBounded keeps so much feedback, and gives it in order.
-func TestHeldIsBounded(t *testing.T) {
-	var in inbound
-	from := netip.MustParseAddrPort("192.0.2.1:1")
-	n := 0
-	for !in.full() {
-		in.keep(feedbackPacket(n), from)
-		n++
-	}
-	if n != maxHeld {
-		t.Errorf("%d packets were kept, want %d", n, maxHeld)
-	}
-	b := make([]byte, 100)
-	for i := range n {
-		size, _, ok := in.next(b)
-		if !ok || !bytes.Equal(b[:size], feedbackPacket(i)) {
-			t.Fatalf("%d: got %x, %t", i, b[:size], ok)
+// TestGather has a connection get feedback that was put aside, as often as there is some, also after nobody was there.
+func TestGather(t *testing.T) {
+	c := withAside(t, "127.0.0.1:0")
+	m := newMux([]*Conn{c}, logging.NewDefaultLoggerFactory().NewLogger("test"))
+	t.Cleanup(func() { _ = m.Close() })
+	for round := range 2 {
+		line, client := m.mustConn(t, "one"), listen(t, "127.0.0.1:0")
+		if _, err := line.WriteToAddrPort([]byte{0, 1}, client.LocalAddr().(*net.UDPAddr).AddrPort()); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 40 {
+			if _, err := client.WriteTo(feedbackPacket(n), c.LocalAddr()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for n := range 40 {
+			if b, _ := line.mustRead(t); !bytes.Equal(b, feedbackPacket(n)) {
+				t.Fatalf("round %d: got %x, want number %d", round, b, n)
+			}
+		}
+		if err := line.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if _, _, ok := in.next(b); ok || in.full() || len(in.bytes) != 0 {
-		t.Error("something is kept still")
+}
+
+// TestPortIsTaken refuses a port that another server has, although that shares it with itself.
+func TestPortIsTaken(t *testing.T) {
+	port := listen(t, "127.0.0.1:0").LocalAddr().(*net.UDPAddr).Port
+	cfg := Config{Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.2")}, UDPPort: port}
+	n, err := Listen(cfg)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for !in.full() {
-		in.keep(make([]byte, 1500), from)
-	}
-	if len(in.bytes) > maxHeldBytes+1500 {
-		t.Errorf("%d bytes were kept, want at most %d", len(in.bytes), maxHeldBytes)
+	defer n.Close()
+	if again, err := Listen(cfg); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("got %v, %v, want %v", again, err, syscall.EADDRINUSE)
 	}
 }
 

@@ -80,6 +80,7 @@ func Listen(cfg Config) (opened *Network, err error) {
 }
 
 func (n *Network) listenUDP(cfg Config) error {
+	log := cfg.Logger.NewLogger("ice")
 	for _, a := range cfg.Addresses {
 		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, uint16(cfg.UDPPort))))
 		if err != nil {
@@ -87,9 +88,13 @@ func (n *Network) listenUDP(cfg Config) error {
 		}
 		_ = conn.SetReadBuffer(cfg.SocketBuffer)
 		_ = conn.SetWriteBuffer(cfg.SocketBuffer)
-		n.conns = append(n.conns, NewConn(conn))
+		c := NewConn(conn)
+		if c.aside, err = openAside(conn, cfg.SocketBuffer); err != nil {
+			log.Debugf("Feedback comes with everything else: %v", err)
+		}
+		n.conns = append(n.conns, c)
 	}
-	n.UDP = newMux(n.conns, cfg.Logger.NewLogger("ice"))
+	n.UDP = newMux(n.conns, log)
 	return nil
 }
 
