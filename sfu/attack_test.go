@@ -5,15 +5,20 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"causeway/sfu/network"
 	"causeway/sfu/signalling"
 
 	"github.com/coder/websocket"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
 )
 
 // joinPath is the address of /rtc/v1 with a first message as it is.
@@ -192,5 +197,118 @@ func TestRoomsEnd(t *testing.T) {
 	}
 	if n := len(w.server.all()); n != 0 {
 		t.Errorf("%d rooms are left", n)
+	}
+}
+
+// stuffed is a proxy before the SFU's TCP port that stops to hand on what the SFU sends.
+type stuffed struct {
+	listener net.Listener
+	stop     chan struct{}
+}
+
+func (s *stuffed) run(t *testing.T, to string) {
+	for {
+		client, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", to)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() {
+			_ = client.Close()
+			_ = server.Close()
+		})
+		go func() { _, _ = io.Copy(server, client) }()
+		go func() {
+			b := make([]byte, 4096)
+			for {
+				n, err := server.Read(b)
+				if err != nil {
+					return
+				}
+				select {
+				case <-s.stop:
+					return
+				default:
+				}
+				if _, err := client.Write(b[:n]); err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+// TestNeverReadsMedia has somebody who gets media by TCP stop to read it: the others go on to get all of it.
+func TestNeverReadsMedia(t *testing.T) {
+	w := newWorld(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	proxy := &stuffed{listener: listener, stop: make(chan struct{})}
+	go proxy.run(t, w.server.cfg.UDP.(*network.Mux).GetListenAddresses()[0].String())
+
+	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
+	deaf := w.client(token(t, "room", "deaf", everything), "deaf", true)
+	deaf.types = []webrtc.NetworkType{webrtc.NetworkTypeTCP4}
+	candidate := regexp.MustCompile(`a=candidate:.*\r\n`)
+	deaf.onAnswer = func(sdp string) string {
+		tcp := fmt.Sprintf("a=candidate:1 1 tcp 1 127.0.0.1 %d typ host tcptype passive\r\n", listener.Addr().(*net.TCPAddr).Port)
+		done := false
+		return candidate.ReplaceAllStringFunc(sdp, func(string) string {
+			if done {
+				return ""
+			}
+			done = true
+			return tcp
+		})
+	}
+	deaf.connect(nil)
+	camera := alice.announce("camera", signalling.Camera)
+	full := make(chan struct{})
+	const packets, size = 8000, 1100 // more than the kernel and the SFU keep for one connection
+	go func() {
+		tick := time.NewTicker(4 * time.Millisecond)
+		defer tick.Stop()
+		for n, large := 0, 0; large < packets; {
+			select {
+			case <-tick.C:
+			case <-t.Context().Done():
+				return
+			}
+			for range 8 {
+				payload := frame(n, true)
+				select {
+				case <-full:
+					payload = append(payload, make([]byte, size)...)
+					large++
+				default:
+				}
+				_ = camera.track.WriteRTP(&rtp.Packet{
+					Header:  rtp.Header{Version: 2, SequenceNumber: uint16(n), Timestamp: uint32(n) * 45, Marker: true},
+					Payload: payload,
+				})
+				n++
+			}
+		}
+	}()
+	deaf.awaitPackets(deaf.awaitTrack(), 1)
+	close(proxy.stop)
+	track := bob.awaitTrack()
+	close(full)
+	for large := 0; large < packets*99/100; {
+		_ = track.SetReadDeadline(time.Now().Add(within))
+		p, _, err := track.ReadRTP()
+		if err != nil {
+			t.Fatalf("bob gets %d of %d packets: %v", large, packets, err)
+		}
+		if len(p.Payload) > size {
+			large++
+		}
 	}
 }

@@ -116,6 +116,7 @@ type client struct {
 
 	onChannel func(*webrtc.DataChannel) // is shown the data channels
 	onAnswer  func(sdp string) string   // may change what the server answers
+	types     []webrtc.NetworkType      // by which it sends; nil for UDP
 	local     func(net.IP) bool         // which addresses are its own; nil for loopback
 	// layers is whether it can send several. Who can looks for them in streams of which it has not been told yet, too, and pion reads these in two
 	// goroutines then.
@@ -169,7 +170,11 @@ func (c *client) newPC() *webrtc.PeerConnection {
 		local = net.IP.IsLoopback
 	}
 	s.SetIPFilter(local)
-	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	types := c.types
+	if types == nil {
+		types = []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
+	}
+	s.SetNetworkTypes(types)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	registry := &interceptor.Registry{}
 	if c.layers {

@@ -203,3 +203,31 @@ func TestEarlyData(t *testing.T) {
 		t.Errorf("%d bytes are kept, want at most %d", large.earlySize, maxEarlyBytes)
 	}
 }
+
+// TestDeafToData has somebody who does not read what comes over the channels be put out once too much waits, while the others get all of it.
+func TestDeafToData(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.talks("alice", everything), w.talks("bob", everything)
+	deaf := w.client(token(t, "room", "deaf", everything), "deaf", true)
+	opened, end := make(chan struct{}, 2), make(chan struct{})
+	defer close(end)
+	deaf.onChannel = func(d *webrtc.DataChannel) {
+		d.OnOpen(func() { opened <- struct{}{} })
+		d.OnMessage(func(webrtc.DataChannelMessage) { <-end })
+	}
+	deaf.connect(nil)
+	for range 2 {
+		<-opened
+	}
+	// What a connection keeps before it is read, and what may wait for that: the publisher can say so much at once.
+	const size, packets = 60 << 10, 64
+	for n := range packets {
+		alice.send(labelReliable, &signalling.DataPacket{Sequence: uint32(n + 1), User: &signalling.UserPacket{Payload: make([]byte, size)}})
+		if p := bob.await(); p.Sequence != uint32(n+1) {
+			t.Fatalf("bob got number %d, want %d", p.Sequence, n+1)
+		}
+	}
+	if l := deaf.awaitLeave(); l.Reason != signalling.StateMismatch {
+		t.Errorf("got %+v", l)
+	}
+}

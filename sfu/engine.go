@@ -8,8 +8,6 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
-	"github.com/pion/interceptor/pkg/report"
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
@@ -157,25 +155,16 @@ func registerExtensions(m *webrtc.MediaEngine, layers bool) error {
 	return nil
 }
 
-// connect makes a peer connection, of which the feedback on what goes out is handed to out, and in knows what has come. reached is called
-// when the client reaches us, which it does again and again.
-func (e *engine) connect(out *transport, in *unread, reached func()) (*webrtc.PeerConnection, error) {
+// connect makes a peer connection, of which the feedback on what goes out is handed to out, in knows what has come and is not read, and came tells
+// the client what has come. reached is called when the client reaches us, which it does again and again.
+func (e *engine) connect(out *transport, in *unread, came *arrivals, reached func()) (*webrtc.PeerConnection, error) {
 	m, err := mediaEngine(true)
 	if err != nil {
 		return nil, err
 	}
+	// What goes out is numbered, reported and sent again by package track.
 	registry := &interceptor.Registry{}
-	// What publishers need to know of what has come. What goes out is numbered, reported and sent again by package track.
-	feedback, err := twcc.NewSenderInterceptor(twcc.SendInterval(100 * time.Millisecond))
-	if err != nil {
-		return nil, fmt.Errorf("make the feedback on when packets come: %w", err)
-	}
-	registry.Add(feedback)
-	reports, err := report.NewReceiverInterceptor()
-	if err != nil {
-		return nil, fmt.Errorf("make receiver reports: %w", err)
-	}
-	registry.Add(reports)
+	registry.Add(came)
 	setting := e.setting
 	setting.BufferFactory = buffers(out, in)
 	setting.SetICEBindingRequestHandler(func(*stun.Message, ice.Candidate, ice.Candidate, *ice.CandidatePair) bool {

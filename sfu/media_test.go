@@ -19,6 +19,14 @@ type sending struct {
 // publish announces a track and sends it: video is VP8 in which each frame is one packet, and a key frame now and then.
 func (c *client) publish(cid string, source signalling.TrackSource) sending {
 	c.t.Helper()
+	s := c.announce(cid, source)
+	go sendFrames(c, s.track, s.track.Kind() == webrtc.RTPCodecTypeVideo)
+	return s
+}
+
+// announce announces a track of which nothing is sent so far.
+func (c *client) announce(cid string, source signalling.TrackSource) sending {
+	c.t.Helper()
 	kind, mime := signalling.Video, webrtc.MimeTypeVP8
 	if source == signalling.Microphone || source == signalling.ScreenShareAudio {
 		kind, mime = signalling.Audio, webrtc.MimeTypeOpus
@@ -42,7 +50,6 @@ func (c *client) publish(cid string, source signalling.TrackSource) sending {
 			}
 		}
 	}()
-	go sendFrames(c, t, kind == signalling.Video)
 	c.offer()
 	return sending{sid: m.TrackPublished.Track.SID, track: t}
 }

@@ -24,6 +24,7 @@ type peer struct {
 	state  atomic.Int32 // webrtc.PeerConnectionState
 	out    transport
 	in     unread
+	came   arrivals
 	later  later
 
 	// v0: offers that we make.
@@ -40,7 +41,7 @@ type peer struct {
 func (p *Participant) connect(target signalling.SignalTarget) (*peer, error) {
 	c := &peer{p: p, target: target, freed: map[*webrtc.RTPTransceiver]uint32{}, named: map[string]bool{}}
 	c.in.tooMany = func() { p.Leave(signalling.StateMismatch) }
-	pc, err := p.server.engine.connect(&c.out, &c.in, c.reached)
+	pc, err := p.server.engine.connect(&c.out, &c.in, &c.came, c.reached)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"causeway/sfu/signalling"
 	"causeway/sfu/track"
@@ -24,6 +25,7 @@ type publication struct {
 
 	info atomic.Pointer[signalling.TrackInfo] // a new one each time, never changed
 	ups  atomic.Pointer[[]*track.Up]          // in the order in which their codecs have come
+	came atomic.Pointer[arrivals]             // of the connection by which they come
 
 	someone atomic.Bool // has got it
 	looking atomic.Bool // the owner is to look at who wants which layers
@@ -39,9 +41,12 @@ func (pub *publication) allUps() []*track.Up {
 	return nil
 }
 
-// tick asks for what is missing. It is called by the server's goroutine.
-func (pub *publication) tick() {
+// tick asks for what is missing, and tells what has come. It is called by the server's goroutine.
+func (pub *publication) tick(at time.Time) {
 	defer pub.owner.contained()
+	if came := pub.came.Load(); came != nil {
+		came.tick(at)
+	}
 	for _, up := range pub.allUps() {
 		up.Tick()
 	}
@@ -227,6 +232,7 @@ func (p *Participant) onTrack(c *peer, remote *webrtc.TrackRemote, receiver *web
 		p.log.Debug().Str("track", remote.ID()).Msg("A track was not announced")
 		return
 	}
+	pub.came.Store(&c.came)
 	up := pub.upFor(c, remote)
 	layer := pub.layerOf(remote.RID())
 	options := track.StreamOptions{

@@ -236,13 +236,13 @@ const (
 )
 
 // tick does what is to be done now and then.
-func (r *Room) tick() {
+func (r *Room) tick(at time.Time) {
 	r.mu.Lock()
 	r.ticks++
 	n := r.ticks
 	r.mu.Unlock()
 	for _, pub := range r.published() {
-		pub.tick()
+		pub.tick(at)
 	}
 	if n%speakersEvery == 0 {
 		r.tellSpeakers()

@@ -122,9 +122,12 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			s.close()
 			return nil
-		case <-tick.C:
+		case at := <-tick.C:
 			for _, r := range rooms {
-				r.tick()
+				r.tick(at)
+			}
+			if s.cfg.Flush != nil {
+				s.cfg.Flush()
 			}
 		}
 	}

@@ -48,6 +48,8 @@ type line struct {
 	shares atomic.Int32 // how many read; it ends with the last
 	ended  chan struct{}
 	last   atomic.Pointer[netip.AddrPort] // where something was sent to just now
+
+	reached int // addresses that are its own; guarded by the socket's mu
 }
 
 // packet is one that has come.
@@ -166,7 +168,9 @@ func (s *socket) lineOf(p *packet) *line {
 		return l
 	}
 	if ufrag, ok := ufragOf(p.data[:p.n]); ok {
-		return s.lines[string(ufrag)]
+		if l := s.lines[string(ufrag)]; l != nil && l.reached < maxWays {
+			return l
+		}
 	}
 	return nil
 }
@@ -292,7 +296,8 @@ func (c *share) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return c.socket.conn.WriteToAddrPort(b, to)
 }
 
-// maxWays is from how many addresses one connection takes packets. More are only tried by who tries much.
+// maxWays is from how many addresses one connection takes packets, and has others tried. More are only tried by who tries much: pion keeps a candidate
+// for each.
 const maxWays = 64
 
 var errManyWays = errors.New("the connection has too many addresses")
@@ -304,19 +309,17 @@ func (l *line) reach(to netip.AddrPort) error {
 	if s.lines[l.ufrag] != l {
 		return io.ErrClosedPipe
 	}
-	if s.ways[to] == l {
+	of := s.ways[to]
+	switch {
+	case of == l:
 		return nil
-	}
-	n := 0
-	for _, of := range s.ways {
-		if of == l {
-			n++
-		}
-	}
-	if n >= maxWays {
+	case l.reached >= maxWays:
 		return errManyWays
+	case of != nil:
+		of.reached--
 	}
 	s.ways[to] = l
+	l.reached++
 	return nil
 }
 

@@ -165,6 +165,11 @@ func TestMuxBounds(t *testing.T) {
 	if err := lazy.reach(netip.MustParseAddrPort("192.0.2.2:1")); !errors.Is(err, errManyWays) {
 		t.Errorf("got %v, want %v", err, errManyWays)
 	}
+	p := &packet{from: netip.MustParseAddrPort("192.0.2.2:1")}
+	p.n = copy(p.data[:], binding(t, "lazy:x"))
+	if l := m.sockets[0].lineOf(p); l != nil {
+		t.Error("one more address is tried")
+	}
 	if err := keen.reach(netip.MustParseAddrPort("192.0.2.1:1")); err != nil || m.sockets[0].ways[netip.MustParseAddrPort("192.0.2.1:1")] != keen.line {
 		t.Errorf("an address is not its latest connection's: %v", err)
 	}

@@ -108,15 +108,22 @@ func (l *layer) handOn() {
 	for i := range l.batch {
 		ends = ends || l.batch[i].Marker
 	}
-	for _, d := range *l.up.downs.Load() {
+	f := l.up.Flusher
+	for i, d := range *l.up.downs.Load() {
+		if i > 0 && i%flushAfter == 0 && f != nil && ends {
+			f.Flush()
+		}
 		d.forward(l, l.batch)
 	}
 	clear(l.batch)
 	l.batch = l.batch[:0]
-	if f := l.up.Flusher; f != nil && ends {
+	if f != nil && ends {
 		f.Flush()
 	}
 }
+
+// flushAfter is after how many subscribers is sent what they get: those do not wait for the others, and it is still near in memory.
+const flushAfter = 32
 
 func (l *layer) count(size int, at int64) {
 	l.mu.Lock()
