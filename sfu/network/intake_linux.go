@@ -19,10 +19,8 @@ type intake struct {
 	messages [maxTaken]message
 	vectors  [maxTaken]unix.Iovec
 	names    [maxTaken]sockaddr
-	call     func(fd uintptr) bool
 	n        int
 	errno    unix.Errno
-	empty    bool // nothing had come any more when the last were read
 }
 
 func newIntake() *intake {
@@ -30,7 +28,6 @@ func newIntake() *intake {
 	for i := range in.packets {
 		in.packets[i] = packets.Get().(*packet)
 	}
-	in.call = in.try
 	return in
 }
 
@@ -44,27 +41,26 @@ func (in *intake) open(conn *net.UDPConn) error {
 	return nil
 }
 
-// read waits until something has come, and gives how many packets.
-func (in *intake) read() (int, error) {
-	in.n, in.errno = 0, 0
-	if err := in.raw.Read(in.call); err != nil {
-		return 0, err
+// read reads until there is an error, and gives how many packets have come at a time to came.
+func (in *intake) read(came func(n int)) error {
+	err := in.raw.Read(func(fd uintptr) bool {
+		for {
+			in.take(fd)
+			came(in.n)
+			switch {
+			case in.errno == unix.EAGAIN:
+				return false
+			case in.errno != 0:
+				return true
+			case in.n < maxTaken:
+				return false // what comes from here on is told to who waits, and need not be asked for
+			}
+		}
+	})
+	if err != nil {
+		return err
 	}
-	if in.errno != 0 {
-		return 0, in.errno
-	}
-	return in.n, nil
-}
-
-// try takes what has come, and is false when that is nothing. What comes after fewer were read than can be wakes who waits: it need not be asked for.
-func (in *intake) try(fd uintptr) bool {
-	if in.empty {
-		in.empty = false
-		return false
-	}
-	in.take(fd)
-	in.empty = in.errno == 0 && in.n < maxTaken
-	return in.errno != unix.EAGAIN
+	return in.errno
 }
 
 // take takes what has come.

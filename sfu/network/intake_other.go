@@ -19,11 +19,13 @@ func (in *intake) open(conn *net.UDPConn) error {
 	return nil
 }
 
-func (in *intake) read() (int, error) {
-	p := in.packets[0]
-	var err error
-	if p.n, p.from, err = in.conn.ReadFromUDPAddrPort(p.data[:]); err != nil {
-		return 0, err
+func (in *intake) read(came func(n int)) error {
+	for {
+		p := in.packets[0]
+		var err error
+		if p.n, p.from, err = in.conn.ReadFromUDPAddrPort(p.data[:]); err != nil {
+			return err
+		}
+		came(1)
 	}
-	return 1, nil
 }

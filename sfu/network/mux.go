@@ -100,9 +100,7 @@ func (m *Mux) gather(s *socket) {
 		}
 		for total := 0; total < maxGathered; {
 			n := s.conn.aside.take(in)
-			for i := range n {
-				in.packets[i] = s.hand(in.packets[i])
-			}
+			s.handAll(in, n)
 			if total += n; n < len(in.packets) {
 				break
 			}
@@ -132,17 +130,18 @@ func (m *Mux) read(s *socket) {
 		return
 	}
 	for {
-		n, err := in.read()
+		err := in.read(func(n int) { s.handAll(in, n) })
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil {
-			m.log.Debugf("Read packets: %v", err) // such as of ICMP: the next may be fine
-			continue
-		}
-		for i := range n {
-			in.packets[i] = s.hand(in.packets[i])
-		}
+		m.log.Debugf("Read packets: %v", err) // such as of ICMP: the next may be fine
+	}
+}
+
+// handAll hands out the first packets that were read.
+func (s *socket) handAll(in *intake, n int) {
+	for i := range n {
+		in.packets[i] = s.hand(in.packets[i])
 	}
 }
 

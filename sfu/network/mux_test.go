@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -222,15 +223,16 @@ func TestFeedbackAside(t *testing.T) {
 		}
 		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 		others := [][]byte{packetOf(1, 100), {0x8f}, nack, {}}
-		for len(others) > 0 {
-			n, err := in.read()
-			if err != nil {
-				t.Fatal(err)
-			}
+		err := in.read(func(n int) {
 			for i := range n {
 				check(in.packets[i], others[0])
-				others = others[1:]
+				if others = others[1:]; len(others) == 0 {
+					_ = c.SetReadDeadline(time.Now())
+				}
 			}
+		})
+		if !errors.Is(err, os.ErrDeadlineExceeded) || len(others) > 0 {
+			t.Fatalf("%s: %d packets are missing: %v", address, len(others), err)
 		}
 		if n := c.aside.take(in); n != 2 {
 			t.Fatalf("%s: %d packets were put aside, want 2", address, n)
@@ -302,4 +304,38 @@ func FuzzUfrag(f *testing.F) {
 			t.Error("the packet was changed")
 		}
 	})
+}
+
+// TestEachPacketWakes has packets come one by one, each as soon as the one before was handed out: none waits for another.
+func TestEachPacketWakes(t *testing.T) {
+	m := newTestMux(t)
+	line, client := m.mustConn(t, "one"), listen(t, "127.0.0.1:0")
+	if _, err := line.WriteToAddrPort([]byte{0, 1}, client.LocalAddr().(*net.UDPAddr).AddrPort()); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan []byte)
+	go func() {
+		b := make([]byte, 2000)
+		for {
+			n, _, err := line.ReadFromAddrPort(b)
+			if err != nil {
+				close(got)
+				return
+			}
+			got <- bytes.Clone(b[:n])
+		}
+	}()
+	for n := range 20_000 {
+		if _, err := client.WriteTo(packetOf(n, 20), m.GetListenAddresses()[0]); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case b := <-got:
+			if !bytes.Equal(b, packetOf(n, 20)) {
+				t.Fatalf("got %x, want number %d", b, n)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("number %d waits", n)
+		}
+	}
 }
