@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,7 +32,8 @@ type Conn struct {
 	spare   *queue
 	stats   Stats
 
-	sending sync.Mutex // held by who sends what has waited, so that order is kept
+	sending sync.Mutex  // held by who sends what has waited, so that order is kept
+	again   atomic.Bool // who sends is to look once more whether something waits
 }
 
 // Stats are what a socket has sent.
@@ -127,7 +129,12 @@ func (c *Conn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	c.mu.Lock()
 	for !c.waiting.takes(len(b)) {
 		c.mu.Unlock()
-		c.Flush()
+		c.sending.Lock()
+		c.send()
+		c.sending.Unlock()
+		if c.again.Load() {
+			c.Flush()
+		}
 		c.mu.Lock()
 	}
 	c.waiting.add(b, to)
@@ -146,10 +153,17 @@ func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) {
 	return c.UDPConn.WriteTo(b, to)
 }
 
-// Flush sends what waits.
+// Flush sends what waits. Where another goroutine sends at the moment, that does it, and this one does not wait.
 func (c *Conn) Flush() {
-	c.sending.Lock()
-	defer c.sending.Unlock()
+	for c.again.Store(true); c.again.Load() && c.sending.TryLock(); {
+		c.again.Store(false)
+		c.send()
+		c.sending.Unlock()
+	}
+}
+
+// send sends what waits. c.sending is held.
+func (c *Conn) send() {
 	c.mu.Lock()
 	q := c.waiting
 	if len(q.packets) == 0 {

@@ -244,9 +244,10 @@ func (d *Down) forward(l *layer, batch []fresh) {
 
 // catchUp hands on what has come after the packet with which a stream begins for the subscriber, when that was late.
 func (d *Down) catchUp(l *layer, first, newest uint16) {
+	var kept []byte
 	for n := first + 1; int16(newest-n) >= 0; n++ {
-		if p, ok := l.ring.Copy(n, l.scratch); ok {
-			l.scratch = p.Payload
+		if p, ok := l.ring.Copy(n, kept); ok {
+			kept = p.Payload
 			d.forwardVideo(l, &p)
 		}
 	}
@@ -262,9 +263,10 @@ func (d *Down) begin(l *layer, p *buffer.Packet, newest uint16) bool {
 	if !ok || newest != p.Seq || int16(newest-key) < 0 || int(newest-key) > maxBurst {
 		return false
 	}
+	var kept []byte
 	for n := key; ; n++ {
-		if old, ok := l.ring.Copy(n, l.scratch); ok {
-			l.scratch = old.Payload
+		if old, ok := l.ring.Copy(n, kept); ok {
+			kept = old.Payload
 			d.forwardVideo(l, &old)
 		}
 		if n == newest {

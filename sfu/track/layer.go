@@ -1,6 +1,7 @@
 package track
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -32,12 +33,11 @@ type layer struct {
 	rates   rates
 
 	// What follows belongs to the goroutine that receives.
-	in      packet
-	valve   valve
-	read    buffer.Packet
-	stream  *codec.Stream // nil for audio
-	scratch []byte
-	batch   []fresh // not handed on yet
+	in     packet
+	valve  valve
+	read   buffer.Packet
+	stream *codec.Stream // nil for audio
+	batch  []fresh       // not handed on yet
 
 	mu       sync.Mutex // guards what follows
 	missing  buffer.Missing
@@ -108,22 +108,56 @@ func (l *layer) handOn() {
 	for i := range l.batch {
 		ends = ends || l.batch[i].Marker
 	}
-	f := l.up.Flusher
-	for i, d := range *l.up.downs.Load() {
-		if i > 0 && i%flushAfter == 0 && f != nil && ends {
-			f.Flush()
-		}
-		d.forward(l, l.batch)
+	downs := *l.up.downs.Load()
+	if shards := min(runtime.GOMAXPROCS(0), len(downs)/shardSize); shards > 1 {
+		l.share(downs, shards, ends)
+	} else {
+		l.fanOut(downs, ends)
 	}
 	clear(l.batch)
 	l.batch = l.batch[:0]
-	if f != nil && ends {
-		f.Flush()
+}
+
+const (
+	// flushAfter is after how many subscribers is sent what they get: those do not wait for the others, and it is still near in memory.
+	flushAfter = 32
+	// shardSize is for how many subscribers another processor is worth being woken.
+	shardSize = 64
+)
+
+// share hands the packets on by several goroutines, each to as many subscribers.
+func (l *layer) share(downs []*Down, shards int, ends bool) {
+	var others sync.WaitGroup
+	var fault atomic.Pointer[any]
+	size := (len(downs) + shards - 1) / shards
+	for from := size; from < len(downs); from += size {
+		part := downs[from:min(len(downs), from+size)]
+		others.Go(func() {
+			defer func() {
+				if f := recover(); f != nil {
+					fault.Store(&f)
+				}
+			}()
+			l.fanOut(part, ends)
+		})
+	}
+	l.fanOut(downs[:size], ends)
+	others.Wait()
+	if f := fault.Load(); f != nil {
+		panic(*f)
 	}
 }
 
-// flushAfter is after how many subscribers is sent what they get: those do not wait for the others, and it is still near in memory.
-const flushAfter = 32
+// fanOut hands the packets on to subscribers; ends is whether a frame is whole with them.
+func (l *layer) fanOut(downs []*Down, ends bool) {
+	f := l.up.Flusher
+	for i, d := range downs {
+		d.forward(l, l.batch)
+		if last := i == len(downs)-1; f != nil && ends && (last || i%flushAfter == flushAfter-1) {
+			f.Flush()
+		}
+	}
+}
 
 func (l *layer) count(size int, at int64) {
 	l.mu.Lock()

@@ -98,7 +98,7 @@ func (u *Up) add(o StreamOptions) *layer {
 	if u.Video() {
 		size = videoRing
 	}
-	l := &layer{up: u, options: o, ring: buffer.NewRing(size), stream: codec.NewStream(u.MIMEType), scratch: make([]byte, 1600), valve: newValve(u.Video())}
+	l := &layer{up: u, options: o, ring: buffer.NewRing(size), stream: codec.NewStream(u.MIMEType), valve: newValve(u.Video())}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || o.Layer < 0 || o.Layer >= len(u.layers) {
