@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	pion "github.com/pion/transport/v4"
 	"github.com/pion/webrtc/v4"
 	"github.com/rs/zerolog"
 )
@@ -117,6 +118,7 @@ type client struct {
 	onChannel func(*webrtc.DataChannel) // is shown the data channels
 	onAnswer  func(sdp string) string   // may change what the server answers
 	types     []webrtc.NetworkType      // by which it sends; nil for UDP
+	net       pion.Net                  // that it is on; nil for this machine's
 	local     func(net.IP) bool         // which addresses are its own; nil for loopback
 	// layers is whether it can send several. Who can looks for them in streams of which it has not been told yet, too, and pion reads these in two
 	// goroutines then.
@@ -176,6 +178,9 @@ func (c *client) newPC() *webrtc.PeerConnection {
 	}
 	s.SetNetworkTypes(types)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	if c.net != nil {
+		s.SetNet(c.net)
+	}
 	registry := &interceptor.Registry{}
 	if c.layers {
 		err = webrtc.RegisterDefaultInterceptors(m, registry)
