@@ -121,6 +121,7 @@ type client struct {
 	// layers is whether it can send several. Who can looks for them in streams of which it has not been told yet, too, and pion reads these in two
 	// goroutines then.
 	layers bool
+	engine func(layers bool) (*webrtc.MediaEngine, error) // what it knows; nil for all that the server does
 
 	mu      sync.Mutex // guards what follows
 	got     []*signalling.SignalResponse
@@ -159,7 +160,11 @@ func (w *world) client(token, identity string, v1 bool) *client {
 // newPC makes a peer connection of a client.
 func (c *client) newPC() *webrtc.PeerConnection {
 	c.t.Helper()
-	m, err := mediaEngine(c.layers)
+	engine := c.engine
+	if engine == nil {
+		engine = mediaEngine
+	}
+	m, err := engine(c.layers)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -55,6 +55,7 @@ type Participant struct {
 	mine          map[string]*publication // by SID
 	subscriptions map[string]*subscription
 	wishes        map[string]bool // whether a track is wanted, by SID, where the client has said so
+	takes         takes
 	qualities     qualities
 	data          channels
 	score         score
@@ -157,7 +158,7 @@ func (s *Server) newParticipant(g Grant, join *signalling.JoinRequest, v1 bool) 
 	p := &Participant{
 		server: s, grant: g, identity: g.Identity, sid: newSID("PA_"), joined: time.Now(), v1: v1,
 		told: map[string]uint32{}, mine: map[string]*publication{}, subscriptions: map[string]*subscription{}, wishes: map[string]bool{},
-		mail: mailbox{bell: make(chan struct{}, 1)}, dead: make(chan struct{}), telling: rate.NewLimiter(changesTold, changesBurst),
+		takes: takes{}, mail: mailbox{bell: make(chan struct{}, 1)}, dead: make(chan struct{}), telling: rate.NewLimiter(changesTold, changesBurst),
 	}
 	p.log = s.cfg.Log.With().Str("participant", p.sid).Logger()
 	if join.ConnectionSettings != nil {
