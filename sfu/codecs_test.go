@@ -153,18 +153,37 @@ func TestLacksCodec(t *testing.T) {
 	}
 }
 
-// TestLacksProfile has the connection find that nothing is taken of what a client seemed to take: it knows the codec by another profile.
+// TestLacksProfile has the connection find that a client does not take what it seems to take by all of its offers: it knows the codec by another profile.
 func TestLacksProfile(t *testing.T) {
 	w := newWorld(t)
 	alice := w.join("room", "alice", everything)
 	camera := alice.publishIn(webrtc.MimeTypeAV1, &signalling.AddTrackRequest{CID: "camera", Type: signalling.Video, Source: signalling.Camera})
-	bob := w.joinKnowing("bob", true, map[string]string{webrtc.MimeTypeVP8: "", webrtc.MimeTypeAV1: "profile=1"})
+	alice.awaitUpdate("for its packets to come", "alice", func(p *signalling.ParticipantInfo) bool { return len(p.Tracks) == 1 })
+	bob := w.client(token(t, "room", "bob", everything), "bob", true)
+	bob.engine = knows(map[string]string{webrtc.MimeTypeVP8: ""})
+	bob.onOffer = func(text string) string {
+		text = strings.ReplaceAll(text, "UDP/TLS/RTP/SAVPF 96", "UDP/TLS/RTP/SAVPF 96 45")
+		return strings.ReplaceAll(text, "a=rtpmap:96 VP8/90000\r\n", "a=rtpmap:96 VP8/90000\r\na=rtpmap:45 AV1/90000\r\na=fmtp:45 profile=1\r\n")
+	}
+	bob.connect(nil)
 	bob.awaitLack(camera.sid)
 	bob.awaitTrackOf(alice.publish("another", signalling.Camera).sid)
 	bob.pong(1)
 	if n := bob.lacks(camera.sid); n != 1 {
 		t.Errorf("bob was told %d times", n)
 	}
+}
+
+// TestLacksAllCodecs has somebody take no codec of video that we know: they stay in the call, and hear the others.
+func TestLacksAllCodecs(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join("room", "alice", everything)
+	camera, voice := alice.publish("camera", signalling.Camera), alice.publish("voice", signalling.Microphone)
+	alice.awaitUpdate("for its packets to come", "alice", func(p *signalling.ParticipantInfo) bool { return len(p.Tracks) == 2 })
+	bob := w.joinKnowing("bob", true, map[string]string{webrtc.MimeTypeH265: ""})
+	bob.awaitLack(camera.sid)
+	bob.awaitTrackOf(voice.sid)
+	bob.pong(1)
 }
 
 // wantedOf gives how many layers of each codec an update says are wanted, or nil for another message.
