@@ -117,12 +117,14 @@ type client struct {
 
 	onChannel func(*webrtc.DataChannel) // is shown the data channels
 	onAnswer  func(sdp string) string   // may change what the server answers
+	onOffer   func(sdp string) string   // may change what it offers
 	types     []webrtc.NetworkType      // by which it sends; nil for UDP
 	net       pion.Net                  // that it is on; nil for this machine's
 	local     func(net.IP) bool         // which addresses are its own; nil for loopback
 	// layers is whether it can send several. Who can looks for them in streams of which it has not been told yet, too, and pion reads these in two
 	// goroutines then.
 	layers bool
+	engine func(layers bool) (*webrtc.MediaEngine, error) // what it knows; nil for all that the server does
 
 	mu      sync.Mutex // guards what follows
 	got     []*signalling.SignalResponse
@@ -161,7 +163,11 @@ func (w *world) client(token, identity string, v1 bool) *client {
 // newPC makes a peer connection of a client.
 func (c *client) newPC() *webrtc.PeerConnection {
 	c.t.Helper()
-	m, err := mediaEngine(c.layers)
+	engine := c.engine
+	if engine == nil {
+		engine = mediaEngine
+	}
+	m, err := engine(c.layers)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -212,7 +218,11 @@ func (c *client) describe() (string, error) {
 		return "", err
 	}
 	<-gathered
-	return c.pc.LocalDescription().SDP, nil
+	text := c.pc.LocalDescription().SDP
+	if c.onOffer != nil {
+		text = c.onOffer(text)
+	}
+	return text, nil
 }
 
 func (c *client) mustDescribe() string {
@@ -394,12 +404,14 @@ func (c *client) offer() {
 	}
 }
 
-// sections adds media sections to receive in.
+// sections adds media sections to receive in, those for sound first, as livekit-client does.
 func (c *client) sections(audios, videos int) {
-	for kind, n := range map[webrtc.RTPCodecType]int{webrtc.RTPCodecTypeAudio: audios, webrtc.RTPCodecTypeVideo: videos} {
-		for range n {
-			_, _ = c.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+	for n := range audios + videos {
+		kind := webrtc.RTPCodecTypeAudio
+		if n >= audios {
+			kind = webrtc.RTPCodecTypeVideo
 		}
+		_, _ = c.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
 	}
 }
 

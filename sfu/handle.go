@@ -107,11 +107,7 @@ func (p *Participant) sync(s *signalling.SyncState) {
 	if s.Subscription != nil {
 		p.updateSubscription(s.Subscription)
 	}
-	for _, sid := range s.TrackSIDsDisabled {
-		if sub := p.subscriptions[sid]; sub != nil {
-			sub.settings.Disabled = true
-		}
-	}
+	p.changeSettings(s.TrackSIDsDisabled, func(settings *signalling.UpdateTrackSettings) { settings.Disabled = true })
 	for _, t := range s.PublishTracks[:min(len(s.PublishTracks), p.server.cfg.Limits.Tracks)] {
 		if t.Track != nil && p.mine[t.Track.SID] == nil {
 			p.send(&signalling.SignalResponse{TrackUnpublished: &signalling.TrackUnpublished{TrackSID: t.Track.SID}})
@@ -124,6 +120,9 @@ func (p *Participant) sync(s *signalling.SyncState) {
 func (p *Participant) offered(o *signalling.SessionDescription) {
 	p.locate(o.SDP)
 	p.dropped(o.SDP)
+	if p.v1 {
+		p.takes.learn(o.SDP, false)
+	}
 	p.required = false
 	answer, err := p.publisher.answer(o, func() {
 		p.prefer()
@@ -139,8 +138,30 @@ func (p *Participant) offered(o *signalling.SessionDescription) {
 	p.send(&signalling.SignalResponse{Answer: &signalling.SessionDescription{
 		Type: "answer", SDP: answer, ID: o.ID, MIDToTrackID: p.publisher.trackIDs(),
 	}})
-	if p.v1 && p.lacks() {
-		p.require()
+	if p.v1 {
+		clear(p.publisher.freed) // the answer says so
+		if p.lacks() {
+			p.require()
+		}
+	}
+}
+
+// answered takes the client's answer to an offer of ours (v0). Tracks in codecs that it does not take are taken out first.
+func (p *Participant) answered(a *signalling.SessionDescription) {
+	refused := false
+	if !p.v1 {
+		p.takes.learn(a.SDP, true)
+		for _, s := range p.subscriptions {
+			if s.down != nil && !p.takes.up(s.down.Up()) {
+				s.detach()
+				refused = true
+			}
+		}
+	}
+	p.subscriber.answered(a)
+	if refused && !p.gone {
+		p.negotiate()
+		p.tellLacking()
 	}
 }
 
@@ -161,7 +182,7 @@ func (p *Participant) handle(s *session, m *signalling.SignalRequest) {
 	case m.Offer != nil:
 		p.offered(m.Offer)
 	case m.Answer != nil:
-		p.subscriber.answered(m.Answer)
+		p.answered(m.Answer)
 	case m.Trickle != nil:
 		if m.Trickle.Target == signalling.Subscriber {
 			p.subscriber.trickle(m.Trickle)

@@ -16,7 +16,7 @@ import (
 const (
 	// resumeWithin is how long a participant whose signalling has ended is waited for.
 	resumeWithin = 20 * time.Second
-	// deadWithin is how long it is waited for when its media has ended, too.
+	// deadWithin is how long it is waited for when its client seems to have crashed.
 	deadWithin = 8 * time.Second
 	// maxPosted is how much may wait for a participant's goroutine. Who is that far behind is put out.
 	maxPosted = 4096
@@ -48,6 +48,7 @@ type Participant struct {
 	client   signalling.ClientInfo
 	session  *session // nil while signalling is away
 	away     time.Time
+	silent   bool              // signalling has not ended, but nothing came by it any more
 	told     map[string]uint32 // the version of each participant that the client knows, by SID
 	publisher,
 	subscriber *peer // the same in v1
@@ -55,6 +56,7 @@ type Participant struct {
 	mine          map[string]*publication // by SID
 	subscriptions map[string]*subscription
 	wishes        map[string]bool // whether a track is wanted, by SID, where the client has said so
+	takes         takes
 	qualities     qualities
 	data          channels
 	score         score
@@ -157,7 +159,7 @@ func (s *Server) newParticipant(g Grant, join *signalling.JoinRequest, v1 bool) 
 	p := &Participant{
 		server: s, grant: g, identity: g.Identity, sid: newSID("PA_"), joined: time.Now(), v1: v1,
 		told: map[string]uint32{}, mine: map[string]*publication{}, subscriptions: map[string]*subscription{}, wishes: map[string]bool{},
-		mail: mailbox{bell: make(chan struct{}, 1)}, dead: make(chan struct{}), telling: rate.NewLimiter(changesTold, changesBurst),
+		takes: takes{}, mail: mailbox{bell: make(chan struct{}, 1)}, dead: make(chan struct{}), telling: rate.NewLimiter(changesTold, changesBurst),
 	}
 	p.log = s.cfg.Log.With().Str("participant", p.sid).Logger()
 	if join.ConnectionSettings != nil {
@@ -299,16 +301,11 @@ func (p *Participant) tick() {
 		p.log.Debug().Msg("Signalling is silent")
 		p.session.finish()
 		p.lostSession(p.session)
+		p.silent = true
 	}
-	if p.session == nil {
-		wait := resumeWithin
-		if !p.alive() {
-			wait = deadWithin
-		}
-		if at.Sub(p.away) > wait {
-			p.leave(signalling.SignalClose)
-			return
-		}
+	if p.session == nil && at.Sub(p.away) > p.patience() {
+		p.leave(signalling.SignalClose)
+		return
 	}
 	for _, s := range p.subscriptions {
 		if s.down != nil {
@@ -322,6 +319,19 @@ func (p *Participant) tick() {
 	p.refresh(at, false)
 }
 
+// patience is how long the participant is waited for, from when we know that its signalling is away.
+//
+// Of a client that has crashed, the kernel closes the WebSocket at once, and media ends within iceDisconnected: its membership is to end within
+// seconds. A client that has lost its network cannot close anything: its WebSocket is silent, and that its media has ended as well says nothing
+// more. It was heard last some seconds before, which pingTimeout has outlasted: whenever it is back within resumeWithin of the loss, it resumes. That
+// a whole machine has crashed looks the same, and takes as long.
+func (p *Participant) patience() time.Duration {
+	if p.silent || p.alive() {
+		return resumeWithin
+	}
+	return deadWithin
+}
+
 // alive is whether the participant's media is connected.
 func (p *Participant) alive() bool {
 	return p.publisher.connected() || p.subscriber.connected()
@@ -330,7 +340,7 @@ func (p *Participant) alive() bool {
 // lostSession is called when signalling has ended without a goodbye.
 func (p *Participant) lostSession(s *session) {
 	if p.session == s {
-		p.session, p.away = nil, time.Now()
+		p.session, p.away, p.silent = nil, time.Now(), false
 	}
 }
 

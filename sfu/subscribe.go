@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"causeway/sfu/codec"
 	"causeway/sfu/signalling"
 	"causeway/sfu/track"
 
@@ -20,7 +19,9 @@ type subscription struct {
 	sender *webrtc.RTPSender
 
 	settings signalling.UpdateTrackSettings
-	paused   bool // by us, for want of bandwidth
+	paused   bool        // by us, for want of bandwidth
+	refused  []*track.Up // what the client was found not to take
+	lacks    bool        // the client takes no codec of the track, and was told so, or another one is asked for
 }
 
 // wants is whether the participant is to get a track.
@@ -51,12 +52,16 @@ func (p *Participant) reconcile() {
 	for _, pub := range there {
 		if p.subscriptions[pub.sid] == nil && p.wants(pub) && len(pub.allUps()) > 0 {
 			p.subscriptions[pub.sid] = &subscription{p: p, pub: pub, settings: signalling.UpdateTrackSettings{Quality: signalling.High}}
-			changed = true
 		}
 	}
-	if !changed && !p.lacks() {
-		return
+	if changed || p.lacks() {
+		p.negotiate()
 	}
+	p.tellLacking()
+}
+
+// negotiate has the client hear of what it gets.
+func (p *Participant) negotiate() {
 	if p.v1 {
 		p.require()
 		return
@@ -68,11 +73,36 @@ func (p *Participant) reconcile() {
 // lacks is whether there is something to get that has no media section yet.
 func (p *Participant) lacks() bool {
 	for _, s := range p.subscriptions {
-		if s.down == nil {
+		if s.attachable() {
 			return true
 		}
 	}
 	return false
+}
+
+// attachable is whether the track can be had, and has no media section yet.
+func (s *subscription) attachable() bool { return s.down == nil && s.up() != nil }
+
+// tellLacking tells the client of the tracks of which it takes no codec.
+func (p *Participant) tellLacking() {
+	for _, s := range p.subscriptions {
+		if s.down == nil && s.up() == nil && !s.lacks {
+			s.lack()
+		}
+	}
+}
+
+// lack tells the client that it takes no codec of the track, unless one that it does was announced: the publisher hears then that that is wanted. The
+// track is attached when a codec comes that the client takes.
+func (s *subscription) lack() {
+	s.lacks = true
+	if s.codec() != "" {
+		s.want()
+		return
+	}
+	s.p.send(&signalling.SignalResponse{SubscriptionResponse: &signalling.SubscriptionResponse{
+		TrackSID: s.pub.sid, Err: signalling.SubscriptionCodecUnsupported,
+	}})
 }
 
 // require asks the client for another offer, with as many media sections as are missing (v1).
@@ -84,7 +114,7 @@ func (p *Participant) require() {
 	var m signalling.MediaSectionsRequirement
 	audios, videos := p.free()
 	for _, s := range p.subscriptions {
-		if s.down != nil {
+		if !s.attachable() {
 			continue
 		}
 		if s.pub.info.Load().Type == signalling.Audio {
@@ -98,10 +128,11 @@ func (p *Participant) require() {
 	p.send(&signalling.SignalResponse{MediaSectionsRequirement: &m})
 }
 
-// free counts the media sections in which the client would receive, and we send nothing.
+// free counts the media sections in which the client would receive, and we send nothing, and have said so: only then does the peer connection take them
+// for another track.
 func (p *Participant) free() (audios, videos int) {
 	for _, t := range p.subscriber.pc.GetTransceivers() {
-		if t.Sender() != nil || t.Mid() == "" || !receives(t) {
+		if _, unsaid := p.subscriber.freed[t]; unsaid || t.Sender() != nil || t.Mid() == "" || !receives(t) {
 			continue
 		}
 		if t.Kind() == webrtc.RTPCodecTypeAudio {
@@ -123,7 +154,7 @@ func receives(t *webrtc.RTPTransceiver) bool {
 func (p *Participant) attach() {
 	audios, videos := p.free()
 	for _, s := range p.inOrder() {
-		if s.down != nil {
+		if !s.attachable() {
 			continue
 		}
 		if p.v1 {
@@ -147,15 +178,15 @@ func (p *Participant) inOrder() []*subscription {
 
 // attach begins to send the track. The client must know whose it is before it hears of the media section.
 func (s *subscription) attach() {
-	ups := s.pub.allUps()
-	if len(ups) == 0 {
+	up := s.up()
+	if up == nil {
 		return
 	}
 	s.p.tell(s.pub.owner.info.Load())
 	c := s.p.subscriber
-	d := track.NewDown(ups[0], track.DownOptions{
+	d := track.NewDown(up, track.DownOptions{
 		ID: s.pub.sid, StreamID: s.pub.owner.sid + "|" + s.pub.sid, Transport: &c.out,
-		Bound: func(*track.Down) { s.p.post(s.bound) },
+		Bound: func(d *track.Down, taken bool) { s.p.post(func() { s.bound(d, taken) }) },
 	})
 	var sender *webrtc.RTPSender
 	var err error
@@ -194,7 +225,7 @@ func (c *peer) send(d *track.Down) (*webrtc.RTPSender, error) {
 // maxFreed is how many media sections may be free until they are used again.
 const maxFreed = 16
 
-// free ends what is sent in a media section. It is used again when the next offer has been answered (v0).
+// free ends what is sent in a media section. It is used again when the next offer has been answered.
 func (c *peer) free(sender *webrtc.RTPSender) {
 	for _, t := range c.pc.GetTransceivers() {
 		if t.Sender() == sender {
@@ -204,15 +235,31 @@ func (c *peer) free(sender *webrtc.RTPSender) {
 	_ = c.pc.RemoveTrack(sender)
 }
 
-// bound is called when what is sent has been negotiated: from now on packets are handed on.
-func (s *subscription) bound() {
-	if s.down == nil {
+// bound is called when what is sent has been negotiated: from now on packets are handed on, if the client takes them.
+func (s *subscription) bound(d *track.Down, taken bool) {
+	if s.down != d {
 		return
 	}
-	s.down.Up().Subscribe(s.down)
+	if !taken {
+		s.refused = append(s.refused, d.Up())
+		s.detach()
+		s.p.negotiate()
+		s.p.tellLacking()
+		return
+	}
+	d.Up().Subscribe(d)
 	s.p.allocate()
-	s.p.qualities.set(s.pub.sid, s.quality())
 	s.pub.someone.Store(true)
+	s.want()
+}
+
+// want has the publisher know up to which layer of which codec the subscriber wants the track.
+func (s *subscription) want() {
+	if name := codecName(s.codec()); name != "" {
+		s.p.qualities.set(s.pub.sid, quality{name, s.quality()})
+	} else {
+		s.p.qualities.drop(s.pub.sid)
+	}
 	s.pub.wantedAnew()
 }
 
@@ -252,6 +299,13 @@ func (s *subscription) listen(d *track.Down, sender *webrtc.RTPSender) {
 }
 
 func (s *subscription) close() {
+	s.detach()
+	s.p.qualities.drop(s.pub.sid)
+	s.pub.wantedAnew()
+}
+
+// detach ends what is sent of the track.
+func (s *subscription) detach() {
 	if s.down == nil {
 		return
 	}
@@ -261,119 +315,4 @@ func (s *subscription) close() {
 		s.p.subscriber.free(s.sender)
 	}
 	s.down, s.sender = nil, nil
-	s.p.qualities.drop(s.pub.sid)
-	s.pub.wantedAnew()
-}
-
-// quality is up to which layer the subscriber wants the track, or -1.
-func (s *subscription) quality() int {
-	if s.settings.Disabled || s.settings.Quality == signalling.Off {
-		return -1
-	}
-	info := s.pub.info.Load()
-	if s.settings.Width > 0 || s.settings.Height > 0 {
-		return layerForSize(info, s.settings.Width, s.settings.Height)
-	}
-	return min(int(s.settings.Quality), codec.MaxSpatial-1)
-}
-
-// layerForSize gives the smallest layer that fills a size in pixels.
-func layerForSize(info *signalling.TrackInfo, width, height uint32) int {
-	for i, l := range info.Layers {
-		if l.Width >= width && l.Height >= height {
-			return min(i, codec.MaxSpatial-1)
-		}
-	}
-	return max(0, min(len(info.Layers), codec.MaxSpatial)-1)
-}
-
-// layersWanted tells the publisher which layers of a track somebody wants (dynacast).
-func (p *Participant) layersWanted(pub *publication) {
-	info := pub.info.Load()
-	if p.mine[pub.sid] != pub || info.Type != signalling.Video {
-		return
-	}
-	highest := -1
-	for _, other := range p.room.everybody() {
-		if other == p {
-			continue
-		}
-		if q, ok := other.qualities.of(pub.sid); ok {
-			highest = max(highest, q)
-		}
-	}
-	update := &signalling.SubscribedQualityUpdate{TrackSID: pub.sid}
-	for q := signalling.Low; q <= signalling.High; q++ {
-		update.SubscribedQualities = append(update.SubscribedQualities, signalling.SubscribedQuality{Quality: q, Enabled: int(q) <= highest})
-	}
-	for _, c := range info.Codecs {
-		update.SubscribedCodecs = append(update.SubscribedCodecs, signalling.SubscribedCodec{
-			Codec: codecName(c.MIMEType), Qualities: update.SubscribedQualities,
-		})
-	}
-	key := string(signalling.Marshal(update))
-	if key == pub.wanted {
-		return
-	}
-	pub.wanted = key
-	p.send(&signalling.SignalResponse{SubscribedQualityUpdate: update})
-}
-
-// updateSubscription takes which tracks the client wants, or does not.
-func (p *Participant) updateSubscription(u *signalling.UpdateSubscription) {
-	sids := slices.Clone(u.TrackSIDs)
-	for _, t := range u.ParticipantTracks {
-		sids = append(sids, t.TrackSIDs...)
-	}
-	for _, sid := range sids {
-		p.wish(sid, u.Subscribe)
-	}
-	p.reconcile()
-}
-
-// wish takes whether the client wants a track, which there may not be yet. What is said of tracks that have ended goes for it.
-func (p *Participant) wish(sid string, want bool) {
-	if len(sid) > maxSID {
-		return
-	}
-	if _, said := p.wishes[sid]; !said && len(p.wishes) >= maxWishes {
-		there := map[string]bool{}
-		for _, pub := range p.room.published() {
-			there[pub.sid] = true
-		}
-		maps.DeleteFunc(p.wishes, func(sid string, _ bool) bool { return !there[sid] })
-		if len(p.wishes) >= maxWishes {
-			return
-		}
-	}
-	p.wishes[sid] = want
-}
-
-const (
-	// maxWishes is of how many tracks a client can say whether it wants them.
-	maxWishes = 4096
-	// maxSID is how long the identifiers may be that clients name, in bytes. Ours are shorter.
-	maxSID = 64
-)
-
-// updateSettings takes how the client wants tracks.
-func (p *Participant) updateSettings(u *signalling.UpdateTrackSettings) {
-	settings := *u
-	settings.TrackSIDs = nil
-	settings.Quality = min(max(settings.Quality, signalling.Low), signalling.Off)
-	changed := map[*subscription]bool{}
-	for _, sid := range u.TrackSIDs {
-		if s := p.subscriptions[sid]; s != nil {
-			s.settings = settings
-			changed[s] = true
-		}
-	}
-	if len(changed) == 0 {
-		return
-	}
-	p.allocate()
-	for s := range changed {
-		p.qualities.set(s.pub.sid, s.quality())
-		s.pub.wantedAnew()
-	}
 }

@@ -183,7 +183,7 @@ func TestTURNSecrets(t *testing.T) {
 	})
 }
 
-// TestTURNRuns relays between two clients of a server as it is by default, and ends.
+// TestTURNRuns has TURN as it is by default run, tell that nobody is there, and end; and where it is turned off, nothing of it fails.
 func TestTURNRuns(t *testing.T) {
 	part, err := openTestTURN(t, turnConfig(nil), zerolog.Nop())
 	if err != nil {

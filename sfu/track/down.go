@@ -1,7 +1,6 @@
 package track
 
 import (
-	"errors"
 	"strings"
 	"sync"
 
@@ -17,16 +16,13 @@ const (
 	uriDescriptor  = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 )
 
-// errCodec is returned when a subscriber does not know the codec of a track.
-var errCodec = errors.New("the subscriber does not know the codec")
-
 // DownOptions are what a Down needs.
 type DownOptions struct {
 	ID        string // of the track, as the subscriber sees it
 	StreamID  string // of the stream that it belongs to
 	Transport Transport
-	// Bound is called when what is sent has been negotiated; nil for nobody.
-	Bound func(*Down)
+	// Bound is called when what is sent has been negotiated, with whether the subscriber takes the track's codec: else nothing is sent. nil is for nobody.
+	Bound func(d *Down, taken bool)
 }
 
 // Down is a track as one subscriber gets it. It is a webrtc.TrackLocal.
@@ -93,11 +89,15 @@ func (d *Down) Kind() webrtc.RTPCodecType {
 // Up is where the track comes from.
 func (d *Down) Up() *Up { return d.up }
 
-// Bind is called by the peer connection when what is sent has been negotiated.
+// Bind is called by the peer connection when what is sent has been negotiated. That the subscriber does not know the codec is no error: the
+// connection would take none of the description then, which is about all of the subscriber's tracks.
 func (d *Down) Bind(t webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
-	codec, ok := d.choose(t.CodecParameters())
-	if !ok {
-		return webrtc.RTPCodecParameters{}, errCodec
+	codec, taken := d.up.Choose(t.CodecParameters())
+	if !taken {
+		if d.Bound != nil {
+			d.Bound(d, false)
+		}
+		return codec, nil
 	}
 	d.mu.Lock()
 	d.bound, d.write = true, t.WriteStream()
@@ -119,7 +119,7 @@ func (d *Down) Bind(t webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, erro
 	d.header = rtp.Header{Version: 2, SSRC: d.ssrc, PayloadType: d.pt}
 	d.mu.Unlock()
 	if d.Bound != nil {
-		d.Bound(d)
+		d.Bound(d, true)
 	}
 	return codec, nil
 }
@@ -137,16 +137,16 @@ const (
 	mimeTypeRTX = "video/rtx"
 )
 
-// choose gives the subscriber's parameters for the track's codec. Redundant audio is given to who does not take it without
-// what is redundant.
-func (d *Down) choose(codecs []webrtc.RTPCodecParameters) (webrtc.RTPCodecParameters, bool) {
-	want := []string{d.up.MIMEType}
-	if strings.EqualFold(d.up.MIMEType, mimeTypeRED) {
+// Choose gives the one of a subscriber's codecs in which it can have the track, and whether there is one: the same profile where it has that. Redundant
+// audio is given to who does not take it without what is redundant.
+func (u *Up) Choose(codecs []webrtc.RTPCodecParameters) (webrtc.RTPCodecParameters, bool) {
+	want := []string{u.MIMEType}
+	if strings.EqualFold(u.MIMEType, mimeTypeRED) {
 		want = append(want, webrtc.MimeTypeOpus)
 	}
 	for _, mime := range want {
 		for _, c := range codecs {
-			if strings.EqualFold(c.MimeType, mime) && sameProfile(d.up.FMTP, c.SDPFmtpLine) {
+			if strings.EqualFold(c.MimeType, mime) && sameProfile(u.FMTP, c.SDPFmtpLine) {
 				return c, true
 			}
 		}
