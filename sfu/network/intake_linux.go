@@ -3,7 +3,6 @@ package network
 import (
 	"fmt"
 	"net"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,14 +14,11 @@ const maxTaken = 16
 type intake struct {
 	packets [maxTaken]*packet // those that have come first; who uses one puts another in its place
 
-	raw      syscall.RawConn
 	messages [maxTaken]message
 	vectors  [maxTaken]unix.Iovec
 	names    [maxTaken]sockaddr
-	call     func(fd uintptr) bool
 	n        int
 	errno    unix.Errno
-	empty    bool // nothing had come any more when the last were read
 }
 
 func newIntake() *intake {
@@ -30,41 +26,37 @@ func newIntake() *intake {
 	for i := range in.packets {
 		in.packets[i] = packets.Get().(*packet)
 	}
-	in.call = in.try
 	return in
 }
 
-// open has it read from a socket of Go's.
-func (in *intake) open(conn *net.UDPConn) error {
+// each gives each packet that comes by a socket of Go's to hand, which gives one to read the next into. It returns when the socket is closed. failed is told
+// what else goes wrong, such as of ICMP: the next packet may be fine.
+//
+// All of it is one call of Read, with a function that is never done. What comes after fewer were read than can be wakes who waits, and need not be asked for;
+// but when Read begins, it forgets what has come by then, and waits for more.
+func (in *intake) each(conn *net.UDPConn, hand func(*packet) *packet, failed func(error)) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("read from the socket: %w", err)
 	}
-	in.raw = raw
-	return nil
-}
-
-// read waits until something has come, and gives how many packets.
-func (in *intake) read() (int, error) {
-	in.n, in.errno = 0, 0
-	if err := in.raw.Read(in.call); err != nil {
-		return 0, err
-	}
-	if in.errno != 0 {
-		return 0, in.errno
-	}
-	return in.n, nil
-}
-
-// try takes what has come, and is false when that is nothing. What comes after fewer were read than can be wakes who waits: it need not be asked for.
-func (in *intake) try(fd uintptr) bool {
-	if in.empty {
-		in.empty = false
-		return false
-	}
-	in.take(fd)
-	in.empty = in.errno == 0 && in.n < maxTaken
-	return in.errno != unix.EAGAIN
+	return raw.Read(func(fd uintptr) bool {
+		for {
+			in.take(fd)
+			switch {
+			case in.errno == unix.EAGAIN:
+				return false
+			case in.errno != 0:
+				failed(in.errno)
+				continue
+			}
+			for i := range in.n {
+				in.packets[i] = hand(in.packets[i])
+			}
+			if in.n < maxTaken {
+				return false
+			}
+		}
+	})
 }
 
 // take takes what has come.

@@ -126,23 +126,9 @@ func (s *socket) empty() bool {
 
 // read hands out what comes until the socket is closed.
 func (m *Mux) read(s *socket) {
-	in := newIntake()
-	if err := in.open(s.conn.UDPConn); err != nil {
+	err := newIntake().each(s.conn.UDPConn, s.hand, func(err error) { m.log.Debugf("Read packets: %v", err) })
+	if !errors.Is(err, net.ErrClosed) {
 		m.log.Errorf("Nothing is read: %v", err)
-		return
-	}
-	for {
-		n, err := in.read()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			m.log.Debugf("Read packets: %v", err) // such as of ICMP: the next may be fine
-			continue
-		}
-		for i := range n {
-			in.packets[i] = s.hand(in.packets[i])
-		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -133,6 +134,25 @@ func TestSharesEnd(t *testing.T) {
 	}
 }
 
+// TestNoPacketWaits has each packet be handed out at once, whatever the reader does at the moment when it comes, and not with the next.
+func TestNoPacketWaits(t *testing.T) {
+	m := newTestMux(t)
+	line, client := m.mustConn(t, "one"), listen(t, "127.0.0.1:0")
+	to := m.GetListenAddresses()[0]
+	stuck := time.AfterFunc(10*time.Second, func() { _ = m.Close() })
+	defer stuck.Stop()
+	b := binding(t, "one:x")
+	for n := range 20_000 {
+		if _, err := client.WriteTo(b, to); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := line.ReadFromAddrPort(make([]byte, 2000)); err != nil {
+			t.Fatalf("packet %d waits: %v", n, err)
+		}
+		stuck.Reset(10 * time.Second)
+	}
+}
+
 // TestMuxBounds keeps so many packets for who does not read, without others waiting for that, and takes so many addresses.
 func TestMuxBounds(t *testing.T) {
 	m := newTestMux(t)
@@ -216,22 +236,22 @@ func TestFeedbackAside(t *testing.T) {
 				t.Errorf("got %x from %s, want %x from %s", got, p.from, want, client.LocalAddr())
 			}
 		}
-		in := newIntake()
-		if err := in.open(c.UDPConn); err != nil {
-			t.Fatal(err)
-		}
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 		others := [][]byte{packetOf(1, 100), {0x8f}, nack, {}}
-		for len(others) > 0 {
-			n, err := in.read()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range n {
-				check(in.packets[i], others[0])
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		err := newIntake().each(c.UDPConn, func(p *packet) *packet {
+			if len(others) > 0 {
+				check(p, others[0])
 				others = others[1:]
 			}
+			if len(others) == 0 {
+				_ = c.SetReadDeadline(time.Unix(1, 0))
+			}
+			return p
+		}, func(err error) { t.Error(err) })
+		if !errors.Is(err, os.ErrDeadlineExceeded) || len(others) > 0 {
+			t.Fatalf("%s: %d packets did not come: %v", address, len(others), err)
 		}
+		in := newIntake()
 		if n := c.aside.take(in); n != 2 {
 			t.Fatalf("%s: %d packets were put aside, want 2", address, n)
 		}
