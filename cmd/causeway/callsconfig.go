@@ -160,7 +160,14 @@ func openMedia(cfg *Config, log zerolog.Logger) (*network.Network, error) {
 				Msg("Another program has the port for calls, so that it is another one, which firewalls may not let through: set calls.listen")
 		}
 	}
-	return n, err
+	if err != nil {
+		return nil, err
+	}
+	if b := n.Buffers(); len(b.Short()) > 0 {
+		log.Info().Int("asked", b.Asked).Int("receive", b.Receive).Int("send", b.Send).Strs("sysctls", b.Short()).
+			Msg("The kernel gives media small buffers, so that some of it may be lost where much comes at once: these sysctls bound them")
+	}
+	return n, nil
 }
 
 // otherPorts is how many other ports are tried.

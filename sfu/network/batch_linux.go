@@ -15,6 +15,9 @@ const (
 	maxMessage  = 60 << 10
 	// maxMessages is how many messages are sent in one call, during which the thread does nothing else: some hundred microseconds.
 	maxMessages = 64
+	// maxRefused is how many messages with several packets may be refused one after the other until there are none any more. Where a device cannot do
+	// it all are; a single destination may refuse them because packets to it have to be smaller, which is no reason to leave it for all.
+	maxRefused = 32
 )
 
 // batch sends what has waited, in as few calls as can be. It is used by one goroutine at a time.
@@ -23,6 +26,7 @@ type batch struct {
 	plain    *net.UDPConn
 	family   int
 	segments atomic.Bool // whether the kernel takes several packets in one message
+	refused  int         // messages of several packets in a row that it did not take
 
 	// Messages point into what follows, which is not to move while they are used.
 	messages []message
@@ -72,7 +76,7 @@ func (b *batch) send(q *queue) (calls, failed int) {
 		}
 		if b.errno == 0 && b.sent > 0 {
 			calls += b.sent
-			b.from += b.sent
+			b.taken()
 			continue
 		}
 		failed += b.singly(q)
@@ -81,11 +85,23 @@ func (b *batch) send(q *queue) (calls, failed int) {
 	return calls, failed
 }
 
+// taken goes on behind the messages that were sent.
+func (b *batch) taken() {
+	for _, m := range b.messages[b.from : b.from+b.sent] {
+		if m.Iovlen > 1 {
+			b.refused = 0
+		}
+	}
+	b.from += b.sent
+}
+
 // singly sends the packets of a message that could not be sent one by one, in case that it is for being several, or for its address.
 func (b *batch) singly(q *queue) (failed int) {
 	m := &b.messages[b.from]
-	if m.Iovlen > 1 && (b.errno == unix.EIO || b.errno == unix.EINVAL || b.errno == unix.ENOPROTOOPT) {
-		b.segments.Store(false) // the device cannot do it
+	if m.Iovlen > 1 && (b.errno == unix.EIO || b.errno == unix.EINVAL || b.errno == unix.ENOPROTOOPT || b.errno == unix.EMSGSIZE) {
+		if b.refused++; b.refused >= maxRefused {
+			b.segments.Store(false) // the device cannot do it
+		}
 	}
 	at := b.firsts[b.from]
 	for range m.Iovlen {

@@ -3,7 +3,6 @@ package network
 import (
 	"fmt"
 	"net"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +14,6 @@ const maxTaken = 16
 type intake struct {
 	packets [maxTaken]*packet // those that have come first; who uses one puts another in its place
 
-	raw      syscall.RawConn
 	messages [maxTaken]message
 	vectors  [maxTaken]unix.Iovec
 	names    [maxTaken]sockaddr
@@ -31,36 +29,34 @@ func newIntake() *intake {
 	return in
 }
 
-// open has it read from a socket of Go's.
-func (in *intake) open(conn *net.UDPConn) error {
+// each gives each packet that comes by a socket of Go's to hand, which gives one to read the next into. It returns when the socket is closed. failed is told
+// what else goes wrong, such as of ICMP: the next packet may be fine.
+//
+// All of it is one call of Read, with a function that is never done. What comes after fewer were read than can be wakes who waits, and need not be asked for;
+// but when Read begins, it forgets what has come by then, and waits for more.
+func (in *intake) each(conn *net.UDPConn, hand func(*packet) *packet, failed func(error)) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("read from the socket: %w", err)
 	}
-	in.raw = raw
-	return nil
-}
-
-// read reads until there is an error, and gives how many packets have come at a time to came.
-func (in *intake) read(came func(n int)) error {
-	err := in.raw.Read(func(fd uintptr) bool {
+	return raw.Read(func(fd uintptr) bool {
 		for {
 			in.take(fd)
-			came(in.n)
 			switch {
 			case in.errno == unix.EAGAIN:
 				return false
 			case in.errno != 0:
-				return true
-			case in.n < maxTaken:
-				return false // what comes from here on is told to who waits, and need not be asked for
+				failed(in.errno)
+				continue
+			}
+			for i := range in.n {
+				in.packets[i] = hand(in.packets[i])
+			}
+			if in.n < maxTaken {
+				return false
 			}
 		}
 	})
-	if err != nil {
-		return err
-	}
-	return in.errno
 }
 
 // take takes what has come.

@@ -2,30 +2,31 @@
 
 package network
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
 // intake reads from a socket, packet by packet.
-type intake struct {
-	packets [1]*packet
-	conn    *net.UDPConn
-}
+type intake struct{ packets [1]*packet }
 
 func newIntake() *intake {
 	return &intake{packets: [1]*packet{packets.Get().(*packet)}}
 }
 
-func (in *intake) open(conn *net.UDPConn) error {
-	in.conn = conn
-	return nil
-}
-
-func (in *intake) read(came func(n int)) error {
+// each gives each packet that comes by a socket to hand, which gives one to read the next into. It returns when the socket is closed. failed is told what
+// else goes wrong.
+func (in *intake) each(conn *net.UDPConn, hand func(*packet) *packet, failed func(error)) error {
 	for {
 		p := in.packets[0]
 		var err error
-		if p.n, p.from, err = in.conn.ReadFromUDPAddrPort(p.data[:]); err != nil {
+		switch p.n, p.from, err = conn.ReadFromUDPAddrPort(p.data[:]); {
+		case errors.Is(err, net.ErrClosed):
 			return err
+		case err != nil:
+			failed(err)
+		default:
+			in.packets[0] = hand(p)
 		}
-		came(1)
 	}
 }

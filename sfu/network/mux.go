@@ -100,7 +100,9 @@ func (m *Mux) gather(s *socket) {
 		}
 		for total := 0; total < maxGathered; {
 			n := s.conn.aside.take(in)
-			s.handAll(in, n)
+			for i := range n {
+				in.packets[i] = s.hand(in.packets[i])
+			}
 			if total += n; n < len(in.packets) {
 				break
 			}
@@ -124,24 +126,9 @@ func (s *socket) empty() bool {
 
 // read hands out what comes until the socket is closed.
 func (m *Mux) read(s *socket) {
-	in := newIntake()
-	if err := in.open(s.conn.UDPConn); err != nil {
+	err := newIntake().each(s.conn.UDPConn, s.hand, func(err error) { m.log.Debugf("Read packets: %v", err) })
+	if !errors.Is(err, net.ErrClosed) {
 		m.log.Errorf("Nothing is read: %v", err)
-		return
-	}
-	for {
-		err := in.read(func(n int) { s.handAll(in, n) })
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		m.log.Debugf("Read packets: %v", err) // such as of ICMP: the next may be fine
-	}
-}
-
-// handAll hands out the first packets that were read.
-func (s *socket) handAll(in *intake, n int) {
-	for i := range n {
-		in.packets[i] = s.hand(in.packets[i])
 	}
 }
 

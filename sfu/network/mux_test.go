@@ -134,6 +134,25 @@ func TestSharesEnd(t *testing.T) {
 	}
 }
 
+// TestNoPacketWaits has each packet be handed out at once, whatever the reader does at the moment when it comes, and not with the next.
+func TestNoPacketWaits(t *testing.T) {
+	m := newTestMux(t)
+	line, client := m.mustConn(t, "one"), listen(t, "127.0.0.1:0")
+	to := m.GetListenAddresses()[0]
+	stuck := time.AfterFunc(10*time.Second, func() { _ = m.Close() })
+	defer stuck.Stop()
+	b := binding(t, "one:x")
+	for n := range 20_000 {
+		if _, err := client.WriteTo(b, to); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := line.ReadFromAddrPort(make([]byte, 2000)); err != nil {
+			t.Fatalf("packet %d waits: %v", n, err)
+		}
+		stuck.Reset(10 * time.Second)
+	}
+}
+
 // TestMuxBounds keeps so many packets for who does not read, without others waiting for that, and takes so many addresses.
 func TestMuxBounds(t *testing.T) {
 	m := newTestMux(t)
@@ -217,23 +236,22 @@ func TestFeedbackAside(t *testing.T) {
 				t.Errorf("got %x from %s, want %x from %s", got, p.from, want, client.LocalAddr())
 			}
 		}
-		in := newIntake()
-		if err := in.open(c.UDPConn); err != nil {
-			t.Fatal(err)
-		}
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 		others := [][]byte{packetOf(1, 100), {0x8f}, nack, {}}
-		err := in.read(func(n int) {
-			for i := range n {
-				check(in.packets[i], others[0])
-				if others = others[1:]; len(others) == 0 {
-					_ = c.SetReadDeadline(time.Now())
-				}
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		err := newIntake().each(c.UDPConn, func(p *packet) *packet {
+			if len(others) > 0 {
+				check(p, others[0])
+				others = others[1:]
 			}
-		})
+			if len(others) == 0 {
+				_ = c.SetReadDeadline(time.Unix(1, 0))
+			}
+			return p
+		}, func(err error) { t.Error(err) })
 		if !errors.Is(err, os.ErrDeadlineExceeded) || len(others) > 0 {
-			t.Fatalf("%s: %d packets are missing: %v", address, len(others), err)
+			t.Fatalf("%s: %d packets did not come: %v", address, len(others), err)
 		}
+		in := newIntake()
 		if n := c.aside.take(in); n != 2 {
 			t.Fatalf("%s: %d packets were put aside, want 2", address, n)
 		}
@@ -304,38 +322,4 @@ func FuzzUfrag(f *testing.F) {
 			t.Error("the packet was changed")
 		}
 	})
-}
-
-// TestEachPacketWakes has packets come one by one, each as soon as the one before was handed out: none waits for another.
-func TestEachPacketWakes(t *testing.T) {
-	m := newTestMux(t)
-	line, client := m.mustConn(t, "one"), listen(t, "127.0.0.1:0")
-	if _, err := line.WriteToAddrPort([]byte{0, 1}, client.LocalAddr().(*net.UDPAddr).AddrPort()); err != nil {
-		t.Fatal(err)
-	}
-	got := make(chan []byte)
-	go func() {
-		b := make([]byte, 2000)
-		for {
-			n, _, err := line.ReadFromAddrPort(b)
-			if err != nil {
-				close(got)
-				return
-			}
-			got <- bytes.Clone(b[:n])
-		}
-	}()
-	for n := range 20_000 {
-		if _, err := client.WriteTo(packetOf(n, 20), m.GetListenAddresses()[0]); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case b := <-got:
-			if !bytes.Equal(b, packetOf(n, 20)) {
-				t.Fatalf("got %x, want number %d", b, n)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("number %d waits", n)
-		}
-	}
 }

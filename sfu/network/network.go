@@ -42,6 +42,7 @@ type Network struct {
 	listeners []net.Listener
 	addresses []netip.Addr
 	udpPort   int
+	buffer    int // that was asked for, in bytes
 }
 
 // UDPPort is the port of media; 0 for none.
@@ -60,7 +61,7 @@ func Listen(cfg Config) (opened *Network, err error) {
 			return nil, err
 		}
 	}
-	n := &Network{addresses: cfg.Addresses, udpPort: cfg.UDPPort}
+	n := &Network{addresses: cfg.Addresses, udpPort: cfg.UDPPort, buffer: cfg.SocketBuffer}
 	defer func() {
 		if err != nil {
 			_ = n.Close()
