@@ -42,10 +42,10 @@ func TestResumeWindow(t *testing.T) {
 		silent, dead bool // nothing tells that signalling has ended; media has ended as well
 		window       time.Duration
 	}{
-		"signalling ends":                     {false, false, 20 * time.Second},
-		"the client crashes":                  {false, true, 8 * time.Second},
-		"signalling is silent":                {true, false, 20 * time.Second},
-		"the client has lost its network, or": {true, true, 20 * time.Second},
+		"signalling ends":      {false, false, 20 * time.Second},
+		"the client crashes":   {false, true, 8 * time.Second},
+		"signalling is silent": {true, false, 20 * time.Second},
+		"the network is lost":  {true, true, 20 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

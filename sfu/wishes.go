@@ -97,8 +97,8 @@ func (p *Participant) layersWanted(pub *publication) {
 	p.send(&signalling.SignalResponse{SubscribedQualityUpdate: update})
 }
 
-// highestWanted gives the highest layer that somebody wants, by codec. Who wants the codec that has come first wants the one that was announced first, too:
-// clients go by what they have announced, and browsers may have sent another one.
+// highestWanted gives the highest layer that somebody wants, by codec. Who wants the codec that has come first wants the one that was announced first,
+// too: clients go by what they have announced, and browsers may have sent another one.
 func (pub *publication) highestWanted() map[string]int {
 	info, main := pub.info.Load(), ""
 	if ups := pub.allUps(); len(ups) > 0 {
