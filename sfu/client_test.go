@@ -121,6 +121,7 @@ type client struct {
 	types     []webrtc.NetworkType      // by which it sends; nil for UDP
 	net       pion.Net                  // that it is on; nil for this machine's
 	local     func(net.IP) bool         // which addresses are its own; nil for loopback
+	udp       func() ice.UDPMux         // opens what a connection sends by; nil for sockets of its own
 	// layers is whether it can send several. Who can looks for them in streams of which it has not been told yet, too, and pion reads these in two
 	// goroutines then.
 	layers bool
@@ -183,6 +184,9 @@ func (c *client) newPC() *webrtc.PeerConnection {
 		types = []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
 	}
 	s.SetNetworkTypes(types)
+	if c.udp != nil {
+		s.SetICEUDPMux(c.udp())
+	}
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	if c.net != nil {
 		s.SetNet(c.net)

@@ -19,8 +19,10 @@ const (
 
 // What goes over data channels.
 const (
-	maxDataPacket = 64 << 10 // bytes
-	maxBuffered   = 2 << 20  // bytes that wait for a participant; what is more is dropped if it may be, else it is put out
+	// maxDataPacket is how long a packet of a client may be, in bytes: as long as livekit-client makes them (DEFAULT_MAX_MESSAGE_SIZE), so that with what
+	// is said of its sender it is not longer than every client takes. Our descriptions say so (RFC 8841, section 6), and browsers refuse to send more.
+	maxDataPacket = 64_000
+	maxBuffered   = 2 << 20 // bytes that wait for a participant; what is more is dropped if it may be, else it is put out
 	// What is kept of a publisher's reliable packets for those who resume: so many, and so many bytes.
 	maxReliableLog, maxReliableBytes = 256, 1 << 20
 	// What is kept of reliable packets for a participant whose channel is not open yet: so many, and so many bytes.
@@ -127,9 +129,15 @@ func (c *channels) listen(p *Participant, d *webrtc.DataChannel, out bool) {
 	d.OnMessage(func(m webrtc.DataChannelMessage) { p.contain(func() { p.relay(kind, m.Data) }) })
 }
 
-// relay hands a packet on to those that it is for. It is called by the connection's goroutine, so that order is kept.
+// relay hands a packet on to those that it is for. It is called by the connection's goroutine, so that order is kept. Who sends a longer one than they were
+// told that they may is put out.
 func (p *Participant) relay(kind signalling.DataKind, b []byte) {
-	if len(b) > maxDataPacket || !p.may.Load().Data || !p.data.slow(p.dead, len(b)) {
+	if len(b) > maxDataPacket {
+		p.log.Debug().Int("bytes", len(b)).Msg("A data packet is too long")
+		p.Leave(signalling.StateMismatch)
+		return
+	}
+	if !p.may.Load().Data || !p.data.slow(p.dead, len(b)) {
 		return
 	}
 	var packet signalling.DataPacket

@@ -1,7 +1,10 @@
 package sfu
 
 import (
+	"bytes"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"causeway/sfu/signalling"
@@ -229,5 +232,124 @@ func TestDeafToData(t *testing.T) {
 	}
 	if l := deaf.awaitLeave(); l.Reason != signalling.StateMismatch {
 		t.Errorf("got %+v", l)
+	}
+}
+
+// packetOfSize makes a packet that is so many bytes long.
+func packetOfSize(t *testing.T, size int) *signalling.DataPacket {
+	t.Helper()
+	p := &signalling.DataPacket{User: &signalling.UserPacket{Payload: bytes.Repeat([]byte{7}, size)}}
+	p.User.Payload = p.User.Payload[:2*size-len(signalling.Marshal(p))]
+	if n := len(signalling.Marshal(p)); n != size {
+		t.Fatalf("got %d bytes, want %d", n, size)
+	}
+	return p
+}
+
+// TestDataSize has clients be told how long a packet may be. One that is as long comes whole, a longer one is refused by the sender's own end, and who
+// sends it all the same is put out.
+func TestDataSize(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.talks("alice", everything), w.talks("bob", everything)
+	if answers, _ := alice.c.described(); !strings.Contains(answers[0], "\r\na=max-message-size:64000\r\n") {
+		t.Errorf("the answer says nothing of how long messages may be:\n%s", answers[0])
+	}
+	long := packetOfSize(t, maxDataPacket)
+	alice.send(labelReliable, long)
+	if got := bob.await(); !bytes.Equal(got.User.Payload, long.User.Payload) {
+		t.Errorf("bob got %d bytes, want %d", len(got.User.Payload), len(long.User.Payload))
+	}
+	longer := signalling.Marshal(packetOfSize(t, maxDataPacket+1))
+	if err := alice.channels[labelReliable].Send(longer); err == nil {
+		t.Error("a packet that is too long could be sent")
+	}
+
+	mallory := w.client(token(t, "room", "mallory", everything), "mallory", true)
+	opened := make(chan *webrtc.DataChannel, 2)
+	mallory.onChannel = func(d *webrtc.DataChannel) { d.OnOpen(func() { opened <- d }) }
+	mallory.onAnswer = func(sdp string) string {
+		return strings.Replace(sdp, "a=max-message-size:64000", "a=max-message-size:1000000", 1)
+	}
+	mallory.connect(nil)
+	if err := (<-opened).Send(longer); err != nil {
+		t.Fatal(err)
+	}
+	if l := mallory.awaitLeave(); l.Reason != signalling.StateMismatch {
+		t.Errorf("got %+v", l)
+	}
+	alice.send(labelReliable, &signalling.DataPacket{User: &signalling.UserPacket{Payload: []byte("goes on")}})
+	if got := bob.await(); string(got.User.Payload) != "goes on" {
+		t.Errorf("bob got %d bytes", len(got.User.Payload))
+	}
+}
+
+// TestDataIsSlowed counts how many packets, and how many bytes, one participant may send at once, and then in a second.
+func TestDataIsSlowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 60_000
+		for what, c := range map[string]struct{ size, once, second int }{
+			"packets": {100, dataPacketsBurst, dataPackets},
+			"bytes":   {size, dataBytesBurst / size, dataBytes / size},
+		} {
+			var some channels
+			dead := make(chan struct{})
+			takes := func(packets int) time.Duration {
+				begun := time.Now()
+				for range packets {
+					if !some.slow(dead, c.size) {
+						t.Errorf("%s: one is not sent", what)
+					}
+				}
+				return time.Since(begun)
+			}
+			if took := takes(c.once); took != 0 {
+				t.Errorf("%s: %d take %v, want no time", what, c.once, took)
+			}
+			for range 3 {
+				if took := takes(c.second); took < 900*time.Millisecond || took > 1100*time.Millisecond {
+					t.Errorf("%s: %d more take %v, want a second", what, c.second, took)
+				}
+			}
+			takes(c.second / 10)
+			var others channels
+			begun := time.Now()
+			if !others.slow(dead, c.size) || time.Since(begun) != 0 {
+				t.Errorf("%s: another participant waits for %v", what, time.Since(begun))
+			}
+			if close(dead); some.slow(dead, c.size) {
+				t.Errorf("%s: who has gone while it waits sends one", what)
+			}
+		}
+	})
+}
+
+// TestMuchData has somebody say more in a second than they may: all of it comes, in order, and not sooner than it may; what others say meanwhile does not wait.
+func TestMuchData(t *testing.T) {
+	w := newWorld(t)
+	alice, bob, carol := w.talks("alice", everything), w.talks("bob", everything), w.talks("carol", everything)
+	const packets = 2 * dataPacketsBurst
+	begun := time.Now()
+	for n := range packets {
+		alice.send(labelReliable, &signalling.DataPacket{User: &signalling.UserPacket{Payload: []byte("much")}, Sequence: uint32(n + 1)})
+	}
+	var last uint32
+	overtaken := false
+	for last < packets || !overtaken {
+		p := bob.await()
+		if p.ParticipantIdentity == "carol" {
+			if overtaken = true; last == packets {
+				t.Error("carol has waited for alice")
+			}
+			continue
+		}
+		if p.Sequence != last+1 {
+			t.Fatalf("after %d came %d", last, p.Sequence)
+		}
+		if last = p.Sequence; last == dataPacketsBurst {
+			carol.send(labelReliable, &signalling.DataPacket{User: &signalling.UserPacket{Payload: []byte("one")}, Sequence: 1})
+		}
+	}
+	if took, least := time.Since(begun), time.Second*(packets-dataPacketsBurst)/dataPackets; took < least*9/10 {
+		t.Errorf("%d packets came within %v, want %v at least", packets, took, least)
 	}
 }

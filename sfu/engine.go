@@ -66,6 +66,7 @@ func newEngine(cfg *Config) (*engine, error) {
 	})
 	s.SetReceiveMTU(1600)
 	s.SetSCTPMaxReceiveBufferSize(1 << 20)
+	s.SetSCTPMaxMessageSize(maxDataPacket)
 	s.SetDTLSInsecureSkipHelloVerify(true) // ICE has verified the address
 	return e, nil
 }

@@ -14,6 +14,7 @@ const (
 	speakingLevel  = 45 // dB below the loudest: what is softer is noise
 	speakingShare  = 30 // of a hundred packets, how many have to be louder
 	levelSmoothing = 0.5
+	levelStep      = 0.02 // what is told of how loud somebody is
 )
 
 // speakers hears how loud participants are.
@@ -72,10 +73,11 @@ func (s *speakers) turn() []signalling.SpeakerInfo {
 		}
 		before := l.level
 		l.level += (now - l.level) * levelSmoothing
-		if active || s.told[sid] && !active {
-			if !active || !s.told[sid] || math.Abs(before-l.level) > 0.02 {
-				changed = append(changed, signalling.SpeakerInfo{SID: sid, Level: float32(l.level), Active: active})
-			}
+		switch told := s.told[sid]; {
+		case active && (!told || math.Abs(before-l.level) > levelStep):
+			changed = append(changed, signalling.SpeakerInfo{SID: sid, Level: float32(l.level), Active: true})
+		case !active && told:
+			changed = append(changed, signalling.SpeakerInfo{SID: sid}) // clients show its level until the next
 		}
 		s.told[sid] = active
 		l.packets, l.loud, l.sum = 0, 0, 0

@@ -11,9 +11,10 @@ const { chromium } = await import("../pages/chromium.mjs");
 const { devices, modest } = await import("./devices.mjs");
 const { homeserver, within } = await import("./matrix.mjs");
 const { observing } = await import("./observe.mjs");
+const { outsider } = await import("./outsider.mjs");
 
 const [baseUrl, folder, mode] = process.argv.slice(2);
-const { ask } = homeserver(baseUrl);
+const { ask, register } = homeserver(baseUrl);
 const args = devices(folder);
 
 const forbidden = []; // what the policy of the page did not let it do
@@ -123,6 +124,13 @@ const steps = {
         await Promise.all([alice.seesAndHears(1), bob.seesAndHears(1)]);
         await carol.look("banned");
         await carol.engine.close();
+    },
+
+    async "who has not the key of the link sees nothing of them"() {
+        const eve = await register("eve");
+        await ask("POST", `/rooms/${encodeURIComponent(room())}/join`, eve.accessToken, {});
+        await outsider(folder, eve, room(), 2);
+        await Promise.all([alice.seesAndHears(1), bob.seesAndHears(1)]);
     },
 
     async "one has no network for ten seconds, and is back"() {

@@ -169,6 +169,12 @@ const blind = (who) => until(async () => {
     return bytesReceived > 50_000 && !framesDecoded;
 });
 
+// tracks waits until so many have come, and gives whose each is, of what, and whether it is said to be encrypted.
+const tracks = (n) => until(() => {
+    const come = log.filter((e) => e.type === RoomEvent.TrackSubscribed);
+    return come.length >= n && come;
+});
+
 // layers are those that one's own camera sends: their names and whether anybody wants them.
 async function layers() {
     const track = room.localParticipant.getTrackPublication(Track.Source.Camera).track;
@@ -240,7 +246,7 @@ async function state() {
 }
 
 window.seat = {
-    join, publish, heard, flows, sized, narrower, sends, blind, layers, layersAre, want, subscribe, mute, send, speaks, answers, transport, refused, state, encrypted: () => room.isE2EEEnabled,
+    join, publish, heard, flows, sized, narrower, sends, blind, tracks, layers, layersAre, want, subscribe, mute, send, speaks, answers, transport, refused, state, encrypted: () => room.isE2EEEnabled,
     mark: () => log.length,
     errors: () => log.filter((e) => e.type === RoomEvent.EncryptionError),
     metadata: (text) => room.localParticipant.setMetadata(text),

@@ -11,6 +11,7 @@ const { chromium } = await import("../pages/chromium.mjs");
 const { devices, modest } = await import("./devices.mjs");
 const { homeserver, within } = await import("./matrix.mjs");
 const { observing } = await import("./observe.mjs");
+const { outsider } = await import("./outsider.mjs");
 
 const [baseUrl, folder] = process.argv.slice(2);
 
@@ -37,8 +38,8 @@ const { open, run, close } = await chromium(folder, "widget", {
 });
 
 const { ask, register, meet } = homeserver(baseUrl);
-const [alice, bob, carol] = [await register("alice"), await register("bob"), await register("carol")];
-const roomId = await meet(alice, bob, carol);
+const [alice, bob, carol, eve] = [await register("alice"), await register("bob"), await register("carol"), await register("eve")];
+const roomId = await meet(alice, bob, carol, eve);
 // Calls are encrypted as their rooms are.
 await ask("PUT", `/rooms/${encodeURIComponent(roomId)}/state/m.room.encryption`, alice.accessToken, { algorithm: "m.megolm.v1.aes-sha2" });
 
@@ -82,6 +83,11 @@ await run({
 
     async "one hangs up"() {
         await his.widget.getByTestId("incall_leave").click();
+        await Promise.all([hers, third].map((tab) => tab.until({ tiles: 2, pictures: 1, voices: 1 })));
+    },
+
+    async "who has not their keys sees nothing of them"() {
+        await outsider(folder, eve, roomId, 2);
         await Promise.all([hers, third].map((tab) => tab.until({ tiles: 2, pictures: 1, voices: 1 })));
     },
 });
