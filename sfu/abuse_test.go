@@ -397,13 +397,13 @@ func TestReliableLog(t *testing.T) {
 		c.keep(&signalling.DataPacket{Sequence: n + 1, User: &signalling.UserPacket{Payload: make([]byte, 60<<10)}}, 60<<10)
 	}
 	size := 0
-	for _, p := range c.since(0) {
+	for _, p := range c.since(0, time.Time{}) {
 		size += len(p.User.Payload)
 	}
 	if size > maxReliableBytes || size < maxReliableBytes/2 {
 		t.Errorf("%d bytes are kept", size)
 	}
-	if last := c.since(999); len(last) != 1 {
+	if last := c.since(999, time.Time{}); len(last) != 1 {
 		t.Errorf("the last one is not")
 	}
 }

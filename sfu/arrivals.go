@@ -21,9 +21,10 @@ type arrivals struct {
 	interceptor.NoOp
 	reports interceptor.Interceptor
 
+	writer interceptor.RTCPWriter // set once, before anything comes
+
 	mu      sync.Mutex // guards what follows
-	writer  interceptor.RTCPWriter
-	started bool // something comes
+	started bool       // something comes
 	told    time.Time
 	came    *twcc.Recorder
 }
@@ -40,8 +41,6 @@ func (a *arrivals) NewInterceptor(id string) (interceptor.Interceptor, error) {
 
 // BindRTCPWriter implements interceptor.Interceptor.
 func (a *arrivals) BindRTCPWriter(w interceptor.RTCPWriter) interceptor.RTCPWriter {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.writer = w
 	return w
 }
@@ -73,12 +72,16 @@ func (a *arrivals) BindRemoteStream(info *interceptor.StreamInfo, r interceptor.
 		}
 		var number rtp.TransportCCExtension
 		if number.Unmarshal(header.GetExtension(id)) == nil {
-			a.mu.Lock()
-			a.came.Record(ssrc, number.TransportSequence, micros())
-			a.mu.Unlock()
+			a.record(ssrc, number.TransportSequence)
 		}
 		return n, attributes, nil
 	})
+}
+
+func (a *arrivals) record(ssrc uint32, number uint16) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.came.Record(ssrc, number, micros())
 }
 
 // start begins once something comes.
@@ -102,17 +105,20 @@ func (a *arrivals) Close() error { return a.reports.Close() }
 
 // tick tells the publisher, when it is time.
 func (a *arrivals) tick(at time.Time) {
+	if packets := a.due(at); len(packets) > 0 {
+		_, _ = a.writer.Write(packets, nil) // if it fails, so does the connection
+	}
+}
+
+// due gives what the publisher is to be told, when it is time.
+func (a *arrivals) due(at time.Time) []rtcp.Packet {
 	a.mu.Lock()
-	var packets []rtcp.Packet
-	if a.started && at.Sub(a.told) >= arrivalsEvery-roomTick/2 {
-		a.told = at
-		packets = a.came.BuildFeedbackPacket()
+	defer a.mu.Unlock()
+	if !a.started || at.Sub(a.told) < arrivalsEvery-roomTick/2 {
+		return nil
 	}
-	writer := a.writer
-	a.mu.Unlock()
-	if len(packets) > 0 {
-		_, _ = writer.Write(packets, nil) // if it fails, so does the connection
-	}
+	a.told = at
+	return a.came.BuildFeedbackPacket()
 }
 
 // extensionOf gives the ID of a header extension in a stream, or 0.

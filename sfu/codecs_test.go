@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"encoding/binary"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -255,29 +256,28 @@ func TestTakes(t *testing.T) {
 	}
 	const vp8, av1, rtx = "a=rtpmap:96 VP8/90000\r\n", "a=rtpmap:45 AV1/90000\r\na=fmtp:45 profile=0\r\n", "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
 	for name, test := range map[string]struct {
-		text   string
-		answer bool
-		want   string // "?" where it is not known
+		text string
+		want string // "?" where it is not known
 	}{
-		"both":                       {video("9", "96 97 45", "a=recvonly\r\n"+vp8+rtx+av1), false, "video/VP8 video/AV1"},
-		"one":                        {video("9", "96 97", "a=recvonly\r\n"+vp8+rtx), false, "video/VP8"},
-		"a codec that is not listed": {video("9", "96", "a=recvonly\r\n"+vp8+av1), false, "video/VP8"},
-		"a codec that we do not":     {video("9", "96 50", "a=recvonly\r\n"+vp8+"a=rtpmap:50 H265/90000\r\n"), false, "video/VP8"},
-		"in two sections":            {video("9", "96", "a=recvonly\r\n"+vp8) + video("9", "96 45", "a=sendrecv\r\n"+vp8+av1), false, "video/VP8 video/AV1"},
-		"it sends alone":             {video("9", "96", "a=sendonly\r\n"+vp8), false, "?"},
-		"no section":                 {"", false, "?"},
-		"a section that has ended":   {video("0", "96", "a=recvonly\r\n"+vp8), false, "?"},
-		"one that shares a port":     {video("0", "96", "a=bundle-only\r\na=recvonly\r\n"+vp8), false, "video/VP8"},
-		"one that it refuses":        {video("0", "96", "a=recvonly\r\n"+vp8), true, ""},
-		"one of two that it refuses": {video("9", "45", "a=recvonly\r\n"+av1) + video("0", "96", vp8), true, "video/AV1"},
-		"no SDP":                     {"nonsense", false, "?"},
+		"both":                       {video("9", "96 97 45", "a=recvonly\r\n"+vp8+rtx+av1), "video/VP8 video/AV1"},
+		"one":                        {video("9", "96 97", "a=recvonly\r\n"+vp8+rtx), "video/VP8"},
+		"a codec that is not listed": {video("9", "96", "a=recvonly\r\n"+vp8+av1), "video/VP8"},
+		"a codec that we do not":     {video("9", "96 50", "a=recvonly\r\n"+vp8+"a=rtpmap:50 H265/90000\r\n"), "video/VP8"},
+		"in two sections":            {video("9", "96", "a=recvonly\r\n"+vp8) + video("9", "96 45", "a=sendrecv\r\n"+vp8+av1), "video/VP8 video/AV1"},
+		"it sends alone":             {video("9", "96", "a=sendonly\r\n"+vp8), "?"},
+		"no section":                 {"", "?"},
+		"a section that has ended":   {video("0", "96", "a=recvonly\r\n"+vp8), "?"},
+		"one that shares a port":     {video("0", "96", "a=bundle-only\r\na=recvonly\r\n"+vp8), "video/VP8"},
+		"one that it refuses":        {video("0", "96", "a=recvonly\r\n"+vp8), "?"},
+		"one of two that it refuses": {video("9", "45", "a=recvonly\r\n"+av1) + video("0", "96", vp8), "video/AV1"},
+		"no SDP":                     {"nonsense", "?"},
 	} {
 		taken := takes{}
 		text := head + test.text
 		if name == "no SDP" {
 			text = test.text
 		}
-		taken.learn(text, test.answer)
+		taken.learn(text)
 		codecs, known := taken[webrtc.RTPCodecTypeVideo]
 		var names []string
 		for _, c := range codecs {
@@ -289,6 +289,30 @@ func TestTakes(t *testing.T) {
 		}
 		if got != test.want {
 			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// TestRefusedIn reads which sections of an offer its answer refuses.
+func TestRefusedIn(t *testing.T) {
+	const head = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+	section := func(port, attributes string) string {
+		return "m=video " + port + " UDP/TLS/RTP/SAVPF 96\r\n" + attributes
+	}
+	offer := head + section("9", "a=mid:0\r\n") + section("9", "a=mid:1\r\n") + section("0", "a=mid:2\r\na=bundle-only\r\n")
+	for name, test := range map[string]struct {
+		answer string
+		want   map[string]bool
+	}{
+		"none":            {head + section("9", "") + section("9", "") + section("9", ""), map[string]bool{}},
+		"the second":      {head + section("9", "") + section("0", "") + section("9", ""), map[string]bool{"1": true}},
+		"one that shares": {head + section("9", "") + section("9", "") + section("0", "a=bundle-only\r\n"), map[string]bool{}},
+		"too few":         {head + section("0", ""), map[string]bool{"0": true}},
+		"too many":        {head + strings.Repeat(section("0", ""), 5), map[string]bool{"0": true, "1": true, "2": true}},
+		"no SDP":          {"nonsense", nil},
+	} {
+		if got := refusedIn(offer, test.answer); !maps.Equal(got, test.want) {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}
 }

@@ -55,6 +55,7 @@ type channels struct {
 type keptPacket struct {
 	*signalling.DataPacket
 	size int
+	came time.Time
 }
 
 // slow waits until the participant may send a packet of a size; it is false when the participant has gone meanwhile.
@@ -188,7 +189,7 @@ func (c *channels) keep(packet *signalling.DataPacket, size int) bool {
 		}
 		c.sequence = packet.Sequence
 	}
-	c.last = append(c.last, keptPacket{packet, size})
+	c.last = append(c.last, keptPacket{packet, size, time.Now()})
 	c.kept += size
 	for len(c.last) > maxReliableLog || c.kept > maxReliableBytes {
 		c.kept -= c.last[0].size
@@ -258,7 +259,7 @@ func (c *channels) resend(p *Participant, states []signalling.DataChannelReceive
 			continue
 		}
 		done[publisher] = true
-		for _, packet := range publisher.data.since(s.LastSeq) {
+		for _, packet := range publisher.data.since(s.LastSeq, p.joined) {
 			if isFor(packet, p) && !c.send(p, signalling.Reliable, signalling.Marshal(packet)) {
 				return
 			}
@@ -266,13 +267,13 @@ func (c *channels) resend(p *Participant, states []signalling.DataChannelReceive
 	}
 }
 
-// since gives the reliable packets after a number, as far as they are kept.
-func (c *channels) since(sequence uint32) []*signalling.DataPacket {
+// since gives the reliable packets after a number, and of after a time, as far as they are kept.
+func (c *channels) since(sequence uint32, at time.Time) []*signalling.DataPacket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var packets []*signalling.DataPacket
 	for _, p := range c.last {
-		if p.Sequence > sequence {
+		if p.Sequence > sequence && p.came.After(at) {
 			packets = append(packets, p.DataPacket)
 		}
 	}

@@ -122,6 +122,17 @@ func TestDataMissed(t *testing.T) {
 			t.Errorf("got %+v, want %d", p, n)
 		}
 	}
+	// What was said before somebody came is not for them, whatever they say that they have.
+	carol := w.talks("carol", everything)
+	carol.c.send(&signalling.SignalRequest{SyncState: &signalling.SyncState{
+		DataChannelReceiveStates: []signalling.DataChannelReceiveState{{PublisherSID: alice.c.sid}},
+	}})
+	carol.c.send(&signalling.SignalRequest{PingReq: &signalling.Ping{Timestamp: 1}})
+	carol.c.await("for a pong", func(m *signalling.SignalResponse) bool { return m.PongResp != nil })
+	alice.send(labelReliable, &signalling.DataPacket{User: &signalling.UserPacket{Payload: []byte{4}}, Sequence: 4})
+	if p := carol.await(); p.Sequence != 4 {
+		t.Errorf("carol got number %d", p.Sequence)
+	}
 }
 
 // TestMetadata has somebody say something of themselves, if they may.

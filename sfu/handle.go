@@ -121,7 +121,7 @@ func (p *Participant) offered(o *signalling.SessionDescription) {
 	p.locate(o.SDP)
 	p.dropped(o.SDP)
 	if p.v1 {
-		p.takes.learn(o.SDP, false)
+		p.takes.learn(o.SDP)
 	}
 	p.required = false
 	answer, err := p.publisher.answer(o, func() {
@@ -146,20 +146,36 @@ func (p *Participant) offered(o *signalling.SessionDescription) {
 	}
 }
 
-// answered takes the client's answer to an offer of ours (v0). Tracks in codecs that it does not take are taken out first.
+// answered takes the client's answer to an offer of ours (v0). Tracks that it does not take are taken out first.
 func (p *Participant) answered(a *signalling.SessionDescription) {
-	refused := false
-	if !p.v1 {
-		p.takes.learn(a.SDP, true)
-		for _, s := range p.subscriptions {
-			if s.down != nil && !p.takes.up(s.down.Up()) {
-				s.detach()
-				refused = true
-			}
-		}
+	c := p.subscriber
+	if p.v1 || !c.awaits(a) {
+		return
 	}
-	p.subscriber.answered(a)
-	if refused && !p.gone {
+	if err := c.inspect(a.SDP); err != nil {
+		c.unreadable(err)
+		return
+	}
+	p.takes.learn(a.SDP)
+	var offer string
+	if d := c.pc.PendingLocalDescription(); d != nil {
+		offer = d.SDP
+	}
+	refused, changed := refusedIn(offer, a.SDP), false
+	for _, s := range p.subscriptions {
+		switch {
+		case s.down == nil:
+			continue
+		case refused[c.midOf(s.sender)]:
+			s.refused = append(s.refused, s.down.Up())
+		case p.takes.up(s.down.Up()):
+			continue
+		}
+		s.detach()
+		changed = true
+	}
+	c.answered(a)
+	if changed && !p.gone {
 		p.negotiate()
 		p.tellLacking()
 	}

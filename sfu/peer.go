@@ -186,19 +186,33 @@ func (c *peer) offer(restart bool) {
 	}})
 }
 
-// answered takes the client's answer to an offer of ours.
+// awaits is whether an answer is one to the offer that is out.
+func (c *peer) awaits(a *signalling.SessionDescription) bool {
+	return c.offering && (a.ID == 0 || a.ID == c.offerID)
+}
+
+// unreadable puts the participant out, whose answer makes no sense.
+func (c *peer) unreadable(err error) {
+	c.p.log.Warn().Err(err).Msg("An answer cannot be read")
+	c.p.leave(signalling.MediaFailure)
+}
+
+// midOf gives the media section in which something is sent, "" where there is none.
+func (c *peer) midOf(sender *webrtc.RTPSender) string {
+	for _, t := range c.pc.GetTransceivers() {
+		if sender != nil && t.Sender() == sender {
+			return t.Mid()
+		}
+	}
+	return ""
+}
+
+// answered takes the client's answer to the offer that is out, which has been inspected.
 func (c *peer) answered(a *signalling.SessionDescription) {
-	if !c.offering || a.ID != 0 && a.ID != c.offerID {
-		return
-	}
 	c.offering, c.answeredID = false, c.offerID
-	err := c.inspect(a.SDP)
-	if err == nil {
-		err = c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.SDP})
-	}
+	err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.SDP})
 	if err != nil {
-		c.p.log.Warn().Err(err).Msg("An answer cannot be read")
-		c.p.leave(signalling.MediaFailure)
+		c.unreadable(err)
 		return
 	}
 	c.flushCandidates()

@@ -215,6 +215,9 @@ func (c *peer) send(d *track.Down) (*webrtc.RTPSender, error) {
 			return c.pc.AddTrack(d)
 		}
 	}
+	if len(c.pc.GetTransceivers()) >= maxSections {
+		return nil, errSections
+	}
 	t, err := c.pc.AddTransceiverFromTrack(d, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 	if err != nil {
 		return nil, err

@@ -18,8 +18,8 @@ type takes map[webrtc.RTPCodecType][]webrtc.RTPCodecParameters
 const maxTaken = 64
 
 // learn reads a description of the client, which is an offer (v1), or an answer to one of ours (v0). In a section in which it sends only, it says
-// nothing of what it takes; an answer that refuses a section says that nothing is taken of what was offered there. RFC 3264, section 6.
-func (t takes) learn(text string, answer bool) {
+// nothing of what it takes, and one that it refuses is about what was offered there.
+func (t takes) learn(text string) {
 	var d sdp.SessionDescription
 	if d.UnmarshalString(text) != nil {
 		return
@@ -28,17 +28,33 @@ func (t takes) learn(text string, answer bool) {
 	for _, m := range d.MediaDescriptions {
 		kind := webrtc.NewRTPCodecType(m.MediaName.Media)
 		_, sends := m.Attribute(sdp.AttrKeySendOnly)
-		_, bundled := m.Attribute("bundle-only") // has no port of its own. RFC 9143, section 6
-		refused := m.MediaName.Port.Value == 0 && !bundled
-		switch {
-		case kind == 0 || sends || refused && !answer:
-		case refused:
-			found[kind] = slices.Clip(found[kind])
-		default:
+		if kind != 0 && !sends && !isRefused(m) {
 			found.section(kind, m)
 		}
 	}
 	maps.Copy(t, found)
+}
+
+// isRefused is whether a media section is refused, or has ended. RFC 3264, section 6; RFC 9143, section 6.
+func isRefused(m *sdp.MediaDescription) bool {
+	_, bundled := m.Attribute("bundle-only") // has no port of its own
+	return m.MediaName.Port.Value == 0 && !bundled
+}
+
+// refusedIn gives the sections of an offer that its answer refuses, by mid. Both have the same sections. RFC 3264, section 6.
+func refusedIn(offer, answer string) map[string]bool {
+	var ours, theirs sdp.SessionDescription
+	if ours.UnmarshalString(offer) != nil || theirs.UnmarshalString(answer) != nil {
+		return nil
+	}
+	refused := map[string]bool{}
+	for i, m := range ours.MediaDescriptions {
+		if i < len(theirs.MediaDescriptions) && isRefused(theirs.MediaDescriptions[i]) {
+			mid, _ := m.Attribute(sdp.AttrKeyMID)
+			refused[mid] = true
+		}
+	}
+	return refused
 }
 
 // section adds the codecs of a media section that we know, too.
@@ -48,9 +64,10 @@ func (t takes) section(kind webrtc.RTPCodecType, m *sdp.MediaDescription) {
 		payloadType, value, _ := strings.Cut(a.Value, " ")
 		switch a.Key {
 		case "rtpmap":
-			names[payloadType], _, _ = strings.Cut(value, "/")
+			name, _, _ := strings.Cut(value, "/")
+			names[payloadType] = name
 		case "fmtp":
-			formats[payloadType] = value
+			formats[payloadType] = strings.Clone(value) // not all of the description with it
 		}
 	}
 	codecs := t[kind]

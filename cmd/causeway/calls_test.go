@@ -236,9 +236,13 @@ func TestCallRelays(t *testing.T) {
 
 // TestCallRelaysOfGuests has guests be told of TURN in calls where they may use it, and only there.
 func TestCallRelaysOfGuests(t *testing.T) {
-	for _, may := range []bool{true, false} {
+	for _, test := range []struct{ may, elsewhere bool }{{true, false}, {false, false}, {true, true}, {false, true}} {
+		may := test.may
 		s := startCallServer(t, func(c *Config) {
 			c.TURN.Listen, c.TURN.Guests, c.Registration.Guests = []string{"127.0.0.1:0"}, may, true
+			if test.elsewhere {
+				c.TURN.Listen, c.TURN.URIs, c.TURN.Secret = nil, []string{"turn:turn.example.org"}, "shared"
+			}
 		})
 		alice := s.register("alice")
 		room := s.ok("POST", client+"/createRoom", alice,

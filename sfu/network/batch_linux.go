@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,9 +16,10 @@ const (
 	maxMessage  = 60 << 10
 	// maxMessages is how many messages are sent in one call, during which the thread does nothing else: some hundred microseconds.
 	maxMessages = 64
-	// maxRefused is how many messages with several packets may be refused one after the other until there are none any more. Where a device cannot do
+	// maxRefused is how many messages with several packets may be refused one after the other until there are none for a time. Where a device cannot do
 	// it all are; a single destination may refuse them because packets to it have to be smaller, which is no reason to leave it for all.
 	maxRefused = 32
+	refusedFor = time.Minute
 )
 
 // batch sends what has waited, in as few calls as can be. It is used by one goroutine at a time.
@@ -27,6 +29,7 @@ type batch struct {
 	family   int
 	segments atomic.Bool // whether the kernel takes several packets in one message
 	refused  int         // messages of several packets in a row that it did not take
+	resume   time.Time   // until when there are none, for that
 
 	// Messages point into what follows, which is not to move while they are used.
 	messages []message
@@ -100,7 +103,7 @@ func (b *batch) singly(q *queue) (failed int) {
 	m := &b.messages[b.from]
 	if m.Iovlen > 1 && (b.errno == unix.EIO || b.errno == unix.EINVAL || b.errno == unix.ENOPROTOOPT || b.errno == unix.EMSGSIZE) {
 		if b.refused++; b.refused >= maxRefused {
-			b.segments.Store(false) // the device cannot do it
+			b.refused, b.resume = 0, time.Now().Add(refusedFor)
 		}
 	}
 	at := b.firsts[b.from]
@@ -120,7 +123,7 @@ func (b *batch) arrange(q *queue) {
 	b.vectors = slices.Grow(b.vectors[:0], len(q.packets))
 	b.names = slices.Grow(b.names[:0], len(q.ways))[:len(q.ways)]
 	b.controls = slices.Grow(b.controls[:0], len(q.packets)*controlSize)
-	segments := b.segments.Load()
+	segments := b.segmented()
 	for k := range q.ways {
 		w, name := &q.ways[k], &b.names[k]
 		fits := name.set(b.family, w.to)
@@ -144,6 +147,11 @@ func (b *batch) arrange(q *queue) {
 			at = next
 		}
 	}
+}
+
+// segmented is whether messages have several packets now.
+func (b *batch) segmented() bool {
+	return b.segments.Load() && (b.resume.IsZero() || time.Now().After(b.resume))
 }
 
 // run adds the packets that can be one message, from one on, and gives the one after them, or -1.

@@ -155,12 +155,23 @@ func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) {
 
 // Flush sends what waits. Where another goroutine sends at the moment, that does it, and this one does not wait.
 func (c *Conn) Flush() {
-	for c.again.Store(true); c.again.Load() && c.sending.TryLock(); {
+	c.again.Store(true)
+	for n := 0; c.again.Load() && c.sending.TryLock(); n++ {
+		if n == maxForOthers {
+			c.sending.Unlock()
+			c.mu.Lock()
+			c.timer.Reset(0) // somebody else is to go on
+			c.mu.Unlock()
+			return
+		}
 		c.again.Store(false)
 		c.send()
 		c.sending.Unlock()
 	}
 }
+
+// maxForOthers is how often one goroutine sends what others have asked to be sent meanwhile.
+const maxForOthers = 4
 
 // send sends what waits. c.sending is held.
 func (c *Conn) send() {

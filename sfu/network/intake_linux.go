@@ -3,6 +3,7 @@ package network
 import (
 	"fmt"
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,24 +30,30 @@ func newIntake() *intake {
 	return in
 }
 
-// each gives each packet that comes by a socket of Go's to hand, which gives one to read the next into. It returns when the socket is closed. failed is told
-// what else goes wrong, such as of ICMP: the next packet may be fine.
+// each gives each packet that comes by a socket of Go's to hand, which gives one to read the next into. It returns when the socket is closed, or nil when
+// ended is and packets come and come. failed is told what else goes wrong: the next packet may be fine.
 //
 // All of it is one call of Read, with a function that is never done. What comes after fewer were read than can be wakes who waits, and need not be asked for;
 // but when Read begins, it forgets what has come by then, and waits for more.
-func (in *intake) each(conn *net.UDPConn, hand func(*packet) *packet, failed func(error)) error {
+func (in *intake) each(conn *net.UDPConn, ended <-chan struct{}, hand func(*packet) *packet, failed func(error)) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("read from the socket: %w", err)
 	}
 	return raw.Read(func(fd uintptr) bool {
 		for {
+			select {
+			case <-ended:
+				return true
+			default:
+			}
 			in.take(fd)
 			switch {
 			case in.errno == unix.EAGAIN:
 				return false
 			case in.errno != 0:
 				failed(in.errno)
+				time.Sleep(errorPause)
 				continue
 			}
 			for i := range in.n {
@@ -58,6 +65,9 @@ func (in *intake) each(conn *net.UDPConn, hand func(*packet) *packet, failed fun
 		}
 	})
 }
+
+// errorPause is how long nothing is read after an error, which may last.
+const errorPause = 10 * time.Millisecond
 
 // take takes what has come.
 func (in *intake) take(fd uintptr) {

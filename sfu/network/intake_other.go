@@ -16,7 +16,7 @@ func newIntake() *intake {
 
 // each gives each packet that comes by a socket to hand, which gives one to read the next into. It returns when the socket is closed. failed is told what
 // else goes wrong.
-func (in *intake) each(conn *net.UDPConn, hand func(*packet) *packet, failed func(error)) error {
+func (in *intake) each(conn *net.UDPConn, _ <-chan struct{}, hand func(*packet) *packet, failed func(error)) error {
 	for {
 		p := in.packets[0]
 		var err error

@@ -84,13 +84,16 @@ const (
 	// gatherEvery is how often feedback is taken that was put aside: each packet by itself would wake several goroutines, and the processor that they
 	// run on.
 	gatherEvery = 25 * time.Millisecond
+	// Where more than so many come at a time, whoever sends them, they are taken more often, so that the kernel's buffer is never full.
+	manyGathered    = 256
+	gatherManyEvery = 5 * time.Millisecond
 	// maxGathered is how many packets are taken at a time.
 	maxGathered = 4096
 )
 
 // gather hands out the feedback that was put aside, as long as somebody is there.
 func (m *Mux) gather(s *socket) {
-	in, tick := newIntake(), time.NewTicker(gatherEvery)
+	in, tick, many := newIntake(), time.NewTicker(gatherEvery), false
 	defer tick.Stop()
 	for {
 		select {
@@ -98,7 +101,8 @@ func (m *Mux) gather(s *socket) {
 			return
 		case <-tick.C:
 		}
-		for total := 0; total < maxGathered; {
+		total := 0
+		for total < maxGathered {
 			n := s.conn.aside.take(in)
 			for i := range n {
 				in.packets[i] = s.hand(in.packets[i])
@@ -106,6 +110,10 @@ func (m *Mux) gather(s *socket) {
 			if total += n; n < len(in.packets) {
 				break
 			}
+		}
+		if now := total > manyGathered; now != many {
+			many = now
+			tick.Reset(map[bool]time.Duration{false: gatherEvery, true: gatherManyEvery}[many])
 		}
 		if !s.empty() {
 			continue
@@ -126,8 +134,8 @@ func (s *socket) empty() bool {
 
 // read hands out what comes until the socket is closed.
 func (m *Mux) read(s *socket) {
-	err := newIntake().each(s.conn.UDPConn, s.hand, func(err error) { m.log.Debugf("Read packets: %v", err) })
-	if !errors.Is(err, net.ErrClosed) {
+	err := newIntake().each(s.conn.UDPConn, m.closed, s.hand, func(err error) { m.log.Debugf("Read packets: %v", err) })
+	if err != nil && !errors.Is(err, net.ErrClosed) {
 		m.log.Errorf("Nothing is read: %v", err)
 	}
 }

@@ -238,7 +238,7 @@ func TestFeedbackAside(t *testing.T) {
 		}
 		others := [][]byte{packetOf(1, 100), {0x8f}, nack, {}}
 		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-		err := newIntake().each(c.UDPConn, func(p *packet) *packet {
+		err := newIntake().each(c.UDPConn, nil, func(p *packet) *packet {
 			if len(others) > 0 {
 				check(p, others[0])
 				others = others[1:]

@@ -43,7 +43,7 @@ func burst(t *testing.T, c *Conn, packets int, to ...*net.UDPConn) {
 }
 
 // TestSegmentsRefused has the kernel refuse messages of several packets: what was in them is sent all the same, each packet by itself, and after some of
-// them no more such messages are made.
+// them no more such messages are made for a time.
 func TestSegmentsRefused(t *testing.T) {
 	conn := listen(t, "127.0.0.1:0")
 	c := NewConn(conn)
@@ -56,7 +56,7 @@ func TestSegmentsRefused(t *testing.T) {
 		to = append(to, listen(t, "127.0.0.1:0"))
 	}
 	bursts := 0
-	for ; c.batch.segments.Load() && bursts < 100; bursts++ {
+	for ; c.batch.segmented() && bursts < 100; bursts++ {
 		burst(t, c, 20, to...)
 	}
 	if refused := bursts * len(to); refused < maxRefused || refused > maxRefused+len(to) {
@@ -65,6 +65,10 @@ func TestSegmentsRefused(t *testing.T) {
 	burst(t, c, 20, to...)
 	if s := c.Stats(); s.Errors != 0 || s.Packets != uint64((bursts+1)*20*len(to)) || s.Calls != uint64(20*len(to)) {
 		t.Errorf("got %+v after %d bursts of %d packets", s, bursts+1, 20*len(to))
+	}
+	c.batch.resume = c.batch.resume.Add(-refusedFor)
+	if !c.batch.segmented() {
+		t.Error("they are not tried again")
 	}
 }
 
@@ -85,8 +89,8 @@ func TestSegmentsRefusedByOne(t *testing.T) {
 	for range bursts {
 		burst(t, c, 20, refuses, takes)
 	}
-	if s := c.Stats(); !c.batch.segments.Load() || s.Errors != 0 || s.Calls != bursts {
-		t.Errorf("got %+v, and messages of several packets: %t; want one for each of %d bursts", s, c.batch.segments.Load(), bursts)
+	if s := c.Stats(); !c.batch.segmented() || s.Errors != 0 || s.Calls != bursts {
+		t.Errorf("got %+v, and messages of several packets: %t; want one for each of %d bursts", s, c.batch.segmented(), bursts)
 	}
 }
 
@@ -112,7 +116,7 @@ func TestCannotBeSent(t *testing.T) {
 	if s := c.Stats(); s.Packets != 3*packets || s.Errors != 2*packets {
 		t.Errorf("got %+v, want %d errors", s, 2*packets)
 	}
-	if !c.batch.segments.Load() {
+	if !c.batch.segmented() {
 		t.Error("several packets in one message are given up for that")
 	}
 }

@@ -109,8 +109,8 @@ func (l *layer) handOn() {
 		ends = ends || l.batch[i].Marker
 	}
 	downs := *l.up.downs.Load()
-	if shards := min(runtime.GOMAXPROCS(0), len(downs)/shardSize); shards > 1 {
-		l.share(downs, shards, ends)
+	if len(downs) >= 2*shardSize { // asking for the processors takes the scheduler's lock
+		l.share(downs, min(runtime.GOMAXPROCS(0), len(downs)/shardSize), ends)
 	} else {
 		l.fanOut(downs, ends)
 	}

@@ -38,6 +38,7 @@ type Up struct {
 	downs atomic.Pointer[[]*Down] // who gets it; replaced, never changed
 
 	rated rated
+	ended atomic.Bool
 
 	mu     sync.Mutex // guards what follows
 	layers [codec.MaxSpatial]*layer
@@ -82,7 +83,7 @@ func (u *Up) Receive(o StreamOptions) {
 	buf := make([]byte, 1600)
 	for {
 		n, err := o.Read(buf)
-		if err != nil {
+		if err != nil || u.ended.Load() {
 			return
 		}
 		l.take(buf[:n], now())
@@ -136,8 +137,9 @@ func (u *Up) layer(i int) *layer {
 	return u.layers[i]
 }
 
-// Close ends the track: no packet is handed on any more.
+// Close ends the track: no packet is taken any more.
 func (u *Up) Close() {
+	u.ended.Store(true)
 	u.mu.Lock()
 	u.closed = true
 	u.mu.Unlock()
