@@ -29,11 +29,6 @@ func (s *Server) MayCall(ctx context.Context, user id.UserID, device id.DeviceID
 	return usable, err
 }
 
-// IsGuest returns whether a user of this server has a guest's account.
-func (s *Server) IsGuest(ctx context.Context, user id.UserID) (bool, error) {
-	return s.Accounts.IsGuest(ctx, user)
-}
-
 // DelayedEvent returns of which room a delayed event of a user is, and after what time it is sent. Errors: 404 M_NOT_FOUND.
 func (s *Server) DelayedEvent(ctx context.Context, user id.UserID, delayID string) (room id.RoomID, after time.Duration, err error) {
 	d, err := s.rooms.DelayedEvent(ctx, user, delayID)

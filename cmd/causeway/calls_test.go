@@ -234,34 +234,6 @@ func TestCallRelays(t *testing.T) {
 	}
 }
 
-// TestCallRelaysOfGuests has guests be told of TURN in calls where they may use it, and only there.
-func TestCallRelaysOfGuests(t *testing.T) {
-	for _, test := range []struct{ may, elsewhere bool }{{true, false}, {false, false}, {true, true}, {false, true}} {
-		may := test.may
-		s := startCallServer(t, func(c *Config) {
-			c.TURN.Listen, c.TURN.Guests, c.Registration.Guests = []string{"127.0.0.1:0"}, may, true
-			if test.elsewhere {
-				c.TURN.Listen, c.TURN.URIs, c.TURN.Secret = nil, []string{"turn:turn.example.org"}, "shared"
-			}
-		})
-		alice := s.register("alice")
-		room := s.ok("POST", client+"/createRoom", alice,
-			`{"preset":"public_chat","initial_state":[{"type":"m.room.guest_access","content":{"guest_access":"can_join"}}]}`)["room_id"].(string)
-		guest := s.ok("POST", client+"/register?kind=guest", "", `{}`)["access_token"].(string)
-		s.ok("POST", client+"/join/"+room, guest, `{}`)
-		for who, want := range map[string]bool{alice: true, guest: may} {
-			p, _ := s.dial(s.callToken(who, room))
-			if p == nil {
-				t.Fatal("somebody cannot come in")
-			}
-			join := p.until("join", func(m *signalling.SignalResponse) bool { return m.Join != nil }).Join
-			if told := len(join.ICEServers) > 0; told != want {
-				t.Errorf("guests may use TURN %t: a participant (a guest %t) is told of it %t", may, who == guest, told)
-			}
-		}
-	}
-}
-
 // TestCallOverARestart has a token from before be good, and the membership end of who does not come back.
 func TestCallOverARestart(t *testing.T) {
 	s := startCallServer(t)

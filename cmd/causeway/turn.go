@@ -57,7 +57,7 @@ func openTURN(
 	case !c.Enabled:
 		return nil, nil
 	case c.elsewhere():
-		return &turnPart{config: c, uris: c.URIs, mint: func(user, _ string) turn.Credentials { return c.mintElsewhere(user) }}, nil
+		return &turnPart{uris: c.URIs, mint: func(user, _ string) turn.Credentials { return c.mintElsewhere(user) }}, nil
 	}
 	log = log.With().Str("part", "turn").Logger()
 	sockets, err := listenTURN(cfg)

@@ -29,12 +29,3 @@ func (s *Service) InCall(ctx context.Context, user id.UserID, device id.DeviceID
 	}
 	return usable, mute, err
 }
-
-// IsGuest tells whether a user has a guest's account.
-func (s *Service) IsGuest(ctx context.Context, user id.UserID) (is bool, err error) {
-	err = s.db.View(ctx, func(tx *store.Tx) error {
-		is, err = tx.IsGuest(user)
-		return err
-	})
-	return is, err
-}
