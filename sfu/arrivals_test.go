@@ -212,8 +212,8 @@ func TestArrivals(t *testing.T) {
 	packets(6, 7)
 	second, f := next()
 	check(f, map[uint16]bool{6: true, 7: true})
-	if gap := second.Sub(first); gap != arrivalsEvery {
-		t.Errorf("it is told again after %v, want %v", gap, arrivalsEvery)
+	if gap := second.Sub(first); gap != 100*time.Millisecond {
+		t.Errorf("it is told again after %v, want 100 ms", gap)
 	}
 	for range 20 {
 		at = at.Add(roomTick)

@@ -8,18 +8,27 @@ import (
 	"time"
 )
 
-// way is what happens to packets in one direction: how many of a thousand are lost, how long the others take, and how many bits per second
-// come through, with a queue of a length in time in front. Zero is no loss, no delay, and no bound.
+// way is what happens to packets in one direction: how many of a thousand are lost, how long the others take, but for as many of a thousand as overtake
+// them, and how many bits per second come through, with a queue of a length in time in front. Zero is no loss, no delay, and no bound. What comes in is
+// not bounded.
 type way struct {
-	lossPermille int
-	delay        time.Duration
-	bits         int
-	queue        time.Duration
+	lossPermille, earlyPermille int
+	delay                       time.Duration
+	bits                        int
+	queue                       time.Duration
+	only                        netip.AddrPort // whose way it is; all's, where that is nobody
 }
 
-// badSocket is a UDP socket behind a network that can be made worse. Only media is lost.
+// of is whether a way is that to an address, or from there.
+func (w way) of(other netip.AddrPort) bool {
+	return !w.only.IsValid() || w.only == netip.AddrPortFrom(other.Addr().Unmap(), other.Port())
+}
+
+// badSocket is a UDP socket behind a network that can be made worse. Only media is lost, and overtakes.
 type badSocket struct {
 	*net.UDPConn
+	came  chan packetIn
+	ended chan struct{} // nothing comes any more
 
 	mu       sync.Mutex // guards what follows
 	in, out  way
@@ -27,10 +36,19 @@ type badSocket struct {
 	random   *rand.Rand
 	dropped  int // of what was sent
 	overflow int // of those, because the queue was full
+	overtook int // of what was sent and has come
+}
+
+// packetIn is a packet that has come.
+type packetIn struct {
+	b    []byte
+	from netip.AddrPort
 }
 
 func newBadSocket(conn *net.UDPConn) *badSocket {
-	return &badSocket{UDPConn: conn, random: rand.New(rand.NewPCG(1, 2))}
+	s := &badSocket{UDPConn: conn, random: rand.New(rand.NewPCG(1, 2)), came: make(chan packetIn, 1024), ended: make(chan struct{})}
+	go s.receive()
+	return s
 }
 
 func (s *badSocket) set(in, out way) {
@@ -46,19 +64,42 @@ func (s *badSocket) lost() int {
 	return s.dropped
 }
 
+// overtakes is how many packets have come before others that were sent earlier.
+func (s *badSocket) overtakes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.overtook
+}
+
+func isMedia(b []byte) bool { return len(b) > 0 && b[0] >= 128 && b[0] < 192 }
+
+// lose is whether a packet is lost; mu is held.
 func (s *badSocket) lose(w way, b []byte) bool {
-	return len(b) > 0 && b[0] >= 128 && b[0] < 192 && s.random.IntN(1000) < w.lossPermille
+	return isMedia(b) && s.random.IntN(1000) < w.lossPermille
+}
+
+// wait is how long a packet takes that is not lost; mu is held.
+func (s *badSocket) wait(w way, b []byte) time.Duration {
+	if isMedia(b) && s.random.IntN(1000) < w.earlyPermille {
+		s.overtook++
+		return 0
+	}
+	return w.delay
 }
 
 // WriteToAddrPort sends a packet, or loses it.
 func (s *badSocket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	s.mu.Lock()
+	if !s.out.of(to) {
+		s.mu.Unlock()
+		return s.WriteToUDPAddrPort(b, to)
+	}
 	if s.lose(s.out, b) {
 		s.dropped++
 		s.mu.Unlock()
 		return len(b), nil
 	}
-	wait := s.out.delay
+	wait := s.wait(s.out, b)
 	if s.out.bits > 0 {
 		now := time.Now()
 		if s.free.Before(now) {
@@ -87,18 +128,52 @@ func (s *badSocket) WriteTo(b []byte, to net.Addr) (int, error) {
 	return s.WriteToAddrPort(b, to.(*net.UDPAddr).AddrPort())
 }
 
-// ReadFromAddrPort reads a packet that was not lost.
-func (s *badSocket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+// receive takes what comes until the socket is closed.
+func (s *badSocket) receive() {
+	defer close(s.ended)
+	b := make([]byte, 1<<16)
 	for {
 		n, from, err := s.ReadFromUDPAddrPort(b)
 		if err != nil {
-			return n, from, err
+			return
 		}
+		lost, wait := false, time.Duration(0)
 		s.mu.Lock()
-		lost := s.lose(s.in, b[:n])
+		if s.in.of(from) {
+			lost, wait = s.lose(s.in, b[:n]), s.wait(s.in, b[:n])
+		}
 		s.mu.Unlock()
-		if !lost {
-			return n, from, nil
+		if lost {
+			continue
+		}
+		p := packetIn{append([]byte(nil), b[:n]...), from}
+		if wait == 0 {
+			s.deliver(p)
+		} else {
+			time.AfterFunc(wait, func() { s.deliver(p) })
 		}
 	}
+}
+
+func (s *badSocket) deliver(p packetIn) {
+	select {
+	case s.came <- p:
+	case <-s.ended:
+	}
+}
+
+// ReadFromAddrPort reads a packet that was not lost.
+func (s *badSocket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	select {
+	case p := <-s.came:
+		return copy(b, p.b), p.from, nil
+	case <-s.ended:
+		return 0, netip.AddrPort{}, net.ErrClosed
+	}
+}
+
+// ReadFrom is ReadFromAddrPort.
+func (s *badSocket) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := s.ReadFromAddrPort(b)
+	return n, net.UDPAddrFromAddrPort(from), err
 }

@@ -44,11 +44,11 @@ func TestWhoSpeaks(t *testing.T) {
 	}{
 		{"the loudest", 0, 20, 20, true},
 		{"a voice", 25, 20, 20, true},
-		{"the softest voice", speakingLevel, 20, 20, true},
-		{"noise", speakingLevel + 1, 20, 20, false},
+		{"the softest voice", 45, 20, 20, true},
+		{"noise", 46, 20, 20, false},
 		{"silence", 127, 20, 20, false},
-		{"a voice with pauses", 25, speakingShare, 100, true},
-		{"a click", 5, speakingShare - 1, 100, false},
+		{"a voice with pauses", 25, 30, 100, true},
+		{"a click", 5, 29, 100, false},
 		{"nothing", 0, 0, 0, false},
 	} {
 		var s speakers

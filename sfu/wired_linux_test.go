@@ -80,33 +80,13 @@ func testWireLoss(t *testing.T) {
 	}
 }
 
-// testWireBandwidth takes nine tenths of a subscriber's bandwidth away by a token bucket, and gives it back. As in TestBandwidthDrops, the times are for
-// docs/benchmarks.md, and the bounds for a machine with much else to do.
+// testWireBandwidth takes nine tenths of a subscriber's bandwidth away by a token bucket, and gives it back, as TestBandwidthDrops does.
 func testWireBandwidth(t *testing.T) {
 	line := newWire(t)
 	w := newWiredWorld(t, line)
-	const queue = 300 * time.Millisecond
-	line.limit(3_000_000, queue)
+	limit := func(bits int) { line.limit(bits, 300*time.Millisecond) }
+	limit(3_000_000)
 	alice, bob := w.joinLayers("room", "alice"), w.joinWired("room", "bob", false)
 	alice.publishLayers("camera", map[string]int{"q": 120_000, "h": 450_000, "f": 1_500_000})
-	v := bob.watch(bob.awaitTrack())
-	v.await(t, "the largest layer", time.Minute, func() bool { return v.layer == 2 })
-
-	v.reset()
-	line.limit(300_000, queue)
-	dropped := time.Now()
-	v.await(t, "the smallest layer", 30*time.Second, func() bool { return v.layer == 0 })
-	took, during := time.Since(dropped), v.pause()
-	v.reset()
-	v.await(t, "8 s of the smallest layer", time.Minute, func() bool { return v.frames >= 8*framesPerSecond*3/4 })
-	still := v.pause()
-
-	v.reset()
-	line.limit(3_000_000, queue)
-	back := time.Now()
-	v.await(t, "the largest layer again", 2*time.Minute, func() bool { return v.layer == 2 })
-	t.Logf("down after %v, longest pause until then %v, after that %v; up again after %v", took, during, still, time.Since(back))
-	if during > 10*time.Second || still > 5*time.Second {
-		t.Errorf("the picture stood still for %v, and for %v", during, still)
-	}
+	bob.watch(bob.awaitTrack()).drops(t, limit)
 }
