@@ -82,7 +82,7 @@ func newStarting(kind string) *starting {
 // send sends pictures in all layers, but for the packets that are lost: numbers from 0 in their stream.
 func (w *starting) send(pictures int, at int64, lost ...int) (end int64) {
 	for range pictures {
-		at += 33_000
+		at += 5000 // so that all is kept that could be
 		now = func() int64 { return at }
 		for i, s := range w.sources {
 			l := w.up.layer(i)
@@ -159,12 +159,15 @@ func TestNoInstantStart(t *testing.T) {
 			pictures int
 			lost     []int
 		}{
-			"too much":       {130, nil},
+			"too much":       {70, nil},
 			"something lost": {8, []int{5}},
 		} {
 			t.Run(fmt.Sprint(kind, " ", name), func(t *testing.T) {
 				w := newStarting(kind)
 				at := w.send(c.pictures, 1_000_000, c.lost...)
+				if n := len(w.onWay); c.lost == nil && n <= 120 {
+					t.Fatalf("there are %d packets since the key frame, which is not too much", n)
+				}
 				d := w.joins()
 				at = w.send(2, at)
 				if n := len(w.sub.packets); n > 0 {
