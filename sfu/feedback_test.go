@@ -103,3 +103,23 @@ func TestSoundAloneIsNotNumbered(t *testing.T) {
 		t.Errorf("sound beside it has %d, %t", n, ok)
 	}
 }
+
+// TestRepeatsAreAShare has packets be sent again as far as a part of the estimate goes: some at once, and more with time.
+func TestRepeatsAreAShare(t *testing.T) {
+	out := new(transport)
+	repeat := func() (bytes int) {
+		for out.Repeat(1000) {
+			bytes += 1000
+		}
+		return bytes
+	}
+	begun, rate := micros(), estimates.Start/8/repeatShare
+	first := repeat()
+	if most := rate/4 + int(int64(rate)*(micros()-begun)/1_000_000); first > most || first < rate/4-2000 {
+		t.Errorf("%d bytes are sent again at once, want %d", first, rate/4)
+	}
+	out.repeatedAt -= 100_000 // as if a tenth of a second had passed
+	if more := repeat(); more < rate/10-2000 || more > rate/4 {
+		t.Errorf("%d bytes after 100 ms, want %d", more, rate/10)
+	}
+}

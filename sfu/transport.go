@@ -26,6 +26,9 @@ type transport struct {
 	next uint16
 	est  *bandwidth.Estimator
 	fed  uint32 // the first packet and the number of the last feedback
+
+	repeats    int   // bytes that may be sent again now
+	repeatedAt int64 // when they were counted, in microseconds
 }
 
 // estimator gives the estimator; t.mu is held.
@@ -47,6 +50,31 @@ func (t *transport) Next(size int, video bool) (uint16, bool) {
 	t.next++
 	t.estimator().Sent(t.next, size, micros())
 	return t.next, true
+}
+
+const (
+	// repeatShare is of which part of the estimate packets may be sent again: on a way that is full they make it fuller, and who asks for them asks again.
+	repeatShare = 2
+	// leastRepeats is how many bytes may be sent again at once, however little the way takes.
+	leastRepeats = 12_000
+)
+
+// Repeat is whether a packet may be sent again now, which has a size in bytes.
+func (t *transport) Repeat(size int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, rate := micros(), t.estimator().Estimate()/8/repeatShare
+	passed := int64(1_000_000)
+	if t.repeatedAt > 0 {
+		passed = min(at-t.repeatedAt, passed)
+	}
+	t.repeats = min(max(rate/4, leastRepeats), t.repeats+int(int64(rate)*passed/1_000_000))
+	t.repeatedAt = at
+	if t.repeats < size {
+		return false
+	}
+	t.repeats -= size
+	return true
 }
 
 // Lost takes how much of what was sent is lost, from 0 to 1.

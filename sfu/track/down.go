@@ -201,6 +201,9 @@ func (d *Down) needsKeyFrame() int {
 	if !d.bound || !d.ready || !d.up.Video() || d.layers.wantSpatial < 0 {
 		return -1
 	}
+	if d.layers.spatial < 0 && d.up.begins(d.layers.wantSpatial) {
+		return -1 // it begins with the next packet
+	}
 	if d.up.Scalable() {
 		if d.layers.spatial < d.layers.wantSpatial {
 			return 0
@@ -434,7 +437,7 @@ func (d *Down) resend(seq uint16, at int64) {
 	}
 	e.again = ms
 	p, ok := d.kept(e)
-	if !ok {
+	if !ok || d.Transport != nil && !d.Transport.Repeat(len(p.Payload)) {
 		return
 	}
 	d.counts.Asked++

@@ -156,3 +156,4 @@ type anything struct{}
 func (anything) WriteRTCP([]rtcp.Packet) error { return nil }
 func (anything) Next(int, bool) (uint16, bool) { return 1, true }
 func (anything) Lost(float64)                  {}
+func (anything) Repeat(int) bool               { return true }

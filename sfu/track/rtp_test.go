@@ -265,6 +265,39 @@ func TestAskedTooOften(t *testing.T) {
 	}
 }
 
+// mean is a way that takes so many repeats.
+type mean struct {
+	anything
+	left int
+}
+
+func (m *mean) Repeat(int) bool {
+	m.left--
+	return m.left >= 0
+}
+
+// TestRepeatsAreBounded has more be asked for again than the way takes: the rest is sent when it is asked for once more.
+func TestRepeatsAreBounded(t *testing.T) {
+	withClock(t)
+	at := int64(1_000_000)
+	now = func() int64 { return at }
+	w := newFuzzed(t, webrtc.MimeTypeOpus)
+	for range 10 {
+		w.packet(0, []byte{0, 1, 0, 1, 0, 0, 1, 2, 3}, at)
+	}
+	way := &mean{}
+	w.down.Transport = way
+	for _, round := range []struct{ takes, want int }{{4, 4}, {0, 0}, {100, 9}} {
+		way.left = round.takes
+		before := w.sent
+		w.down.HandleRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: 7, Nacks: []rtcp.NackPair{{PacketID: 1, LostPackets: 0xff}}}})
+		if got := w.sent - before; got != round.want {
+			t.Errorf("of a way that takes %d: %d are sent again, want %d", round.takes, got, round.want)
+		}
+		at += 11_000
+	}
+}
+
 // TestFlood has somebody send far more than sound can be: it is not handed on, and what comes later is.
 func TestFlood(t *testing.T) {
 	withClock(t)

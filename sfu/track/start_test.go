@@ -107,12 +107,12 @@ func (w *starting) joins() *Down {
 	k := kinds[w.kind]
 	w.sub = &subscriber{mime: k.mime, frames: &w.frames, skip: k.head}
 	d := NewDown(w.up, DownOptions{ID: "late"})
-	d.Select(2, 3)
 	d.Ready(true)
 	if _, err := d.Bind(w.sub); err != nil {
 		panic(err)
 	}
 	w.up.Subscribe(d)
+	d.Select(2, 3) // the order in which the SFU does it
 	return d
 }
 

@@ -26,6 +26,8 @@ type Flusher interface {
 type Transport interface {
 	// Next gives the number of the next packet, which has a size in bytes, and whether it is to have one.
 	Next(size int, video bool) (uint16, bool)
+	// Repeat is whether a packet may be sent again now, which has a size in bytes.
+	Repeat(size int) bool
 	// Lost takes how much of what was sent is lost, from 0 to 1, as a receiver report says.
 	Lost(fraction float64)
 }

@@ -166,6 +166,19 @@ func (u *Up) Unsubscribe(d *Down) {
 	u.downs.Store(&downs)
 }
 
+// begins is whether a subscriber can begin a layer with the key frame that is kept.
+func (u *Up) begins(spatial int) bool {
+	if u.scalable {
+		spatial = 0
+	}
+	l := u.layer(spatial)
+	if l == nil {
+		return false
+	}
+	key, newest, ok := l.ring.SinceKey()
+	return ok && int(newest-key) <= maxBurst
+}
+
 // Subscribers is how many get the track.
 func (u *Up) Subscribers() int { return len(*u.downs.Load()) }
 
