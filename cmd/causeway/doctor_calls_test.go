@@ -131,7 +131,10 @@ func TestDoctorCallsFaults(t *testing.T) {
 			"There are no group calls: /_matrix/client/v1/rtc/transports is not there", "Set calls.enabled to true"},
 		{"a LiveKit that does not run", func(c *Config) {
 			c.Calls.SFU.LiveKit = LiveKitConfig{URL: "ws://127.0.0.1:9", Key: "key", Secret: strings.Repeat("s", 32)}
-		}, "token", probe.Failed, "gives no access token for a call", "look whether that runs"},
+		}, "token", probe.Failed, "it answers 503 M_UNKNOWN: The SFU at ws://127.0.0.1:9 (calls.sfu.livekit) cannot be reached", "Look whether the SFU runs"},
+		{"a node that does not run", func(c *Config) {
+			c.Calls.SFU.Secret, c.Calls.SFU.Nodes = strings.Repeat("s", 32), []NodeConfig{{URL: "ws://127.0.0.1:9"}}
+		}, "token", probe.Failed, "it answers 503 M_UNKNOWN: No server for calls answers", "Look whether the SFU runs"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := startCallServer(t, mediaAt(t), func(c *Config) {
