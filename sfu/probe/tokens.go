@@ -233,7 +233,7 @@ func (r *run) withoutLogin(ctx context.Context) {
 	default:
 		r.ok("validate", "The SFU is at %s, and lets nobody in without an access token.", media)
 	}
-	for _, name := range []string{"udp", "tcp", "turn"} {
-		r.skip(name, "Not tested without an account.")
+	for _, one := range []struct{ name, words string }{{"udp", "Media by UDP"}, {"tcp", "Media by TCP"}, {"turn", "TURN"}} {
+		r.skip(one.name, "%s is not tested without an account.", one.words)
 	}
 }
