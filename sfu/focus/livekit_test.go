@@ -362,16 +362,15 @@ func TestOpenElsewhere(t *testing.T) {
 // TestLiveKitAway tries again to put somebody out, and tells once that it is away, and once that it is back.
 func TestLiveKitAway(t *testing.T) {
 	broken := &brokenSFU{err: errors.New("away")}
-	var lines bytes.Buffer
+	var lines logLines
 	logged := func(t *testing.T, when string, want ...string) {
 		t.Helper()
 		var got []string
-		for line := range strings.Lines(lines.String()) {
+		for line := range strings.Lines(lines.take()) {
 			if !strings.Contains(line, `"user_id"`) { // that she may not be in the call
 				got = append(got, line)
 			}
 		}
-		lines.Reset()
 		if len(got) != len(want) {
 			t.Errorf("%s: the log has %q, want %d lines", when, got, len(want))
 			return
@@ -393,8 +392,29 @@ func TestLiveKitAway(t *testing.T) {
 		logged(t, "when it is back", "is reached again")
 	}, func(c *Config) {
 		broken.world = c.SFU.(*world)
-		c.SFU, c.Log = broken, zerolog.New(zerolog.SyncWriter(&lines))
+		c.SFU, c.Log = broken, zerolog.New(&lines)
 	})
+}
+
+// logLines is a log.
+type logLines struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// take returns what was logged since it was called last.
+func (l *logLines) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.text.Reset()
+	return l.text.String()
 }
 
 // brokenSFU puts nobody out, and does not tell who is there, until it is repaired.
