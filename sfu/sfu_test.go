@@ -68,7 +68,7 @@ func TestTokens(t *testing.T) {
 	same := func(*claims) {}
 	secret := []byte(testSecret)
 	for name, test := range map[string]struct{ token, want string }{
-		"none":             {"", "not valid"},
+		"none":             {"", "no access token"},
 		"no token":         {"bad", "malformed"},
 		"forged":           {sign(jwt.SigningMethodHS256, []byte("another secret"), good(same)), "signature is invalid"},
 		"of another key":   {sign(jwt.SigningMethodHS256, secret, good(func(c *claims) { c.Issuer = "other" })), "no key"},

@@ -66,6 +66,7 @@ type claims struct {
 const leeway = 10 * time.Second
 
 var (
+	errNoToken  = errors.New("no access token")
 	errNoGrant  = errors.New("the token grants no room")
 	errIdentity = errors.New("the token names nobody")
 )
@@ -94,6 +95,9 @@ func Mint(key, secret string, g Grant, valid time.Duration) (string, error) {
 
 // verify reads an access token that one of our keys has signed. Errors say what is wrong with it.
 func (s *Server) verify(token string) (Grant, error) {
+	if token == "" {
+		return Grant{}, errNoToken
+	}
 	var c claims
 	_, err := jwt.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
 		issuer, err := t.Claims.GetIssuer()

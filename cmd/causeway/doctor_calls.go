@@ -131,6 +131,11 @@ func (l *checkLines) end(r *probe.Report) {
 	switch {
 	case failed > 0:
 		l.print("\n%d of %d checks failed.", failed, len(r.Checks))
+		if r.Blocked {
+			l.print("Nobody can be in a group call from here.")
+		}
+	case warnings == 1:
+		l.print("\nCalls work, but not for everybody: there is a warning.")
 	case warnings > 0:
 		l.print("\nCalls work, but not for everybody: there are %d warnings.", warnings)
 	case skipped > 0:

@@ -92,11 +92,11 @@ func TestDoctorCalls(t *testing.T) {
 		t.Errorf("the password by standard input: %d\n%s%s", code, out, errOut)
 	}
 	code, out, errOut := s.doctorText()
-	if code != exitOK || !strings.Contains(out, "Nobody is signed in: give --user") || !strings.Contains(out, "Nothing is wrong with what was tested.") {
+	if code != exitOK || !strings.Contains(out, "Nobody is signed in: give --user") || !strings.Contains(out, "Media by TCP is not tested without an account.") || !strings.Contains(out, "Nothing is wrong with what was tested.") {
 		t.Errorf("without an account: %d\n%s%s", code, out, errOut)
 	}
 	code, out, errOut = s.doctorText("--token", alice)
-	if code != exitFailure || !strings.Contains(out, "FAILED   TURN by TLS is blocked") || !strings.Contains(out, "signed by nobody whom clients trust") ||
+	if code != exitFailure || !strings.Contains(out, "FAILED   TURN by TLS does not work") || !strings.Contains(out, "signed by nobody whom clients trust") ||
 		!strings.Contains(out, "What to do: Have turn.tls.certificate be one of a public authority for 127.0.0.1") || !strings.Contains(errOut, "something is wrong with calls") {
 		t.Errorf("a certificate that nobody trusts: %d\n%s%s", code, out, errOut)
 	}
@@ -117,12 +117,21 @@ func TestDoctorCallsFaults(t *testing.T) {
 	}{
 		{"media at an address that nobody is told", func(c *Config) { c.Calls.PublicIPs = []string{"192.0.2.1"} }, "address", probe.Warning,
 			"Clients are told to send media to 192.0.2.1:", "set calls.public_ips"},
-		{"no TURN", nil, "turn", probe.Failed, "There is no TURN server: people behind firewalls cannot call each other", "Set turn.listen"},
+		{"no TURN", nil, "turn", probe.Failed, "There is no TURN server: people behind firewalls cannot call each other", "turn.enabled to true"},
 		{"TURN without TLS", func(c *Config) { c.TURN.Enabled, c.TURN.Listen = true, []string{"127.0.0.1:0"} }, "turn_tls", probe.Warning,
 			"There is no TURN by TLS", "Set turn.tls"},
 		{"TURN elsewhere, with another secret", func(c *Config) {
 			c.TURN.Enabled, c.TURN.URIs, c.TURN.Secret = true, []string{"turn:127.0.0.1:9?transport=tcp"}, "secret"
-		}, "turn_tcp", probe.Failed, "TURN by TCP is blocked", "Let port 9/tcp through the firewall"},
+		}, "turn_tcp", probe.Failed, "TURN by TCP does not work", "Let port 9/tcp through the firewall, and have the router hand it on to the TURN server. If 127.0.0.1 is not its address, set turn.host"},
+		{"TURN at a name that there is not", func(c *Config) {
+			c.TURN.Enabled, c.TURN.URIs, c.TURN.Secret = true, []string{"turn:nowhere.invalid:3478?transport=tcp"}, "secret"
+		}, "turn_tcp", probe.Failed, "there is no host nowhere.invalid", "Correct turn.host (or turn.uris), or the DNS"},
+		{"relays at an address that is another's", func(c *Config) {
+			c.TURN.Enabled, c.TURN.Listen, c.Calls.PublicIPs = true, []string{"127.0.0.1:0"}, []string{"192.0.2.1"}
+		}, "turn_udp", probe.Failed, "media does not get through by it to the SFU", "Set turn.public_addresses, or calls.public_ips"},
+		{"TURN while the SFU is not reached", func(c *Config) {
+			c.TURN.Enabled, c.TURN.Listen, c.PublicURL = true, []string{"127.0.0.1:0"}, "http://127.0.0.1:9"
+		}, "turn_udp", probe.Skipped, "TURN by UDP gives a relay at turn:127.0.0.1:", ""},
 		{"another public_url", func(c *Config) { c.PublicURL = "http://127.0.0.1:9" }, "well_known", probe.Failed,
 			"Clients are told that the server is at http://127.0.0.1:9, but it is asked at", "Set public_url"},
 		{"tokens at another public_url", func(c *Config) { c.PublicURL = "http://127.0.0.1:9" }, "token_legacy", probe.Failed,
@@ -131,7 +140,10 @@ func TestDoctorCallsFaults(t *testing.T) {
 			"There are no group calls: /_matrix/client/v1/rtc/transports is not there", "Set calls.enabled to true"},
 		{"a LiveKit that does not run", func(c *Config) {
 			c.Calls.SFU.LiveKit = LiveKitConfig{URL: "ws://127.0.0.1:9", Key: "key", Secret: strings.Repeat("s", 32)}
-		}, "token", probe.Failed, "gives no access token for a call", "look whether that runs"},
+		}, "token", probe.Failed, "it answers 503 M_UNKNOWN: The SFU at ws://127.0.0.1:9 (calls.sfu.livekit) cannot be reached", "Look whether the SFU runs"},
+		{"a node that does not run", func(c *Config) {
+			c.Calls.SFU.Secret, c.Calls.SFU.Nodes = strings.Repeat("s", 32), []NodeConfig{{URL: "ws://127.0.0.1:9"}}
+		}, "token", probe.Failed, "it answers 503 M_UNKNOWN: No server for calls answers", "Look whether the SFU runs"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := startCallServer(t, mediaAt(t), func(c *Config) {
@@ -148,6 +160,50 @@ func TestDoctorCallsFaults(t *testing.T) {
 				t.Errorf("got exit code %d, want %d", code, exitFailure)
 			}
 		})
+	}
+}
+
+// TestDoctorCallsNode has media go by the TURN of the node on which the call is, and asks that of the homeserver for relays alone.
+func TestDoctorCallsNode(t *testing.T) {
+	node := defaultConfig()
+	dir := t.TempDir()
+	node.Role, node.Listen, node.Calls.Listen, node.Calls.SFU.Secret = roleSFU, freeMedia(t), freeMedia(t), testNodeSecret
+	node.TURN.Listen = []string{"127.0.0.1:0"}
+	node.resolve(func(string) string { return dir })
+	n := &callServer{t: t, cfg: node}
+	n.start()
+	t.Cleanup(func() { n.stop() })
+	s := startCallServer(t, func(c *Config) {
+		c.TURN.Enabled, c.TURN.Listen = true, []string{"127.0.0.1:0"}
+		c.Calls.SFU.Secret, c.Calls.SFU.Nodes = testNodeSecret, []NodeConfig{{URL: "ws://" + node.Listen}}
+	})
+	_, found := s.doctor("--token", s.register("alice"))
+	for name, text := range map[string]string{
+		"udp": "Media gets through by UDP", "turn_udp": "for calls of two", "turn_tcp": "for calls of two",
+		"sfu_turn_udp": "Media gets through by the SFU's own TURN by UDP", "sfu_turn_tcp": "Media gets through by the SFU's own TURN by TCP",
+	} {
+		if got := found[name]; got.Status != probe.OK || !strings.Contains(got.Text, text) {
+			t.Errorf("%s: got %+v, want ok and %q", name, got, text)
+		}
+	}
+}
+
+// TestDoctorCallsVerdict has what was found summed up.
+func TestDoctorCallsVerdict(t *testing.T) {
+	failed, warned, skipped := probe.Check{Status: probe.Failed}, probe.Check{Status: probe.Warning}, probe.Check{Status: probe.Skipped}
+	for want, report := range map[string]probe.Report{
+		"1 of 2 checks failed.\n": {Checks: []probe.Check{failed, warned}},
+		"1 of 1 checks failed.\nNobody can be in a group call from here.\n": {Checks: []probe.Check{failed}, Blocked: true},
+		"Calls work, but not for everybody: there is a warning.\n":          {Checks: []probe.Check{warned, skipped}},
+		"Calls work, but not for everybody: there are 2 warnings.\n":        {Checks: []probe.Check{warned, warned}},
+		"Nothing is wrong with what was tested.\n":                          {Checks: []probe.Check{skipped}},
+		"Calls work.\n": {},
+	} {
+		var out bytes.Buffer
+		(&checkLines{w: &out}).end(&report)
+		if got := out.String(); got != "\n"+want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

@@ -147,7 +147,9 @@ func (s *Service) watchAccess(ctx context.Context) {
 	var retry <-chan time.Time
 	for {
 		if err := s.lookAgain(ctx); err != nil && ctx.Err() == nil {
-			s.cfg.Log.Err(err).Msg("Who may be in a call could not be seen, or told to the SFU")
+			if !errors.Is(err, errAway) {
+				s.cfg.Log.Err(err).Msg("Who may be in a call could not be seen, or told to the SFU")
+			}
 			retry = time.After(lookRetry)
 		}
 		select {
@@ -220,7 +222,7 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 	}
 	publish := access.may(row.Legacy)
 	if here && (publish != told || !sure) {
-		if err := s.cfg.SFU.SetPublish(ctx, k.alias, k.identity, publish); err != nil {
+		if err := s.reached(ctx, s.cfg.SFU.SetPublish(ctx, k.alias, k.identity, publish)); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -250,7 +252,7 @@ func (s *Service) putOut(ctx context.Context, k key, row Seat) error {
 // remove puts out who may not be in a call. The row goes last, so that after a restart it is done again. An SFU elsewhere asks nobody whether
 // a token still holds, so that it is kept in mind there who has one.
 func (s *Service) remove(ctx context.Context, k key) error {
-	if err := s.cfg.SFU.Remove(ctx, k.alias, k.identity); err != nil {
+	if err := s.reached(ctx, s.cfg.SFU.Remove(ctx, k.alias, k.identity)); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -183,7 +183,7 @@ func (ns *Nodes) compare(ctx context.Context, n *node, anew bool) error {
 	}
 	for _, room := range forgotten {
 		telling.Go(func() error {
-			_, err := n.api.Open(ctx, room)
+			_, err := n.api.open(ctx, room)
 			return err
 		})
 	}

@@ -17,7 +17,8 @@ func matrixError(status int, code, format string, args ...any) error {
 
 // What clients are told. None of it says whether a room, a user or a device exists (MSC4195, "Error handling and information disclosure").
 var (
-	errUnauthorized = matrixError(http.StatusUnauthorized, "M_UNAUTHORIZED", "You may not come into this call")
+	errUnauthorized = matrixError(http.StatusUnauthorized, "M_UNAUTHORIZED",
+		"You may not come into this call: you are not joined to the room, or the device is not yours")
 	errOpenID       = matrixError(http.StatusUnauthorized, "M_UNAUTHORIZED", "The OpenID token is not valid")
 	errNotYou       = matrixError(http.StatusForbidden, "M_FORBIDDEN", "A token is for yourself and your own device alone")
 	errElsewhere    = matrixError(http.StatusForbidden, "M_FORBIDDEN", "This server takes no users of other servers into its calls: it has no federation")

@@ -157,6 +157,7 @@ type Service struct {
 	dirty       map[key]bool // seats whose access is to be looked at again
 	everything  bool         // all of them
 	prepared    bool         // the seats of before a restart were read
+	away        bool         // the SFU elsewhere does not answer: see reached
 
 	recording [16]chan struct{} // one is filled while the row of a seat is written: see record
 	hashing   maphash.Seed

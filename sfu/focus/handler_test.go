@@ -113,6 +113,19 @@ func TestRefusedTokens(t *testing.T) {
 	}
 }
 
+// TestNotInTheRoom has who is not in a room, and who has no such device, told both alike why they get no token.
+func TestNotInTheRoom(t *testing.T) {
+	w := newWorld()
+	w.let(alice, "D", everything)
+	s := w.service()
+	want := "You may not come into this call: you are not joined to the room, or the device is not yours"
+	for _, body := range []string{strings.Replace(legacyBody, "!room", "!other", 1), strings.Replace(legacyBody, `"D"`, `"B"`, 1)} {
+		if a := ask(t, s, http.MethodPost, "/sfu/get", body); a.status != http.StatusUnauthorized || !strings.Contains(a.body, want) {
+			t.Errorf("got %d %s, want 401 and %q", a.status, a.body, want)
+		}
+	}
+}
+
 func TestOtherEndpoints(t *testing.T) {
 	w := newWorld()
 	s := w.service()

@@ -118,8 +118,8 @@ func readAnswer(answer *http.Response, method string, out any) error {
 		return fmt.Errorf("read the SFU's answer to %s: %w", method, err)
 	}
 	if answer.StatusCode == http.StatusOK {
-		if err := json.Unmarshal(raw, out); err != nil {
-			return fmt.Errorf("read the SFU's answer to %s: %w", method, err)
+		if err := json.Unmarshal(raw, out); err != nil { // a page of a web server
+			return &refusal{method: method, status: answer.StatusCode, text: err.Error()}
 		}
 		return nil
 	}
@@ -134,8 +134,45 @@ func readAnswer(answer *http.Response, method string, out any) error {
 	return &refusal{method: method, status: answer.StatusCode, code: fault.Code, text: fault.Text}
 }
 
-// Open implements SFU: tokens of ours make no room, so that nobody is in one that we do not know.
+// Open implements SFU: tokens of ours make no room, so that nobody is in one that we do not know. Errors: 503 M_UNKNOWN, which says of what SFU
+// and what is wrong with it.
 func (l *LiveKit) Open(ctx context.Context, room string) (string, error) {
+	url, err := l.open(ctx, room)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", matrixError(http.StatusServiceUnavailable, "M_UNKNOWN", "The SFU at %s (calls.sfu.livekit) %s", l.URL, fault(err)), err)
+	}
+	return url, err
+}
+
+// fault is what is wrong with an SFU that does not open a call, for people.
+func fault(err error) string {
+	r, ok := errors.AsType[*refusal](err)
+	switch {
+	case !ok:
+		return "cannot be reached"
+	case r.isStranger():
+		return "does not take the key and the secret of this server"
+	case isRefusal(err) && r.code != badRoute:
+		return fmt.Sprintf("opens no call (%.40s)", r.code)
+	}
+	return fmt.Sprintf("is no LiveKit: it answers %d", r.status)
+}
+
+// isStranger is whether it does not know who asks.
+func (r *refusal) isStranger() bool {
+	return r.status == http.StatusUnauthorized || r.status == http.StatusForbidden
+}
+
+// badRoute is what Twirp says where it has no such method.
+const badRoute = "bad_route"
+
+// isAway is whether no SFU has answered, or one that has nothing to do with this server, so that nothing that it is asked is done.
+func isAway(err error) bool {
+	r, ok := errors.AsType[*refusal](err)
+	return !ok || r.code == "" || r.code == badRoute || r.isStranger()
+}
+
+func (l *LiveKit) open(ctx context.Context, room string) (string, error) {
 	var out struct{}
 	return l.URL, l.call(ctx, "CreateRoom", apiGrant{RoomCreate: true}, map[string]any{
 		"name": room, "empty_timeout": emptyTimeout, "departure_timeout": cmp.Or(l.departure, departureTimeout),
@@ -216,13 +253,38 @@ func (l *LiveKit) askAll(context.Context, *Service) {}
 
 func (l *LiveKit) run(context.Context, *Service) {}
 
+// errAway is of an SFU elsewhere that is away, of which the log tells once.
+var errAway = errors.New("the SFU elsewhere is away")
+
+// reached takes in what came of asking the SFU, and returns that, as errAway if it is away. Nodes tell by themselves which of them are.
+func (s *Service) reached(ctx context.Context, err error) error {
+	if s.cfg.Elsewhere == nil || s.cfg.Elsewhere.ours() || ctx.Err() != nil {
+		return err
+	}
+	away := err != nil && isAway(err)
+	s.mu.Lock()
+	before := s.away
+	s.away = away
+	s.mu.Unlock()
+	switch {
+	case away && !before:
+		s.cfg.Log.Error().Err(err).Msg("The SFU elsewhere (calls.sfu.livekit) cannot be reached, or does not know this server: nobody can come into calls until it does")
+	case before && !away:
+		s.cfg.Log.Info().Msg("The SFU elsewhere (calls.sfu.livekit) is reached again")
+	}
+	if away {
+		return fmt.Errorf("%w: %w", errAway, err)
+	}
+	return err
+}
+
 // presentIn is who is in a room, for look-ups.
 type presentIn map[string]bool
 
 // ask returns who is in a room.
 func (s *Service) ask(ctx context.Context, alias string) (presentIn, error) {
 	identities, err := s.cfg.SFU.Present(ctx, alias)
-	if err != nil {
+	if err := s.reached(ctx, err); err != nil {
 		return nil, err
 	}
 	in := make(presentIn, len(identities))

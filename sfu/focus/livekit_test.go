@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/rs/zerolog"
 )
 
 const (
@@ -125,7 +126,7 @@ func TestRoomService(t *testing.T) {
 	w := newWorld()
 	w.let(alice, "D", everything)
 	s := w.service(func(c *Config) { c.SFU, c.Elsewhere = l, l })
-	if a := ask(t, s, http.MethodPost, "/sfu/get", legacyBody); a.status != http.StatusInternalServerError || a.JWT != "" {
+	if a := ask(t, s, http.MethodPost, "/sfu/get", legacyBody); a.status != http.StatusServiceUnavailable || a.ErrCode != "M_UNKNOWN" || a.JWT != "" {
 		t.Errorf("a token while LiveKit is broken: %d %s", a.status, a.body)
 	}
 	script.broken = false
@@ -313,22 +314,110 @@ func TestBannedElsewhere(t *testing.T) {
 	})
 }
 
-// TestLiveKitAway tries again to put somebody out.
+// TestOpenElsewhere tells who asks for a token what is wrong with the LiveKit, and the log once.
+func TestOpenElsewhere(t *testing.T) {
+	for _, test := range []struct {
+		name, answer string
+		status       int // 0 for nobody who listens
+		want         string
+	}{
+		{"nothing", "", 0, "cannot be reached"},
+		{"another secret", `{"code":"unauthenticated","msg":"invalid token"}`, 401, "does not take the key and the secret of this server"},
+		{"another path", `{"code":"bad_route","msg":"no handler"}`, 404, "is no LiveKit: it answers 404"},
+		{"a proxy", `<html>`, 502, "is no LiveKit: it answers 502"},
+		{"a page", `<html>`, 200, "is no LiveKit: it answers 200"},
+		{"a LiveKit that is full", `{"code":"resource_exhausted","msg":"no"}`, 429, "opens no call (resource_exhausted)"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(test.status)
+				_, _ = io.WriteString(w, test.answer)
+			}))
+			defer server.Close()
+			if test.status == 0 {
+				server.Close()
+			}
+			var lines bytes.Buffer
+			w := newWorld()
+			w.let(alice, "D", everything)
+			l := &LiveKit{URL: "ws://livekit", API: server.URL, Key: liveKitKey, Secret: liveKitSecret}
+			s := w.service(func(c *Config) { c.SFU, c.Elsewhere, c.Log = l, l, zerolog.New(&lines) })
+			for range 2 {
+				a := ask(t, s, http.MethodPost, "/sfu/get", legacyBody)
+				if want := "The SFU at ws://livekit (calls.sfu.livekit) " + test.want; a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, want) {
+					t.Errorf("got %d %s, want 503 and %q", a.status, a.body, want)
+				}
+			}
+			want := 1
+			if test.status == http.StatusTooManyRequests { // it is there
+				want = 0
+			}
+			if got := strings.Count(lines.String(), "cannot be reached, or does not know this server"); got != want {
+				t.Errorf("the log tells of it %d times, want %d: %s", got, want, &lines)
+			}
+		})
+	}
+}
+
+// TestLiveKitAway tries again to put somebody out, and tells once that it is away, and once that it is back.
 func TestLiveKitAway(t *testing.T) {
 	broken := &brokenSFU{err: errors.New("away")}
+	var lines logLines
+	logged := func(t *testing.T, when string, want ...string) {
+		t.Helper()
+		var got []string
+		for line := range strings.Lines(lines.take()) {
+			if !strings.Contains(line, `"user_id"`) { // that she may not be in the call
+				got = append(got, line)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: the log has %q, want %d lines", when, got, len(want))
+			return
+		}
+		for i := range want {
+			if !strings.Contains(got[i], want[i]) {
+				t.Errorf("%s: the log has %q, want %q", when, got[i], want[i])
+			}
+		}
+	}
 	elsewhere(t, func(t *testing.T, w *world, s *Service) {
 		w.let(alice, "D", Access{})
 		s.AccessChanged(room, "")
 		w.expect(t, "while it is away", 10*time.Second, "")
+		w.expect(t, "and longer", 5*time.Minute, "")
+		logged(t, "while it is away", "cannot be reached")
 		broken.repair()
 		w.expect(t, "when it is back", lookRetry+time.Second, "remove "+mine.identity)
+		logged(t, "when it is back", "is reached again")
 	}, func(c *Config) {
 		broken.world = c.SFU.(*world)
-		c.SFU = broken
+		c.SFU, c.Log = broken, zerolog.New(&lines)
 	})
 }
 
-// brokenSFU puts nobody out until it is repaired.
+// logLines is a log.
+type logLines struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// take returns what was logged since it was called last.
+func (l *logLines) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.text.Reset()
+	return l.text.String()
+}
+
+// brokenSFU puts nobody out, and does not tell who is there, until it is repaired.
 type brokenSFU struct {
 	*world
 	once sync.Mutex // guards err
@@ -339,6 +428,15 @@ func (b *brokenSFU) repair() {
 	b.once.Lock()
 	defer b.once.Unlock()
 	b.err = nil
+}
+
+func (b *brokenSFU) Present(ctx context.Context, room string) ([]string, error) {
+	b.once.Lock()
+	defer b.once.Unlock()
+	if b.err != nil {
+		return nil, b.err
+	}
+	return b.world.Present(ctx, room)
 }
 
 func (b *brokenSFU) Remove(ctx context.Context, room, identity string) error {

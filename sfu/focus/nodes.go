@@ -179,7 +179,7 @@ func (ns *Nodes) Open(ctx context.Context, room string) (string, error) {
 func (ns *Nodes) openOn(ctx context.Context, n *node, room string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	url, err := n.api.Open(ctx, room)
+	url, err := n.api.open(ctx, room)
 	if err != nil && !isRefusal(err) {
 		ns.mu.Lock()
 		n.failing = true

@@ -2,6 +2,7 @@ package focus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -58,7 +59,7 @@ type Token struct {
 }
 
 // Token makes a token for a member of a call. Errors: 400 M_BAD_JSON, 401 M_UNAUTHORIZED for who is not in the room, 403 M_FORBIDDEN for
-// another's device, and 429 M_LIMIT_EXCEEDED.
+// another's device, 429 M_LIMIT_EXCEEDED, and 503 M_UNKNOWN when the SFU elsewhere cannot be reached.
 func (s *Service) Token(ctx context.Context, who Who, m Member) (Token, error) {
 	access, err := s.admit(ctx, who, m)
 	if err != nil {
@@ -97,7 +98,10 @@ func (s *Service) token(ctx context.Context, who Who, m Member, access Access) (
 		UntilTS: time.Now().Add(tokenLife).UnixMilli(),
 	}
 	url, err := s.cfg.SFU.Open(ctx, k.alias)
-	if err != nil {
+	if err := s.reached(ctx, err); err != nil {
+		if isRefusal(err) && !errors.Is(err, errAway) {
+			s.cfg.Log.Warn().Err(err).Msg("The SFU opens no call")
+		}
 		return Token{}, fmt.Errorf("open a call: %w", err)
 	}
 	if err := s.take(ctx, row); err != nil {

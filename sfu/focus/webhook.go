@@ -124,7 +124,7 @@ func (s *Service) watchPresence(ctx context.Context) {
 				if errors.Is(err, errNodeAway) {
 					continue // which is known, and nobody waits for
 				}
-				if ctx.Err() == nil {
+				if ctx.Err() == nil && !errors.Is(err, errAway) {
 					s.cfg.Log.Err(err).Msg("Who is in a call could not be seen")
 				}
 				break // LiveKit is away, so that the other calls would be no better

@@ -53,8 +53,9 @@ func (t told) String() string {
 type visit struct {
 	upgraded, joined, connected bool
 	told                        []told
-	gathered                    int    // own addresses
-	remote                      string // where media goes
+	gathered                    int           // own addresses
+	remote                      string        // where media goes
+	servers                     []credentials // of TURN
 }
 
 // What ends a visit.
@@ -108,7 +109,7 @@ func (r *run) join(ctx context.Context, jwt string, by route) (v visit, err erro
 	}
 	if v.connected {
 		v.remote = selected(pc)
-		_ = conn.Write(ctx, websocket.MessageBinary, signalling.Marshal(&signalling.SignalRequest{Leave: &signalling.LeaveRequest{Reason: signalling.ClientInitiated}}))
+		_ = conn.Write(ctx, websocket.MessageBinary, leave())
 	} else if err == nil {
 		err = errNoMedia
 	}
@@ -117,6 +118,69 @@ func (r *run) join(ctx context.Context, jwt string, by route) (v visit, err erro
 		<-heard // it writes to v
 	}
 	return v, err
+}
+
+// leave is the message of a client that goes.
+func leave() []byte {
+	return signalling.Marshal(&signalling.SignalRequest{Leave: &signalling.LeaveRequest{Reason: signalling.ClientInitiated}})
+}
+
+// stay comes into a call, with or without media, until release is called: an SFU may give relays to those alone who are there. It returns the TURN
+// servers that the SFU tells of.
+func (r *run) stay(ctx context.Context) (servers []credentials, release func(), err error) {
+	within, cancel := context.WithTimeout(ctx, r.Wait)
+	defer cancel()
+	pc, err := r.connection(route{networks: byUDP})
+	if err != nil {
+		return nil, nil, err
+	}
+	offer, err := describe(within, pc)
+	var conn *websocket.Conn
+	if err == nil {
+		conn, err = r.dial(within, r.tokenFor(within, "doctor-stays"), offer)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, pc.Close())
+	}
+	end := func() {
+		_ = conn.Write(ctx, websocket.MessageBinary, leave())
+		_ = conn.CloseNow()
+		_ = pc.Close()
+	}
+	for {
+		m := new(signalling.SignalResponse)
+		_, raw, err := conn.Read(within)
+		if err == nil {
+			err = signalling.Unmarshal(raw, m)
+		}
+		if err != nil {
+			end()
+			return nil, nil, err
+		}
+		if m.Join == nil {
+			continue
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for err := error(nil); err == nil; {
+				_, _, err = conn.Read(ctx)
+			}
+		}()
+		return serversOf(m.Join), func() {
+			end()
+			<-ended
+		}, nil
+	}
+}
+
+// serversOf are the TURN servers that who has come into a call is told of.
+func serversOf(join *signalling.Join) []credentials {
+	var all []credentials
+	for _, s := range join.ICEServers {
+		all = append(all, credentials{Username: s.Username, Password: s.Credential, URIs: s.URLs})
+	}
+	return all
 }
 
 // connection makes a peer connection that goes one way alone, with the data channels that clients have.
@@ -207,6 +271,7 @@ func (v *visit) listen(ctx context.Context, conn *websocket.Conn, pc *webrtc.Pee
 		switch {
 		case m.Join != nil:
 			v.joined = true
+			v.servers = serversOf(m.Join)
 		case m.Answer != nil:
 			v.told = addresses(m.Answer.SDP)
 			if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: without(m.Answer.SDP, only)}); err != nil {

@@ -17,6 +17,7 @@ func (r *run) direct(ctx context.Context) {
 	if !r.signalling(v, err) {
 		return
 	}
+	r.reached, r.servers = true, v.servers
 	r.told(ctx, v.told)
 	r.mediaBy(v, err, "udp", false)
 	if r.legacy {
@@ -147,6 +148,7 @@ func (r *run) mediaBy(v visit, err error, name string, tcp bool) {
 	}
 	switch {
 	case v.connected:
+		r.through = true
 		r.ok(name, "Media gets through by %s to %s.", upper, v.remote)
 	case len(at) == 0 && tcp:
 		r.warn(name, "Nothing, if TURN by TLS works.", "The SFU takes no media by TCP: who cannot send UDP needs TURN.")
@@ -154,7 +156,7 @@ func (r *run) mediaBy(v visit, err error, name string, tcp bool) {
 		r.fail(name, "Look into the log of the server why media has no port; set calls.listen.", "The SFU takes no media by UDP.")
 	case errors.Is(err, errNoMedia):
 		advice := fmt.Sprintf("Let port %d/%s through the firewall, and have the router hand it on to the server. If the address is not that by which clients reach the server, set calls.public_ips.", port, name)
-		text := "Media is blocked by " + upper + ": nothing comes back from " + strings.Join(at, ", ") + "."
+		text := "Media does not get through by " + upper + ": nothing comes back from " + strings.Join(at, ", ") + "."
 		if tcp {
 			r.warn(name, advice+" It is for clients that cannot send UDP.", "%s", text)
 			return

@@ -39,6 +39,8 @@ type Check struct {
 type Report struct {
 	URL    string  `json:"url"`
 	Checks []Check `json:"checks"`
+	// Blocked is whether a client came into a call, and media got through by no way at all: nobody can be in a group call from here.
+	Blocked bool `json:"blocked"`
 }
 
 // Count is of how many checks that came.
@@ -83,10 +85,13 @@ type run struct {
 	token, user, device string // of the account
 	own                 bool   // the session was made for the test
 	room                string
-	service             string // where access tokens come from, livekit_service_url
-	media               string // the WebSocket address of the SFU
-	jwt                 string // an access token of the SFU
-	legacy              bool   // it is of the older service
+	service             string        // where access tokens come from, livekit_service_url
+	media               string        // the WebSocket address of the SFU
+	jwt                 string        // an access token of the SFU
+	legacy              bool          // it is of the older service
+	reached             bool          // signalling works
+	through             bool          // media has got through to the SFU, by whatever way
+	servers             []credentials // of TURN, as the SFU tells of them
 }
 
 // Run tests the calls of a server. A test that cannot be made at all is an error.
@@ -120,6 +125,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	r.turn(ctx)
+	r.report.Blocked = r.reached && !r.through
 	return r.report, nil
 }
 

@@ -162,6 +162,7 @@ func TestRun(t *testing.T) {
 		check         string
 		status        probe.Status
 		text, advice  string
+		nobody        bool // can be in a call
 	}{
 		{name: "a token that has expired", change: func(f *fake) { f.valid = -time.Hour }, check: "validate", status: probe.Failed,
 			text: "The SFU does not take the access token", advice: "The clocks of who makes the tokens and of the SFU are apart"},
@@ -173,8 +174,9 @@ func TestRun(t *testing.T) {
 			text: "There is no SFU at", advice: "/livekit/sfu/"},
 		{name: "media by TCP alone", noUDP: true, check: "udp", status: probe.Failed, text: "The SFU takes no media by UDP", advice: "calls.listen"},
 		{name: "and it gets through", noUDP: true, check: "tcp", status: probe.OK, text: "Media gets through by TCP to 127.0.0.1:"},
-		{name: "a firewall", blocked: true, check: "udp", status: probe.Failed, text: "Media is blocked by UDP: nothing comes back from 127.0.0.1:", advice: "set calls.public_ips"},
+		{name: "a firewall", blocked: true, check: "udp", status: probe.Failed, text: "Media does not get through by UDP: nothing comes back from 127.0.0.1:", advice: "set calls.public_ips"},
 		{name: "and it does not block TCP", blocked: true, check: "tcp", status: probe.OK, text: "Media gets through by TCP to 127.0.0.1:"},
+		{name: "a firewall for all", blocked: true, noTCP: true, check: "udp", status: probe.Failed, text: "does not get through by UDP", advice: "Let port", nobody: true},
 		{name: "media by UDP alone", noTCP: true, check: "tcp", status: probe.Warning, text: "who cannot send UDP needs TURN", advice: "TURN by TLS"},
 		{name: "a clock that is ahead", change: func(f *fake) { f.date = 5 * time.Minute }, check: "clock", status: probe.Failed, text: "5m0s ahead of", advice: "NTP"},
 		{name: "a clock that is behind", change: func(f *fake) { f.date = -time.Hour }, check: "clock", status: probe.Failed, text: "1h0m0s behind that", advice: "NTP"},
@@ -196,6 +198,9 @@ func TestRun(t *testing.T) {
 			report, err := probe.Run(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if report.Blocked != test.nobody {
+				t.Errorf("nobody can be in a call: %t, want %t", report.Blocked, test.nobody)
 			}
 			for _, c := range report.Checks {
 				if c.Name == test.check {

@@ -132,11 +132,25 @@ func (r *run) tokenOf(ctx context.Context, name, address, session string, body a
 		r.fail(name, "Look whether the account may be in calls, and which server it is of: others' users cannot come into calls.",
 			"%s gets no access token for a call from %s: %v.", r.user, path, err)
 	case err != nil:
-		r.fail(name, adviseService+" If it goes elsewhere, look whether that runs.", "%s gives no access token for a call: %s.", path, words(err))
+		r.fail(name, adviseTokens(err), "%s gives no access token for a call: %s.", path, words(err))
 	default:
 		r.jwt, r.media, r.legacy = token.JWT, strings.TrimRight(token.URL, "/"), name == "token_legacy"
 		r.ok(name, "%s gives an access token for a call at %s.", path, token.URL)
 	}
+}
+
+// adviseTokens is what to do about a service that gives no access token. One that says why has been reached: no proxy is in its way.
+func adviseTokens(err error) string {
+	switch said, ok := errors.AsType[*refused](err); {
+	case !ok || said.code == "" || said.status == http.StatusNotFound:
+		return adviseService + " If it goes elsewhere, look whether that runs."
+	case said.status == http.StatusServiceUnavailable:
+		return "Look whether the SFU runs whose address is in calls.sfu.livekit or calls.sfu.nodes, whether this server reaches it there, and whether the secret is the same; " +
+			"the log of the server says what is wrong."
+	case said.status == http.StatusTooManyRequests:
+		return "Wait for a minute, and try again."
+	}
+	return "Look into the log of the server."
 }
 
 // tokenFor is an access token for one of several members that the test has in the call; that which there is where no others are made.
@@ -219,7 +233,7 @@ func (r *run) withoutLogin(ctx context.Context) {
 	default:
 		r.ok("validate", "The SFU is at %s, and lets nobody in without an access token.", media)
 	}
-	for _, name := range []string{"udp", "tcp", "turn"} {
-		r.skip(name, "Not tested without an account.")
+	for _, one := range []struct{ name, words string }{{"udp", "Media by UDP"}, {"tcp", "Media by TCP"}, {"turn", "TURN"}} {
+		r.skip(one.name, "%s is not tested without an account.", one.words)
 	}
 }
