@@ -41,7 +41,8 @@ type calls struct {
 	page   *callPage          // nil for none
 }
 
-// openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server: the log says so.
+// openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server, and the log says
+// so, but where calls.listen names an address that cannot be had.
 // public has the addresses by which media reaches this machine.
 func openCalls(cfg *Config, db *store.DB, public *network.Discovery, log zerolog.Logger) (c *calls, err error) {
 	if !cfg.Calls.Enabled {
@@ -68,7 +69,11 @@ func openCalls(cfg *Config, db *store.DB, public *network.Discovery, log zerolog
 		}
 		fc.SFU, fc.Elsewhere = c.nodes, c.nodes
 	default:
-		if c.net, err = openMedia(cfg, log); err != nil {
+		c.net, err = openMedia(cfg, log)
+		if err != nil && cfg.Calls.Listen != "" {
+			return nil, err
+		}
+		if err != nil {
 			log.Error().Err(err).Msg("There are no group calls: media has no port. Set calls.listen, or calls.enabled to false")
 			return nil, nil
 		}

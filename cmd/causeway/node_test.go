@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -48,7 +49,7 @@ func TestNodeConfig(t *testing.T) {
 	}
 }
 
-// TestNodeIsNoServer has a node serve calls and metrics, and nothing of a homeserver.
+// TestNodeIsNoServer has a node serve calls and metrics, and nothing of a homeserver, and each line of its log name one part.
 func TestNodeIsNoServer(t *testing.T) {
 	cfg := defaultConfig()
 	dir := t.TempDir()
@@ -58,7 +59,8 @@ func TestNodeIsNoServer(t *testing.T) {
 	cfg.resolve(func(string) string { return dir })
 	ctx, cancel := context.WithCancel(t.Context())
 	greeted, ended := make(greeting, 1), make(chan error, 1)
-	go func() { ended <- serve(ctx, cfg, zerolog.Nop(), greeted) }()
+	var log bytes.Buffer
+	go func() { ended <- serve(ctx, cfg, zerolog.New(zerolog.SyncWriter(&log)), greeted) }()
 	select {
 	case <-greeted:
 	case err := <-ended:
@@ -91,6 +93,14 @@ func TestNodeIsNoServer(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+	for line := range strings.Lines(log.String()) {
+		if strings.Count(line, `"part"`) > 1 {
+			t.Errorf("a line of the log has two parts: %s", line)
+		}
+	}
+	if !strings.Contains(log.String(), `"part":"turn"`) {
+		t.Errorf("the log says nothing of TURN: %s", log.String())
 	}
 	if files, err := os.ReadDir(filepath.Join(dir, defaultDataDir)); err == nil && len(files) > 0 {
 		t.Errorf("it has made %v", files)
