@@ -128,9 +128,9 @@ func newMachines(names ...string) machines {
 }
 
 // nodes are Nodes on machines.
-func (m machines) nodes() *Nodes {
+func (m machines) nodes(log zerolog.Logger) *Nodes {
 	cfg := NodesConfig{
-		Key: liveKitKey, Secret: liveKitSecret, ServerName: "test", Webhook: "http://test/hook", Client: &http.Client{Transport: m}, Log: zerolog.Nop(),
+		Key: liveKitKey, Secret: liveKitSecret, ServerName: "test", Webhook: "http://test/hook", Client: &http.Client{Transport: m}, Log: log,
 	}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		cfg.Nodes = append(cfg.Nodes, NodeAddress{Name: name, URL: "ws://" + name, API: "http://" + name})
@@ -151,7 +151,7 @@ func onNodes(t *testing.T, m machines, test func(t *testing.T, w *world, s *Serv
 
 func (w *world) onNodes(m machines) *Service {
 	return w.service(func(c *Config) {
-		nodes := m.nodes()
+		nodes := m.nodes(w.logger())
 		c.SFU, c.Elsewhere = nodes, nodes
 	})
 }
