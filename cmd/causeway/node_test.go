@@ -29,6 +29,8 @@ func TestNodeConfig(t *testing.T) {
 		{"no secret", `{calls: {sfu: {nodes: [{url: "wss://a"}]}}}`, "calls.sfu.secret: must not be empty"},
 		{"no address", `{calls: {sfu: {` + secret + `, nodes: [{api_url: "https://a"}]}}}`, "nodes[0].url: must not be empty"},
 		{"a strange address", `{calls: {sfu: {` + secret + `, nodes: [{url: "udp://a"}]}}}`, "nodes[0].url"},
+		{"a path", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a/livekit/sfu"}]}}}`, `nodes[0].url: "wss://a/livekit/sfu" has a path`},
+		{"a path of the API", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a/", api_url: "http://b/c"}]}}}`, `nodes[0].api_url: "http://b/c" has a path`},
 		{"the same twice", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a"}, {url: "https://a/"}]}}}`, "twice"},
 		{"a LiveKit, too", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a"}], livekit: {url: "wss://b", key: k, ` + secret + `}}}}`, "one or the other"},
 	} {
