@@ -29,6 +29,11 @@ func (s *Server) MayCall(ctx context.Context, user id.UserID, device id.DeviceID
 	return usable, err
 }
 
+// RoomNames returns what rooms of this server are called: see room.Service.Names.
+func (s *Server) RoomNames(ctx context.Context, rooms []id.RoomID) (map[id.RoomID]string, error) {
+	return s.rooms.Names(ctx, rooms)
+}
+
 // IsGuest returns whether a user of this server has a guest's account.
 func (s *Server) IsGuest(ctx context.Context, user id.UserID) (bool, error) {
 	return s.Accounts.IsGuest(ctx, user)

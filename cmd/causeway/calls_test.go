@@ -121,6 +121,19 @@ func (s *callServer) register(name string) (token string) {
 	return out["access_token"].(string)
 }
 
+// administrator makes the account of an administrator. The server starts anew for that.
+func (s *callServer) administrator(name string) (token string) {
+	s.t.Helper()
+	s.stop()
+	const password = "correct horse battery"
+	if _, err := createUser(s.t.Context(), s.cfg, zerolog.Nop(), newUser{Localpart: name, Password: password, Admin: true}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.start()
+	out := s.ok("POST", client+"/login", "", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"`+name+`"},"password":"`+password+`","device_id":"`+name+`"}`)
+	return out["access_token"].(string)
+}
+
 // callToken asks for a token of a call, and says by a state event that one is in it.
 func (s *callServer) callToken(token, room string) string {
 	s.t.Helper()
@@ -218,6 +231,37 @@ func TestCallEndsWithMembership(t *testing.T) {
 	})
 	s.ok("POST", client+"/logout", dave, `{}`)
 	daves.until("the end of the call", func(m *signalling.SignalResponse) bool { return m.Leave != nil })
+}
+
+// TestCallStatusNamesRooms tells administrators by what name people know the room of a call, by its alias where it has none, and else none.
+func TestCallStatusNamesRooms(t *testing.T) {
+	s := startCallServer(t)
+	alice := s.administrator("alice")
+	for _, c := range []struct {
+		room string
+		want any
+	}{
+		{`{"name":"Team call","room_alias_name":"team"}`, "Team call"},
+		{`{"name":" ","room_alias_name":"others"}`, "#others:localhost"},
+		{`{}`, nil},
+	} {
+		room := s.ok("POST", client+"/createRoom", alice, c.room)["room_id"].(string)
+		p := s.join(s.callToken(alice, room))
+		calls := s.ok("GET", "/_causeway/calls/status", alice, "")["calls"].([]any)
+		found := false
+		for _, call := range calls {
+			if call := call.(map[string]any); call["room_id"] == room {
+				found = true
+				if call["room"] != c.want {
+					t.Errorf("%s is called %v, want %v", c.room, call["room"], c.want)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("the call is not among %v", calls)
+		}
+		_ = p.conn.CloseNow()
+	}
 }
 
 // TestCallRelays has a participant be told of TURN with credentials that are the user's, by whatever identity it comes.
@@ -325,7 +369,9 @@ func TestMediaPort(t *testing.T) {
 		cfg.Role, cfg.Listen, cfg.Calls.SFU.Secret = role, "127.0.0.1:0", testNodeSecret
 		cfg.Calls.Listen = "127.0.0.1:" + strconv.Itoa(defaultMediaPort)
 		cfg.resolve(func(string) string { return dir })
-		err := serve(t.Context(), cfg, zerolog.Nop(), io.Discard)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		err := serve(ctx, cfg, zerolog.Nop(), io.Discard)
+		cancel()
 		const want = "another program listens on 127.0.0.1:7882 (UDP): stop it, or set another address in calls.listen"
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", role, err, want)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -138,6 +139,9 @@ func TestServerWithNodes(t *testing.T) {
 	transports := s.ok("GET", "/_matrix/client/v1/rtc/transports", alice, "")["rtc_transports"].([]any)[0].(map[string]any)
 	if _, there := transports["url"]; there || transports["livekit_service_url"] != s.base+callTokensPath {
 		t.Errorf("the transport is %v", transports)
+	}
+	if silent := s.ok("GET", "/_causeway/calls/status", s.administrator("carol"), "")["silent_nodes"]; !reflect.DeepEqual(silent, []any{"127.0.0.1:9"}) {
+		t.Errorf("administrators are told of %v, want the node that does not answer", silent)
 	}
 	answer, err := http.Get("http://" + at + metricsPath)
 	if err != nil {
