@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,6 +189,30 @@ func (c *calls) with(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// maxWhere is how many addresses of media people are told one by one.
+const maxWhere = 3
+
+// where says for people where sound and picture of calls go.
+func (c *calls) where() string {
+	switch {
+	case c == nil:
+		return "none, as the log says"
+	case c.nodes != nil:
+		return "on " + strings.Join(slices.Sorted(maps.Keys(c.nodes.Live())), ", ")
+	case c.net == nil:
+		return "on " + c.media
+	}
+	addresses, port := c.net.Addresses(), c.net.UDPPort()
+	if len(addresses) > maxWhere {
+		return fmt.Sprintf("port %d of %d addresses (UDP, TCP)", port, len(addresses))
+	}
+	var at []string
+	for _, a := range addresses {
+		at = append(at, netip.AddrPortFrom(a, uint16(port)).String())
+	}
+	return strings.Join(at, ", ") + " (UDP, TCP)"
 }
 
 // run serves calls until ctx ends.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ type callServer struct {
 	t    *testing.T
 	base string
 	cfg  *Config
+	said bytes.Buffer // what people are told at starts; read it when the server has stopped
 	stop func()
 }
 
@@ -54,7 +56,7 @@ func (s *callServer) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended, greeted := make(chan error, 1), make(greeting, 1)
 	go func() {
-		ended <- serve(ctx, s.cfg, zerolog.New(zerolog.NewTestWriter(s.t)).Level(zerolog.WarnLevel), greeted)
+		ended <- serve(ctx, s.cfg, zerolog.New(zerolog.NewTestWriter(s.t)).Level(zerolog.WarnLevel), io.MultiWriter(&s.said, greeted))
 	}()
 	s.stop = func() {
 		cancel()
@@ -261,6 +263,40 @@ func TestCallStatusNamesRooms(t *testing.T) {
 			t.Errorf("the call is not among %v", calls)
 		}
 		_ = p.conn.CloseNow()
+	}
+}
+
+// TestGreetingTellsOfCalls says at the start where calls are, and their page.
+func TestGreetingTellsOfCalls(t *testing.T) {
+	at := freeMedia(t)
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		want   string // what follows "Group calls:"
+		page   bool
+	}{
+		{"here", func(c *Config) { c.Calls.Listen, c.Calls.Page = at, callPageFolder(t) }, at + " (UDP, TCP)", true},
+		{"on nodes", func(c *Config) {
+			c.Calls.SFU.Nodes, c.Calls.SFU.Secret = []NodeConfig{{URL: "ws://127.0.0.1:9"}, {URL: "ws://127.0.0.1:10"}}, testNodeSecret
+		}, "on 127.0.0.1:10, 127.0.0.1:9", false},
+		{"on a LiveKit", func(c *Config) {
+			c.Calls.SFU.LiveKit = LiveKitConfig{URL: "ws://127.0.0.1:9", Key: "key", Secret: testNodeSecret}
+		}, "on ws://127.0.0.1:9", false},
+		{"off", func(c *Config) { c.Calls.Enabled = false }, "", false},
+	} {
+		s := startCallServer(t, c.change)
+		s.stop()
+		_, got, told := strings.Cut(s.said.String(), "Group calls:")
+		got, _, _ = strings.Cut(got, "\n")
+		if told != (c.want != "") || strings.TrimSpace(got) != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+		if told := regexp.MustCompile(`Page for calls: +` + s.base + "/\n").MatchString(s.said.String()); told != c.page {
+			t.Errorf("%s: the page is told %t, want %t", c.name, told, c.page)
+		}
+	}
+	if got := (*calls)(nil).where(); got != "none, as the log says" {
+		t.Errorf("without a port: got %q", got)
 	}
 }
 

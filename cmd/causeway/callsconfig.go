@@ -69,10 +69,11 @@ func (c CallsConfig) check(bad report) {
 		}
 	}
 	if c.STUN != "" {
-		if host, _, _ := net.SplitHostPort(c.stun()); host == "" {
-			bad("calls.stun", "%q is no STUN server, such as stun.example.org:3478", c.STUN)
-		} else {
-			checkListenAt("calls.stun", c.stun(), bad)
+		host, _, _ := net.SplitHostPort(c.stun())
+		wrong := host == ""
+		checkListenAt("", c.stun(), func(string, string, ...any) { wrong = true })
+		if wrong {
+			bad("calls.stun", "%q is not host or host:port, such as stun.example.org:3478", c.STUN)
 		}
 	}
 	c.SFU.LiveKit.check(bad)

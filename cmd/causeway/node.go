@@ -53,7 +53,7 @@ func serveNode(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.W
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
-	fmt.Fprintf(stdout, "Causeway serves calls of a homeserver elsewhere\n\n  Address for calls.sfu.nodes:  %s\n\n", c.base)
+	fmt.Fprintf(stdout, "Causeway serves calls of a homeserver elsewhere\n\n  Address for calls.sfu.nodes:  %s\n  Media:                        %s\n\n", c.base, c.where())
 	return runNode(ctx, log, web, metrics, relaying, public, n)
 }
 

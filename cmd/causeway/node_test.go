@@ -23,7 +23,7 @@ func TestNodeConfig(t *testing.T) {
 		{"a node", `{role: sfu, calls: {sfu: {` + secret + `}}}`, ""},
 		{"its server", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a"}, {url: "https://b", api_url: "http://10.0.0.1:8008"}]}}}`, ""},
 		{"no role", `{role: sfus}`, "neither homeserver nor sfu"},
-		{"a node without a secret", `{role: sfu}`, "calls.sfu.secret"},
+		{"a node without a secret", `{role: sfu}`, "calls.sfu.secret: must not be empty: where the role is sfu"},
 		{"a node without calls", `{role: sfu, calls: {enabled: false, sfu: {` + secret + `}}}`, "calls.enabled"},
 		{"a node with nodes", `{role: sfu, calls: {sfu: {` + secret + `, nodes: [{url: "wss://a"}]}}}`, "role"},
 		{"a short secret", `{calls: {sfu: {secret: short, nodes: [{url: "wss://a"}]}}}`, "32 characters"},

@@ -59,7 +59,7 @@ func (c *Config) checkRole(bad report) {
 			bad("calls.enabled", "must be true where the role is %s", roleSFU)
 		}
 		if c.Calls.SFU.Secret == "" {
-			bad("calls.sfu.secret", "must be that of the homeserver where the role is %s", roleSFU)
+			bad("calls.sfu.secret", "must not be empty: where the role is %s it is calls.sfu.secret of the homeserver", roleSFU)
 		}
 		if len(c.Calls.SFU.Nodes) > 0 || c.Calls.SFU.LiveKit.URL != "" {
 			bad("role", "%s is for a process that is an SFU itself: the homeserver is told where others are", roleSFU)
