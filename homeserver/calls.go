@@ -12,6 +12,11 @@ func (s *Server) OpenIDUser(ctx context.Context, token string) (id.UserID, error
 	return s.Accounts.OpenIDUser(ctx, token)
 }
 
+// RoomNames returns what rooms of this server are called: see room.Service.Names.
+func (s *Server) RoomNames(ctx context.Context, rooms []id.RoomID) (map[id.RoomID]string, error) {
+	return s.rooms.Names(ctx, rooms)
+}
+
 // CallAccess returns what a user of this server may do in the calls of a room from a device ("" for none): whether they may be in them at
 // all, and whether they may say so, and send sound and picture, by the state event of older clients and by the sticky event of newer ones.
 func (s *Server) CallAccess(ctx context.Context, room id.RoomID, user id.UserID, device id.DeviceID) (joined, byState, bySticky bool, err error) {

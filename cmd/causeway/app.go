@@ -144,7 +144,7 @@ func serve(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Write
 	if err != nil {
 		return errors.Join(err, web.listener.Close(), metrics.close())
 	}
-	if err := greet(ctx, cfg, hs.Accounts, folder.Set(), stdout); err != nil {
+	if err := greet(ctx, cfg, hs.Accounts, folder.Set(), groupCalls, stdout); err != nil {
 		return errors.Join(err, web.listener.Close(), metrics.close(), control.close())
 	}
 	running = true

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -52,13 +53,23 @@ func openCallPage(cfg *Config, media ...string) (*callPage, error) {
 	}
 	p := &callPage{files: root.FS(), begun: time.Now(), root: root}
 	if p.index, err = fs.ReadFile(p.files, "index.html"); err != nil {
-		return nil, errors.Join(fmt.Errorf("calls.page: %s is not the dist folder of Element Call: %w", dir, err), root.Close())
+		return nil, errors.Join(notTheCallPage(p.files, dir, err), root.Close())
 	}
 	if p.config, err = callPageConfig(p.files, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("calls.page: %w", err), root.Close())
 	}
 	p.policy = callPagePolicy(p.index, cfg.BaseURL(), media)
 	return p, nil
+}
+
+// notTheCallPage says that a folder has no page, and in which one below it there is one.
+func notTheCallPage(files fs.FS, dir string, err error) error {
+	for _, below := range []string{"dist", "package/dist"} {
+		if _, err := fs.Stat(files, below+"/index.html"); err == nil {
+			return fmt.Errorf("calls.page: %s is not the dist folder of Element Call: take %s", dir, filepath.Join(dir, below))
+		}
+	}
+	return fmt.Errorf("calls.page: %s is not the dist folder of Element Call, package/dist in its npm package: %w", dir, err)
 }
 
 // callPageConfig is the config.json of the package, with this server as that of those who have no account elsewhere.

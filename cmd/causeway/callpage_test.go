@@ -144,6 +144,18 @@ func TestNoCallPage(t *testing.T) {
 	if answer, _ := s.get("/room/"); answer.StatusCode != http.StatusNotFound {
 		t.Errorf("/room/: got %d, want 404", answer.StatusCode)
 	}
+	around := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(around, "package", "dist"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(around, "package", "dist", "index.html"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := defaultConfig()
+	cfg.Calls.Page = around
+	if _, err := openCallPage(cfg, ""); err == nil || !strings.HasSuffix(err.Error(), "take "+filepath.Join(around, "package", "dist")) {
+		t.Errorf("the folder of the package: got %v, want to be told which is the page", err)
+	}
 	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
 		cfg := defaultConfig()
 		cfg.Calls.Page = dir

@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +45,8 @@ type calls struct {
 	page   *callPage          // nil for none
 }
 
-// openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server: the log says so.
+// openCalls prepares group calls; nil where there are none. What is wrong with the network ends no server, and the log says
+// so, but where calls.listen names an address that cannot be had.
 // public has the addresses by which media reaches this machine.
 func openCalls(cfg *Config, db *store.DB, public *network.Discovery, log zerolog.Logger) (c *calls, err error) {
 	if !cfg.Calls.Enabled {
@@ -68,7 +73,11 @@ func openCalls(cfg *Config, db *store.DB, public *network.Discovery, log zerolog
 		}
 		fc.SFU, fc.Elsewhere = c.nodes, c.nodes
 	default:
-		if c.net, err = openMedia(cfg, log); err != nil {
+		c.net, err = openMedia(cfg, log)
+		if err != nil && cfg.Calls.Listen != "" {
+			return nil, err
+		}
+		if err != nil {
 			log.Error().Err(err).Msg("There are no group calls: media has no port. Set calls.listen, or calls.enabled to false")
 			return nil, nil
 		}
@@ -170,6 +179,30 @@ func (c *calls) with(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// maxWhere is how many addresses of media people are told one by one.
+const maxWhere = 3
+
+// where says for people where sound and picture of calls go.
+func (c *calls) where() string {
+	switch {
+	case c == nil:
+		return "none, as the log says"
+	case c.nodes != nil:
+		return "on " + strings.Join(slices.Sorted(maps.Keys(c.nodes.Live())), ", ")
+	case c.net == nil:
+		return "on " + c.media
+	}
+	addresses, port := c.net.Addresses(), c.net.UDPPort()
+	if len(addresses) > maxWhere {
+		return fmt.Sprintf("port %d of %d addresses (UDP, TCP)", port, len(addresses))
+	}
+	var at []string
+	for _, a := range addresses {
+		at = append(at, netip.AddrPortFrom(a, uint16(port)).String())
+	}
+	return strings.Join(at, ", ") + " (UDP, TCP)"
 }
 
 // run serves calls until ctx ends.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +26,7 @@ type callServer struct {
 	t    *testing.T
 	base string
 	cfg  *Config
+	said bytes.Buffer // what people are told at starts; read it when the server has stopped
 	stop func()
 }
 
@@ -53,7 +56,7 @@ func (s *callServer) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended, greeted := make(chan error, 1), make(greeting, 1)
 	go func() {
-		ended <- serve(ctx, s.cfg, zerolog.New(zerolog.NewTestWriter(s.t)).Level(zerolog.WarnLevel), greeted)
+		ended <- serve(ctx, s.cfg, zerolog.New(zerolog.NewTestWriter(s.t)).Level(zerolog.WarnLevel), io.MultiWriter(&s.said, greeted))
 	}()
 	s.stop = func() {
 		cancel()
@@ -117,6 +120,19 @@ const client = "/_matrix/client/v3"
 func (s *callServer) register(name string) (token string) {
 	s.t.Helper()
 	out := s.ok("POST", client+"/register", "", `{"username":"`+name+`","password":"correct horse battery","device_id":"`+name+`","auth":{"type":"m.login.dummy"}}`)
+	return out["access_token"].(string)
+}
+
+// administrator makes the account of an administrator. The server starts anew for that.
+func (s *callServer) administrator(name string) (token string) {
+	s.t.Helper()
+	s.stop()
+	const password = "correct horse battery"
+	if _, err := createUser(s.t.Context(), s.cfg, zerolog.Nop(), newUser{Localpart: name, Password: password, Admin: true}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.start()
+	out := s.ok("POST", client+"/login", "", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"`+name+`"},"password":"`+password+`","device_id":"`+name+`"}`)
 	return out["access_token"].(string)
 }
 
@@ -219,6 +235,71 @@ func TestCallEndsWithMembership(t *testing.T) {
 	daves.until("the end of the call", func(m *signalling.SignalResponse) bool { return m.Leave != nil })
 }
 
+// TestCallStatusNamesRooms tells administrators by what name people know the room of a call, by its alias where it has none, and else none.
+func TestCallStatusNamesRooms(t *testing.T) {
+	s := startCallServer(t)
+	alice := s.administrator("alice")
+	for _, c := range []struct {
+		room string
+		want any
+	}{
+		{`{"name":"Team call","room_alias_name":"team"}`, "Team call"},
+		{`{"name":" ","room_alias_name":"others"}`, "#others:localhost"},
+		{`{}`, nil},
+	} {
+		room := s.ok("POST", client+"/createRoom", alice, c.room)["room_id"].(string)
+		p := s.join(s.callToken(alice, room))
+		calls := s.ok("GET", "/_causeway/calls/status", alice, "")["calls"].([]any)
+		found := false
+		for _, call := range calls {
+			if call := call.(map[string]any); call["room_id"] == room {
+				found = true
+				if call["room"] != c.want {
+					t.Errorf("%s is called %v, want %v", c.room, call["room"], c.want)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("the call is not among %v", calls)
+		}
+		_ = p.conn.CloseNow()
+	}
+}
+
+// TestGreetingTellsOfCalls says at the start where calls are, and their page.
+func TestGreetingTellsOfCalls(t *testing.T) {
+	at := freeMedia(t)
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		want   string // what follows "Group calls:"
+		page   bool
+	}{
+		{"here", func(c *Config) { c.Calls.Listen, c.Calls.Page = at, callPageFolder(t) }, at + " (UDP, TCP)", true},
+		{"on nodes", func(c *Config) {
+			c.Calls.SFU.Nodes, c.Calls.SFU.Secret = []NodeConfig{{URL: "ws://127.0.0.1:9"}, {URL: "ws://127.0.0.1:10"}}, testNodeSecret
+		}, "on 127.0.0.1:10, 127.0.0.1:9", false},
+		{"on a LiveKit", func(c *Config) {
+			c.Calls.SFU.LiveKit = LiveKitConfig{URL: "ws://127.0.0.1:9", Key: "key", Secret: testNodeSecret}
+		}, "on ws://127.0.0.1:9", false},
+		{"off", func(c *Config) { c.Calls.Enabled = false }, "", false},
+	} {
+		s := startCallServer(t, c.change)
+		s.stop()
+		_, got, told := strings.Cut(s.said.String(), "Group calls:")
+		got, _, _ = strings.Cut(got, "\n")
+		if told != (c.want != "") || strings.TrimSpace(got) != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+		if told := regexp.MustCompile(`Page for calls: +` + s.base + "/\n").MatchString(s.said.String()); told != c.page {
+			t.Errorf("%s: the page is told %t, want %t", c.name, told, c.page)
+		}
+	}
+	if got := (*calls)(nil).where(); got != "none, as the log says" {
+		t.Errorf("without a port: got %q", got)
+	}
+}
+
 // TestCallRelays has a participant be told of TURN with credentials that are the user's, by whatever identity it comes.
 func TestCallRelays(t *testing.T) {
 	s := startCallServer(t, func(c *Config) { c.TURN.Listen = []string{"127.0.0.1:0"} })
@@ -276,7 +357,7 @@ func TestCallerWhoCrashes(t *testing.T) {
 	}
 }
 
-// TestMediaPort has two servers on one machine: the second takes another port, unless it is told which.
+// TestMediaPort has two servers on one machine: the second takes another port, unless it is told which: then it does not start.
 func TestMediaPort(t *testing.T) {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:"+strconv.Itoa(defaultMediaPort))
 	if err == nil {
@@ -293,13 +374,19 @@ func TestMediaPort(t *testing.T) {
 		t.Errorf("the log says nothing of the port: %s", log.String())
 	}
 	cfg.Calls.Listen = "127.0.0.1:" + strconv.Itoa(defaultMediaPort)
-	if other, err := openMedia(cfg, zerolog.Nop()); err == nil {
-		_ = other.Close()
-		t.Error("two servers have one port")
-	}
-	// The server runs without calls then.
-	s := startCallServer(t, func(c *Config) { c.Calls.Listen = cfg.Calls.Listen })
-	if status, _ := s.ask("GET", "/_matrix/client/v1/rtc/transports", "", ""); status != http.StatusNotFound {
-		t.Errorf("rtc/transports: %d, want 404", status)
+	// Whoever has named the port is told who stands in the way, and the process ends.
+	for _, role := range []string{roleHomeserver, roleSFU} {
+		cfg := defaultConfig()
+		dir := t.TempDir()
+		cfg.Role, cfg.Listen, cfg.Calls.SFU.Secret = role, "127.0.0.1:0", testNodeSecret
+		cfg.Calls.Listen = "127.0.0.1:" + strconv.Itoa(defaultMediaPort)
+		cfg.resolve(func(string) string { return dir })
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		err := serve(ctx, cfg, zerolog.Nop(), io.Discard)
+		cancel()
+		const want = "another program listens on 127.0.0.1:7882 (UDP): stop it, or set another address in calls.listen"
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", role, err, want)
+		}
 	}
 }

@@ -69,10 +69,11 @@ func (c CallsConfig) check(bad report) {
 		}
 	}
 	if c.STUN != "" {
-		if host, _, _ := net.SplitHostPort(c.stun()); host == "" {
-			bad("calls.stun", "%q is no STUN server, such as stun.example.org:3478", c.STUN)
-		} else {
-			checkListenAt("calls.stun", c.stun(), bad)
+		host, _, _ := net.SplitHostPort(c.stun())
+		wrong := host == ""
+		checkListenAt("", c.stun(), func(string, string, ...any) { wrong = true })
+		if wrong {
+			bad("calls.stun", "%q is not host or host:port, such as stun.example.org:3478", c.STUN)
 		}
 	}
 	c.SFU.LiveKit.check(bad)
@@ -129,7 +130,7 @@ func withScheme(address, scheme string) string {
 const defaultMediaPort = 7882
 
 // openMedia opens the sockets of media: one UDP port and the same of TCP, on each address of this machine or on the one that is named. Where
-// another program has the default port, it is any other.
+// another program has the default port, it is any other; one that is named is taken, or the error says who stands in the way.
 func openMedia(cfg *Config, log zerolog.Logger) (*network.Network, error) {
 	host, port := "", defaultMediaPort
 	if cfg.Calls.Listen != "" {
@@ -161,13 +162,25 @@ func openMedia(cfg *Config, log zerolog.Logger) (*network.Network, error) {
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, mediaTaken(cfg.Calls.Listen, port, err)
 	}
 	if b := n.Buffers(); len(b.Short()) > 0 {
 		log.Info().Int("asked", b.Asked).Int("receive", b.Receive).Int("send", b.Send).Strs("sysctls", b.Short()).
 			Msg("The kernel gives media small buffers, so that some of it may be lost where much comes at once: these sysctls bound them")
 	}
 	return n, nil
+}
+
+// mediaTaken says what is wrong with the port of media.
+func mediaTaken(address string, port int, err error) error {
+	if address == "" {
+		address = strconv.Itoa(port)
+	}
+	socket, ok := errors.AsType[*net.OpError](err)
+	if !ok || !errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen on %s for calls: %w", address, err)
+	}
+	return fmt.Errorf("another program listens on %s (%s): stop it, or set another address in calls.listen", address, strings.ToUpper(socket.Net))
 }
 
 // otherPorts is how many other ports are tried.

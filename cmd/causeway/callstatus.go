@@ -10,6 +10,7 @@ import (
 	"causeway/homeserver/callstatus"
 	"causeway/sfu"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -23,19 +24,43 @@ func (c *calls) status() callstatus.Source {
 	case c.sfu == nil:
 		return nil
 	}
-	return func(context.Context) []callstatus.Call {
+	return func(ctx context.Context) callstatus.Status {
 		var all []callstatus.Call
 		for _, room := range c.sfu.Status() {
 			all = append(all, c.callOf(room))
 		}
-		return all
+		return callstatus.Status{Calls: c.named(ctx, all)}
 	}
 }
 
+// named puts the names of rooms to calls. Where they cannot be read, there are none.
+func (c *calls) named(ctx context.Context, all []callstatus.Call) []callstatus.Call {
+	rooms := make([]id.RoomID, len(all))
+	for i, call := range all {
+		rooms[i] = call.RoomID
+	}
+	names, err := c.hs.RoomNames(ctx, rooms)
+	if err != nil {
+		zerolog.Ctx(ctx).Err(err).Msg("How rooms are called could not be read")
+	}
+	for i := range all {
+		all[i].Room = names[all[i].RoomID]
+	}
+	return all
+}
+
 // nodeStatus tells of the calls on all nodes that answer.
-func (c *calls) nodeStatus(ctx context.Context) []callstatus.Call {
+func (c *calls) nodeStatus(ctx context.Context) callstatus.Status {
 	var all []callstatus.Call
-	for name, raw := range c.nodes.Status(ctx) {
+	answers := c.nodes.Status(ctx)
+	var silent []string
+	for name := range c.nodes.Live() {
+		if _, answered := answers[name]; !answered {
+			silent = append(silent, name)
+		}
+	}
+	slices.Sort(silent)
+	for name, raw := range answers {
 		var rooms []sfu.RoomStatus
 		if err := json.Unmarshal(raw, &rooms); err != nil {
 			continue // of another version
@@ -49,7 +74,7 @@ func (c *calls) nodeStatus(ctx context.Context) []callstatus.Call {
 	slices.SortFunc(all, func(a, b callstatus.Call) int {
 		return cmp.Or(cmp.Compare(a.SinceTS, b.SinceTS), cmp.Compare(a.Name, b.Name))
 	})
-	return all
+	return callstatus.Status{Calls: c.named(ctx, all), Silent: silent}
 }
 
 // callOf tells of a call by the names that Matrix has.

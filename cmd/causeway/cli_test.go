@@ -22,12 +22,17 @@ func TestCommandLine(t *testing.T) {
 	tests := []struct {
 		name, stdin string
 		args        []string
+		env         map[string]string
 		code        int
 		out, err    string // must be contained
 	}{
 		{name: "version", args: []string{"version"}, out: "causeway "},
 		{name: "example", args: []string{"config", "example"}, out: "server_name: localhost"},
 		{name: "check of the defaults", args: []string{"config", "check"}, out: "is good: server localhost on 127.0.0.1:8008"},
+		{name: "check of a page that is not there", args: []string{"config", "check"}, env: map[string]string{"CAUSEWAY_CALLS_PAGE": "nowhere"}, code: 2, err: "causeway: calls.page: "},
+		{name: "check of a certificate that is not there", args: []string{"config", "check"},
+			env:  map[string]string{"CAUSEWAY_TURN_TLS_LISTEN": "127.0.0.1:0", "CAUSEWAY_TURN_TLS_CERTIFICATE": "nowhere.pem", "CAUSEWAY_TURN_TLS_KEY": "nowhere.key"},
+			code: 2, err: "causeway: read the certificate of turn.tls: "},
 		{name: "unknown command", args: []string{"sevre"}, code: 2, err: `causeway: unknown command "sevre" for "causeway"; see causeway --help`},
 		{name: "unknown flag", args: []string{"serve", "--fast"}, code: 2, err: "causeway: unknown flag: --fast; see causeway serve --help"},
 		{name: "group alone", args: []string{"config"}, code: 2, err: "causeway: causeway config needs a sub-command; see causeway config --help"},
@@ -43,6 +48,9 @@ func TestCommandLine(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
+			for key, value := range test.env {
+				t.Setenv(key, value)
+			}
 			code, stdout, stderr := runIn(t, test.stdin, test.args...)
 			if code != test.code {
 				t.Errorf("got exit code %d, want %d", code, test.code)

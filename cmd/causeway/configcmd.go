@@ -1,12 +1,30 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
+
+// checkFiles reads the files that calls need at the start.
+func (c *Config) checkFiles() error {
+	var errs []error
+	if c.Calls.Enabled && c.Role == roleHomeserver {
+		page, err := openCallPage(c)
+		errs = append(errs, err)
+		if err == nil {
+			errs = append(errs, page.close())
+		}
+	}
+	if c.TURN.Enabled && !c.TURN.elsewhere() && len(c.TURN.TLS.Listen) > 0 {
+		_, err := (&certificateFiles{certificate: c.TURN.TLS.Certificate, key: c.TURN.TLS.Key}).get(nil)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
 
 func (c *cli) configCommand() *cobra.Command {
 	check := &cobra.Command{
@@ -20,6 +38,9 @@ func (c *cli) configCommand() *cobra.Command {
 			}
 			if _, err := openRegistrations(cfg, zerolog.Nop(), nil); err != nil {
 				return err
+			}
+			if err := cfg.checkFiles(); err != nil {
+				return usageError{err}
 			}
 			path, _ := c.findConfig()
 			fmt.Fprintf(c.out, "%s is good: server %s on %s, data in %s\n", path, cfg.ServerName, cfg.Listen, cfg.DataDir)

@@ -20,12 +20,12 @@ var errNodeHasNoStore = errors.New("the role is sfu: such a process has no datab
 
 // serveNode runs a process whose role is roleSFU until ctx ends: signalling, media, TURN and metrics, and an API for its homeserver.
 func serveNode(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.Writer) (err error) {
-	log = log.With().Str("part", "calls").Logger()
 	var relaying *turnPart
 	public := publicAddresses(cfg, log, func() { relaying.move() })
+	own := log.With().Str("part", "calls").Logger()
 	c := &calls{base: strings.TrimRight(cfg.BaseURL(), "/"), public: public}
-	if c.net, err = openMedia(cfg, log); err != nil {
-		return fmt.Errorf("open the port for media (calls.listen): %w", err)
+	if c.net, err = openMedia(cfg, own); err != nil {
+		return err
 	}
 	defer closing(&err, c.close)
 	if relaying, err = openTURN(ctx, cfg, new(memorySecret), public, c.services, log); err != nil {
@@ -34,7 +34,7 @@ func serveNode(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.W
 	defer closing(&err, relaying.close)
 	c.relayedBy(relaying)
 	key, secret := nodeKey(cfg.Calls.SFU.Secret)
-	n, err := node.New(node.Config{Key: key, Secret: secret, SFU: c.sfuConfig(log), Log: log})
+	n, err := node.New(node.Config{Key: key, Secret: secret, SFU: c.sfuConfig(own), Log: own})
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func serveNode(ctx context.Context, cfg *Config, log zerolog.Logger, stdout io.W
 	if err != nil {
 		return errors.Join(err, web.listener.Close())
 	}
-	fmt.Fprintf(stdout, "Causeway serves calls of a homeserver elsewhere\n\n  Address for calls.sfu.nodes:  %s\n\n", c.base)
+	fmt.Fprintf(stdout, "Causeway serves calls of a homeserver elsewhere\n\n  Address for calls.sfu.nodes:  %s\n  Media:                        %s\n\n", c.base, c.where())
 	return runNode(ctx, log, web, metrics, relaying, public, n)
 }
 

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -21,13 +23,15 @@ func TestNodeConfig(t *testing.T) {
 		{"a node", `{role: sfu, calls: {sfu: {` + secret + `}}}`, ""},
 		{"its server", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a"}, {url: "https://b", api_url: "http://10.0.0.1:8008"}]}}}`, ""},
 		{"no role", `{role: sfus}`, "neither homeserver nor sfu"},
-		{"a node without a secret", `{role: sfu}`, "calls.sfu.secret"},
+		{"a node without a secret", `{role: sfu}`, "calls.sfu.secret: must not be empty: where the role is sfu"},
 		{"a node without calls", `{role: sfu, calls: {enabled: false, sfu: {` + secret + `}}}`, "calls.enabled"},
 		{"a node with nodes", `{role: sfu, calls: {sfu: {` + secret + `, nodes: [{url: "wss://a"}]}}}`, "role"},
 		{"a short secret", `{calls: {sfu: {secret: short, nodes: [{url: "wss://a"}]}}}`, "32 characters"},
 		{"no secret", `{calls: {sfu: {nodes: [{url: "wss://a"}]}}}`, "calls.sfu.secret: must not be empty"},
 		{"no address", `{calls: {sfu: {` + secret + `, nodes: [{api_url: "https://a"}]}}}`, "nodes[0].url: must not be empty"},
 		{"a strange address", `{calls: {sfu: {` + secret + `, nodes: [{url: "udp://a"}]}}}`, "nodes[0].url"},
+		{"a path", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a/livekit/sfu"}]}}}`, `nodes[0].url: "wss://a/livekit/sfu" has a path`},
+		{"a path of the API", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a/", api_url: "http://b/c"}]}}}`, `nodes[0].api_url: "http://b/c" has a path`},
 		{"the same twice", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a"}, {url: "https://a/"}]}}}`, "twice"},
 		{"a LiveKit, too", `{calls: {sfu: {` + secret + `, nodes: [{url: "wss://a"}], livekit: {url: "wss://b", key: k, ` + secret + `}}}}`, "one or the other"},
 	} {
@@ -48,7 +52,7 @@ func TestNodeConfig(t *testing.T) {
 	}
 }
 
-// TestNodeIsNoServer has a node serve calls and metrics, and nothing of a homeserver.
+// TestNodeIsNoServer has a node serve calls and metrics, and nothing of a homeserver, and each line of its log name one part.
 func TestNodeIsNoServer(t *testing.T) {
 	cfg := defaultConfig()
 	dir := t.TempDir()
@@ -58,7 +62,8 @@ func TestNodeIsNoServer(t *testing.T) {
 	cfg.resolve(func(string) string { return dir })
 	ctx, cancel := context.WithCancel(t.Context())
 	greeted, ended := make(greeting, 1), make(chan error, 1)
-	go func() { ended <- serve(ctx, cfg, zerolog.Nop(), greeted) }()
+	var log bytes.Buffer
+	go func() { ended <- serve(ctx, cfg, zerolog.New(zerolog.SyncWriter(&log)), greeted) }()
 	select {
 	case <-greeted:
 	case err := <-ended:
@@ -91,6 +96,14 @@ func TestNodeIsNoServer(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+	for line := range strings.Lines(log.String()) {
+		if strings.Count(line, `"part"`) > 1 {
+			t.Errorf("a line of the log has two parts: %s", line)
+		}
+	}
+	if !strings.Contains(log.String(), `"part":"turn"`) {
+		t.Errorf("the log says nothing of TURN: %s", log.String())
 	}
 	if files, err := os.ReadDir(filepath.Join(dir, defaultDataDir)); err == nil && len(files) > 0 {
 		t.Errorf("it has made %v", files)
@@ -126,6 +139,9 @@ func TestServerWithNodes(t *testing.T) {
 	transports := s.ok("GET", "/_matrix/client/v1/rtc/transports", alice, "")["rtc_transports"].([]any)[0].(map[string]any)
 	if _, there := transports["url"]; there || transports["livekit_service_url"] != s.base+callTokensPath {
 		t.Errorf("the transport is %v", transports)
+	}
+	if silent := s.ok("GET", "/_causeway/calls/status", s.administrator("carol"), "")["silent_nodes"]; !reflect.DeepEqual(silent, []any{"127.0.0.1:9"}) {
+		t.Errorf("administrators are told of %v, want the node that does not answer", silent)
 	}
 	answer, err := http.Get("http://" + at + metricsPath)
 	if err != nil {

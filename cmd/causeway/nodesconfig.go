@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"causeway/sfu/focus"
 
@@ -57,7 +59,7 @@ func (c *Config) checkRole(bad report) {
 			bad("calls.enabled", "must be true where the role is %s", roleSFU)
 		}
 		if c.Calls.SFU.Secret == "" {
-			bad("calls.sfu.secret", "must be that of the homeserver where the role is %s", roleSFU)
+			bad("calls.sfu.secret", "must not be empty: where the role is %s it is calls.sfu.secret of the homeserver", roleSFU)
 		}
 		if len(c.Calls.SFU.Nodes) > 0 || c.Calls.SFU.LiveKit.URL != "" {
 			bad("role", "%s is for a process that is an SFU itself: the homeserver is told where others are", roleSFU)
@@ -88,12 +90,20 @@ func (c SFUConfig) checkNodes(bad report) {
 			bad(at+"url", "must not be empty")
 			continue
 		}
-		checkMediaURL(at+"url", n.URL, bad)
-		checkMediaURL(at+"api_url", n.APIURL, bad)
+		checkNodeURL(at+"url", n.URL, bad)
+		checkNodeURL(at+"api_url", n.APIURL, bad)
 		if names[n.name()] {
 			bad(at+"url", "%q is there twice", n.name())
 		}
 		names[n.name()] = true
+	}
+}
+
+// checkNodeURL checks the address of a node, behind which this server puts the path itself.
+func checkNodeURL(key, value string, bad report) {
+	checkMediaURL(key, value, bad)
+	if u, err := url.Parse(value); err == nil && strings.Trim(u.Path, "/") != "" {
+		bad(key, "%q has a path: it is the node's address alone, such as wss://%s", value, cmp.Or(u.Host, "sfu1.example.org"))
 	}
 }
 

@@ -61,7 +61,7 @@ func TestDiscovery(t *testing.T) {
 func TestSTUNConfigProblems(t *testing.T) {
 	for text, good := range map[string]bool{
 		"": true, "stun.example.org": true, "stun:stun.example.org:3478": true, "192.0.2.1": true, "[2001:db8::1]:3478": true,
-		":3478": false, "stun:": false, "stun.example.org:port": false, "stun.example.org/x": false, "a b": false,
+		":3478": false, "stun:": false, "stun.example.org:port": false, "stun.example.org/x": false, "a b": false, "http://x y": false, "a b:c": false,
 	} {
 		var problems []string
 		c := defaultCalls()
@@ -69,7 +69,7 @@ func TestSTUNConfigProblems(t *testing.T) {
 		c.check(func(key, format string, args ...any) {
 			problems = append(problems, key+" "+fmt.Sprintf(format, args...))
 		})
-		if (len(problems) == 0) != good {
+		if good != (len(problems) == 0) || !good && (len(problems) > 1 || !strings.Contains(problems[0], fmt.Sprintf("%q is not host or host:port", text))) {
 			t.Errorf("%q: %v", text, problems)
 		}
 	}

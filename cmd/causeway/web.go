@@ -108,7 +108,7 @@ func fromProxy(remote string, trusted []netip.Prefix) bool {
 }
 
 // greet tells the person who started the server where it is and, until somebody has registered, how to become the first user.
-func greet(ctx context.Context, cfg *Config, accounts *account.Service, services *registration.Set, stdout io.Writer) error {
+func greet(ctx context.Context, cfg *Config, accounts *account.Service, services *registration.Set, calls *calls, stdout io.Writer) error {
 	token, err := accounts.FirstToken(ctx)
 	if err != nil {
 		return fmt.Errorf("make the first registration token: %w", err)
@@ -117,6 +117,12 @@ func greet(ctx context.Context, cfg *Config, accounts *account.Service, services
 		cfg.ServerName, cfg.BaseURL(), cfg.DataDir)
 	if cfg.OAuth.Enabled {
 		fmt.Fprintf(stdout, "  Account page for people:     %s%s\n", strings.TrimRight(cfg.BaseURL(), "/"), homeserver.PathAccount)
+	}
+	if cfg.Calls.Enabled {
+		fmt.Fprintf(stdout, "  Group calls:                 %s\n", calls.where())
+	}
+	if calls != nil && calls.page != nil {
+		fmt.Fprintf(stdout, "  Page for calls:              %s/\n", calls.base)
 	}
 	fmt.Fprintf(stdout, "  Bots and bridges:            %s\n", registered(services))
 	if token != "" {

@@ -37,10 +37,10 @@ func serveCallScript(_ context.Context, w http.ResponseWriter, _ *httpapi.Reques
 
 // callsPage is what runs, and since when that is so.
 type callsPage struct {
-	Calls   []callstatus.Call
+	callstatus.Status
 	At      string
 	Script  string
-	Status  string
+	Tools   string // where the JSON is
 	Members int
 }
 
@@ -52,7 +52,7 @@ func (p *Pages) showCalls(ctx context.Context, v *visit) error {
 	if !v.browser.Admin {
 		return httpapi.Forbidden("Only administrators of this server may see which calls run.")
 	}
-	page := callsPage{Calls: p.Calls(ctx), At: time.Now().UTC().Format("15:04:05 UTC"), Script: pathCallScript, Status: callstatus.StatusPath}
+	page := callsPage{Status: p.Calls(ctx), At: time.Now().UTC().Format("15:04:05 UTC"), Script: pathCallScript, Tools: callstatus.StatusPath}
 	for _, c := range page.Calls {
 		page.Members += len(c.Members)
 	}

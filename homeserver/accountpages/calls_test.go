@@ -3,6 +3,7 @@ package accountpages_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,9 +14,9 @@ import (
 // TestCallsPage shows which calls run to administrators alone, and what others have made up as text.
 func TestCallsPage(t *testing.T) {
 	asked := 0
-	source := func(context.Context) []callstatus.Call {
+	source := func(context.Context) callstatus.Status {
 		asked++
-		return []callstatus.Call{{RoomID: "!room:test", Name: "hash", Node: "sfu<I>1", SinceTS: 1, Members: []callstatus.Member{
+		return callstatus.Status{Silent: []string{"sfu<I>2"}, Calls: []callstatus.Call{{RoomID: "!room:test", Room: "<b>Team call", Name: "hash", Node: "sfu<I>1", SinceTS: 1, Members: []callstatus.Member{
 			{UserID: "@bob:test", DeviceID: "<b>BOB", Identity: "i", Connected: true, Signalling: true, Estimate: 2_400_000,
 				Sends: []callstatus.Track{{ID: "TR_1", Source: "camera", Codec: "<I>VP8", Encrypted: true, Subscribers: 3, Layers: []callstatus.Layer{
 					{Layer: 0, Bitrate: 150_400, Packets: 90, Lost: 10, Loss: 0.1, Asked: 12, KeyFrames: 7}, {Layer: 2, Bitrate: 1_700_000},
@@ -24,7 +25,7 @@ func TestCallsPage(t *testing.T) {
 				{ID: "TR_1", From: "@bob:test", Source: "camera", Layers: 2, Layer: 0, Wanted: 2, Bitrate: 150_400, Loss: 0.025, RTT: 35},
 				{ID: "TR_2", From: "@bob:test", Source: "microphone", Layer: -1, Wanted: -1},
 			}},
-		}}}
+		}}}}
 	}
 	each(t, func(s *site) {
 		asked = 0
@@ -45,11 +46,11 @@ func TestCallsPage(t *testing.T) {
 			t.Error("the calls were looked at for somebody who may not see them")
 		}
 
-		page := admin.open("/_causeway/calls/").signIn("alice").want(200, "1 call runs, with 2 participants", "!room:test", "@bob:test", "<b>BOB", "<I>VP8",
+		page := admin.open("/_causeway/calls/").signIn("alice").want(200, "1 call runs, with 2 participants", "<b>Team call", "!room:test", "Node sfu<I>2 does not answer", "@bob:test", "<b>BOB", "<I>VP8",
 			"low: <b>150 kbit/s</b>, 10.0 % lost, 12 asked again, 7 key frames asked", "<b>32 kbit/s</b>, 0 % lost, 0 asked again</dd>", "high: <b>1.7 Mbit/s</b>", "Connected; 2.4 Mbit/s can be sent to them", "Somebody who is leaving",
 			"Sound and picture are not connected; signalling is interrupted", "Gets: Camera of @bob:test", "on the way to high, 2.5 % lost", "35 ms there and back",
 			"Microphone, Opus, muted, not encrypted end to end", "nothing has come")
-		if strings.Contains(page.text, "<b>BOB") || strings.Contains(page.text, "<I>VP8") {
+		if strings.Contains(page.text, "<b>BOB") || strings.Contains(page.text, "<I>VP8") || strings.Contains(page.text, "<b>Team") || strings.Contains(page.text, "<I>2") {
 			t.Error("what others have made up is taken for HTML")
 		}
 		policy := page.header.Get("Content-Security-Policy")
@@ -58,8 +59,8 @@ func TestCallsPage(t *testing.T) {
 		}
 		admin.visit("/_causeway/account/").want(200, "Calls")
 		answer := s.Do("GET", "/_causeway/calls/status", alice.Token, nil)
-		var said struct{ Calls []callstatus.Call }
-		if err := json.Unmarshal(answer.Body, &said); err != nil || answer.Status != 200 || len(said.Calls) != 1 || said.Calls[0].Members[0].Sends[0].Layers[1].Bitrate != 1_700_000 {
+		var said callstatus.Status
+		if err := json.Unmarshal(answer.Body, &said); err != nil || answer.Status != 200 || len(said.Calls) != 1 || said.Calls[0].Room != "<b>Team call" || !slices.Equal(said.Silent, []string{"sfu<I>2"}) || said.Calls[0].Members[0].Sends[0].Layers[1].Bitrate != 1_700_000 {
 			t.Errorf("got %d %s: %v", answer.Status, answer.Body, err)
 		}
 		s.exec(`UPDATE users SET admin = 0`)

@@ -20,6 +20,7 @@ const (
 // Call is a call that runs.
 type Call struct {
 	RoomID  id.RoomID `json:"room_id,omitempty"` // "" for one that nobody has a seat in any more
+	Room    string    `json:"room,omitempty"`    // what the room is called, or its alias; "" for neither
 	Name    string    `json:"name"`              // what the SFU calls it
 	Node    string    `json:"node,omitempty"`    // the machine that it is on; "" for that of the homeserver
 	SinceTS int64     `json:"since_ts"`
@@ -82,12 +83,14 @@ type Subscription struct {
 	RTT      int       `json:"rtt_ms"`   // 0 for unknown
 }
 
-// Source tells of the calls that run, the oldest first.
-type Source func(ctx context.Context) []Call
-
-type answer struct {
-	Calls []Call `json:"calls"`
+// Status is what runs.
+type Status struct {
+	Calls  []Call   `json:"calls"`                  // the oldest first
+	Silent []string `json:"silent_nodes,omitempty"` // machines that do not answer: what runs there is not known
 }
+
+// Source tells what runs.
+type Source func(ctx context.Context) Status
 
 // Routes has the endpoint for tools; none where there is no source.
 func Routes(source Source) []httpapi.Route {
@@ -96,12 +99,12 @@ func Routes(source Source) []httpapi.Route {
 	}
 	return []httpapi.Route{{
 		Method: "GET", Path: StatusPath, Access: httpapi.Admin,
-		Endpoint: httpapi.JSON(func(ctx context.Context, _ *httpapi.Request, _ httpapi.Empty) (answer, error) {
-			calls := source(ctx)
-			if calls == nil {
-				calls = []Call{}
+		Endpoint: httpapi.JSON(func(ctx context.Context, _ *httpapi.Request, _ httpapi.Empty) (Status, error) {
+			status := source(ctx)
+			if status.Calls == nil {
+				status.Calls = []Call{}
 			}
-			return answer{calls}, nil
+			return status, nil
 		}).Limited(httpapi.ClassRead),
 	}}
 }

@@ -2,9 +2,11 @@ package room
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"causeway/homeserver/event"
 	"causeway/homeserver/eventauth"
@@ -91,6 +93,32 @@ func (s *Service) CallAccess(ctx context.Context, roomID id.RoomID, user id.User
 		return false, false, false, nil
 	}
 	return joined, byState, bySticky, err
+}
+
+// Names returns what rooms are called: by m.room.name, or else by their canonical alias. Those that have neither, or are not known, are left out.
+func (s *Service) Names(ctx context.Context, rooms []id.RoomID) (names map[id.RoomID]string, err error) {
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		var known []store.DirectoryRoom
+		for _, roomID := range rooms {
+			r, err := tx.Room(roomID)
+			switch {
+			case errors.Is(err, store.ErrNotFound):
+				continue
+			case err != nil:
+				return err
+			}
+			known = append(known, store.DirectoryRoom{NID: r.NID, RoomID: roomID})
+		}
+		entries, err := directoryEntries(tx, known)
+		names = make(map[id.RoomID]string, len(entries))
+		for _, e := range entries {
+			if name := cmp.Or(strings.TrimSpace(e.Name), string(e.CanonicalAlias)); name != "" {
+				names[e.RoomID] = name
+			}
+		}
+		return err
+	})
+	return names, err
 }
 
 // stickyCallLevel is what it takes to be in a call by a sticky event: the highest level that the room has for one of the types. Whoever raises it

@@ -3,6 +3,7 @@ package focus
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -181,9 +182,10 @@ func (s *Service) lookAgain(ctx context.Context) error {
 	s.mu.Unlock()
 	var looking errgroup.Group
 	looking.SetLimit(lookers)
+	gone := new(sync.Map)
 	for k := range due {
 		looking.Go(func() error {
-			err := s.lookAt(ctx, k)
+			err := s.lookAt(ctx, k, gone)
 			if err != nil {
 				s.mu.Lock()
 				s.dirty[k] = true
@@ -195,8 +197,14 @@ func (s *Service) lookAgain(ctx context.Context) error {
 	return looking.Wait()
 }
 
-// lookAt has the SFU do what somebody's access asks for.
-func (s *Service) lookAt(ctx context.Context, k key) error {
+// leaver is who has left a room.
+type leaver struct {
+	room id.RoomID
+	user id.UserID
+}
+
+// lookAt has the SFU do what somebody's access asks for. gone has those of whom the log was told: a person may have several seats.
+func (s *Service) lookAt(ctx context.Context, k key, gone *sync.Map) error {
 	s.mu.Lock()
 	t := s.seats[k]
 	if t == nil {
@@ -213,7 +221,11 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 		if barred && !here {
 			return nil
 		}
-		return s.putOut(ctx, k, row)
+		if _, told := gone.LoadOrStore(leaver{row.RoomID, row.UserID}, true); !told && !barred {
+			s.cfg.Log.Debug().Stringer("room_id", row.RoomID).Stringer("user_id", row.UserID).
+				Msg("Somebody has left the room, or is logged out: their access tokens for calls have ended")
+		}
+		return s.putOut(ctx, k)
 	}
 	if barred {
 		s.mu.Lock()
@@ -234,8 +246,8 @@ func (s *Service) lookAt(ctx context.Context, k key) error {
 	return nil
 }
 
-// putOut takes somebody's seat away, who may not be in the call: the token is of no use any more, and their membership ends.
-func (s *Service) putOut(ctx context.Context, k key, row Seat) error {
+// putOut takes somebody's seat away who may not be in the call: the token is of no use any more, and their membership ends.
+func (s *Service) putOut(ctx context.Context, k key) error {
 	s.mu.Lock()
 	if s.cfg.Elsewhere == nil {
 		s.forget(k)
@@ -245,7 +257,6 @@ func (s *Service) putOut(ctx context.Context, k key, row Seat) error {
 		ring(s.due)
 	}
 	s.mu.Unlock()
-	s.cfg.Log.Info().Stringer("room_id", row.RoomID).Stringer("user_id", row.UserID).Msg("Somebody may not be in a call any more")
 	return s.remove(ctx, k)
 }
 

@@ -80,6 +80,10 @@ func (ns *Nodes) silent(n *node, err error, s *Service) {
 	n.failing = true
 	dead := n.live && time.Since(n.heard) > deadAfter
 	var rooms []string
+	others := false
+	for _, other := range ns.all {
+		others = others || other != n && other.live && !other.failing
+	}
 	switch {
 	case dead:
 		n.live = false
@@ -89,13 +93,24 @@ func (ns *Nodes) silent(n *node, err error, s *Service) {
 		maps.DeleteFunc(ns.placed, func(_ string, p *placement) bool { return p.on == n })
 	}
 	ns.mu.Unlock()
-	if first {
-		ns.cfg.Log.Warn().Err(err).Str("node", n.Name).Msg("A node for calls does not answer")
+	switch {
+	case first:
+		ns.cfg.Log.Warn().Err(err).Str("node", n.Name).Msg(silence(err))
+	case dead && others:
+		ns.cfg.Log.Error().Err(err).Str("node", n.Name).Int("calls", s.lost(rooms)).
+			Msg(silence(err) + " any more: its calls are lost, and those who join them again get another node")
+	case dead:
+		ns.cfg.Log.Error().Err(err).Str("node", n.Name).Int("calls", s.lost(rooms)).
+			Msg(silence(err) + " any more, and there is no other: nobody can call until it is back")
 	}
-	if dead {
-		ns.cfg.Log.Error().Err(err).Str("node", n.Name).Int("calls", len(rooms)).Msg("A node for calls does not answer any more: its calls move to others")
-		s.lost(rooms)
+}
+
+// silence says in words what an error of a node comes from, as far as it tells.
+func silence(err error) string {
+	if refused, ok := errors.AsType[*refusal](err); ok && refused.code == "unauthenticated" {
+		return "A node for calls refuses what we ask, as calls.sfu.secret is another one there or the clocks differ, and does not serve us"
 	}
+	return "A node for calls does not answer"
 }
 
 // stir tells those who wait for a node. The caller holds mu.
@@ -209,22 +224,20 @@ func (l *LiveKit) delete(ctx context.Context, room string) error {
 // rejoinWithin is how long those whose SFU is gone have to come back, until their membership ends.
 const rejoinWithin = 15 * time.Second
 
-// lost takes in that nobody is in some calls any more because their node is gone.
-func (s *Service) lost(rooms []string) {
-	if len(rooms) == 0 {
-		return
-	}
+// lost takes in that nobody is in some calls any more because their node is gone, and returns in how many somebody was.
+func (s *Service) lost(rooms []string) int {
 	in := map[string]bool{}
 	for _, room := range rooms {
 		in[room] = true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	by := time.Now().Add(rejoinWithin)
+	by, calls := time.Now().Add(rejoinWithin), map[string]bool{}
 	for k, t := range s.seats {
 		if !in[k.alias] || t.here == 0 {
 			continue
 		}
+		calls[k.alias] = true
 		t.here, t.sids = 0, nil
 		t.UntilTS = max(t.UntilTS, time.Now().Add(tokenLife).UnixMilli())
 		for _, d := range s.delegations {
@@ -233,4 +246,5 @@ func (s *Service) lost(rooms []string) {
 			}
 		}
 	}
+	return len(calls)
 }

@@ -265,6 +265,21 @@ func TestAccess(t *testing.T) {
 	})
 }
 
+// TestLeaverIsLoggedOnce tells the log of who leaves a room once, whatever seats there are, and no operator who has not asked for such things.
+func TestLeaverIsLoggedOnce(t *testing.T) {
+	live(t, func(t *testing.T, w *world, s *Service) {
+		enter(t, s, member)
+		enter(t, s, byState)
+		w.let(alice, "D", Access{})
+		w.logged("")
+		s.AccessChanged(room, alice)
+		w.after(2 * lookEvery)
+		if lines := w.logged(""); len(lines) != 1 || !strings.Contains(lines[0], "have ended") || !strings.Contains(lines[0], `"level":"debug"`) {
+			t.Errorf("the log has %q", lines)
+		}
+	})
+}
+
 // TestAccessLostOnTheWay has somebody lose access after the token was looked at, and before the SFU can put them out.
 func TestAccessLostOnTheWay(t *testing.T) {
 	live(t, func(t *testing.T, w *world, s *Service) {

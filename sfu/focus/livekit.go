@@ -64,6 +64,9 @@ type refusal struct {
 
 // Error implements error.
 func (r *refusal) Error() string {
+	if r.code == "" {
+		return fmt.Sprintf("ask the SFU to %s: it answers %d, as what is no SFU does, or a proxy in front of one", r.method, r.status)
+	}
 	return fmt.Sprintf("ask the SFU to %s: it answers %d %.40s: %.200s", r.method, r.status, r.code, r.text)
 }
 

@@ -27,6 +27,7 @@ type fakeNode struct {
 	told     []string            // what it was asked to do, but for questions
 	gone     bool                // connections are refused
 	hangs    bool                // they are not, but nothing is answered
+	refuses  bool                // it has another secret
 	full     bool                // it takes no other call
 	complete bool                // it was told that its calls are all that there are
 }
@@ -59,6 +60,11 @@ func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.Unmarshal(raw, &in)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.refuses {
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"code":"unauthenticated","msg":"no"}`)
+		return
+	}
 	var out any = struct{}{}
 	switch method := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]; method {
 	case "Ping":
@@ -128,9 +134,9 @@ func newMachines(names ...string) machines {
 }
 
 // nodes are Nodes on machines.
-func (m machines) nodes() *Nodes {
+func (m machines) nodes(log zerolog.Logger) *Nodes {
 	cfg := NodesConfig{
-		Key: liveKitKey, Secret: liveKitSecret, ServerName: "test", Webhook: "http://test/hook", Client: &http.Client{Transport: m}, Log: zerolog.Nop(),
+		Key: liveKitKey, Secret: liveKitSecret, ServerName: "test", Webhook: "http://test/hook", Client: &http.Client{Transport: m}, Log: log,
 	}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		cfg.Nodes = append(cfg.Nodes, NodeAddress{Name: name, URL: "ws://" + name, API: "http://" + name})
@@ -151,7 +157,7 @@ func onNodes(t *testing.T, m machines, test func(t *testing.T, w *world, s *Serv
 
 func (w *world) onNodes(m machines) *Service {
 	return w.service(func(c *Config) {
-		nodes := m.nodes()
+		nodes := m.nodes(w.logger())
 		c.SFU, c.Elsewhere = nodes, nodes
 	})
 }
@@ -315,6 +321,42 @@ func TestDeadNode(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDeadNodeInTheLog tells the operator how many calls are lost, of which those in which nobody was are none, and what becomes of them.
+func TestDeadNodeInTheLog(t *testing.T) {
+	m := newMachines("a", "b")
+	onNodes(t, m, func(t *testing.T, w *world, s *Service) {
+		at := enterNode(t, w, s, m)
+		for i := range 5 { // as a test of calls leaves them
+			if _, err := s.cfg.SFU.Open(t.Context(), fmt.Sprint("call", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.logged("")
+		m[at].set(func(n *fakeNode) { n.gone = true })
+		time.Sleep(2 * deadAfter)
+		if lines := w.logged(""); len(lines) != 1 || !strings.Contains(lines[0], `"calls":1,`) || !strings.Contains(lines[0], "join them again get another node") {
+			t.Errorf("one is gone: the log has %q", lines)
+		}
+		m[another(at)].set(func(n *fakeNode) { n.gone = true })
+		time.Sleep(2 * deadAfter)
+		if lines := w.logged(""); len(lines) != 1 || !strings.Contains(lines[0], `"calls":0,`) || !strings.Contains(lines[0], "there is no other: nobody can call") {
+			t.Errorf("both are gone: the log has %q", lines)
+		}
+	})
+}
+
+// TestNodeRefuses has a node with another secret: the log says so, once, and nothing of one that does not answer.
+func TestNodeRefuses(t *testing.T) {
+	m := newMachines("a")
+	m["a"].refuses = true
+	onNodes(t, m, func(t *testing.T, w *world, _ *Service) {
+		time.Sleep(time.Minute)
+		if lines := w.logged(""); len(lines) != 1 || !strings.Contains(lines[0], "calls.sfu.secret is another one there") || strings.Contains(lines[0], "does not answer") {
+			t.Errorf("the log has %q", lines)
+		}
+	})
 }
 
 // TestNodeStartsAnew has a node be back at once: its calls are made again there.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/id"
 )
 
@@ -35,7 +36,8 @@ type world struct {
 	broken error    // what the homeserver's database says
 	there  map[string][]string
 	grants []Grant
-	opened func() // runs when a room is made, after access was looked at
+	opened func()       // runs when a room is made, after access was looked at
+	log    bytes.Buffer // what the service and nodes log
 }
 
 func newWorld() *world {
@@ -49,7 +51,7 @@ var everything = Access{Joined: true, ByState: true, BySticky: true}
 
 func (w *world) service(change ...func(*Config)) *Service {
 	cfg := Config{
-		ServerName: "test", OpenID: w, Membership: w, SFU: w, Delays: w, Ledger: w,
+		ServerName: "test", OpenID: w, Membership: w, SFU: w, Delays: w, Ledger: w, Log: w.logger(),
 		Mint: func(g Grant, valid time.Duration) (string, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -61,6 +63,30 @@ func (w *world) service(change ...func(*Config)) *Service {
 		c(&cfg)
 	}
 	return New(cfg)
+}
+
+// logger logs to the world.
+func (w *world) logger() zerolog.Logger { return zerolog.New(worldLog{w}) }
+
+type worldLog struct{ *world }
+
+func (l worldLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log.Write(line)
+}
+
+// logged returns the lines that were logged since it was called last and have a text in them.
+func (w *world) logged(text string) (lines []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for line := range strings.Lines(w.log.String()) {
+		if strings.Contains(line, text) {
+			lines = append(lines, line)
+		}
+	}
+	w.log.Reset()
+	return lines
 }
 
 func (w *world) let(user id.UserID, device id.DeviceID, a Access) {

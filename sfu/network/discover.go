@@ -148,7 +148,7 @@ func (d *Discovery) look(ctx context.Context) (answered bool) {
 		d.silent[v6] = err != nil
 		d.mu.Unlock()
 		if err != nil && !silent {
-			d.cfg.Log.Warn().Err(err).Str("family", family(v6)).Msg("By what address this machine is reached from outside was asked in vain, and will be again")
+			d.cfg.Log.Warn().Err(err).Str("family", family(v6)).Msg("The public address of this machine was not found; it is looked for again within five minutes")
 		}
 		if err == nil || a.source >= before.source { // else what was said before holds: who said it does not answer now
 			changed = d.take(v6, a) || changed

@@ -200,11 +200,18 @@ func TestDiscoverAgain(t *testing.T) {
 // TestDiscoverByNameEnds has a name lose its public address.
 func TestDiscoverByNameEnds(t *testing.T) {
 	resolves := names{"ip4 h": addrs("198.51.100.9")}
-	d := Discover(DiscoveryConfig{Host: "h", Resolve: resolves.resolve, Local: func() ([]netip.Addr, error) { return addrs("10.0.0.5"), nil }})
+	var log bytes.Buffer
+	d := Discover(DiscoveryConfig{
+		Host: "h", Resolve: resolves.resolve, Local: func() ([]netip.Addr, error) { return addrs("10.0.0.5"), nil }, Log: zerolog.New(&log),
+	})
 	d.look(t.Context())
 	delete(resolves, "ip4 h")
+	log.Reset()
 	if d.look(t.Context()); len(d.Addresses()) != 1 {
 		t.Errorf("a look-up that fails leaves %v", d.Addresses())
+	}
+	if got := log.String(); !strings.Contains(got, "The public address of this machine was not found") || !strings.Contains(got, "look up h: ") {
+		t.Errorf("the log says %q of it", got)
 	}
 	resolves["ip4 h"] = addrs("10.0.0.5")
 	if d.look(t.Context()); len(d.Addresses()) != 0 {

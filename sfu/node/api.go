@@ -159,7 +159,35 @@ func (n *Node) verify(authorization string) (grants, error) {
 	_, err := jwt.ParseWithClaims(strings.TrimPrefix(authorization, "Bearer "), &claims, func(*jwt.Token) (any, error) { return []byte(n.cfg.Secret), nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithLeeway(clockLeeway), jwt.WithIssuer(n.cfg.Key))
 	if err != nil {
+		if claims.Issuer == n.cfg.Key {
+			n.differs(err)
+		}
 		return grants{}, errToken
 	}
 	return claims.Video, nil
+}
+
+// warnEvery is how often the log says at most that the server is refused: anybody may ask.
+const warnEvery = time.Minute
+
+// differs tells the log why who asks as the server is refused.
+func (n *Node) differs(err error) {
+	what := ""
+	switch {
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		what = "A server is refused: calls.sfu.secret is another one there"
+	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet):
+		what = "The server is refused: its clock and that of this node differ"
+	default:
+		return
+	}
+	n.mu.Lock()
+	due := time.Since(n.warned) >= warnEvery
+	if due {
+		n.warned = time.Now()
+	}
+	n.mu.Unlock()
+	if due {
+		n.cfg.Log.Warn().Err(err).Msg(what)
+	}
 }

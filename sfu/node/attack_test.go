@@ -176,3 +176,29 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestRefusedServerInTheLog tells the log of a node why its server is refused, once for many requests, and nothing of strangers.
+func TestRefusedServerInTheLog(t *testing.T) {
+	grants := map[string]any{"roomList": true}
+	for name, c := range map[string]struct{ token, want string }{
+		"another secret": {apiToken(t, testKey, strings.Repeat("x", 40), time.Minute, grants), "calls.sfu.secret is another one there"},
+		"another clock":  {apiToken(t, testKey, testSecret, -2*time.Minute, grants), "its clock and that of this node differ"},
+		"a stranger":     {apiToken(t, "other", strings.Repeat("x", 40), time.Minute, grants), ""},
+		"nonsense":       {"nonsense", ""},
+	} {
+		var log bytes.Buffer
+		n, err := New(Config{Key: testKey, Secret: testSecret, Log: zerolog.New(&log), SFU: sfu.Config{Log: zerolog.Nop()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := n.verify("Bearer " + c.token); err == nil {
+				t.Errorf("%s is let in", name)
+			}
+		}
+		lines := strings.Count(log.String(), "\n")
+		if c.want == "" && lines != 0 || c.want != "" && (lines != 1 || !strings.Contains(log.String(), c.want)) {
+			t.Errorf("%s: the log has %q, want one line of %q", name, log.String(), c.want)
+		}
+	}
+}

@@ -70,6 +70,7 @@ type Node struct {
 	running int           // rooms in which somebody is
 	opened  chan struct{} // closed, and another made, when a call is opened
 	server  server
+	warned  time.Time // when the log was told that a server is refused
 }
 
 // room is a call that is open.
