@@ -93,15 +93,19 @@ func (ns *Nodes) silent(n *node, err error, s *Service) {
 		maps.DeleteFunc(ns.placed, func(_ string, p *placement) bool { return p.on == n })
 	}
 	ns.mu.Unlock()
+	calls := 0
+	if dead {
+		calls = s.lost(rooms)
+	}
 	switch {
-	case first:
-		ns.cfg.Log.Warn().Err(err).Str("node", n.Name).Msg(silence(err))
 	case dead && others:
-		ns.cfg.Log.Error().Err(err).Str("node", n.Name).Int("calls", s.lost(rooms)).
+		ns.cfg.Log.Error().Err(err).Str("node", n.Name).Int("calls", calls).
 			Msg(silence(err) + " any more: its calls are lost, and those who join them again get another node")
 	case dead:
-		ns.cfg.Log.Error().Err(err).Str("node", n.Name).Int("calls", s.lost(rooms)).
+		ns.cfg.Log.Error().Err(err).Str("node", n.Name).Int("calls", calls).
 			Msg(silence(err) + " any more, and there is no other: nobody can call until it is back")
+	case first:
+		ns.cfg.Log.Warn().Err(err).Str("node", n.Name).Msg(silence(err))
 	}
 }
 
