@@ -3,7 +3,6 @@ package network
 import (
 	"net"
 	"slices"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,9 +26,9 @@ type batch struct {
 	raw      syscall.RawConn
 	plain    *net.UDPConn
 	family   int
-	segments atomic.Bool // whether the kernel takes several packets in one message
-	refused  int         // messages of several packets in a row that it did not take
-	resume   time.Time   // until when there are none, for that
+	segments bool      // whether the kernel takes several packets in one message
+	refused  int       // messages of several packets in a row that it did not take
+	resume   time.Time // until when there are none, for that
 
 	// Messages point into what follows, which is not to move while they are used.
 	messages []message
@@ -58,7 +57,7 @@ func (b *batch) open(conn *net.UDPConn) {
 	_ = raw.Control(func(fd uintptr) {
 		b.family, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
 		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
-		b.segments.Store(err == nil)
+		b.segments = err == nil
 	})
 }
 
@@ -151,7 +150,7 @@ func (b *batch) arrange(q *queue) {
 
 // segmented is whether messages have several packets now.
 func (b *batch) segmented() bool {
-	return b.segments.Load() && (b.resume.IsZero() || time.Now().After(b.resume))
+	return b.segments && (b.resume.IsZero() || time.Now().After(b.resume))
 }
 
 // run adds the packets that can be one message, from one on, and gives the one after them, or -1.

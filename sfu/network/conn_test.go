@@ -49,7 +49,7 @@ func TestBatches(t *testing.T) {
 		for _, segments := range []bool{true, false} {
 			c := NewConn(listen(t, address))
 			if !segments {
-				c.batch.segments.Store(false)
+				c.batch.segments = false
 			}
 			const receivers, packets = 5, 300
 			var to []*net.UDPConn
@@ -77,7 +77,7 @@ func TestBatches(t *testing.T) {
 			if s.Packets != receivers*packets || s.Errors != 0 {
 				t.Errorf("sent %d packets with %d errors, want %d without", s.Packets, s.Errors, receivers*packets)
 			}
-			if segments && c.batch.segments.Load() && s.Calls >= s.Packets {
+			if segments && c.batch.segments && s.Calls >= s.Packets {
 				t.Errorf("%d messages for %d packets", s.Calls, s.Packets)
 			}
 		}

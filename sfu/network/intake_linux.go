@@ -53,7 +53,10 @@ func (in *intake) each(conn *net.UDPConn, ended <-chan struct{}, hand func(*pack
 				return false
 			case in.errno != 0:
 				failed(in.errno)
-				time.Sleep(errorPause)
+				select {
+				case <-ended:
+				case <-time.After(errorPause):
+				}
 				continue
 			}
 			for i := range in.n {

@@ -93,7 +93,7 @@ const (
 
 // gather hands out the feedback that was put aside, as long as somebody is there.
 func (m *Mux) gather(s *socket) {
-	in, tick, many := newIntake(), time.NewTicker(gatherEvery), false
+	in, tick := newIntake(), time.NewTicker(gatherEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -111,10 +111,11 @@ func (m *Mux) gather(s *socket) {
 				break
 			}
 		}
-		if now := total > manyGathered; now != many {
-			many = now
-			tick.Reset(map[bool]time.Duration{false: gatherEvery, true: gatherManyEvery}[many])
+		every := gatherEvery
+		if total > manyGathered {
+			every = gatherManyEvery
 		}
+		tick.Reset(every)
 		if !s.empty() {
 			continue
 		}

@@ -47,7 +47,7 @@ func burst(t *testing.T, c *Conn, packets int, to ...*net.UDPConn) {
 func TestSegmentsRefused(t *testing.T) {
 	conn := listen(t, "127.0.0.1:0")
 	c := NewConn(conn)
-	if !c.batch.segments.Load() {
+	if !c.batch.segments {
 		t.Skip("this kernel has no UDP segmentation offload")
 	}
 	withoutChecksums(t, conn)
@@ -80,7 +80,7 @@ func TestSegmentsRefusedByOne(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	c := NewConn(conn)
-	if !c.batch.segments.Load() {
+	if !c.batch.segments {
 		t.Skip("this kernel has no UDP segmentation offload")
 	}
 	withoutChecksums(t, conn) // of IPv4 alone
