@@ -37,12 +37,11 @@ type Up struct {
 
 	downs atomic.Pointer[[]*Down] // who gets it; replaced, never changed
 
-	rated rated
-	ended atomic.Bool
+	rated  rated
+	closed atomic.Bool
 
 	mu     sync.Mutex // guards what follows
 	layers [codec.MaxSpatial]*layer
-	closed bool
 	past   Counts // of streams that have ended
 }
 
@@ -83,7 +82,7 @@ func (u *Up) Receive(o StreamOptions) {
 	buf := make([]byte, 1600)
 	for {
 		n, err := o.Read(buf)
-		if err != nil || u.ended.Load() {
+		if err != nil || u.closed.Load() {
 			return
 		}
 		l.take(buf[:n], now())
@@ -102,7 +101,7 @@ func (u *Up) add(o StreamOptions) *layer {
 	l := &layer{up: u, options: o, ring: buffer.NewRing(size), stream: codec.NewStream(u.MIMEType), valve: newValve(u.Video())}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed || o.Layer < 0 || o.Layer >= len(u.layers) {
+	if u.closed.Load() || o.Layer < 0 || o.Layer >= len(u.layers) {
 		return nil
 	}
 	u.end(u.layers[o.Layer])
@@ -139,9 +138,8 @@ func (u *Up) layer(i int) *layer {
 
 // Close ends the track: no packet is taken any more.
 func (u *Up) Close() {
-	u.ended.Store(true)
 	u.mu.Lock()
-	u.closed = true
+	u.closed.Store(true)
 	u.mu.Unlock()
 	u.downs.Store(new([]*Down))
 }
@@ -150,7 +148,7 @@ func (u *Up) Close() {
 func (u *Up) Subscribe(d *Down) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed {
+	if u.closed.Load() {
 		return
 	}
 	downs := append(slices.Clone(*u.downs.Load()), d)
