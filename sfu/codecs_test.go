@@ -5,11 +5,9 @@ import (
 	"maps"
 	"strings"
 	"testing"
-	"time"
 
 	"causeway/sfu/signalling"
 
-	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -31,20 +29,7 @@ func (c *client) publishIn(mime string, a *signalling.AddTrackRequest) sending {
 	if _, err := c.pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
 		c.t.Fatal(err)
 	}
-	go func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-c.t.Context().Done():
-				return
-			case <-tick.C:
-			}
-			p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(n), Timestamp: uint32(n) * 1800, Marker: true}}
-			p.Payload = frameIn(mime, n)
-			_ = t.WriteRTP(p)
-		}
-	}()
+	go sendFrames(c, t, func(n int) []byte { return frameIn(mime, n) })
 	c.offer()
 	return sending{sid: m.TrackPublished.Track.SID, track: t}
 }
@@ -270,14 +255,9 @@ func TestTakes(t *testing.T) {
 		"one that shares a port":     {video("0", "96", "a=bundle-only\r\na=recvonly\r\n"+vp8), "video/VP8"},
 		"one that it refuses":        {video("0", "96", "a=recvonly\r\n"+vp8), "?"},
 		"one of two that it refuses": {video("9", "45", "a=recvonly\r\n"+av1) + video("0", "96", vp8), "video/AV1"},
-		"no SDP":                     {"nonsense", "?"},
 	} {
 		taken := takes{}
-		text := head + test.text
-		if name == "no SDP" {
-			text = test.text
-		}
-		taken.learn(text)
+		taken.learn(parsed(t, head+test.text))
 		codecs, known := taken[webrtc.RTPCodecTypeVideo]
 		var names []string
 		for _, c := range codecs {
@@ -309,9 +289,8 @@ func TestRefusedIn(t *testing.T) {
 		"one that shares": {head + section("9", "") + section("9", "") + section("0", "a=bundle-only\r\n"), map[string]bool{}},
 		"too few":         {head + section("0", ""), map[string]bool{"0": true}},
 		"too many":        {head + strings.Repeat(section("0", ""), 5), map[string]bool{"0": true, "1": true, "2": true}},
-		"no SDP":          {"nonsense", nil},
 	} {
-		if got := refusedIn(offer, test.answer); !maps.Equal(got, test.want) {
+		if got := refusedIn(parsed(t, offer), parsed(t, test.answer)); !maps.Equal(got, test.want) {
 			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}

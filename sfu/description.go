@@ -24,17 +24,17 @@ var (
 	errLite       = errors.New("it is ICE-lite, which no client is")
 )
 
-// inspect looks at a description of the client before it is taken.
+// inspect reads a description of the client, and looks at it before it is taken.
 //
 // As ICE-lite we do no checks ourselves: that somebody is at an address, and wants what is sent there, is known by their checks alone. Of two that
 // are lite neither does any, and we would send all the media to whatever address is named last. RFC 8445, section 2.5 and appendix B.6.
-func (c *peer) inspect(text string) error {
+func (c *peer) inspect(text string) (*sdp.SessionDescription, error) {
 	if strings.Count(text, "\nm=") > maxSections {
-		return errSections
+		return nil, errSections
 	}
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(text); err != nil {
-		return fmt.Errorf("it is no SDP: %w", err)
+		return nil, fmt.Errorf("it is no SDP: %w", err)
 	}
 	attributes := d.Attributes
 	for _, m := range d.MediaDescriptions {
@@ -43,14 +43,14 @@ func (c *peer) inspect(text string) error {
 	for _, a := range attributes {
 		switch strings.TrimSpace(a.Key) {
 		case sdp.AttrKeyICELite:
-			return errLite
+			return nil, errLite
 		case sdp.AttrKeyCandidate:
 			if _, err := c.know(a.Value); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return &d, nil
 }
 
 // know counts an address of the client, and tells whether it was not named before.

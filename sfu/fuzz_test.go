@@ -101,12 +101,21 @@ func FuzzDescription(f *testing.F) {
 	f.Add("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=msid:a b\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		c := &peer{named: map[string]bool{}}
-		if err := c.inspect(text); err != nil {
+		d, err := c.inspect(text)
+		if err != nil {
 			return
 		}
-		if len(c.named) > maxCandidates || len(sections(text)) > maxSections {
-			t.Fatalf("%d addresses and %d sections were taken", len(c.named), len(sections(text)))
+		if len(c.named) > maxCandidates || len(sections(d)) > maxSections {
+			t.Fatalf("%d addresses and %d sections were taken", len(c.named), len(sections(d)))
 		}
+		taken := takes{}
+		taken.learn(d)
+		for kind, codecs := range taken {
+			if len(codecs) > maxTaken {
+				t.Fatalf("%d codecs of %s were taken", len(codecs), kind)
+			}
+		}
+		refusedIn(d, d)
 	})
 }
 

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"fmt"
 	"time"
 
 	"causeway/sfu/signalling"
@@ -118,10 +119,15 @@ func (p *Participant) sync(s *signalling.SyncState) {
 
 // offered answers an offer of the client: of its publishing connection, or of the only one.
 func (p *Participant) offered(o *signalling.SessionDescription) {
-	p.locate(o.SDP)
-	p.dropped(o.SDP)
+	d, err := p.publisher.inspect(o.SDP)
+	if err != nil {
+		p.unanswerable(fmt.Errorf("read the offer: %w", err))
+		return
+	}
+	p.locate(d)
+	p.dropped(d)
 	if p.v1 {
-		p.takes.learn(o.SDP)
+		p.takes.learn(d)
 	}
 	p.required = false
 	answer, err := p.publisher.answer(o, func() {
@@ -131,8 +137,7 @@ func (p *Participant) offered(o *signalling.SessionDescription) {
 		}
 	})
 	if err != nil {
-		p.log.Warn().Err(err).Msg("An offer cannot be answered")
-		p.leave(signalling.MediaFailure)
+		p.unanswerable(err)
 		return
 	}
 	p.send(&signalling.SignalResponse{Answer: &signalling.SessionDescription{
@@ -146,22 +151,31 @@ func (p *Participant) offered(o *signalling.SessionDescription) {
 	}
 }
 
+// unanswerable puts the participant out, whose offer makes no sense.
+func (p *Participant) unanswerable(err error) {
+	p.log.Warn().Err(err).Msg("An offer cannot be answered")
+	p.leave(signalling.MediaFailure)
+}
+
 // answered takes the client's answer to an offer of ours (v0). Tracks that it does not take are taken out first.
 func (p *Participant) answered(a *signalling.SessionDescription) {
 	c := p.subscriber
 	if p.v1 || !c.awaits(a) {
 		return
 	}
-	if err := c.inspect(a.SDP); err != nil {
+	d, err := c.inspect(a.SDP)
+	if err != nil {
 		c.unreadable(err)
 		return
 	}
-	p.takes.learn(a.SDP)
-	var offer string
-	if d := c.pc.PendingLocalDescription(); d != nil {
-		offer = d.SDP
+	p.takes.learn(d)
+	var refused map[string]bool
+	if ours := c.pc.PendingLocalDescription(); ours != nil {
+		if offer, err := ours.Unmarshal(); err == nil {
+			refused = refusedIn(offer, d)
+		}
 	}
-	refused, changed := refusedIn(offer, a.SDP), false
+	changed := false
 	for _, s := range p.subscriptions {
 		switch {
 		case s.down == nil:

@@ -20,7 +20,8 @@ type sending struct {
 func (c *client) publish(cid string, source signalling.TrackSource) sending {
 	c.t.Helper()
 	s := c.announce(cid, source)
-	go sendFrames(c, s.track, s.track.Kind() == webrtc.RTPCodecTypeVideo)
+	video := s.track.Kind() == webrtc.RTPCodecTypeVideo
+	go sendFrames(c, s.track, func(n int) []byte { return frame(n, video) })
 	return s
 }
 
@@ -54,7 +55,8 @@ func (c *client) announce(cid string, source signalling.TrackSource) sending {
 	return sending{sid: m.TrackPublished.Track.SID, track: t}
 }
 
-func sendFrames(c *client, t *webrtc.TrackLocalStaticRTP, video bool) {
+// sendFrames sends a frame every 20 ms, until the test ends.
+func sendFrames(c *client, t *webrtc.TrackLocalStaticRTP, payload func(n int) []byte) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -64,7 +66,7 @@ func sendFrames(c *client, t *webrtc.TrackLocalStaticRTP, video bool) {
 		case <-tick.C:
 		}
 		p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(n), Timestamp: uint32(n) * 1800, Marker: true}}
-		p.Payload = frame(n, video)
+		p.Payload = payload(n)
 		_ = t.WriteRTP(p)
 	}
 }
@@ -92,6 +94,18 @@ func (c *client) awaitTrack() *webrtc.TrackRemote {
 		c.t.Fatalf("%s waits for a track", c.identity)
 	}
 	return nil
+}
+
+// awaitKinds waits until packets of two tracks come, and gives both by what they are, "audio" or "video".
+func (c *client) awaitKinds() map[string]*webrtc.TrackRemote {
+	c.t.Helper()
+	tracks := map[string]*webrtc.TrackRemote{}
+	for range 2 {
+		track := c.awaitTrack()
+		c.awaitPackets(track, 5)
+		tracks[track.Kind().String()] = track
+	}
+	return tracks
 }
 
 // awaitPackets reads packets of a track.

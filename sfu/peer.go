@@ -82,11 +82,8 @@ func (p *Participant) connectionChanged(c *peer, s webrtc.PeerConnectionState) {
 	}
 }
 
-// answer answers an offer of the client. between is done when it has been read, and before it is answered.
+// answer answers an offer of the client, which has been inspected. between is done when it has been read, and before it is answered.
 func (c *peer) answer(offer *signalling.SessionDescription, between func()) (string, error) {
-	if err := c.inspect(offer.SDP); err != nil {
-		return "", fmt.Errorf("read the offer: %w", err)
-	}
 	err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer.SDP})
 	if err != nil {
 		return "", fmt.Errorf("read the offer: %w", err)
@@ -224,13 +221,9 @@ func (c *peer) answered(a *signalling.SessionDescription) {
 
 // sections reads which media sections of an offer send a track, by mid: the track's ID and that of its stream. Browsers go on to name those of a
 // section in which they send no more.
-func sections(offer string) map[string][2]string {
-	var d sdp.SessionDescription
-	if d.UnmarshalString(offer) != nil {
-		return nil
-	}
+func sections(offer *sdp.SessionDescription) map[string][2]string {
 	found := map[string][2]string{}
-	for _, m := range d.MediaDescriptions {
+	for _, m := range offer.MediaDescriptions {
 		mid, _ := m.Attribute(sdp.AttrKeyMID)
 		msid, ok := m.Attribute(sdp.AttrKeyMsid)
 		_, inactive := m.Attribute(sdp.AttrKeyInactive)

@@ -10,6 +10,7 @@ import (
 	"causeway/sfu/track"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -166,7 +167,7 @@ func trackInfo(sid string, a *signalling.AddTrackRequest) *signalling.TrackInfo 
 }
 
 // locate finds out in which media sections the announced tracks are.
-func (p *Participant) locate(offer string) {
+func (p *Participant) locate(offer *sdp.SessionDescription) {
 	for mid, ids := range sections(offer) {
 		for _, pub := range p.everyPublication() {
 			if pub.is(ids[0]) || pub.is(ids[1]) {
@@ -383,7 +384,7 @@ func (p *Participant) unpublish(pub *publication) {
 }
 
 // dropped ends tracks whose media sections the client has closed, or in which it sends nothing any more.
-func (p *Participant) dropped(offer string) {
+func (p *Participant) dropped(offer *sdp.SessionDescription) {
 	sending := sections(offer)
 	for _, pub := range p.mine {
 		closed := len(pub.mids) > 0 && !slices.ContainsFunc(pub.mids, func(mid string) bool {

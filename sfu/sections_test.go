@@ -3,7 +3,19 @@ package sfu
 import (
 	"maps"
 	"testing"
+
+	"github.com/pion/sdp/v3"
 )
+
+// parsed reads a description.
+func parsed(t *testing.T, text string) *sdp.SessionDescription {
+	t.Helper()
+	d := new(sdp.SessionDescription)
+	if err := d.UnmarshalString(text); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
 
 // TestSections has an offer of Chromium, in short, whose last section was that of a screen that is shared no more.
 func TestSections(t *testing.T) {
@@ -14,7 +26,7 @@ func TestSections(t *testing.T) {
 		"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:3\r\na=inactive\r\na=msid:desk screen\r\n" +
 		"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:4\r\na=recvonly\r\na=msid:desk window\r\n"
 	want := map[string][2]string{"1": {"microphone", "voice"}, "2": {"camera", "face"}}
-	if got := sections(offer); !maps.Equal(got, want) {
+	if got := sections(parsed(t, offer)); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -19,11 +19,7 @@ const maxTaken = 64
 
 // learn reads a description of the client, which is an offer (v1), or an answer to one of ours (v0). In a section in which it sends only, it says
 // nothing of what it takes, and one that it refuses is about what was offered there.
-func (t takes) learn(text string) {
-	var d sdp.SessionDescription
-	if d.UnmarshalString(text) != nil {
-		return
-	}
+func (t takes) learn(d *sdp.SessionDescription) {
 	found := takes{}
 	for _, m := range d.MediaDescriptions {
 		kind := webrtc.NewRTPCodecType(m.MediaName.Media)
@@ -42,14 +38,10 @@ func isRefused(m *sdp.MediaDescription) bool {
 }
 
 // refusedIn gives the sections of an offer that its answer refuses, by mid. Both have the same sections. RFC 3264, section 6.
-func refusedIn(offer, answer string) map[string]bool {
-	var ours, theirs sdp.SessionDescription
-	if ours.UnmarshalString(offer) != nil || theirs.UnmarshalString(answer) != nil {
-		return nil
-	}
+func refusedIn(offer, answer *sdp.SessionDescription) map[string]bool {
 	refused := map[string]bool{}
-	for i, m := range ours.MediaDescriptions {
-		if i < len(theirs.MediaDescriptions) && isRefused(theirs.MediaDescriptions[i]) {
+	for i, m := range offer.MediaDescriptions {
+		if i < len(answer.MediaDescriptions) && isRefused(answer.MediaDescriptions[i]) {
 			mid, _ := m.Attribute(sdp.AttrKeyMID)
 			refused[mid] = true
 		}
