@@ -80,12 +80,7 @@ func TestHiddenTrack(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
 	camera, voice := alice.publish("camera", signalling.Camera), alice.publish("voice", signalling.Microphone)
-	tracks := map[string]*webrtc.TrackRemote{}
-	for range 2 {
-		track := bob.awaitTrack()
-		bob.awaitPackets(track, 5)
-		tracks[track.Kind().String()] = track
-	}
+	tracks := bob.awaitKinds()
 	for kind, sid := range map[string]string{"video": camera.sid, "audio": voice.sid} {
 		bob.set(sid, signalling.UpdateTrackSettings{Disabled: true})
 		bob.awaitSilence(tracks[kind])

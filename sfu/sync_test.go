@@ -5,7 +5,6 @@ import (
 
 	"causeway/sfu/signalling"
 
-	"github.com/pion/webrtc/v4"
 )
 
 // TestSync has somebody resume, and say what they had: a track that they do without, one that is hidden, and tracks of their own, of which the server has
@@ -16,12 +15,7 @@ func TestSync(t *testing.T) {
 			w := newWorld(t)
 			alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
 			camera, voice := alice.publish("camera", signalling.Camera), alice.publish("voice", signalling.Microphone)
-			tracks := map[string]*webrtc.TrackRemote{}
-			for range 2 {
-				track := bob.awaitTrack()
-				bob.awaitPackets(track, 5)
-				tracks[track.Kind().String()] = track
-			}
+			tracks := bob.awaitKinds()
 			mine := bob.publish("mine", signalling.Camera)
 			alice.awaitTrackOf(mine.sid)
 			_ = bob.conn.CloseNow()
