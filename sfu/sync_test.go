@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"causeway/sfu/signalling"
-
 )
 
 // TestSync has somebody resume, and say what they had: a track that they do without, one that is hidden, and tracks of their own, of which the server has
