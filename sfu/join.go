@@ -76,6 +76,7 @@ func tokenOf(r *http.Request) string {
 // serve takes a client's WebSocket. v1 is whether it has one peer connection for both directions.
 func (s *Server) serve(v1 bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		order := s.order.Add(1) // before anything that takes longer for one than for another
 		grant, err := s.admit(r)
 		if err != nil {
 			s.tally.refuse(err)
@@ -93,12 +94,15 @@ func (s *Server) serve(v1 bool) http.HandlerFunc {
 			http.Error(w, errTooOften.Error(), http.StatusTooManyRequests)
 			return
 		}
+		if r.Context().Err() != nil {
+			return // the client has given up, and maybe come anew: it is not to put itself out
+		}
 		// What a page says here is checked by its token, not by its origin.
 		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 		if err != nil {
 			return // it has been answered
 		}
-		s.take(r, newSession(conn), grant, join, v1)
+		s.take(r, newSession(conn, order), grant, join, v1)
 	}
 }
 
@@ -108,6 +112,10 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 		if p := s.find(grant.Room, grant.Identity); p != nil && p.sid == join.ParticipantSID {
 			p.post(func() {
 				session.taken.Store(true)
+				if session.order < p.order.Load() {
+					session.overtaken()
+					return
+				}
 				p.resume(session, join)
 			})
 			session.serve(r, p)
@@ -119,10 +127,15 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 	}
 	p := s.newParticipant(grant, join, v1)
 	p.session = session
+	p.order.Store(session.order)
 	session.taken.Store(true)
 	p.post(func() { p.begin(join) }) // before anybody can post something else
 	if err := s.enter(grant.Room, p); err != nil {
 		s.tally.refuse(err)
+		if errors.Is(err, errOvertaken) {
+			refuse(r, session, signalling.DuplicateIdentity, signalling.Disconnect)
+			return
+		}
 		s.cfg.Log.Info().Err(err).Msg("Somebody cannot come into a call")
 		reason := signalling.JoinFailure
 		if errors.Is(err, errStopping) {

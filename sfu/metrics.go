@@ -135,6 +135,8 @@ func (t *tally) refuse(err error) {
 		reason = "request"
 	case errors.Is(err, errNotThere):
 		reason = "resume"
+	case errors.Is(err, errOvertaken):
+		reason = "overtaken"
 	case errors.Is(err, errRoomFull):
 		reason = "room_full"
 	case errors.Is(err, errTooManyRooms):

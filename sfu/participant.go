@@ -41,6 +41,8 @@ type Participant struct {
 	// allowed is who may have its tracks; nil for everybody.
 	allowed atomic.Pointer[allowance]
 
+	order atomic.Uint64 // that of its latest session
+
 	mail mailbox
 	dead chan struct{} // closed when the participant has gone
 

@@ -48,13 +48,17 @@ const (
 	maxDepartures  = 512
 )
 
-// add brings somebody in. Who has the same identity is put out.
+// add brings somebody in. Who has the same identity is put out, unless they have asked later: what an impatient client has given up is not to put out
+// what it has begun since.
 func (r *Room) add(p *Participant) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.participants[p.identity]
 	if before == nil && len(r.participants) >= r.server.cfg.Limits.Participants {
 		return errRoomFull
+	}
+	if before != nil && before.order.Load() > p.order.Load() {
+		return errOvertaken
 	}
 	r.participants[p.identity] = p
 	r.list()

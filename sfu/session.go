@@ -31,6 +31,7 @@ const (
 // session is a client's WebSocket.
 type session struct {
 	conn      *websocket.Conn
+	order     uint64       // greater than those of sessions that clients have asked for before
 	lastHeard atomic.Int64 // Unix nanoseconds
 	taken     atomic.Bool  // a participant has it
 
@@ -42,9 +43,9 @@ type session struct {
 	cancel context.CancelFunc
 }
 
-func newSession(conn *websocket.Conn) *session {
+func newSession(conn *websocket.Conn, order uint64) *session {
 	conn.SetReadLimit(maxFrame)
-	s := &session{conn: conn, bell: make(chan struct{}, 1)}
+	s := &session{conn: conn, order: order, bell: make(chan struct{}, 1)}
 	s.lastHeard.Store(time.Now().UnixNano())
 	return s
 }
@@ -191,6 +192,12 @@ func (s *session) orphaned() {
 			Reason: signalling.StateMismatch, Action: signalling.Reconnect, CanReconnect: true,
 		}})
 	}
+	s.finish()
+}
+
+// overtaken ends a session that the client has asked for before the one that it has.
+func (s *session) overtaken() {
+	s.send(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{Reason: signalling.DuplicateIdentity}})
 	s.finish()
 }
 

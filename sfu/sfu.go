@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"causeway/sfu/signalling"
@@ -84,6 +85,7 @@ type Server struct {
 	engine *engine
 	tally  *tally
 	coming attempts
+	order  atomic.Uint64 // of the session that was asked for last
 
 	mu     sync.Mutex // guards what follows
 	rooms  map[string]*Room
@@ -162,6 +164,7 @@ func (s *Server) all() []*Room {
 var (
 	errStopping     = errors.New("the server stops")
 	errTooManyRooms = errors.New("too many calls run on this server")
+	errOvertaken    = errors.New("the client has come again since")
 	errRoomFull     = errors.New("too many participants are in this call")
 	// ErrLater is for Config.Admit, of who may be let in soon.
 	ErrLater = errors.New("try again in some seconds")

@@ -1,14 +1,18 @@
 package sfu
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"causeway/sfu/signalling"
 
+	"github.com/coder/websocket"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -115,6 +119,99 @@ func TestDuplicate(t *testing.T) {
 		t.Errorf("got %+v", l)
 	}
 	first.awaitEnd()
+}
+
+// gate holds those who are to be admitted while it is shut.
+type gate struct {
+	shut    atomic.Bool
+	waiting chan context.Context // of a request that is held
+	open    chan struct{}
+}
+
+func (g *gate) admit(ctx context.Context, _ *Grant) error {
+	if g.shut.Load() {
+		g.waiting <- ctx
+		<-g.open
+	}
+	return nil
+}
+
+// gatedWorld is a world with a gate, which is shut for who comes next.
+func gatedWorld(t *testing.T) (*world, *gate) {
+	g := &gate{waiting: make(chan context.Context), open: make(chan struct{})}
+	return newWorld(t, func(c *Config) { c.Admit = g.admit }), g
+}
+
+// TestOvertaken has a client ask twice, as Element Call does when it learns of another way to the same server: it is the later one that stays, however
+// long the earlier one has taken.
+func TestOvertaken(t *testing.T) {
+	for name, earlier := range map[string]func(*client) *signalling.JoinRequest{
+		"anew": func(*client) *signalling.JoinRequest { return &signalling.JoinRequest{} },
+		"to resume": func(stays *client) *signalling.JoinRequest {
+			return &signalling.JoinRequest{Reconnect: true, ParticipantSID: stays.sid}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, g := gatedWorld(t)
+			alice := token(t, "room", "alice", everything)
+			stays := w.client(alice, "alice", true)
+			if name == "to resume" {
+				stays.connect(nil)
+			}
+			request := earlier(stays)
+			g.shut.Store(true)
+			early := w.client(alice, "alice", true)
+			var dialling sync.WaitGroup
+			dialling.Go(func() { early.dial(request) })
+			<-g.waiting
+			g.shut.Store(false)
+			if name == "to resume" {
+				stays.dial(request)
+				stays.await("to be back", func(m *signalling.SignalResponse) bool { return m.Reconnect != nil })
+			} else {
+				stays.connect(nil)
+			}
+			close(g.open)
+			dialling.Wait()
+			if l := early.awaitLeave(); l.Reason != signalling.DuplicateIdentity || l.Action != signalling.Disconnect {
+				t.Errorf("the earlier one is told %+v", l)
+			}
+			early.awaitEnd()
+			stays.send(&signalling.SignalRequest{PingReq: &signalling.Ping{Timestamp: 77}})
+			stays.await("to be answered still", func(m *signalling.SignalResponse) bool {
+				return m.PongResp != nil && m.PongResp.LastPingTimestamp == 77
+			})
+		})
+	}
+}
+
+// TestGivenUp has a client give up before it was let in: nobody comes in.
+func TestGivenUp(t *testing.T) {
+	w, g := gatedWorld(t)
+	g.shut.Store(true)
+	ctx, giveUp := context.WithCancel(t.Context())
+	early := w.client(token(t, "room", "alice", everything), "alice", true)
+	var dialling sync.WaitGroup
+	dialling.Go(func() {
+		if conn, _, err := websocket.Dial(ctx, early.address(&signalling.JoinRequest{}), nil); err == nil {
+			conn.CloseNow()
+			t.Error("it was let in")
+		}
+	})
+	asked := <-g.waiting
+	giveUp()
+	<-asked.Done() // the server has noticed
+	g.shut.Store(false)
+	close(g.open)
+	dialling.Wait()
+	stays := w.join("room", "alice", everything)
+	stays.send(&signalling.SignalRequest{PingReq: &signalling.Ping{Timestamp: 77}})
+	stays.await("to be answered still", func(m *signalling.SignalResponse) bool {
+		return m.PongResp != nil && m.PongResp.LastPingTimestamp == 77
+	})
+	if m := w.server.Metrics(); m.Joined != 1 {
+		t.Errorf("%d have come in", m.Joined)
+	}
 }
 
 // TestPermission takes away what somebody may do, while they do it.

@@ -36,7 +36,12 @@ async function person(name) {
     tab.on("request", (r) => asked.add(`${r.method()} ${decodeURIComponent(new URL(r.url()).pathname)}`));
     tab.on("console", (m) => {
         if (m.text().includes("Content Security Policy")) forbidden.push(`${name}: ${m.text()}`);
-        if (m.type() === "error" || m.type() === "warning") said.push(m.text().slice(0, 300));
+        if (m.type() === "error" || m.type() === "warning" || m.text().includes("livekitRoom.connect")) said.push(m.text().slice(0, 300));
+    });
+    tab.on("response", async (r) => {
+        if (r.status() < 400) return;
+        const { pathname } = new URL(r.url());
+        said.push(`${r.request().method()} ${pathname}: ${r.status()} ${await r.text().catch(String)}`);
     });
     await tab.addInitScript(observing);
     const at = (id) => tab.getByTestId(id);
@@ -47,7 +52,7 @@ async function person(name) {
     // state tells how it is, for those who wonder.
     const state = async () => {
         await look("wonder");
-        return JSON.stringify({ now: await tab.evaluate(() => window.observed.others()), said: said.slice(-15) });
+        return JSON.stringify({ now: await tab.evaluate(() => window.observed.others()), said: said.slice(-30) });
     };
     // seesAndHears waits for so many others.
     const seesAndHears = (n) => within(`${name} sees and hears ${n}`, tab.evaluate((k) => window.observed.until({ pictures: k, voices: k, tiles: k + 1 }), n), state);
