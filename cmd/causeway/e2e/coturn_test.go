@@ -89,5 +89,9 @@ func allocateAt(t *testing.T, address, username, password string) (net.PacketCon
 	if err := client.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	return client.Allocate()
+	relay, err := client.Allocate()
+	if err == nil {
+		t.Cleanup(func() { relay.Close() }) // before its client, which else would keep it up for ever
+	}
+	return relay, err
 }
