@@ -64,7 +64,7 @@ func FuzzRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, v1 bool, one, two []byte) {
 		log.t = t
 		p := s.newParticipant(Grant{Room: "room", Identity: "alice", Permission: everything}, &signalling.JoinRequest{}, v1)
-		if err := s.enter("room", p); err != nil {
+		if _, err := s.enter("room", p); err != nil {
 			t.Fatal(err)
 		}
 		p.post(func() { p.begin(&signalling.JoinRequest{}) })

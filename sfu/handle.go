@@ -84,6 +84,7 @@ func (p *Participant) resume(s *session, join *signalling.JoinRequest) {
 	p.send(&signalling.SignalResponse{Reconnect: &signalling.ReconnectResponse{
 		ICEServers: p.iceServers(), ServerInfo: p.serverInfo(), LastMessageSeq: p.data.lastSequence(),
 	}})
+	p.send(&signalling.SignalResponse{RoomUpdate: &signalling.RoomUpdate{Room: p.room.describe()}})
 	p.refresh(time.Now(), true)
 	missed := p.room.missed(p.told)
 	clear(p.told)

@@ -130,7 +130,8 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 	p.order.Store(session.order)
 	session.taken.Store(true)
 	p.post(func() { p.begin(join) }) // before anybody can post something else
-	if err := s.enter(grant.Room, p); err != nil {
+	before, err := s.enter(grant.Room, p)
+	if err != nil {
 		s.tally.refuse(err)
 		if errors.Is(err, errOvertaken) {
 			refuse(r, session, signalling.DuplicateIdentity, signalling.Disconnect)
@@ -147,6 +148,9 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 	s.tally.join()
 	if joined := s.cfg.Joined; joined != nil {
 		joined(p.presence(), grant.Permission) // before it can leave
+	}
+	if before != nil {
+		before.Leave(signalling.DuplicateIdentity) // not sooner: its user has been in the call all the time
 	}
 	go p.run()
 	session.serve(r, p)

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"testing"
+	"time"
 
 	"causeway/sfu/signalling"
 
@@ -108,4 +109,46 @@ func TestPriority(t *testing.T) {
 		}
 		last = got
 	}
+}
+
+// TestFrameRate has a subscriber ask for half of the frames of a picture that comes in two temporal layers, and then for all of them.
+func TestFrameRate(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
+	camera := alice.announce("camera", signalling.Camera)
+	go sendFrames(alice, camera.track, func(n int) []byte { return inLayer(n, byte(n%2)) }) // 50 in a second, 25 of which are of the lower layer
+	seen := bob.awaitTrack()
+	// awaitRun waits until so many packets in a row are as they should be.
+	awaitRun := func(why string, is func(layers [2]int) bool) {
+		t.Helper()
+		for end := time.Now().Add(within); time.Now().Before(end); {
+			var layers [2]int
+			for _, p := range bob.awaitPackets(seen, 20) {
+				layers[p.Payload[4]>>6]++
+			}
+			if is(layers) {
+				return
+			}
+		}
+		t.Fatal(why)
+	}
+	both := func(layers [2]int) bool { return layers[0] >= 8 && layers[1] >= 8 }
+	awaitRun("all frames come at first", both)
+	bob.set(camera.sid, signalling.UpdateTrackSettings{Quality: signalling.High, FPS: 25})
+	awaitRun("half of the frames come where they are enough", func(layers [2]int) bool { return layers[1] == 0 })
+	bob.set(camera.sid, signalling.UpdateTrackSettings{Quality: signalling.High, FPS: 50})
+	awaitRun("all frames come where they are wanted", both)
+	bob.set(camera.sid, signalling.UpdateTrackSettings{Quality: signalling.High, FPS: 10})
+	awaitRun("the lowest layer comes where less would do", func(layers [2]int) bool { return layers[1] == 0 })
+	bob.set(camera.sid, signalling.UpdateTrackSettings{Quality: signalling.High})
+	awaitRun("all frames come where nothing is said", both)
+}
+
+// inLayer makes the payload of a frame in VP8, with its temporal layer (RFC 7741, section 4.2): each can be decoded when those of the lowest have been.
+func inLayer(n int, temporal byte) []byte {
+	first := byte(1)
+	if n%50 == 0 {
+		first = 0 // a key frame
+	}
+	return []byte{0x90, 0xa0, 0x80 | byte(n>>8)&0x7f, byte(n), temporal<<6 | 0x20, first, 0, 0, 0}
 }

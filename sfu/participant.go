@@ -18,6 +18,8 @@ const (
 	resumeWithin = 20 * time.Second
 	// deadWithin is how long it is waited for when its client seems to have crashed.
 	deadWithin = 8 * time.Second
+	// mediaWithin is how long a participant may be there by signalling alone.
+	mediaWithin = time.Minute
 	// maxPosted is how much may wait for a participant's goroutine. Who is that far behind is put out.
 	maxPosted = 4096
 )
@@ -304,6 +306,11 @@ func (p *Participant) tick() {
 		p.session.finish()
 		p.lostSession(p.session)
 		p.silent = true
+	}
+	if at.Sub(p.joined) > mediaWithin && p.info.Load().State != signalling.Active {
+		p.log.Debug().Msg("Media has not connected")
+		p.leave(signalling.ConnectionTimeout)
+		return
 	}
 	if p.session == nil && at.Sub(p.away) > p.patience() {
 		p.leave(signalling.SignalClose)

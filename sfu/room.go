@@ -26,6 +26,7 @@ type Room struct {
 	departed     []departure                    // of late, the newest last
 	speakers     speakers
 	ticks        int
+	counts       [2]uint32 // of participants and of those who publish, as everybody was told
 }
 
 func newRoom(s *Server, name string) *Room {
@@ -48,25 +49,22 @@ const (
 	maxDepartures  = 512
 )
 
-// add brings somebody in. Who has the same identity is put out, unless they have asked later: what an impatient client has given up is not to put out
-// what it has begun since.
-func (r *Room) add(p *Participant) error {
+// add brings somebody in, and gives who has to leave for that: who has the same identity, unless they have asked later. What an impatient client has
+// given up is not to put out what it has begun since.
+func (r *Room) add(p *Participant) (before *Participant, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	before := r.participants[p.identity]
+	before = r.participants[p.identity]
 	if before == nil && len(r.participants) >= r.server.cfg.Limits.Participants {
-		return errRoomFull
+		return nil, errRoomFull
 	}
 	if before != nil && before.order.Load() > p.order.Load() {
-		return errOvertaken
+		return nil, errOvertaken
 	}
 	r.participants[p.identity] = p
 	r.list()
 	p.room = r
-	if before != nil {
-		go before.Leave(signalling.DuplicateIdentity)
-	}
-	return nil
+	return before, nil
 }
 
 // remove takes somebody out, and tells the others.
@@ -223,7 +221,33 @@ func (r *Room) describe() *signalling.Room {
 	return &signalling.Room{
 		SID: r.sid, Name: r.name, EmptyTimeout: 300, DepartureTimeout: uint32(resumeWithin / time.Second),
 		CreationTime: r.created.Unix(), CreationTimeMS: r.created.UnixMilli(),
-		EnabledCodecs: enabledCodecs, NumParticipants: uint32(len(r.participants)),
+		EnabledCodecs: enabledCodecs, NumParticipants: uint32(len(r.participants)), NumPublishers: r.publishers(),
+	}
+}
+
+// publishers is how many participants publish something. The caller holds mu.
+func (r *Room) publishers() (n uint32) {
+	for _, p := range r.participants {
+		if p.info.Load().IsPublisher {
+			n++
+		}
+	}
+	return n
+}
+
+// tellCounts tells everybody how many are in the room, if that has changed: once for all who have come and gone since.
+func (r *Room) tellCounts() {
+	r.mu.Lock()
+	counts := [2]uint32{uint32(len(r.participants)), r.publishers()}
+	changed := counts != r.counts
+	r.counts = counts
+	r.mu.Unlock()
+	if !changed {
+		return
+	}
+	update := &signalling.SignalResponse{RoomUpdate: &signalling.RoomUpdate{Room: r.describe()}}
+	for _, p := range r.everybody() {
+		p.post(func() { p.send(update) })
 	}
 }
 
@@ -236,6 +260,7 @@ var enabledCodecs = []signalling.Codec{
 const (
 	speakersEvery = 20  // 400 ms
 	downsEvery    = 10  // 200 ms
+	countsEvery   = 50  // 1 s
 	qualityEvery  = 250 // 5 s
 )
 
@@ -255,6 +280,9 @@ func (r *Room) tick(at time.Time) {
 		for _, p := range r.everybody() {
 			p.post(p.tick)
 		}
+	}
+	if n%countsEvery == 0 {
+		r.tellCounts()
 	}
 	if n%qualityEvery == 0 {
 		for _, p := range r.everybody() {

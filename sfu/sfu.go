@@ -170,17 +170,17 @@ var (
 	ErrLater = errors.New("try again in some seconds")
 )
 
-// enter brings a participant into a room, which is made if need be. Who is there by the same identity is put out.
-func (s *Server) enter(name string, p *Participant) error {
+// enter brings a participant into a room, which is made if need be, and gives who has to leave for that.
+func (s *Server) enter(name string, p *Participant) (before *Participant, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return errStopping
+		return nil, errStopping
 	}
 	r := s.rooms[name]
 	if r == nil {
 		if len(s.rooms) >= s.cfg.Limits.Rooms {
-			return errTooManyRooms
+			return nil, errTooManyRooms
 		}
 		r = newRoom(s, name)
 		s.rooms[name] = r
@@ -189,11 +189,11 @@ func (s *Server) enter(name string, p *Participant) error {
 		default:
 		}
 	}
-	if err := r.add(p); err != nil {
-		return err
+	if before, err = r.add(p); err != nil {
+		return nil, err
 	}
 	s.sessions.Add(1) // here, so that close does not wait already
-	return nil
+	return before, nil
 }
 
 // forget ends a room that is empty.

@@ -121,6 +121,43 @@ func TestDuplicate(t *testing.T) {
 	first.awaitEnd()
 }
 
+// TestRoomUpdate has people hear how many are in the room, and how many of them publish.
+func TestRoomUpdate(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join("room", "alice", everything)
+	hears := func(c *client, participants, publishers uint32) {
+		t.Helper()
+		c.await("to hear how many there are", func(m *signalling.SignalResponse) bool {
+			return m.RoomUpdate != nil && m.RoomUpdate.Room.NumParticipants == participants && m.RoomUpdate.Room.NumPublishers == publishers
+		})
+	}
+	hears(alice, 1, 0)
+	bob := w.join("room", "bob", everything)
+	hears(alice, 2, 0)
+	bob.publish("sound", signalling.Microphone)
+	hears(alice, 2, 1)
+	w.server.Remove("room", "bob")
+	hears(alice, 1, 0)
+	alice.dial(&signalling.JoinRequest{Reconnect: true, ParticipantSID: alice.sid})
+	alice.await("to be back", func(m *signalling.SignalResponse) bool { return m.Reconnect != nil })
+	hears(alice, 1, 0)
+}
+
+// TestNeverConnects has somebody who is there by signalling alone: they are put out after a while, and told to come anew.
+func TestNeverConnects(t *testing.T) {
+	w := newWorld(t)
+	alice := w.client(token(t, "room", "alice", everything), "alice", true)
+	alice.dial(&signalling.JoinRequest{})
+	alice.await("to be let in", func(m *signalling.SignalResponse) bool { return m.Join != nil })
+	p, letGo := w.hold("alice")
+	p.joined = p.joined.Add(-mediaWithin)
+	letGo()
+	if l := alice.awaitLeave(); l.Reason != signalling.ConnectionTimeout || l.Action != signalling.Reconnect {
+		t.Errorf("got %+v", l)
+	}
+	alice.awaitEnd()
+}
+
 // gate holds those who are to be admitted while it is shut.
 type gate struct {
 	shut    atomic.Bool
@@ -211,6 +248,41 @@ func TestGivenUp(t *testing.T) {
 	})
 	if m := w.server.Metrics(); m.Joined != 1 {
 		t.Errorf("%d have come in", m.Joined)
+	}
+}
+
+// TestReplaced has somebody come in a second time: that they have come is told before that they have gone, so that they have been there all the time.
+func TestReplaced(t *testing.T) {
+	var w *world
+	told := make(chan string, 4)
+	w = newWorld(t, func(c *Config) {
+		var first *Participant
+		c.Joined = func(who Presence, _ Permission) {
+			if first == nil {
+				first = w.server.find(who.Room, who.Identity)
+				told <- "come"
+				return
+			}
+			for range 100 { // whatever it was told before is done by then
+				done := make(chan struct{})
+				if !first.post(func() { close(done) }) {
+					break
+				}
+				select {
+				case <-done:
+				case <-first.dead:
+				}
+			}
+			told <- "come again"
+		}
+		c.Left = func(Presence) { told <- "gone" }
+	})
+	w.join("room", "alice", everything)
+	w.join("room", "alice", everything)
+	for _, want := range []string{"come", "come again", "gone"} {
+		if got := <-told; got != want {
+			t.Errorf("%q is told where %q should be", got, want)
+		}
 	}
 }
 

@@ -73,6 +73,31 @@ func layerForSize(info *signalling.TrackInfo, width, height uint32) int {
 	return max(0, min(len(info.Layers), codec.MaxSpatial)-1)
 }
 
+// frequency is up to which temporal layer the subscriber wants a spatial one, or the one below it that comes: the lowest by which as many frames
+// come as it has asked for.
+func (s *subscription) frequency(spatial int) int {
+	const all = codec.MaxTemporal - 1
+	if s.settings.FPS == 0 {
+		return all
+	}
+	for ; spatial >= 0; spatial-- {
+		rates := s.down.Up().FrameRates(spatial)
+		if rates[all] == 0 {
+			continue
+		}
+		for t, frames := range rates {
+			if float64(frames)*fewer >= float64(s.settings.FPS) {
+				return t
+			}
+		}
+		break
+	}
+	return all
+}
+
+// fewer is how many times as many frames may be wanted as come for it to be right: they are counted for a second, and cameras are not exact.
+const fewer = 1.2
+
 // layersWanted tells the publisher which layers of a track somebody wants, of each codec (dynacast).
 func (p *Participant) layersWanted(pub *publication) {
 	info := pub.info.Load()

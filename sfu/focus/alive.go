@@ -86,16 +86,18 @@ func (ns *Nodes) silent(n *node, err error, s *Service) {
 	}
 	switch {
 	case dead:
-		n.live = false
 		rooms = ns.rooms(n)
-		ns.stir()
 	case !n.live && time.Since(n.heard) > forgetAfter:
 		maps.DeleteFunc(ns.placed, func(_ string, p *placement) bool { return p.on == n })
 	}
 	ns.mu.Unlock()
 	calls := 0
 	if dead {
-		calls = s.lost(rooms)
+		calls = s.lost(rooms) // before any of them can be on another node
+		ns.mu.Lock()
+		n.live = false
+		ns.stir()
+		ns.mu.Unlock()
 	}
 	switch {
 	case dead && others:

@@ -270,6 +270,7 @@ func TestLeaverIsLoggedOnce(t *testing.T) {
 	live(t, func(t *testing.T, w *world, s *Service) {
 		enter(t, s, member)
 		enter(t, s, byState)
+		synctest.Wait() // who comes is looked at, each for themselves
 		w.let(alice, "D", Access{})
 		w.logged("")
 		s.AccessChanged(room, alice)

@@ -14,28 +14,35 @@ const (
 // rates measures how much comes of each layer of a stream.
 type rates struct {
 	mu   sync.Mutex // guards what follows
-	slot [rateSlots][codec.MaxSpatial][codec.MaxTemporal]int
+	slot [rateSlots]came
 	at   int64 // the number of the newest slot
 }
 
-func (r *rates) add(s, t, size int, at int64) {
-	if s >= codec.MaxSpatial || t >= codec.MaxTemporal {
+// came is what has come in a slot, by spatial and temporal layer.
+type came [codec.MaxSpatial][codec.MaxTemporal]struct{ bytes, frames int32 }
+
+func (r *rates) add(f *codec.Frame, size int, at int64) {
+	if f.Spatial >= codec.MaxSpatial || f.Temporal >= codec.MaxTemporal {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn(at)
-	r.slot[r.at%rateSlots][s][t] += size
+	c := &r.slot[r.at%rateSlots][f.Spatial][f.Temporal]
+	c.bytes += int32(size)
+	if f.Start {
+		c.frames++
+	}
 }
 
 // turn empties the slots that have passed.
 func (r *rates) turn(at int64) {
 	n := at / (rateWindow / rateSlots)
 	if n-r.at >= rateSlots {
-		r.slot = [rateSlots][codec.MaxSpatial][codec.MaxTemporal]int{}
+		r.slot = [rateSlots]came{}
 	} else {
 		for i := r.at + 1; i <= n; i++ {
-			r.slot[i%rateSlots] = [codec.MaxSpatial][codec.MaxTemporal]int{}
+			r.slot[i%rateSlots] = came{}
 		}
 	}
 	r.at = max(r.at, n)
@@ -49,7 +56,7 @@ func (r *rates) sums(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
 	for i := range r.slot {
 		for s := range bits {
 			for t := range bits[s] {
-				bits[s][t] += r.slot[i][s][t] * 8 * (1_000_000 / rateWindow)
+				bits[s][t] += int(r.slot[i][s][t].bytes) * 8 * (1_000_000 / rateWindow)
 			}
 		}
 	}
@@ -66,4 +73,22 @@ func (r *rates) sums(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
 		}
 	}
 	return bits
+}
+
+// frames gives the frames per second of each layer with the temporal layers below it.
+func (r *rates) frames(at int64) (frames [codec.MaxSpatial][codec.MaxTemporal]int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turn(at)
+	for s := range frames {
+		for t := range frames[s] {
+			if t > 0 {
+				frames[s][t] = frames[s][t-1]
+			}
+			for i := range r.slot {
+				frames[s][t] += int(r.slot[i][s][t].frames) * (1_000_000 / rateWindow)
+			}
+		}
+	}
+	return frames
 }

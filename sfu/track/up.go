@@ -224,6 +224,18 @@ func (u *Up) measure(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
 	return bits
 }
 
+// FrameRates gives how many frames come in a second of a spatial layer, up to which temporal layer.
+func (u *Up) FrameRates(spatial int) (frames [codec.MaxTemporal]int) {
+	of, within := spatial, 0 // simulcast
+	if u.scalable {
+		of, within = 0, spatial
+	}
+	if l := u.layer(of); l != nil {
+		frames = l.rates.frames(now())[within]
+	}
+	return frames
+}
+
 // Tick asks for what is missing, in all layers. It is called every 20 ms or so.
 func (u *Up) Tick() {
 	at := now()
