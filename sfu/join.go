@@ -95,7 +95,9 @@ func (s *Server) serve(v1 bool) http.HandlerFunc {
 			return
 		}
 		if r.Context().Err() != nil {
-			return // the client has given up, and maybe come anew: it is not to put itself out
+			// The client has given up, and maybe come anew: it is not to put itself out.
+			http.Error(w, "the request was given up", http.StatusServiceUnavailable)
+			return
 		}
 		// What a page says here is checked by its token, not by its origin.
 		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
