@@ -79,7 +79,6 @@ func (p *Participant) resume(s *session, join *signalling.JoinRequest) {
 		p.session.finish()
 	}
 	p.session = s
-	p.order.Store(s.order)
 	p.required = false
 	p.send(&signalling.SignalResponse{Reconnect: &signalling.ReconnectResponse{
 		ICEServers: p.iceServers(), ServerInfo: p.serverInfo(), LastMessageSeq: p.data.lastSequence(),

@@ -96,7 +96,8 @@ func (s *Server) serve(v1 bool) http.HandlerFunc {
 		}
 		if r.Context().Err() != nil {
 			// The client has given up, and maybe come anew: it is not to put itself out.
-			http.Error(w, "the request was given up", http.StatusServiceUnavailable)
+			s.tally.refuse(errGivenUp)
+			http.Error(w, errGivenUp.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		// What a page says here is checked by its token, not by its origin.
@@ -111,40 +112,25 @@ func (s *Server) serve(v1 bool) http.HandlerFunc {
 // take serves a client that has come, or come back.
 func (s *Server) take(r *http.Request, session *session, grant Grant, join *signalling.JoinRequest, v1 bool) {
 	if join.Reconnect {
-		if p := s.find(grant.Room, grant.Identity); p != nil && p.sid == join.ParticipantSID {
-			p.post(func() {
-				session.taken.Store(true)
-				if session.order < p.order.Load() {
-					session.overtaken()
-					return
-				}
-				p.resume(session, join)
-			})
-			session.serve(r, p)
+		p := s.find(grant.Room, grant.Identity)
+		if p == nil || p.sid != join.ParticipantSID {
+			s.turnAway(r, session, errNotThere)
 			return
 		}
-		s.tally.refuse(errNotThere)
-		refuse(r, session, signalling.StateMismatch, signalling.Reconnect)
+		if err := p.room.comeBack(p, session, join); err != nil {
+			s.turnAway(r, session, err)
+			return
+		}
+		session.serve(r, p)
 		return
 	}
 	p := s.newParticipant(grant, join, v1)
-	p.session = session
-	p.order.Store(session.order)
+	p.session, p.order = session, session.order
 	session.taken.Store(true)
 	p.post(func() { p.begin(join) }) // before anybody can post something else
 	before, err := s.enter(grant.Room, p)
 	if err != nil {
-		s.tally.refuse(err)
-		if errors.Is(err, errOvertaken) {
-			refuse(r, session, signalling.DuplicateIdentity, signalling.Disconnect)
-			return
-		}
-		s.cfg.Log.Info().Err(err).Msg("Somebody cannot come into a call")
-		reason := signalling.JoinFailure
-		if errors.Is(err, errStopping) {
-			reason = signalling.ServerShutdown
-		}
-		refuse(r, session, reason, signalling.Disconnect)
+		s.turnAway(r, session, err)
 		return
 	}
 	s.tally.join()
@@ -158,13 +144,26 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 	session.serve(r, p)
 }
 
-// refuse tells a client that it cannot come in.
-func refuse(r *http.Request, s *session, reason signalling.DisconnectReason, action signalling.LeaveAction) {
+// turnAway tells a client why it cannot come in.
+func (s *Server) turnAway(r *http.Request, session *session, err error) {
+	s.tally.refuse(err)
+	reason, action := signalling.JoinFailure, signalling.Disconnect
+	switch {
+	case errors.Is(err, errNotThere):
+		reason, action = signalling.StateMismatch, signalling.Reconnect
+	case errors.Is(err, errOvertaken):
+		reason = signalling.DuplicateIdentity
+	case errors.Is(err, errStopping):
+		reason = signalling.ServerShutdown
+		fallthrough
+	default:
+		s.cfg.Log.Info().Err(err).Msg("Somebody cannot come into a call")
+	}
 	b := signalling.Marshal(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{
 		Reason: reason, Action: action, CanReconnect: action != signalling.Disconnect,
 	}})
-	_ = s.conn.Write(r.Context(), websocket.MessageBinary, b)
-	_ = s.conn.Close(websocket.StatusNormalClosure, "")
+	_ = session.conn.Write(r.Context(), websocket.MessageBinary, b)
+	_ = session.conn.Close(websocket.StatusNormalClosure, "")
 }
 
 // joinRequest reads what a client says at first: in v1 one message, else parameters.

@@ -120,6 +120,7 @@ func (e notAdmitted) Unwrap() error { return e.error }
 
 var (
 	errJoinRequest = errors.New("what the client says at first cannot be read")
+	errGivenUp     = errors.New("the client has given up")
 	errNotThere    = errors.New("the client wants to come back, and was not there")
 )
 
@@ -133,6 +134,8 @@ func (t *tally) refuse(err error) {
 		reason = "expired"
 	case errors.Is(err, errJoinRequest):
 		reason = "request"
+	case errors.Is(err, errGivenUp):
+		reason = "given_up"
 	case errors.Is(err, errNotThere):
 		reason = "resume"
 	case errors.Is(err, errOvertaken):

@@ -27,7 +27,8 @@ const (
 // Participant is somebody in a room. Its fields belong to its goroutine, but for those that are said not to.
 type Participant struct {
 	server   *Server
-	room     *Room // set once
+	room     *Room  // set once
+	order    uint64 // that of its latest session; guarded by the room's mu
 	identity string
 	sid      string
 	joined   time.Time
@@ -42,8 +43,6 @@ type Participant struct {
 	looking atomic.Bool
 	// allowed is who may have its tracks; nil for everybody.
 	allowed atomic.Pointer[allowance]
-
-	order atomic.Uint64 // that of its latest session
 
 	mail mailbox
 	dead chan struct{} // closed when the participant has gone

@@ -58,13 +58,28 @@ func (r *Room) add(p *Participant) (before *Participant, err error) {
 	if before == nil && len(r.participants) >= r.server.cfg.Limits.Participants {
 		return nil, errRoomFull
 	}
-	if before != nil && before.order.Load() > p.order.Load() {
+	if before != nil && before.order > p.order {
 		return nil, errOvertaken
 	}
 	r.participants[p.identity] = p
 	r.list()
 	p.room = r
 	return before, nil
+}
+
+// comeBack has somebody resume by another session. Who has asked for one later since is not to get this one.
+func (r *Room) comeBack(p *Participant, s *session, join *signalling.JoinRequest) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.order > s.order {
+		return errOvertaken
+	}
+	p.order = s.order
+	p.post(func() { // still under mu, so that the last one that is taken is the latest
+		s.taken.Store(true)
+		p.resume(s, join)
+	})
+	return nil
 }
 
 // remove takes somebody out, and tells the others.

@@ -195,12 +195,6 @@ func (s *session) orphaned() {
 	s.finish()
 }
 
-// overtaken ends a session that the client has asked for before the one that it has.
-func (s *session) overtaken() {
-	s.send(&signalling.SignalResponse{Leave: &signalling.LeaveRequest{Reason: signalling.DuplicateIdentity}})
-	s.finish()
-}
-
 // isWeighty is whether a message has everybody else negotiate anew, or takes long by itself.
 func isWeighty(m *signalling.SignalRequest) bool {
 	return m.Offer != nil || m.Answer != nil || m.Subscription != nil || m.SubscriptionPermission != nil || m.SyncState != nil

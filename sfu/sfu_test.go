@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -162,92 +163,119 @@ func TestNeverConnects(t *testing.T) {
 type gate struct {
 	shut    atomic.Bool
 	waiting chan context.Context // of a request that is held
-	open    chan struct{}
+	opened  context.Context
+	open    context.CancelFunc
 }
 
 func (g *gate) admit(ctx context.Context, _ *Grant) error {
 	if g.shut.Load() {
 		g.waiting <- ctx
-		<-g.open
+		<-g.opened.Done()
 	}
 	return nil
 }
 
-// gatedWorld is a world with a gate, which is shut for who comes next.
+// gatedWorld is a world with a gate, which opens with the end of the test at the latest.
 func gatedWorld(t *testing.T) (*world, *gate) {
-	g := &gate{waiting: make(chan context.Context), open: make(chan struct{})}
+	g := &gate{waiting: make(chan context.Context, 1)}
+	g.opened, g.open = context.WithCancel(t.Context())
 	return newWorld(t, func(c *Config) { c.Admit = g.admit }), g
 }
 
+// hold has a client ask, and is held by the gate. The channel is closed when the client has been answered; the context is that of its request.
+func (g *gate) hold(ctx context.Context, c *client, join *signalling.JoinRequest) (request context.Context, answered <-chan struct{}) {
+	c.t.Helper()
+	g.shut.Store(true)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if conn, _, err := websocket.Dial(ctx, c.address(join), nil); err == nil {
+			c.mu.Lock()
+			c.conn = conn
+			c.mu.Unlock()
+			go c.listen(conn)
+		}
+	}()
+	select {
+	case request = <-g.waiting:
+	case <-time.After(within):
+		c.t.Fatalf("%s does not ask", c.identity)
+	}
+	g.shut.Store(false)
+	return request, done
+}
+
 // TestOvertaken has a client ask twice, as Element Call does when it learns of another way to the same server: it is the later one that stays, however
-// long the earlier one has taken.
+// long the earlier one takes to be admitted, and the later one to be done.
 func TestOvertaken(t *testing.T) {
-	for name, earlier := range map[string]func(*client) *signalling.JoinRequest{
-		"anew": func(*client) *signalling.JoinRequest { return &signalling.JoinRequest{} },
-		"to resume": func(stays *client) *signalling.JoinRequest {
-			return &signalling.JoinRequest{Reconnect: true, ParticipantSID: stays.sid}
-		},
+	for name, resumes := range map[string]struct{ earlier, later bool }{
+		"both come": {}, "both resume": {true, true}, "one comes, then one resumes": {false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, g := gatedWorld(t)
 			alice := token(t, "room", "alice", everything)
-			stays := w.client(alice, "alice", true)
-			if name == "to resume" {
+			stays, early := w.client(alice, "alice", true), w.client(alice, "alice", true)
+			if resumes.later {
 				stays.connect(nil)
 			}
-			request := earlier(stays)
-			g.shut.Store(true)
-			early := w.client(alice, "alice", true)
-			var dialling sync.WaitGroup
-			dialling.Go(func() { early.dial(request) })
-			<-g.waiting
-			g.shut.Store(false)
-			if name == "to resume" {
-				stays.dial(request)
-				stays.await("to be back", func(m *signalling.SignalResponse) bool { return m.Reconnect != nil })
+			resuming, earlier := &signalling.JoinRequest{Reconnect: true, ParticipantSID: stays.sid}, &signalling.JoinRequest{}
+			if resumes.earlier {
+				earlier = resuming
+			}
+			_, answered := g.hold(t.Context(), early, earlier)
+			letGo := func() {}
+			if resumes.later {
+				var p *Participant
+				p, letGo = w.hold("alice")
+				letGo = sync.OnceFunc(letGo)
+				t.Cleanup(letGo)
+				stays.dial(resuming)
+				p.awaitOrder(t, 3) // those who have asked: stays, early, and stays again
 			} else {
 				stays.connect(nil)
 			}
-			close(g.open)
-			dialling.Wait()
+			g.open()
+			<-answered
 			if l := early.awaitLeave(); l.Reason != signalling.DuplicateIdentity || l.Action != signalling.Disconnect {
 				t.Errorf("the earlier one is told %+v", l)
 			}
 			early.awaitEnd()
-			stays.send(&signalling.SignalRequest{PingReq: &signalling.Ping{Timestamp: 77}})
-			stays.await("to be answered still", func(m *signalling.SignalResponse) bool {
-				return m.PongResp != nil && m.PongResp.LastPingTimestamp == 77
-			})
+			letGo()
+			if resumes.later {
+				stays.await("to be back", func(m *signalling.SignalResponse) bool { return m.Reconnect != nil })
+			}
+			stays.pong(77)
 		})
+	}
+}
+
+// awaitOrder waits until a session of the participant has come that was the nth to be asked for.
+func (p *Participant) awaitOrder(t *testing.T, n uint64) {
+	t.Helper()
+	for end := time.Now().Add(within); ; runtime.Gosched() {
+		p.room.mu.Lock()
+		order := p.order
+		p.room.mu.Unlock()
+		switch {
+		case order >= n:
+			return
+		case time.Now().After(end):
+			t.Fatalf("the latest session is number %d", order)
+		}
 	}
 }
 
 // TestGivenUp has a client give up before it was let in: nobody comes in.
 func TestGivenUp(t *testing.T) {
 	w, g := gatedWorld(t)
-	g.shut.Store(true)
 	ctx, giveUp := context.WithCancel(t.Context())
-	early := w.client(token(t, "room", "alice", everything), "alice", true)
-	var dialling sync.WaitGroup
-	dialling.Go(func() {
-		if conn, _, err := websocket.Dial(ctx, early.address(&signalling.JoinRequest{}), nil); err == nil {
-			conn.CloseNow()
-			t.Error("it was let in")
-		}
-	})
-	asked := <-g.waiting
+	request, answered := g.hold(ctx, w.client(token(t, "room", "alice", everything), "alice", true), &signalling.JoinRequest{})
 	giveUp()
-	<-asked.Done() // the server has noticed
-	g.shut.Store(false)
-	close(g.open)
-	dialling.Wait()
-	stays := w.join("room", "alice", everything)
-	stays.send(&signalling.SignalRequest{PingReq: &signalling.Ping{Timestamp: 77}})
-	stays.await("to be answered still", func(m *signalling.SignalResponse) bool {
-		return m.PongResp != nil && m.PongResp.LastPingTimestamp == 77
-	})
-	if m := w.server.Metrics(); m.Joined != 1 {
-		t.Errorf("%d have come in", m.Joined)
+	<-answered
+	<-request.Done() // the server has noticed
+	g.open()
+	if m := w.awaitMetrics("somebody has given up", func(m Metrics) bool { return m.Refused["given_up"] == 1 }); m.Joined != 0 || m.Rooms != 0 {
+		t.Errorf("%d have come in, %d rooms are there", m.Joined, m.Rooms)
 	}
 }
 
@@ -263,15 +291,16 @@ func TestReplaced(t *testing.T) {
 				told <- "come"
 				return
 			}
-			for range 100 { // whatever it was told before is done by then
-				done := make(chan struct{})
-				if !first.post(func() { close(done) }) {
-					break
-				}
+			// Had the first one been told to leave, it would have gone before it answers.
+			answer := make(chan struct{})
+			if first.post(func() { close(answer) }) {
 				select {
-				case <-done:
+				case <-answer:
 				case <-first.dead:
 				}
+			}
+			for isDead(first) && first.post(func() {}) {
+				runtime.Gosched()
 			}
 			told <- "come again"
 		}
@@ -283,6 +312,15 @@ func TestReplaced(t *testing.T) {
 		if got := <-told; got != want {
 			t.Errorf("%q is told where %q should be", got, want)
 		}
+	}
+}
+
+func isDead(p *Participant) bool {
+	select {
+	case <-p.dead:
+		return true
+	default:
+		return false
 	}
 }
 
