@@ -138,7 +138,7 @@ func (s *Server) take(r *http.Request, session *session, grant Grant, join *sign
 		joined(p.presence(), grant.Permission) // before it can leave
 	}
 	if before != nil {
-		before.Leave(signalling.DuplicateIdentity) // not sooner: its user has been in the call all the time
+		p.room.replace(before, p) // not sooner: its user has been in the call all the time
 	}
 	go p.run()
 	session.serve(r, p)

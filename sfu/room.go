@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"crypto/rand"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -61,10 +62,34 @@ func (r *Room) add(p *Participant) (before *Participant, err error) {
 	if before != nil && before.order > p.order {
 		return nil, errOvertaken
 	}
+	if before != nil {
+		r.withdraw(before)
+	}
 	r.participants[p.identity] = p
 	r.list()
 	p.room = r
 	return before, nil
+}
+
+// withdraw ends all tracks of somebody. The caller holds mu, and has everybody look again.
+func (r *Room) withdraw(p *Participant) {
+	r.publications = slices.DeleteFunc(slices.Clone(r.publications), func(pub *publication) bool { return pub.owner == p })
+}
+
+// replace puts somebody out whose place another one has taken. The others are told before they are told of that one, as clients know participants by
+// their identity, and hear no more of who is replaced, however long its media takes to end. It is called before the other one runs.
+func (r *Room) replace(before, by *Participant) {
+	gone := *before.info.Load()
+	gone.Version, gone.State, gone.DisconnectReason, gone.Tracks = math.MaxUint32, signalling.Disconnected, signalling.DuplicateIdentity, nil
+	if !before.hidden() {
+		for _, other := range r.everybody() {
+			if other != by {
+				other.post(func() { other.tell(&gone) })
+			}
+		}
+	}
+	r.reconcile()
+	before.Leave(signalling.DuplicateIdentity)
 }
 
 // comeBack has somebody resume by another session. Who has asked for one later since is not to get this one.
@@ -89,7 +114,7 @@ func (r *Room) remove(p *Participant) {
 		delete(r.participants, p.identity)
 		r.list()
 	}
-	r.publications = slices.DeleteFunc(slices.Clone(r.publications), func(pub *publication) bool { return pub.owner == p })
+	r.withdraw(p)
 	if !p.hidden() {
 		info := p.info.Load()
 		r.departed = append(r.departed, departure{&signalling.ParticipantInfo{
@@ -168,12 +193,14 @@ func (r *Room) bySID(sid string) *Participant {
 	return nil
 }
 
-// publish makes a track known, once packets of it come.
+// publish makes a track known, once packets of it come, unless its owner has been replaced.
 func (r *Room) publish(pub *publication) {
 	r.mu.Lock()
 	r.numbered++
 	pub.number = r.numbered
-	r.publications = append(slices.Clip(r.publications), pub)
+	if r.participants[pub.owner.identity] == pub.owner {
+		r.publications = append(slices.Clip(r.publications), pub)
+	}
 	r.mu.Unlock()
 	r.reconcile()
 }
@@ -205,8 +232,11 @@ func (r *Room) reconcile() {
 	}
 }
 
-// changed tells everybody of a participant that has come, changed or gone.
+// changed tells everybody of a participant that has come, changed or gone, unless it is replaced.
 func (r *Room) changed(p *Participant) {
+	if now := r.byIdentity(p.identity); now != nil && now != p {
+		return
+	}
 	info := p.info.Load()
 	if p.hidden() {
 		p.post(func() { p.tell(info) })

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -313,6 +314,59 @@ func TestReplaced(t *testing.T) {
 			t.Errorf("%q is told where %q should be", got, want)
 		}
 	}
+}
+
+// TestSeenReplaced has somebody come in a second time while their first participant takes long to end: others are told that the first has gone before
+// they are told of the second, and of the first no more, as clients know participants by their identity; the second is told nothing of the first.
+func TestSeenReplaced(t *testing.T) {
+	gone := make(chan Presence, 2)
+	w := newWorld(t, func(c *Config) { c.Left = func(who Presence) { gone <- who } })
+	first, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
+	first.publish("sound", signalling.Microphone)
+	bob.awaitPackets(bob.awaitTrack(), 1)
+	_, letGo := w.hold("alice")
+	letGo = sync.OnceFunc(letGo)
+	t.Cleanup(letGo)
+	second := w.join("room", "alice", everything)
+	second.publish("sound", signalling.Microphone)
+	bob.awaitUpdate("for alice to publish again", "alice", func(p *signalling.ParticipantInfo) bool { return p.SID == second.sid && len(p.Tracks) == 1 })
+	letGo()
+	if who := <-gone; who.SID != first.sid {
+		t.Errorf("%+v has gone", who)
+	}
+	bob.pong(1) // what was told until then has come
+	second.pong(1)
+	if got, want := bob.heardOf("alice"), []string{first.sid, first.sid + " has gone", second.sid}; !slices.Equal(got, want) {
+		t.Errorf("bob is told %q; want %q", got, want)
+	}
+	if got, want := second.heardOf("alice"), []string{second.sid}; !slices.Equal(got, want) {
+		t.Errorf("alice is told %q of herself; want %q", got, want)
+	}
+}
+
+// heardOf gives of which participants of an identity the client was told in turn, and which of them have gone.
+func (c *client) heardOf(identity string) (heard []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.got {
+		var infos []*signalling.ParticipantInfo
+		if m.Join != nil {
+			infos = m.Join.OtherParticipants
+		}
+		if m.Update != nil {
+			infos = m.Update.Participants
+		}
+		for _, p := range infos {
+			said := p.SID
+			if p.State == signalling.Disconnected {
+				said += " has gone"
+			}
+			if p.Identity == identity && (len(heard) == 0 || heard[len(heard)-1] != said) {
+				heard = append(heard, said)
+			}
+		}
+	}
+	return heard
 }
 
 func isDead(p *Participant) bool {
