@@ -27,7 +27,8 @@ type Room struct {
 	departed     []departure                    // of late, the newest last
 	speakers     speakers
 	ticks        int
-	counts       [2]uint32 // of participants and of those who publish, as everybody was told
+	told         counts // what everybody was told last
+	uneven       bool   // somebody was told something else since
 }
 
 func newRoom(s *Server, name string) *Room {
@@ -260,37 +261,52 @@ func (r *Room) others(than *Participant) []*signalling.ParticipantInfo {
 	return infos
 }
 
+// describe is what somebody is told of the room. Where that is not what everybody was told last, all are told soon.
 func (r *Room) describe() *signalling.Room {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := r.count()
+	r.uneven = r.uneven || now != r.told
+	return r.description(now)
+}
+
+// description is what is told of the room.
+func (r *Room) description(c counts) *signalling.Room {
 	return &signalling.Room{
 		SID: r.sid, Name: r.name, EmptyTimeout: 300, DepartureTimeout: uint32(resumeWithin / time.Second),
 		CreationTime: r.created.Unix(), CreationTimeMS: r.created.UnixMilli(),
-		EnabledCodecs: enabledCodecs, NumParticipants: uint32(len(r.participants)), NumPublishers: r.publishers(),
+		EnabledCodecs: enabledCodecs, NumParticipants: c.participants, NumPublishers: c.publishers,
 	}
 }
 
-// publishers is how many participants publish something. The caller holds mu.
-func (r *Room) publishers() (n uint32) {
+// counts are how many are in a room, and how many of them publish something.
+type counts struct{ participants, publishers uint32 }
+
+// count counts those who are not hidden. The caller holds mu.
+func (r *Room) count() (c counts) {
 	for _, p := range r.participants {
+		if p.hidden() {
+			continue
+		}
+		c.participants++
 		if p.info.Load().IsPublisher {
-			n++
+			c.publishers++
 		}
 	}
-	return n
+	return c
 }
 
-// tellCounts tells everybody how many are in the room, if that has changed: once for all who have come and gone since.
+// tellCounts tells everybody how many are in the room, unless they know: once for all who have come and gone since.
 func (r *Room) tellCounts() {
 	r.mu.Lock()
-	counts := [2]uint32{uint32(len(r.participants)), r.publishers()}
-	changed := counts != r.counts
-	r.counts = counts
+	now := r.count()
+	known := now == r.told && !r.uneven
+	r.told, r.uneven = now, false
 	r.mu.Unlock()
-	if !changed {
+	if known {
 		return
 	}
-	update := &signalling.SignalResponse{RoomUpdate: &signalling.RoomUpdate{Room: r.describe()}}
+	update := &signalling.SignalResponse{RoomUpdate: &signalling.RoomUpdate{Room: r.description(now)}}
 	for _, p := range r.everybody() {
 		p.post(func() { p.send(update) })
 	}

@@ -145,6 +145,43 @@ func TestRoomUpdate(t *testing.T) {
 	hears(alice, 1, 0)
 }
 
+// TestCounts has somebody be told at entry of more people than there are when all are told next: that is as many as they were told before, and they are
+// told nevertheless. Who is hidden is none of them.
+func TestCounts(t *testing.T) {
+	w := newWorld(t)
+	r := newRoom(w.server, "room")
+	enter := func(identity string, may Permission) *Participant {
+		p := w.server.newParticipant(Grant{Room: "room", Identity: identity, Permission: may}, &signalling.JoinRequest{}, true)
+		if _, err := r.add(p); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	tells := func(p *Participant) bool { // nobody takes what is posted to them
+		before := p.waiting()
+		r.tellCounts()
+		return p.waiting() > before
+	}
+	alice, watches := enter("alice", everything), everything
+	watches.Hidden = true
+	enter("watcher", watches)
+	enter("bob", everything)
+	if !tells(alice) || tells(alice) {
+		t.Error("what everybody is to know is not told once")
+	}
+	carol := enter("carol", everything)
+	if n := r.describe().NumParticipants; n != 3 {
+		t.Errorf("carol is told of %d people", n)
+	}
+	r.remove(r.byIdentity("bob"))
+	if !tells(carol) || tells(carol) {
+		t.Error("carol is left to think that there are three")
+	}
+	if n := r.describe().NumParticipants; n != 2 {
+		t.Errorf("%d people are there", n)
+	}
+}
+
 // TestNeverConnects has somebody who is there by signalling alone: they are put out after a while, and told to come anew.
 func TestNeverConnects(t *testing.T) {
 	w := newWorld(t)
