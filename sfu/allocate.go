@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"causeway/sfu/bandwidth"
+	"causeway/sfu/codec"
 	"causeway/sfu/signalling"
 	"causeway/sfu/track"
 )
@@ -76,10 +77,12 @@ func (s *subscription) wanted() bandwidth.Track {
 		ID: s.pub.sid, Audio: info.Type == signalling.Audio,
 		Screen:  info.Source == signalling.ScreenShare || info.Source == signalling.ScreenShareAudio,
 		Speaker: s.p.room.speakers.speaks(s.pub.owner.sid),
-		Spatial: s.quality(),
-		Bits:    s.down.Up().Bitrates(),
+		Spatial: s.quality(), Temporal: codec.MaxTemporal - 1,
+		Bits: s.down.Up().Bitrates(),
 	}
-	t.Temporal = s.frequency(t.Spatial)
+	if fps := s.settings.FPS; fps > 0 && !t.Audio {
+		t.Temporal = s.frequency(t.Spatial, fps)
+	}
 	if n := s.settings.Priority; n > 0 {
 		t.Priority = maxPriority - int(min(n, maxPriority-1))
 	}

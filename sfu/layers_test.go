@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"causeway/sfu/codec"
 	"causeway/sfu/signalling"
 
 	"github.com/pion/webrtc/v4"
@@ -124,7 +125,9 @@ func TestFrameRate(t *testing.T) {
 		for end := time.Now().Add(within); time.Now().Before(end); {
 			var layers [2]int
 			for _, p := range bob.awaitPackets(seen, 20) {
-				layers[p.Payload[4]>>6]++
+				if len(p.Payload) > 0 { // else it stands for one that came too late
+					layers[p.Payload[4]>>6]++
+				}
 			}
 			if is(layers) {
 				return
@@ -138,6 +141,29 @@ func TestFrameRate(t *testing.T) {
 	awaitRun("half of the frames come where they are enough", func(layers [2]int) bool { return layers[1] == 0 })
 	bob.set(camera.sid, signalling.UpdateTrackSettings{Quality: signalling.High, FPS: 50})
 	awaitRun("all frames come where they are wanted", both)
+}
+
+// TestEnough does not go from one layer to the other where the camera is not exact.
+func TestEnough(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rates        [codec.MaxTemporal]int
+		fps          uint32
+		chosen, want int
+	}{
+		"exactly":                       {[4]int{15, 30, 30, 30}, 15, 3, 0},
+		"a little less":                 {[4]int{13, 25, 25, 25}, 15, 3, 0},
+		"too few":                       {[4]int{12, 25, 25, 25}, 15, 3, 1},
+		"too few, and so far it was":    {[4]int{12, 25, 25, 25}, 15, 0, 0},
+		"far too few":                   {[4]int{10, 25, 25, 25}, 15, 0, 1},
+		"more than come":                {[4]int{7, 15, 15, 15}, 60, 0, 3},
+		"fewer than the lowest has":     {[4]int{7, 15, 30, 30}, 1, 3, 0},
+		"three layers, of which two":    {[4]int{7, 15, 30, 30}, 15, 3, 1},
+		"the highest that there can be": {[4]int{4, 8, 15, 30}, 30, 0, 3},
+	} {
+		if got := enough(tc.rates, tc.fps, tc.chosen); got != tc.want {
+			t.Errorf("%s: got %d; want %d", name, got, tc.want)
+		}
+	}
 }
 
 // inLayer makes the payload of a frame in VP8, with its temporal layer (RFC 7741, section 4.2): each can be decoded when those of the lowest have been.

@@ -73,30 +73,37 @@ func layerForSize(info *signalling.TrackInfo, width, height uint32) int {
 	return max(0, min(len(info.Layers), codec.MaxSpatial)-1)
 }
 
-// frequency is up to which temporal layer the subscriber wants a spatial one, or the one below it that comes: the lowest by which as many frames
-// come as it has asked for.
-func (s *subscription) frequency(spatial int) int {
-	const all = codec.MaxTemporal - 1
-	if s.settings.FPS == 0 {
-		return all
-	}
+// frequency is the lowest temporal layer by which as many frames per second come as the subscriber has asked for, of whichever spatial layer it gets.
+func (s *subscription) frequency(spatial int, fps uint32) int {
+	_, chosen, _ := s.down.Selected()
+	lowest, comes := 0, false
 	for ; spatial >= 0; spatial-- {
-		rates := s.down.Up().FrameRates(spatial)
-		if rates[all] == 0 {
-			continue
+		if rates := s.down.Up().FrameRates(spatial); rates[codec.MaxTemporal-1] > 0 {
+			lowest, comes = max(lowest, enough(rates, fps, chosen)), true
 		}
-		for t, frames := range rates {
-			if float64(frames)*fewer >= float64(s.settings.FPS) {
-				return t
-			}
-		}
-		break
 	}
-	return all
+	if !comes {
+		return codec.MaxTemporal - 1
+	}
+	return lowest
 }
 
-// fewer is how many times as many frames may be wanted as come for it to be right: they are counted for a second, and cameras are not exact.
-const fewer = 1.2
+// enough gives the lowest temporal layer by which as many frames come, where one is chosen already.
+func enough(rates [codec.MaxTemporal]int, fps uint32, chosen int) int {
+	for t, frames := range rates {
+		missing := fewer
+		if t == chosen {
+			missing = fewerStill
+		}
+		if float64(frames)*missing >= float64(fps) {
+			return t
+		}
+	}
+	return codec.MaxTemporal - 1
+}
+
+// How many times as many frames may be wanted as come, as cameras are not exact: for a layer to be chosen, and for it to stay so.
+const fewer, fewerStill = 1.2, 1.4
 
 // layersWanted tells the publisher which layers of a track somebody wants, of each codec (dynacast).
 func (p *Participant) layersWanted(pub *publication) {

@@ -92,7 +92,7 @@ func (l *layer) take(b []byte, at int64) {
 	if kept == nil {
 		return
 	}
-	l.rates.add(&p.Frame, len(b), at)
+	l.rates.add(p, len(b))
 	l.batch = append(l.batch, fresh{*kept, l.ring.Newest()})
 }
 

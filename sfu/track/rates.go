@@ -3,6 +3,7 @@ package track
 import (
 	"sync"
 
+	"causeway/sfu/buffer"
 	"causeway/sfu/codec"
 )
 
@@ -16,24 +17,34 @@ type rates struct {
 	mu   sync.Mutex // guards what follows
 	slot [rateSlots]came
 	at   int64 // the number of the newest slot
+	last [codec.MaxSpatial]struct {
+		ts    uint32 // of the newest frame
+		known bool
+	}
 }
 
 // came is what has come in a slot, by spatial and temporal layer.
 type came [codec.MaxSpatial][codec.MaxTemporal]struct{ bytes, frames int32 }
 
-func (r *rates) add(f *codec.Frame, size int, at int64) {
+func (r *rates) add(p *buffer.Packet, size int) {
+	f := &p.Frame
 	if f.Spatial >= codec.MaxSpatial || f.Temporal >= codec.MaxTemporal {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.turn(at)
+	r.turn(p.At)
 	c := &r.slot[r.at%rateSlots][f.Spatial][f.Temporal]
 	c.bytes += int32(size)
-	if f.Start {
+	last := &r.last[f.Spatial]
+	if ahead := int32(p.TS - last.ts); !last.known || ahead > 0 || ahead < -anew { // not what comes late
+		last.ts, last.known = p.TS, true
 		c.frames++
 	}
 }
+
+// anew is how far behind a frame is that begins the clock anew, in ticks of 90 kHz.
+const anew = 10 * 90_000
 
 // turn empties the slots that have passed.
 func (r *rates) turn(at int64) {
@@ -75,7 +86,7 @@ func (r *rates) sums(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
 	return bits
 }
 
-// frames gives the frames per second of each layer with the temporal layers below it.
+// frames gives the frames per second of each layer with the temporal layers below it, of the slots that are full.
 func (r *rates) frames(at int64) (frames [codec.MaxSpatial][codec.MaxTemporal]int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,8 +97,15 @@ func (r *rates) frames(at int64) (frames [codec.MaxSpatial][codec.MaxTemporal]in
 				frames[s][t] = frames[s][t-1]
 			}
 			for i := range r.slot {
-				frames[s][t] += int(r.slot[i][s][t].frames) * (1_000_000 / rateWindow)
+				if int64(i) != r.at%rateSlots {
+					frames[s][t] += int(r.slot[i][s][t].frames)
+				}
 			}
+		}
+	}
+	for s := range frames {
+		for t := range frames[s] {
+			frames[s][t] = frames[s][t] * 1_000_000 * rateSlots / rateWindow / (rateSlots - 1)
 		}
 	}
 	return frames
