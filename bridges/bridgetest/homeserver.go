@@ -78,6 +78,7 @@ type Homeserver struct {
 	foreign  map[id.UserID]bool // nil for a homeserver that does not tell
 	uploads  map[string]string  // by address
 	kinds    map[string]string  // of uploads
+	held     func(*http.Request)
 }
 
 // NewHomeserver returns an empty homeserver. Its sender begins with SetBridge.
@@ -139,6 +140,25 @@ func (h *Homeserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	h.mux.ServeHTTP(w, r)
+	h.mu.Lock()
+	held := h.held
+	h.mu.Unlock()
+	if held != nil {
+		held(r)
+	}
+}
+
+// Hold has the bridge wait for the answers to some of its requests, which have been carried out, until they are released.
+func (h *Homeserver) Hold(fits func(r *http.Request) bool) (release func()) {
+	released := make(chan struct{})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held = func(r *http.Request) {
+		if fits(r) {
+			<-released
+		}
+	}
+	return sync.OnceFunc(func() { close(released) })
 }
 
 func (h *Homeserver) ring() {

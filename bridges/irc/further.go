@@ -2,12 +2,14 @@ package irc
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/bridgev2/simplevent"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
@@ -49,7 +51,9 @@ func (c *Connector) TapEvent(ctx context.Context, evt *event.Event) {
 		return
 	}
 	for _, p := range places {
-		cy := carrying{c: c, evt: evt, to: p, room: places[0].portal, ghost: ghost, user: evt.Sender, byBot: isGhost || isBot}
+		cy := carrying{
+			c: c, evt: evt, to: p, first: places[0].net, room: places[0].portal, ghost: ghost, user: evt.Sender, byBot: isGhost || isBot,
+		}
 		if evt.Type == event.EventRedaction {
 			err = cy.remove(ctx)
 		} else if isGhost && p.net.name == from || !isGhost && !isBot && p.first {
@@ -73,6 +77,7 @@ type carrying struct {
 	c     *Connector
 	evt   *event.Event
 	to    spot
+	first *network         // of the room
 	room  *bridgev2.Portal // of the room
 	ghost networkid.UserID // who has said it, "" for people
 	user  id.UserID        // whose connection carries it
@@ -175,11 +180,25 @@ func (cy *carrying) target(ctx context.Context, evt id.EventID) (*database.Messa
 	if evt == "" {
 		return nil, nil
 	}
-	found, err := cy.c.br.DB.Message.GetPartByMXID(ctx, evt)
+	found, err := cy.message(ctx, evt)
 	if err != nil || found == nil || found.Room != cy.room.PortalKey {
 		return nil, err
 	}
 	return cy.c.asCopied(ctx, found, cy.to.portal.ID)
+}
+
+// message looks up what bridgev2 has recorded of a message. What a ghost says is in the room before it is recorded, so that somebody,
+// a bot above all, may refer to it before that: then what bridgev2 has at hand is awaited.
+func (cy *carrying) message(ctx context.Context, evt id.EventID) (*database.Message, error) {
+	found, err := cy.c.br.DB.Message.GetPartByMXID(ctx, evt)
+	if err != nil || found != nil {
+		return found, err
+	}
+	nothing := &simplevent.EventMeta{Type: bridgev2.RemoteEventUnknown, PortalKey: cy.room.PortalKey}
+	if err := cy.first.login.QueueRemoteEvent(nothing).Error; err != nil {
+		return nil, fmt.Errorf("await what is at hand in %s: %w", cy.evt.RoomID, err)
+	}
+	return cy.c.br.DB.Message.GetPartByMXID(ctx, evt)
 }
 
 // asCopied is a message under the identity of its copy in a channel, if there is one.

@@ -1,9 +1,11 @@
 package irc
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ergochat/irc-go/ircmsg"
 	"maunium.net/go/mautrix/id"
@@ -85,7 +87,8 @@ func heardLine(c *bridgetest.IRCClient, nick, text string) ircmsg.Message {
 }
 
 // redacted waits until somebody has taken back a line.
-func redacted(c *bridgetest.IRCClient, nick, msgid string) {
+func redacted(t *testing.T, c *bridgetest.IRCClient, nick, msgid string) {
+	t.Helper()
 	c.Await("REDACT of "+msgid+" by "+nick, func(m ircmsg.Message) bool {
 		return m.Command == "REDACT" && m.Nick() == nick && m.Params[1] == msgid
 	})
@@ -155,7 +158,7 @@ func TestFurtherReactions(t *testing.T) {
 	inWords := heard(x.dave, "matrix", "* carol reacts with yes to <dave> news")
 	x.settled()
 	x.carol.Send("@+draft/unreact=yes;+reply=%s TAGMSG #c", inC)
-	redacted(x.dave, "matrix", inWords)
+	redacted(t, x.dave, "matrix", inWords)
 }
 
 // Edits of people of the room go to each channel as they do to the first, and go away with what they are of.
@@ -173,10 +176,10 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	heard(x.carol, "alice", "s/frist/first/")
 	x.settled()
 	x.hs.Send(x.alice, x.room, "m.room.redaction", map[string]any{"redacts": said.ID})
-	redacted(x.dave, "alice", first)
-	redacted(x.dave, "alice", second)
-	redacted(x.carol, "alice", heard(x.carol, "alice", "the frist word"))
-	redacted(x.carol, "alice", heard(x.carol, "alice", "s/frist/first/"))
+	redacted(t, x.dave, "alice", first)
+	redacted(t, x.dave, "alice", second)
+	redacted(t, x.carol, "alice", heard(x.carol, "alice", "the frist word"))
+	redacted(t, x.carol, "alice", heard(x.carol, "alice", "s/frist/first/"))
 
 	// What dave takes back the bot takes back, all lines of it.
 	x.dave.Say("#d", "oops")
@@ -184,7 +187,7 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	copied := heard(x.carol, "matrix", "<dave> oops")
 	x.settled()
 	x.dave.Send("REDACT #d %s", heard(x.dave, "dave", "oops"))
-	redacted(x.carol, "matrix", copied)
+	redacted(t, x.carol, "matrix", copied)
 
 	// What somebody in the room removes goes from where it was said, if they may there, and from where it was carried to.
 	x.dave.Send("MODE #d +o alice")
@@ -193,15 +196,15 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	copied = heard(x.carol, "matrix", "<dave> spam")
 	x.settled()
 	x.hs.Send(x.alice, x.room, "m.room.redaction", map[string]any{"redacts": spam.ID})
-	redacted(x.carol, "matrix", copied)
-	redacted(x.dave, "alice", heard(x.dave, "dave", "spam"))
+	redacted(t, x.carol, "matrix", copied)
+	redacted(t, x.dave, "alice", heard(x.dave, "dave", "spam"))
 
 	// What an operator of the first channel removes of somebody's in the room they take back elsewhere.
 	x.hs.Say(x.alice, x.room, "rude")
 	rude, rudeInD := heard(x.carol, "alice", "rude"), heard(x.dave, "alice", "rude")
 	x.settled()
 	x.carol.Send("REDACT #c %s", rude)
-	redacted(x.dave, "alice", rudeInD)
+	redacted(t, x.dave, "alice", rudeInD)
 
 	// An operator who removes a copy does not remove the original.
 	x.carol.Say("#c", "mine")
@@ -214,6 +217,43 @@ func TestFurtherEditsAndRemovals(t *testing.T) {
 	if list := x.hs.Events(func(e *bridgetest.Event) bool { return e.Content["redacts"] == string(mine.ID) }); len(list) > 0 {
 		t.Error("an operator of #d has removed what was said on #c")
 	}
+}
+
+// What a ghost says is in the room before bridgev2 has recorded it. Who removes it at once, as bots do, or answers it, is understood.
+func TestFurtherAtOnce(t *testing.T) {
+	x := startBoth(t, ContentConfig{})
+	x.dave.AwaitOccupant("#d", "alice")
+	x.dave.Send("MODE #d +o alice")
+	// early does something about what dave says while the bridge waits to be told that it is in the room.
+	early := func(text string, do func(said *bridgetest.Event)) {
+		release := x.hs.Hold(func(r *http.Request) bool {
+			return r.Method == http.MethodPut && r.URL.Query().Get("user_id") == string(x.ghostOfDave)
+		})
+		defer release()
+		x.dave.Say("#d", text)
+		do(x.hs.AwaitText(x.room, text))
+		// The event is looked at meanwhile; nothing can be seen of that.
+		time.AfterFunc(100*time.Millisecond, release)
+	}
+	early("question", func(said *bridgetest.Event) {
+		x.hs.Send(x.alice, x.room, "m.room.message", map[string]any{
+			"msgtype": "m.text", "body": "answer", "m.relates_to": map[string]any{"m.in_reply_to": map[string]any{"event_id": said.ID}},
+		})
+		x.hs.Send(x.alice, x.room, "m.reaction", map[string]any{
+			"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": said.ID, "key": "+1"},
+		})
+	})
+	question := heard(x.dave, "dave", "question")
+	if got := tag(heardLine(x.dave, "alice", "dave: answer"), "+reply"); got != question {
+		t.Errorf("got an answer to %q, want %q", got, question)
+	}
+	awaitTag(x.dave, "alice", "+draft/react", "+1", question)
+	x.hs.AwaitAcknowledged()
+	early("spam", func(said *bridgetest.Event) {
+		x.hs.Send(x.alice, x.room, "m.room.redaction", map[string]any{"redacts": said.ID})
+	})
+	redacted(t, x.dave, "alice", heard(x.dave, "dave", "spam"))
+	redacted(t, x.carol, "matrix", heard(x.carol, "matrix", "<dave> spam"))
 }
 
 // settled waits until alice's connections and the bot's have nothing on their way, so that what has become of it is recorded.

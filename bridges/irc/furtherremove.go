@@ -52,25 +52,22 @@ func removed(evt *event.Event) id.EventID {
 // remove takes back in one channel what was removed from the room.
 func (cy *carrying) remove(ctx context.Context) error {
 	target := removed(cy.evt)
-	db := cy.c.br.DB
-	reaction, err := db.Reaction.GetByMXID(ctx, target)
+	reaction, err := cy.c.br.DB.Reaction.GetByMXID(ctx, target)
 	switch {
 	case err != nil:
 		return err
 	case reaction != nil && !cy.byBot:
 		return cy.unreact(ctx, reaction)
 	}
-	message, err := db.Message.GetPartByMXID(ctx, target)
-	if err != nil {
-		return err
-	}
 	line, done, err := cy.c.host.Copy(ctx, target, cy.to.portal.ID)
 	switch {
-	case err != nil || done && line == "":
+	case err != nil || done && line == "" || !done && (cy.byBot || cy.to.first):
 		return err
-	case !done && (message == nil || cy.byBot || cy.to.first || cy.to.net.msgIDOf(message.ID) == ""):
-		return nil
 	case !done:
+		message, err := cy.message(ctx, target)
+		if err != nil || message == nil || cy.to.net.msgIDOf(message.ID) == "" {
+			return err
+		}
 		line = message.ID // said in this channel, and removed by somebody of the room
 	default:
 		// bridgev2 may have forgotten it already.
