@@ -229,7 +229,7 @@ func TestFurtherAtOnce(t *testing.T) {
 		release := x.hs.Hold(func(r *http.Request) bool {
 			return r.Method == http.MethodPut && r.URL.Query().Get("user_id") == string(x.ghostOfDave)
 		})
-		defer release()
+		t.Cleanup(release)
 		x.dave.Say("#d", text)
 		do(x.hs.AwaitText(x.room, text))
 		// The event is looked at meanwhile; nothing can be seen of that.
