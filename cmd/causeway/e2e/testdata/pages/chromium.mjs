@@ -22,7 +22,7 @@ export async function chromium(folder, group, { site = "", args = [] } = {}) {
         page.on("console", (m) => {
             if (m.type() === "error" && page.url().startsWith(site) && !m.text().includes("Failed to load resource")) complaints.push(`${page.url()}: ${m.text()}`);
         });
-        page.on("pageerror", (e) => complaints.push(`${page.url()}: ${e}`));
+        page.on("pageerror", (e) => page.url().startsWith(site) && complaints.push(`${page.url()}: ${e}`));
         return page;
     }
 
