@@ -43,8 +43,8 @@ func (s *Server) DelayedEvent(ctx context.Context, user id.UserID, delayID strin
 	return d.RoomID, time.Duration(d.DelayMS) * time.Millisecond, nil
 }
 
-// RestartDelayed has a delayed event of a user wait for its delay once more. Errors of this and of SendDelayed: as those of the endpoints of
-// MSC4140.
+// RestartDelayed has a delayed event of a user wait for its delay once more. Errors of this, SendDelayed and CancelDelayed: as those of the
+// endpoints of MSC4140.
 func (s *Server) RestartDelayed(ctx context.Context, user id.UserID, delayID string) error {
 	return s.rooms.RestartDelayed(ctx, delayID, user)
 }
@@ -52,4 +52,9 @@ func (s *Server) RestartDelayed(ctx context.Context, user id.UserID, delayID str
 // SendDelayed sends a delayed event of a user now.
 func (s *Server) SendDelayed(ctx context.Context, user id.UserID, delayID string) error {
 	return s.rooms.SendDelayed(ctx, delayID, user)
+}
+
+// CancelDelayed has a delayed event of a user never be sent.
+func (s *Server) CancelDelayed(ctx context.Context, user id.UserID, delayID string) error {
+	return s.rooms.CancelDelayed(ctx, delayID, user)
 }

@@ -308,6 +308,11 @@ func (c *calls) SendDelayed(ctx context.Context, user id.UserID, delayID string)
 	return c.hs.SendDelayed(ctx, user, delayID)
 }
 
+// CancelDelayed implements focus.Delays.
+func (c *calls) CancelDelayed(ctx context.Context, user id.UserID, delayID string) error {
+	return c.hs.CancelDelayed(ctx, user, delayID)
+}
+
 // ownSFU is the SFU of this process.
 type ownSFU struct {
 	*sfu.Server

@@ -81,10 +81,24 @@ func (s *Service) delegate(ctx context.Context, who Who, m Member, access Access
 	return nil
 }
 
-// reserveFor records the delayed event at a seat.
+// reserveFor records the delayed event at a seat. One that was there before, of a client that has crashed for instance, is cancelled: it would
+// end the new membership when its time has come.
 func (s *Service) reserveFor(ctx context.Context, k key, row Seat, delayID string, after time.Duration) error {
 	if err := s.take(ctx, row); err != nil {
 		return err
+	}
+	s.mu.Lock()
+	var before string
+	if d := s.delegations[k]; d != nil && d.row.DelayID != delayID {
+		before = d.row.DelayID
+	}
+	s.mu.Unlock()
+	if before != "" {
+		if err := s.cfg.Delays.CancelDelayed(ctx, row.UserID, before); err != nil {
+			if _, final := refused(err); !final {
+				return fmt.Errorf("cancel the delayed event that was delegated before: %w", err)
+			}
+		}
 	}
 	s.mu.Lock()
 	t := s.seats[k]

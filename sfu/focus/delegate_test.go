@@ -138,8 +138,8 @@ func TestDelegationAgain(t *testing.T) {
 		if err := s.Delegate(t.Context(), whoAlice, byState, "other"); err != nil {
 			t.Fatal(err)
 		}
-		w.expect(t, "another", time.Second, "restart other")
-		w.expect(t, "the first is not restarted any more", 49*time.Minute, "")
+		w.expect(t, "another", time.Second, "cancel leave; restart other")
+		w.expect(t, "and the first never ends it", 49*time.Minute, "")
 		w.delay(alice, "other", Delay{})
 		w.expect(t, "the client sends it", 48*time.Minute, "")
 		s.Left(older.alias, older.identity)

@@ -93,6 +93,7 @@ type Delays interface {
 	DelayedEvent(ctx context.Context, user id.UserID, delayID string) (Delay, error)
 	RestartDelayed(ctx context.Context, user id.UserID, delayID string) error
 	SendDelayed(ctx context.Context, user id.UserID, delayID string) error
+	CancelDelayed(ctx context.Context, user id.UserID, delayID string) error
 }
 
 // Seat is that somebody may be in a call by an identity, since a token was made for it.

@@ -194,6 +194,10 @@ func (w *world) SendDelayed(_ context.Context, user id.UserID, delayID string) e
 	return w.act("send", user, delayID)
 }
 
+func (w *world) CancelDelayed(_ context.Context, user id.UserID, delayID string) error {
+	return w.act("cancel", user, delayID)
+}
+
 func (w *world) act(what string, user id.UserID, delayID string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -204,7 +208,7 @@ func (w *world) act(what string, user id.UserID, delayID string) error {
 		return errNoDelay
 	}
 	w.done = append(w.done, what+" "+delayID)
-	if what == "send" {
+	if what != "restart" {
 		delete(w.delays, string(user)+delayID)
 	}
 	return nil
