@@ -193,20 +193,24 @@ func (u *Up) Bitrates() [codec.MaxSpatial][codec.MaxTemporal]int {
 	at := now()
 	u.rated.mu.Lock()
 	defer u.rated.mu.Unlock()
-	if r := &u.rated; r.at == 0 || at < r.at || at-r.at >= ratedFor {
+	if r := &u.rated; isOld(r.at, at) {
 		r.at, r.bits = at, u.measure(at)
 	}
 	return u.rated.bits
 }
 
-// ratedFor is how long bitrates are good, in microseconds.
+// ratedFor is how long rates are good, in microseconds.
 const ratedFor = 50_000
 
-// rated is bitrates as they were measured last.
+func isOld(measured, at int64) bool { return measured == 0 || at < measured || at-measured >= ratedFor }
+
+// rated is rates as they were measured last.
 type rated struct {
-	mu   sync.Mutex // guards what follows
-	at   int64
-	bits [codec.MaxSpatial][codec.MaxTemporal]int
+	mu       sync.Mutex // guards what follows
+	at       int64
+	bits     [codec.MaxSpatial][codec.MaxTemporal]int
+	framesAt int64
+	frames   [codec.MaxSpatial][codec.MaxTemporal]int
 }
 
 func (u *Up) measure(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
@@ -225,13 +229,27 @@ func (u *Up) measure(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
 }
 
 // FrameRates gives how many frames come in a second of a spatial layer, up to which temporal layer.
-func (u *Up) FrameRates(spatial int) (frames [codec.MaxTemporal]int) {
-	of, within := spatial, 0 // simulcast
-	if u.scalable {
-		of, within = 0, spatial
+func (u *Up) FrameRates(spatial int) [codec.MaxTemporal]int {
+	at := now()
+	u.rated.mu.Lock()
+	defer u.rated.mu.Unlock()
+	if r := &u.rated; isOld(r.framesAt, at) {
+		r.framesAt, r.frames = at, u.measureFrames(at)
 	}
-	if l := u.layer(of); l != nil {
-		frames = l.rates.frames(now())[within]
+	return u.rated.frames[spatial]
+}
+
+func (u *Up) measureFrames(at int64) (frames [codec.MaxSpatial][codec.MaxTemporal]int) {
+	if u.scalable {
+		if l := u.layer(0); l != nil {
+			return l.rates.frames(at)
+		}
+		return frames
+	}
+	for i := range frames {
+		if l := u.layer(i); l != nil {
+			frames[i] = l.rates.frames(at)[0]
+		}
 	}
 	return frames
 }
