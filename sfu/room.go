@@ -83,8 +83,11 @@ func (r *Room) replace(before, by *Participant) {
 	gone := *before.info.Load()
 	gone.Version, gone.State, gone.DisconnectReason, gone.Tracks = math.MaxUint32, signalling.Disconnected, signalling.DuplicateIdentity, nil
 	if !before.hidden() {
+		r.mu.Lock()
+		r.depart(&gone)
+		r.mu.Unlock()
 		for _, other := range r.everybody() {
-			if other != by {
+			if other.identity != by.identity { // which may be yet another one by now
 				other.post(func() { other.tell(&gone) })
 			}
 		}
@@ -97,7 +100,10 @@ func (r *Room) replace(before, by *Participant) {
 func (r *Room) comeBack(p *Participant, s *session, join *signalling.JoinRequest) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p.order > s.order {
+	switch {
+	case r.participants[p.identity] != p:
+		return errNotThere // replaced at this moment, and out soon
+	case p.order > s.order:
 		return errOvertaken
 	}
 	p.order = s.order
@@ -111,25 +117,19 @@ func (r *Room) comeBack(p *Participant, s *session, join *signalling.JoinRequest
 // remove takes somebody out, and tells the others.
 func (r *Room) remove(p *Participant) {
 	r.mu.Lock()
-	if r.participants[p.identity] == p {
+	r.withdraw(p)
+	if r.participants[p.identity] == p { // else it has been replaced, and the others know
 		delete(r.participants, p.identity)
 		r.list()
-	}
-	r.withdraw(p)
-	if !p.hidden() {
-		info := p.info.Load()
-		r.departed = append(r.departed, departure{&signalling.ParticipantInfo{
-			SID: info.SID, Identity: info.Identity, State: info.State, Version: info.Version, DisconnectReason: info.DisconnectReason,
-		}, time.Now()})
-		old := max(0, len(r.departed)-maxDepartures)
-		for old < len(r.departed) && time.Since(r.departed[old].at) > departuresKept {
-			old++
+		if info := p.info.Load(); !p.hidden() {
+			r.depart(info)
+			for _, other := range r.everybody() { // still under mu, so that it is told before who comes by the same identity
+				other.post(func() { other.tell(info) })
+			}
 		}
-		r.departed = slices.Delete(r.departed, 0, old)
 	}
 	empty := len(r.participants) == 0
 	r.mu.Unlock()
-	r.changed(p)
 	r.reconcile()
 	if empty {
 		r.server.forget(r)
@@ -137,6 +137,18 @@ func (r *Room) remove(p *Participant) {
 	if left := r.server.cfg.Left; left != nil {
 		left(p.presence())
 	}
+}
+
+// depart records that somebody has gone, for those who resume. The caller holds mu.
+func (r *Room) depart(info *signalling.ParticipantInfo) {
+	r.departed = append(r.departed, departure{&signalling.ParticipantInfo{
+		SID: info.SID, Identity: info.Identity, State: info.State, Version: info.Version, DisconnectReason: info.DisconnectReason,
+	}, time.Now()})
+	old := max(0, len(r.departed)-maxDepartures)
+	for old < len(r.departed) && time.Since(r.departed[old].at) > departuresKept {
+		old++
+	}
+	r.departed = slices.Delete(r.departed, 0, old)
 }
 
 // missed gives those who have gone of late, of what a client was told so far: who is back since, of which it was told, too, is left out, as clients
@@ -233,7 +245,7 @@ func (r *Room) reconcile() {
 	}
 }
 
-// changed tells everybody of a participant that has come, changed or gone, unless it is replaced.
+// changed tells everybody of a participant that has come or changed, unless it is replaced.
 func (r *Room) changed(p *Participant) {
 	if now := r.byIdentity(p.identity); now != nil && now != p {
 		return

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -361,10 +362,16 @@ func TestSeenReplaced(t *testing.T) {
 	first, bob := w.join("room", "alice", everything), w.join("room", "bob", everything)
 	first.publish("sound", signalling.Microphone)
 	bob.awaitPackets(bob.awaitTrack(), 1)
-	_, letGo := w.hold("alice")
+	p, letGo := w.hold("alice")
 	letGo = sync.OnceFunc(letGo)
 	t.Cleanup(letGo)
 	second := w.join("room", "alice", everything)
+	if err := p.room.comeBack(p, &session{order: 100}, nil); !errors.Is(err, errNotThere) {
+		t.Errorf("who is replaced resumes: %v; want %v", err, errNotThere)
+	}
+	if missed := p.room.missed(map[string]uint32{first.sid: 1}); len(missed) != 1 || missed[0].SID != first.sid || missed[0].State != signalling.Disconnected {
+		t.Errorf("who comes back now has missed %+v; want that %s has gone", missed, first.sid)
+	}
 	second.publish("sound", signalling.Microphone)
 	bob.awaitUpdate("for alice to publish again", "alice", func(p *signalling.ParticipantInfo) bool { return p.SID == second.sid && len(p.Tracks) == 1 })
 	letGo()
