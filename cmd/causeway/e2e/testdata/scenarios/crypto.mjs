@@ -173,9 +173,11 @@ export async function accepts(person, request) {
     return shown(person, verifier);
 }
 
-// compares has two people look at each other's emojis, and agree.
+// compares has two people look at each other's emojis, and agree: first those of whose kind one has to be first.
 export async function compares(...sides) {
     const [a, b] = await Promise.all(sides);
     equal(a.emoji, b.emoji, "the emojis");
+    await a.first?.();
+    await b.first?.();
     await Promise.all([a.confirm(), b.confirm()]);
 }

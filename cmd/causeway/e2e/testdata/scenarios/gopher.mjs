@@ -126,14 +126,11 @@ export class Gopher extends Watcher {
         });
     }
 
-    // shown waits for the emojis, as a side of crypto.mjs's compares.
+    // shown waits for the emojis, as a side of crypto.mjs's compares. mautrix-go v0.31.0 has to be first to agree: who agrees after the other one, it
+    // finds, has another master key, as it compares theirs with its own (ConfirmSAS).
     async shown(txn) {
         const { emoji } = await this.came("shown", txn);
-        const confirm = async () => {
-            await this.do("confirm", { txn_id: txn });
-            await this.came("done", txn);
-        };
-        return { emoji, confirm };
+        return { emoji, first: () => this.do("confirm", { txn_id: txn }), confirm: () => this.came("done", txn) };
     }
 
     // asks is the side that asks for a verification.
