@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -359,12 +360,22 @@ func TestCallerWhoCrashes(t *testing.T) {
 
 // TestMediaPort has two servers on one machine: the second takes another port, unless it is told which: then it does not start.
 func TestMediaPort(t *testing.T) {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:"+strconv.Itoa(defaultMediaPort))
-	if err == nil {
-		defer func() { _ = conn.Close() }()
+	const own = "127.0.0.7" // so that no other test has its ports
+	take := func(port int) string {
+		conn, err := net.ListenPacket("udp", net.JoinHostPort(own, strconv.Itoa(port)))
+		if port > 0 && errors.Is(err, syscall.EADDRINUSE) {
+			return "" // by somebody who listens on all addresses
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn.LocalAddr().String()
 	}
+	take(defaultMediaPort)
 	var log bytes.Buffer
 	cfg := defaultConfig()
+	cfg.Listen = own + ":8008"
 	second, err := openMedia(cfg, zerolog.New(&log))
 	if err != nil {
 		t.Fatal(err)
@@ -373,18 +384,18 @@ func TestMediaPort(t *testing.T) {
 	if !strings.Contains(log.String(), "calls.listen") {
 		t.Errorf("the log says nothing of the port: %s", log.String())
 	}
-	cfg.Calls.Listen = "127.0.0.1:" + strconv.Itoa(defaultMediaPort)
+	taken := take(0)
 	// Whoever has named the port is told who stands in the way, and the process ends.
 	for _, role := range []string{roleHomeserver, roleSFU} {
 		cfg := defaultConfig()
 		dir := t.TempDir()
 		cfg.Role, cfg.Listen, cfg.Calls.SFU.Secret = role, "127.0.0.1:0", testNodeSecret
-		cfg.Calls.Listen = "127.0.0.1:" + strconv.Itoa(defaultMediaPort)
+		cfg.Calls.Listen = taken
 		cfg.resolve(func(string) string { return dir })
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		err := serve(ctx, cfg, zerolog.Nop(), io.Discard)
 		cancel()
-		const want = "another program listens on 127.0.0.1:7882 (UDP): stop it, or set another address in calls.listen"
+		want := "another program listens on " + taken + " (UDP): stop it, or set another address in calls.listen"
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", role, err, want)
 		}
