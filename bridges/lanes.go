@@ -257,8 +257,13 @@ func (l *lanes) handle(t *ticket) {
 	// Commands change the logger of their context, and run beside each other.
 	log := l.b.log.With().Logger()
 	gate := l.b.gates.of(t.evt.Sender)
-	gate.RLock()
-	defer gate.RUnlock()
+	if l.b.changesManagementRoom(l.ctx, t.evt) {
+		gate.Lock()
+		defer gate.Unlock()
+	} else {
+		gate.RLock()
+		defer gate.RUnlock()
+	}
 	l.b.conn.EventProcessor.Dispatch(log.WithContext(l.ctx), t.evt)
 }
 
