@@ -60,7 +60,7 @@ func (r *rates) turn(at int64) {
 }
 
 // sums gives the bits per second of each layer with all that it depends on.
-func (r *rates) sums(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
+func (r *rates) sums(at int64) (bits byLayer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn(at)
@@ -87,7 +87,7 @@ func (r *rates) sums(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
 }
 
 // frames gives the frames per second of each layer with the temporal layers below it, of the slots that are full.
-func (r *rates) frames(at int64) (frames [codec.MaxSpatial][codec.MaxTemporal]int) {
+func (r *rates) frames(at int64) (frames byLayer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn(at)

@@ -37,8 +37,8 @@ type Up struct {
 
 	downs atomic.Pointer[[]*Down] // who gets it; replaced, never changed
 
-	rated  rated
-	closed atomic.Bool
+	bits, frames rated
+	closed       atomic.Bool
 
 	mu     sync.Mutex // guards what follows
 	layers [codec.MaxSpatial]*layer
@@ -188,70 +188,49 @@ func (u *Up) KeyFrame(i int) {
 }
 
 // Bitrates gives how many bits per second come, by spatial layer and up to which temporal layer: the layer [s][t] with
-// all that it depends on. All subscribers ask for them, at about the same time: they are measured once for all of them.
-func (u *Up) Bitrates() [codec.MaxSpatial][codec.MaxTemporal]int {
-	at := now()
-	u.rated.mu.Lock()
-	defer u.rated.mu.Unlock()
-	if r := &u.rated; isOld(r.at, at) {
-		r.at, r.bits = at, u.measure(at)
-	}
-	return u.rated.bits
+// all that it depends on.
+func (u *Up) Bitrates() [codec.MaxSpatial][codec.MaxTemporal]int { return u.bits.of(u, (*rates).sums) }
+
+// FrameRates gives how many frames come in a second of a spatial layer, up to which temporal layer.
+func (u *Up) FrameRates(spatial int) [codec.MaxTemporal]int {
+	return u.frames.of(u, (*rates).frames)[spatial]
 }
+
+type byLayer = [codec.MaxSpatial][codec.MaxTemporal]int
 
 // ratedFor is how long rates are good, in microseconds.
 const ratedFor = 50_000
 
-func isOld(measured, at int64) bool { return measured == 0 || at < measured || at-measured >= ratedFor }
-
-// rated is rates as they were measured last.
+// rated is rates as they were measured last. All subscribers ask for them, at about the same time: they are measured once for all of them.
 type rated struct {
-	mu       sync.Mutex // guards what follows
-	at       int64
-	bits     [codec.MaxSpatial][codec.MaxTemporal]int
-	framesAt int64
-	frames   [codec.MaxSpatial][codec.MaxTemporal]int
+	mu    sync.Mutex // guards what follows
+	at    int64
+	rates byLayer
 }
 
-func (u *Up) measure(at int64) (bits [codec.MaxSpatial][codec.MaxTemporal]int) {
-	if u.scalable {
-		if l := u.layer(0); l != nil {
-			return l.rates.sums(at)
-		}
-		return bits
-	}
-	for i := range bits {
-		if l := u.layer(i); l != nil {
-			bits[i] = l.rates.sums(at)[0]
-		}
-	}
-	return bits
-}
-
-// FrameRates gives how many frames come in a second of a spatial layer, up to which temporal layer.
-func (u *Up) FrameRates(spatial int) [codec.MaxTemporal]int {
+func (r *rated) of(u *Up, measure func(r *rates, at int64) byLayer) byLayer {
 	at := now()
-	u.rated.mu.Lock()
-	defer u.rated.mu.Unlock()
-	if r := &u.rated; isOld(r.framesAt, at) {
-		r.framesAt, r.frames = at, u.measureFrames(at)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at == 0 || at < r.at || at-r.at >= ratedFor {
+		r.at, r.rates = at, u.measure(at, measure)
 	}
-	return u.rated.frames[spatial]
+	return r.rates
 }
 
-func (u *Up) measureFrames(at int64) (frames [codec.MaxSpatial][codec.MaxTemporal]int) {
+func (u *Up) measure(at int64, measure func(r *rates, at int64) byLayer) (all byLayer) {
 	if u.scalable {
 		if l := u.layer(0); l != nil {
-			return l.rates.frames(at)
+			return measure(&l.rates, at)
 		}
-		return frames
+		return all
 	}
-	for i := range frames {
+	for i := range all {
 		if l := u.layer(i); l != nil {
-			frames[i] = l.rates.frames(at)[0]
+			all[i] = measure(&l.rates, at)[0]
 		}
 	}
-	return frames
+	return all
 }
 
 // Tick asks for what is missing, in all layers. It is called every 20 ms or so.
