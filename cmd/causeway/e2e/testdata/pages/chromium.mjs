@@ -7,8 +7,9 @@ import { chromium as engine } from "playwright-core";
 export class Skip extends Error {}
 
 // chromium starts the browser. Pictures are kept in folder, under names that begin with group. What a page says to the console counts where
-// its address begins with site: pages of others may complain. args are more of its arguments.
-export async function chromium(folder, group, { site = "", args = [] } = {}) {
+// its address begins with site: pages of others may complain. What a page throws counts on all, but for errors whose message is known. args
+// are more of its arguments.
+export async function chromium(folder, group, { site = "", known = [], args = [] } = {}) {
     const browser = await engine.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", ...args] });
     const complaints = [];
     let shot = 0;
@@ -22,7 +23,9 @@ export async function chromium(folder, group, { site = "", args = [] } = {}) {
         page.on("console", (m) => {
             if (m.type() === "error" && page.url().startsWith(site) && !m.text().includes("Failed to load resource")) complaints.push(`${page.url()}: ${m.text()}`);
         });
-        page.on("pageerror", (e) => page.url().startsWith(site) && complaints.push(`${page.url()}: ${e}`));
+        page.on("pageerror", (e) => {
+            if (!known.includes(e.message)) complaints.push(`${page.url()}: ${e}`);
+        });
         return page;
     }
 
